@@ -1,0 +1,34 @@
+"""theta: the logit at which a snippet speaks neither for nor against a sentence, from captions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from wsra.runtime.errors import DataError
+
+SHARE = 0.6  # of the way from background to event; 0.4, 0.5, 0.6, 0.7 were compared on development scenes (docs/train.md)
+
+
+def calibrate_theta(curves: Sequence[NDArray[np.floating]]) -> float:
+    """Between the mean median and the mean maximum of the snippet logits over captioned videos.
+
+    Most snippets of a video lie outside the event of its caption, so the median stands for background, the maximum for the event. No
+    span is read; a theta of the video at hand would make its answer depend on how the video is cut.
+
+    Args:
+        curves: per caption the (T,) snippet logits of its own video.
+
+    Raises:
+        DataError: there are no captions, or the scorer tells nothing apart.
+    """
+    if not curves:
+        raise DataError("theta cannot be calibrated without captions; validation captions are needed")
+    background = float(np.mean([np.median(curve) for curve in curves]))
+    event = float(np.mean([np.max(curve) for curve in curves]))
+    if event - background < 1e-3:
+        raise DataError(
+            f"snippet logits hardly differ (median {background:.4f}, maximum {event:.4f}); the scorer tells nothing apart: train longer"
+        )
+    return background + SHARE * (event - background)

@@ -1,0 +1,145 @@
+"""What stands beside the result: chance, a fixed window, motion alone, wrong sentences, wrong training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from wsra.calib.threshold import calibrate_theta
+from wsra.export.graphs import keys_graph, scorer_graph
+from wsra.export.parity import TorchBackend
+from wsra.runtime.annotations import Annotation
+from wsra.runtime.features import Features
+from wsra.runtime.ground import Grounder
+from wsra.runtime.metrics import Figures, chance, figures, fixed_window
+from wsra.runtime.moments import best_first
+from wsra.runtime.motion import FEATURE_NAMES
+from wsra.runtime.score import GraphScorer
+from wsra.runtime.spans import maximal_spans
+from wsra.runtime.windows import Timeline, seconds_windows
+from wsra.train.checkpoint import load_checkpoint
+from wsra.train.run import Prepared
+
+Array = NDArray[np.float64]
+TOP = 5
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Labelled queries with the features of their videos."""
+
+    __test__ = False  # not a test class of pytest
+
+    annotations: Sequence[Annotation]
+    features: dict[str, Features]
+
+    @property
+    def truths(self) -> list[Array]:
+        """Per query its true spans (M, 2) in seconds."""
+        return [np.array(a.windows_s).reshape(-1, 2) for a in self.annotations]
+
+    def answers(self, grounder: Grounder, queries: Sequence[str] | None = None) -> list[Array]:
+        """Per query the spans (n, 2) that a model finds, best first; `queries` replaces the sentences."""
+        asked = queries or [a.query for a in self.annotations]
+        found = []
+        for annotation, query in zip(self.annotations, asked, strict=True):
+            moments = grounder.ground(self.features[annotation.vid], query, top_k=TOP)
+            found.append(np.array([[m.start_s, m.end_s] for m in moments]).reshape(-1, 2))
+        return found
+
+    def figures(self, answers: Sequence[Array], chosen: Sequence[bool] | None = None) -> Figures:
+        """Figures over all queries, or over the chosen ones."""
+        flags = chosen if chosen is not None else [True] * len(answers)
+        pairs = [(a, t) for a, t, flag in zip(answers, self.truths, flags, strict=True) if flag]
+        return figures([a for a, _ in pairs], [t for _, t in pairs])
+
+
+def model_figures(test: TestSet, grounder: Grounder) -> Figures:
+    """Figures of a model on the test set."""
+    return test.figures(test.answers(grounder))
+
+
+@torch.no_grad()
+def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounder:
+    """Another checkpoint behind the text encoder of a bundle, its theta calibrated in the same way."""
+    scorer = load_checkpoint(folder).scorer
+    data, text = prepared.val
+    keys = [scorer.keys(values) for values in data.values]
+    curves = [scorer.logits(keys[int(v)], row[None]).numpy() for v, row in zip(data.video_of, text, strict=True)]
+    manifest = replace(like.manifest, theta=calibrate_theta(curves))
+    graphs = GraphScorer(TorchBackend(keys_graph(scorer)), TorchBackend(scorer_graph(scorer)))
+    return Grounder(manifest, like.encoder, graphs, bundle=folder, precision="torch")
+
+
+def chance_figures(test: TestSet) -> Figures:
+    """Exact expectation of a random ranking of the windows of the `seconds` plan."""
+    plans = []
+    for annotation in test.annotations:
+        times_s = test.features[annotation.vid].times_s
+        positions = seconds_windows(len(times_s), float(np.median(times_s[:, 1] - times_s[:, 0])))
+        plans.append(np.stack(Timeline(times_s).seconds(positions[:, 0], positions[:, 1]), axis=1))
+    return chance(plans, test.truths)
+
+
+def prior_figures(test: TestSet, training: Sequence[Annotation]) -> Figures:
+    """The one window, in shares of the video, that fits the TRAINING spans best; it has seen times, which wsra has not."""
+    known = [a for a in training if a.windows_s]
+    start, end = fixed_window([np.array(a.windows_s) for a in known], [a.duration_s for a in known])
+    return test.figures([np.array([[start, end]]) * a.duration_s for a in test.annotations])
+
+
+def motion_figures(test: TestSet, val: Sequence[Features]) -> Figures:
+    """Spans ranked by how much moves, with the span score and the theta rule of the model."""
+    column = FEATURE_NAMES.index("scene: foreground")
+    theta = calibrate_theta([np.asarray(features.values[:, column], np.float64) for features in val])
+    answers = []
+    for annotation in test.annotations:
+        features = test.features[annotation.vid]
+        positions, scores = maximal_spans(np.asarray(features.values[:, column], np.float64), theta)
+        best = best_first(scores)[:TOP]
+        answers.append(np.stack(Timeline(features.times_s).seconds(positions[best, 0], positions[best, 1]), axis=1))
+    return test.figures(answers)
+
+
+def shuffled_queries(test: TestSet, seed: int) -> list[str]:
+    """For each query a sentence that was said of another video."""
+    rng = np.random.default_rng(seed)
+    others = {a.vid: [b.query for b in test.annotations if b.vid != a.vid] for a in test.annotations}
+    return [str(rng.choice(others[a.vid])) for a in test.annotations]
+
+
+def other_event(test: TestSet, seed: int) -> tuple[list[str], list[bool]]:
+    """For each query the sentence of another event of the same video, and whether there is one."""
+    rng = np.random.default_rng(seed)
+    queries, there = [], []
+    for annotation in test.annotations:
+        others = [b.query for b in test.annotations if b.vid == annotation.vid and b.windows_s != annotation.windows_s]
+        there.append(bool(others))
+        queries.append(str(rng.choice(others)) if others else annotation.query)
+    return queries, there
+
+
+def control_figures(
+    test: TestSet, grounder: Grounder, training: Sequence[Annotation], val: Sequence[Features], *, seed: int = 0
+) -> dict[str, Figures]:
+    """All controls that need no training.
+
+    Args:
+        test: the labelled queries.
+        grounder: the model, for wrong sentences.
+        training: annotations of the training split, for the fixed window.
+        val: features of the validation videos, for the theta of motion.
+        seed: of the drawing of wrong sentences.
+    """
+    others, there = other_event(test, seed)
+    return {
+        "chance": chance_figures(test),
+        "prior": prior_figures(test, training),
+        "shuffled": test.figures(test.answers(grounder, shuffled_queries(test, seed))),
+        "other_event": test.figures(test.answers(grounder, others), there),
+        "most_motion": motion_figures(test, val),
+    }

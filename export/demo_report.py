@@ -1,0 +1,73 @@
+"""What `wsra demo` shows at its end: figures beside their controls, three answers beside the truth, and how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from wsra.runtime.report import clock, curve_drawing
+
+_COLUMNS = (
+    ("queries", "queries"),
+    ("r1_iou30", "R@1 .3"),
+    ("r1_iou50", "R@1 .5"),
+    ("r1_iou70", "R@1 .7"),
+    ("r5_iou50", "R@5 .5"),
+    ("miou", "mIoU"),
+)
+_ROWS = (
+    ("test", "wsra, all test queries"),
+    ("conjunctions", "  where neither kind nor colour alone decides"),
+    ("seen_combinations", "  kind and colour seen together in training"),
+    ("unseen_combinations", "  kind and colour never seen together"),
+    ("skyline", "skyline: same scorer trained WITH spans"),
+)
+_CONTROLS = (
+    ("chance", "control: chance (exact, windows of 2 to 128 s)"),
+    ("prior", "control: best fixed window of the training spans"),
+    ("shuffled", "control: sentences of other videos"),
+    ("other_event", "control: sentence of another event of the video"),
+    ("most_motion", "control: where most moves"),
+    ("shuffled_training", "control: trained on permuted captions"),
+)
+
+
+def figures_table(report: dict[str, Any]) -> Table:
+    """The figures in percent, with the controls below."""
+    table = Table(box=None, pad_edge=False, title="Held-out clips, percent", title_justify="left")
+    table.add_column("")
+    for _, heading in _COLUMNS:
+        table.add_column(heading, justify="right")
+    for rows, source in ((_ROWS, report), (_CONTROLS, report["controls"])):
+        for name, label in rows:
+            figures = source[name]
+            table.add_row(label, *(f"{figures[key]:.1f}" if key != "queries" else str(figures[key]) for key, _ in _COLUMNS))
+    return table
+
+
+def show_demo(report: dict[str, Any], out: Path) -> None:
+    """Print the end of the demo on stdout."""
+    console = Console()
+    console.print(figures_table(report))
+    for example in report["examples"]:
+        truth = ", ".join(f"{clock(start)} to {clock(end)}" for start, end in example["truth_s"])
+        answer = example["answer_s"]
+        console.print()
+        console.print(Text(f"“{example['query']}”  in {example['video']}", style="bold"))
+        console.print(f"  answer {clock(answer[0])} to {clock(answer[1])}" if answer else "  no moment found", highlight=False)
+        console.print(f"  truth  {truth}", highlight=False)
+        best = tuple(answer) if answer else None
+        console.print(curve_drawing(np.array(example["curve"]), example["duration_s"], width=min(console.width, 100), best=best))
+    video = report["examples"][0]["video"]
+    console.print(f"\nreport {out}/report.json; took {report['seconds']['total']:.0f} s. Go on with:", highlight=False)
+    for command in (
+        f'wsra ground {video} "man in yellow shirt" -b {out}/bundle',
+        f'wsra ground {out}/features "woman in red" -b {out}/bundle --json',
+        f"wsra info {out}/bundle",
+        f"wsra train {out}/run.toml --out runs/mine --set training.epochs=30",
+    ):
+        console.print(f"  {command}", highlight=False, soft_wrap=True)

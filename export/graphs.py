@@ -1,0 +1,100 @@
+"""The three graphs of a bundle: wrappers whose forward takes and returns tensors only, with names and dynamic axes beside them.
+
+Shapes: T snippets, N keys, Q sentences, L tokens, Dv, Dt, H widths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from wsra.train.model import Scorer
+from wsra.train.text import TextEncoder
+
+
+class KeysGraph(nn.Module):
+    """features (T, Dv) -> keys (T, H)."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__()
+        self.scorer = scorer
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Keys of snippets."""
+        return self.scorer.keys(features)
+
+
+class ScorerGraph(nn.Module):
+    """keys (N, H), text (Q, Dt) -> scores (Q, N), logits (Q, N); scores are phi, logits its logit."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__()
+        self.scorer = scorer
+
+    def forward(self, keys: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and logits of every key for every sentence."""
+        logits = self.scorer.logits(keys[None], text[:, None])
+        return torch.sigmoid(logits), logits
+
+
+class TextGraph(nn.Module):
+    """input_ids, attention_mask (Q, L) int64 -> text (Q, Dt)."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Vectors of sentences."""
+        vectors: Tensor = self.encoder(input_ids, attention_mask)
+        return vectors
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph to export.
+
+    Attributes:
+        name: file name without suffix.
+        module: its wrapper.
+        example: inputs to trace with; no dynamic axis has length 0 or 1.
+        inputs: names of the inputs, with the names of their dynamic axes by number.
+        outputs: names of the outputs.
+    """
+
+    name: str
+    module: nn.Module
+    example: tuple[Tensor, ...]
+    inputs: dict[str, dict[int, str]]
+    outputs: tuple[str, ...]
+
+
+def text_graph(encoder: TextEncoder) -> Graph:
+    """Sentences to vectors."""
+    ids, axes = torch.randint(0, 100, (2, 8)), {0: "queries", 1: "tokens"}
+    inputs = {"input_ids": axes, "attention_mask": axes}
+    return Graph("text", TextGraph(encoder).eval(), (ids, torch.ones_like(ids)), inputs, ("text",))
+
+
+def keys_graph(scorer: Scorer) -> Graph:
+    """Features to keys."""
+    return Graph(
+        "keys",
+        KeysGraph(scorer).eval(),
+        (torch.randn(5, scorer.feature_width),),
+        {"features": {0: "snippets"}},
+        ("keys",),
+    )
+
+
+def scorer_graph(scorer: Scorer) -> Graph:
+    """Keys and sentences to scores."""
+    example = (torch.randn(5, scorer.key_width), torch.randn(3, scorer.text_width))
+    inputs = {"keys": {0: "windows"}, "text": {0: "queries"}}
+    return Graph("scorer", ScorerGraph(scorer).eval(), example, inputs, ("scores", "logits"))
+
+
+def graphs_of(scorer: Scorer, encoder: TextEncoder) -> tuple[Graph, ...]:
+    """The graphs of a bundle, in the order text, keys, scorer."""
+    return text_graph(encoder), keys_graph(scorer), scorer_graph(scorer)

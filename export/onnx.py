@@ -1,0 +1,90 @@
+"""PyTorch modules to ONNX: opset 20, dynamic axes, checked."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from wsra.export.graphs import Graph
+from wsra.runtime.errors import ExportError
+
+OPSET = 20
+IR_VERSION = 10  # what ONNX Runtime 1.20 and newer and TensorRT 10.3 and newer read
+
+
+def onnx_from_graph(graph: Graph, path: Path) -> None:
+    """Export one graph in FP32.
+
+    Args:
+        graph: what to export.
+        path: the ONNX file.
+
+    Raises:
+        ExportError: the exporter or the checker refuses it.
+    """
+    dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in graph.inputs.values())
+    noise = io.StringIO()
+    try:
+        with (
+            torch.no_grad(),
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(noise),
+            _quiet("torch.onnx", "onnxscript", "onnx_ir"),
+        ):
+            warnings.simplefilter("ignore")
+            program: Any = torch.onnx.export(
+                graph.module,
+                graph.example,
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=_shapes_for(graph, dynamic),
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                external_data=False,
+                verbose=False,
+            )
+        model: onnx.ModelProto = program.model_proto
+    except Exception as err:  # torch's exporter raises many types of its own
+        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+        raise ExportError(f"{graph.name}: torch {torch.__version__} cannot export it to ONNX opset {OPSET} ({reason})") from err
+    model.ir_version = IR_VERSION
+    _name_axes(model, graph)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save_model(model, str(path))
+
+
+def _shapes_for(graph: Graph, dynamic: tuple[dict[int, Any], ...]) -> Any:
+    return dynamic if len(dynamic) > 1 else (dynamic[0],)
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Any:
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _name_axes(model: onnx.ModelProto, graph: Graph) -> None:
+    """Give the dynamic axes of the inputs the field's names; those of the outputs keep the exporter's."""
+    renamed: dict[str, str] = {}
+    for node in model.graph.input:
+        for axis, name in graph.inputs[node.name].items():
+            dim = node.type.tensor_type.shape.dim[axis]
+            renamed[dim.dim_param] = name
+            dim.dim_param = name
+    for value in (*model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in renamed:
+                dim.dim_param = renamed[dim.dim_param]

@@ -1,0 +1,1 @@
+"""Inference libraries behind one protocol: named arrays in, named arrays out."""

@@ -1,0 +1,187 @@
+"""The command line: parse, import lazily, call the library, print. Data on stdout, messages and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from wsra.runtime.errors import WsraError
+
+app = typer.Typer(
+    name="wsra",
+    help="Find, in hours of surveillance video, the moments that match a sentence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+BundleOption = Annotated[Path | None, typer.Option("--bundle", "-b", help="The bundle; default $WSRA_BUNDLE, else ./bundle.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+SnippetOption = Annotated[float, typer.Option("--snippet-s", min=0.04, max=60.0, help="Length of a snippet in seconds.")]
+JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one line on stderr and exit code 1."""
+    try:
+        app()
+    except WsraError as err:
+        print(f"wsra: {err}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="An empty or new folder.")] = Path("demo"),
+    clips: Annotated[int, typer.Option(min=24, help="Training clips; validation and test clips are added.")] = 480,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the captions.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    jobs: JobsOption = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """Render scenes, extract, train from captions, export, ground, and compare with the controls."""
+    from wsra.export.demo import run_demo
+    from wsra.export.demo_report import show_demo
+
+    report = run_demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs)
+    if as_json:
+        _print_json(report)
+    else:
+        show_demo(report, out)
+
+
+@app.command()
+def extract(
+    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the .feat files.")],
+    backbone: Annotated[Literal["motion"], typer.Option(help="What makes the features.")] = "motion",
+    snippet_s: SnippetOption = 1.0,
+    jobs: JobsOption = 1,
+) -> None:
+    """Turn videos into .feat files; those that are current are kept."""
+    from wsra.runtime.console import progress, say
+    from wsra.runtime.extract import extract_batch
+
+    failed = 0
+    with progress("videos", len(videos)) as bar:
+        for done in extract_batch(videos, out, snippet_s=snippet_s, jobs=jobs):
+            bar.advance(bar.task_ids[0])
+            if done.error is not None:
+                failed += 1
+                print(f"wsra: {done.error}", file=sys.stderr)
+            else:
+                print(done.feat)
+                say(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="FILE.npy, .npz, .h5, .hdf5 or .pt with an array (snippets, width).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .feat file.")],
+    snippet_s: SnippetOption,
+    key: Annotated[str | None, typer.Option(help="Which array, where the file holds several.")] = None,
+    video: Annotated[str | None, typer.Option(help="Name of the video; default the file's or the key's.")] = None,
+    backbone: Annotated[str, typer.Option(help="What made the features.")] = "converted",
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+) -> None:
+    """Turn features of other tools into a .feat file."""
+    from wsra.runtime.convert import array_from_file, features_from_array
+    from wsra.runtime.features import write_features
+    from wsra.runtime.files import refuse_existing
+
+    refuse_existing(out, overwrite=overwrite)
+    array = array_from_file(source, key)
+    features = features_from_array(array, video=video or key or source.stem, snippet_s=snippet_s, backbone=backbone)
+    write_features(out, features)
+    print(out)
+
+
+@app.command()
+def info(path: Annotated[Path, typer.Argument(help="X.feat, a checkpoint or a bundle.")], as_json: JsonOption = False) -> None:
+    """Say what a file or folder holds."""
+    from wsra.runtime.info import describe, info_table
+
+    facts = describe(path)
+    if as_json:
+        _print_json(facts)
+    else:
+        from rich.console import Console
+
+        Console().print(info_table(facts))
+
+
+@app.command()
+def train(
+    run: Annotated[Path, typer.Argument(help="RUN.toml.")],
+    out: Annotated[Path | None, typer.Option(help="The checkpoint; default runs/NAME of the run file.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, over the run file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint stands.")] = False,
+) -> None:
+    """Train a scorer from captions without times."""
+    from wsra.train.command import train_run
+
+    print(train_run(run, out or Path("runs") / run.stem, settings or [], resume=resume))
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path | None, typer.Argument(help="A checkpoint; default the newest under runs/.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The bundle.")] = Path("bundle"),
+    fp16: Annotated[bool, typer.Option("--fp16", help="Also half precision.")] = False,
+    engine: Annotated[bool, typer.Option("--engine", help="Also compile with the installed TensorRT or TensorRT-RTX.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
+) -> None:
+    """Export a checkpoint to ONNX; nothing is published that disagrees with PyTorch."""
+    from wsra.export.pack import export_bundle, newest_checkpoint
+    from wsra.runtime.console import say
+
+    source = checkpoint or newest_checkpoint(Path("runs"))
+    say(f"checkpoint {source}")
+    export_bundle(source, out, fp16=fp16, engine=engine, overwrite=overwrite, say=say)
+    print(out)
+
+
+@app.command()
+def ground(
+    inputs: Annotated[list[str], typer.Argument(help='VIDEO, X.feat or folder, one or more, then the "QUERY".', show_default=False)],
+    bundle: BundleOption = None,
+    queries: Annotated[Path | None, typer.Option(help="File with one query per line, instead of QUERY.")] = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Moments per query; changes no span.")] = 5,
+    plan: Annotated[
+        Literal["maximal", "seconds", "relative", "segments"] | None,
+        typer.Option(help="Candidate spans; default the bundle's."),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or fp16.")] = "auto",
+    threads: Annotated[int, typer.Option(min=0, help="Threads of ONNX Runtime; 0 lets it decide.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the moments that match a sentence."""
+    from wsra.runtime.search import Request, search
+
+    request = Request(inputs=inputs, queries=queries, bundle=bundle, top_k=top_k, plan=plan, precision=precision, threads=threads)
+    found = search(request)
+    if as_json:
+        from wsra.runtime.report import answer_json
+
+        results = [answer_json(result.query, result.moments, found.grounder) for result in found.results]
+        _print_json(results if queries is not None else results[0])
+        return
+    from rich.console import Console
+    from wsra.runtime.report import answer_view
+
+    for result in found.results:
+        Console().print(answer_view(result.query, result.answers, found.durations_s, result.moments))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The errors that wsra raises on purpose.
+
+WsraError                      what a user can mend; one line at the command line, exit code 1
+├── FeatureError               a .feat or foreign feature file that cannot be used
+├── VideoError                 a video that cannot be opened or decoded
+├── QueryError                 a sentence that cannot be encoded
+├── BundleError                a bundle that is missing, damaged or does not fit
+├── BackendError               an inference library that is missing or refuses a graph
+├── ConfigError                a run file or setting that is wrong
+├── DataError                  captions or annotations that cannot be used
+├── TrainingError              training cannot go on (batch too small, collapse)
+├── ExportError                a graph that cannot be made or does not agree with its source
+├── OutputError                a place that cannot or must not be written
+└── MissingExtraError          a library that an extra of wsra installs
+"""
+
+from __future__ import annotations
+
+
+class WsraError(Exception):
+    """What came, what was expected and what to do, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class FeatureError(WsraError):
+    """A feature file cannot be read, or its numbers cannot be used."""
+
+
+class VideoError(WsraError):
+    """A video cannot be opened or decoded."""
+
+
+class QueryError(WsraError):
+    """A sentence cannot be encoded."""
+
+
+class BundleError(WsraError):
+    """A bundle is missing, damaged or does not fit what it is used with."""
+
+
+class BackendError(WsraError):
+    """An inference library is missing or refuses a graph."""
+
+
+class ConfigError(WsraError):
+    """A run file or a setting is wrong."""
+
+
+class DataError(WsraError):
+    """Captions or annotations cannot be used."""
+
+
+class TrainingError(WsraError):
+    """Training cannot go on."""
+
+
+class ExportError(WsraError):
+    """A graph cannot be made, or does not agree with its source."""
+
+
+class OutputError(WsraError):
+    """A place cannot or must not be written."""
+
+
+class MissingExtraError(WsraError):
+    """A library is missing that an extra of wsra installs."""
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'wsra[{extra}]'")

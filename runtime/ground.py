@@ -1,0 +1,146 @@
+"""Grounding: features and a sentence in, moments out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.bundle import GRAPHS, TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
+from wsra.runtime.errors import FeatureError
+from wsra.runtime.features import Features
+from wsra.runtime.moments import Moment, best_first, suppress
+from wsra.runtime.score import GraphScorer
+from wsra.runtime.spans import additive_scores, maximal_spans
+from wsra.runtime.text import TextEncoder
+from wsra.runtime.windows import Timeline, planned_positions
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is known of one query in one video.
+
+    Attributes:
+        query: the sentence.
+        video: name of the video.
+        moments: best first; empty when nothing speaks for the sentence.
+        curve: (T,) logit phi - theta of each snippet; above 0 speaks for the sentence.
+    """
+
+    query: str
+    video: str
+    moments: list[Moment]
+    curve: NDArray[np.float64]
+
+
+class Grounder:
+    """Finds the moments of a video that match a sentence.
+
+    Args (constructor):
+        manifest: of the bundle.
+        encoder: of sentences.
+        scorer: of snippets.
+        bundle: where it comes from.
+        precision: which graphs it runs.
+    """
+
+    def __init__(self, manifest: Manifest, encoder: TextEncoder, scorer: GraphScorer, *, bundle: Path, precision: str) -> None:
+        self.manifest = manifest
+        self.encoder = encoder
+        self.scorer = scorer
+        self.bundle = bundle
+        self.precision = precision
+
+    @classmethod
+    def open(cls, folder: Path | str, *, precision: str = "auto", threads: int = 0) -> Grounder:
+        """Open a bundle on the CPU.
+
+        Args:
+            folder: the bundle.
+            precision: "auto" or one of the bundle's.
+            threads: per operator; 0 lets ONNX Runtime decide.
+
+        Raises:
+            BundleError: the bundle cannot be used.
+            BackendError: a graph cannot be loaded.
+            MissingExtraError: ONNX Runtime is not installed.
+        """
+        return cls.of_bundle(open_bundle(Path(folder)), precision=precision, threads=threads)
+
+    @classmethod
+    def of_bundle(cls, bundle: Bundle, *, precision: str = "auto", threads: int = 0) -> Grounder:
+        """As `open`, for a bundle that is open already."""
+        chosen = bundle.choose(precision)
+        text, keys, scorer = (OrtBackend(bundle.graph(chosen, name), threads=threads) for name in GRAPHS)
+        encoder = TextEncoder(bundle.folder / TOKENIZER, text, max_tokens=bundle.manifest.text["max_tokens"])
+        return cls(bundle.manifest, encoder, GraphScorer(keys, scorer), bundle=bundle.folder, precision=chosen)
+
+    def ground(self, features: Features, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
+        """The moments of a video that match a sentence, best first.
+
+        Args:
+            features: of the video.
+            query: the sentence.
+            top_k: how many at most; changes no span.
+            plan: of candidate spans, if not the bundle's.
+
+        Returns:
+            Moments in presentation seconds; none when no span speaks for the sentence.
+
+        Raises:
+            QueryError: the sentence is empty or too long.
+            FeatureError: the features are not of the bundle's backbone.
+        """
+        return self.answer(features, query, top_k=top_k, plan=plan).moments
+
+    def answer(self, features: Features, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
+        """As `ground`, with the score curve of the whole video."""
+        self.check(features)
+        text = self.encoder.encode([query])
+        keys = self.scorer.keys(features.values)
+        logits = self.scorer.logits(keys, text)[0]
+        positions, scores = self._spans(features, keys, text, logits, plan or self.manifest.plan, top_k)
+        starts_s, ends_s = Timeline(features.times_s).seconds(positions[:, 0], positions[:, 1])
+        moments = [
+            Moment(features.video, float(start), float(end), float(score))
+            for start, end, score in zip(starts_s, ends_s, scores, strict=True)
+        ]
+        return Answer(query, features.video, moments, logits.astype(np.float64) - self.manifest.theta)
+
+    def check(self, features: Features) -> None:
+        """Refuse features that another backbone made.
+
+        Raises:
+            FeatureError: backbone or width differ from the bundle's.
+        """
+        if features.backbone != self.manifest.backbone or features.width != self.manifest.feature_width:
+            raise FeatureError(
+                f"{features.video}: features of {features.backbone} ({features.width} wide); the bundle {self.bundle} expects"
+                f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
+            )
+
+    def _spans(
+        self,
+        features: Features,
+        keys: NDArray[np.float32],
+        text: NDArray[np.float32],
+        logits: NDArray[np.float32],
+        plan: SpanPlan,
+        top_k: int,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Positions (n, 2) and scores (n,) of the best spans."""
+        if plan == "maximal":
+            positions, scores = maximal_spans(logits, self.manifest.theta)
+            best = best_first(scores)[:top_k]
+            return positions[best], scores[best]
+        timeline = Timeline(features.times_s)
+        positions = planned_positions(plan, timeline, features.times_s, features.duration_s)
+        if self.manifest.span_score == "pooled":
+            scores = self.scorer.pooled_scores(keys, text, positions)
+        else:
+            scores = additive_scores(logits, positions, self.manifest.theta)
+            positions, scores = positions[scores > 0], scores[scores > 0]
+        best = np.array(suppress(positions, scores, count=top_k), int) if plan == "seconds" else best_first(scores)[:top_k]
+        return positions[best], scores[best]

@@ -1,0 +1,110 @@
+"""Candidate windows and the way between seconds and snippets.
+
+A position is a place on the snippet axis: k + f is f of the way through snippet k. Gaps between snippets have no extent there, so they
+count as not covered.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+PlanName = Literal["relative", "segments", "seconds"]
+
+RELATIVE_LENGTHS = (Fraction(1, 5), Fraction(3, 10), Fraction(2, 5), Fraction(1, 2))
+LENGTHS_S = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+SEGMENTS, SEGMENT_S = 6, 5.0
+
+
+class Timeline:
+    """Seconds to positions and back, for the snippets of one video.
+
+    Args (constructor):
+        times_s: (T, 2) start and end of each snippet in seconds, as in a .feat file.
+    """
+
+    def __init__(self, times_s: Array) -> None:
+        count = len(times_s)
+        self._knots_s = times_s.reshape(-1)
+        self._positions = np.stack([np.arange(count), np.arange(1, count + 1)], axis=1).reshape(-1).astype(np.float64)
+        self._times_s = times_s
+
+    def positions(self, seconds: Array) -> Array:
+        """Positions of times; times in a gap fall on the boundary between its neighbours."""
+        return np.interp(seconds, self._knots_s, self._positions)
+
+    def seconds(self, starts: Array, ends: Array) -> tuple[Array, Array]:
+        """Times at which spans of positions start and end; a start on a boundary is the later snippet's, an end the earlier one's."""
+        count = len(self._times_s)
+        first = np.clip(np.floor(starts), 0, count - 1).astype(int)
+        last = np.clip(np.ceil(ends) - 1, 0, count - 1).astype(int)
+        start_length = self._times_s[first, 1] - self._times_s[first, 0]
+        end_length = self._times_s[last, 1] - self._times_s[last, 0]
+        start_s = self._times_s[first, 0] + (starts - first) * start_length
+        end_s = self._times_s[last, 0] + (ends - last) * end_length
+        return start_s, end_s
+
+
+def relative_windows(duration_s: float) -> Array:
+    """The paper's proposals: 20, 30, 40 and 50 % of the video with 80 % overlap.
+
+    Returns:
+        (47, 2) start and end in seconds.
+    """
+    windows = []
+    for length in RELATIVE_LENGTHS:
+        stride = length / 5
+        windows += [(k * stride, k * stride + length) for k in range((1 - length) // stride + 1)]
+    return np.array([[float(start), float(end)] for start, end in windows]) * duration_s
+
+
+def segment_windows() -> Array:
+    """DiDeMo's moments over six segments of 5 s, in the official order.
+
+    Returns:
+        (21, 2) start and end in seconds.
+    """
+    pairs = [(i, i) for i in range(SEGMENTS)] + [(i, j) for i in range(SEGMENTS) for j in range(i + 1, SEGMENTS)]
+    return np.array([[first * SEGMENT_S, (last + 1) * SEGMENT_S] for first, last in pairs])
+
+
+def seconds_windows(count: int, snippet_s: float) -> Array:
+    """Windows of 2, 4, ..., 128 s in whole snippets, overlapping by 80 %; the whole video where it is shorter than all of them.
+
+    Args:
+        count: snippets, T.
+        snippet_s: length of a snippet in seconds.
+
+    Returns:
+        (N, 2) positions.
+    """
+    lengths = sorted({max(1, round(length_s / snippet_s)) for length_s in LENGTHS_S})
+    lengths = [length for length in lengths if length <= count] or [count]
+    plans = []
+    for length in lengths:
+        starts = np.arange(0, count - length + 1, max(1, round(length / 5)), dtype=np.float64)
+        plans.append(np.stack([starts, starts + length], axis=1))
+    return np.concatenate(plans)
+
+
+def planned_positions(plan: PlanName, timeline: Timeline, times_s: Array, duration_s: float) -> Array:
+    """The windows of a plan as positions.
+
+    Args:
+        plan: its name.
+        timeline: of the video.
+        times_s: (T, 2) of the video.
+        duration_s: of the video.
+
+    Returns:
+        (N, 2) positions; windows that cover no snippet are left out, except that `segments` always has its 21.
+    """
+    if plan == "seconds":
+        return seconds_windows(len(times_s), float(np.median(times_s[:, 1] - times_s[:, 0])))
+    windows_s = relative_windows(duration_s) if plan == "relative" else segment_windows()
+    positions = timeline.positions(windows_s)
+    return positions if plan == "segments" else positions[positions[:, 1] > positions[:, 0]]

@@ -1,0 +1,1 @@
+"""Training from captions without times, and the rendered scenes to learn from. Knows nothing of ONNX or engines."""

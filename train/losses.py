@@ -1,0 +1,155 @@
+"""The losses of the WSRA paper, one function each, and one that is not in it.
+
+Shapes: B pairs of a video and its sentence, T snippets (padded; `mask` (B, T) is True where there is one), n negatives, H key width.
+phi and alpha are in (0, 1). All losses return a scalar; sums over the batch are means here, so that weights do not depend on its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Foreground and background of a video as a sentence sees it: keys or features (B, W)."""
+
+    foreground: Tensor
+    background: Tensor
+
+
+def attention(phi: Tensor, mask: Tensor, *, temperature: float) -> Tensor:
+    """Eq. 2: softmax of phi over the true length.
+
+    Args:
+        phi: (..., B, T) in (0, 1).
+        mask: (B, T) bool.
+        temperature: 1 is the paper; phi spans one unit at most, so a long video needs a sharper softmax.
+
+    Returns:
+        (..., B, T), 0 where masked, summing to 1 over T.
+    """
+    return torch.softmax((phi / temperature).masked_fill(~mask, -torch.inf), dim=-1)
+
+
+def pool(values: Tensor, alpha: Tensor, mask: Tensor) -> Pooled:
+    """Eq. 1: v_f = sum_t alpha_t v_t and v_b = sum_t (1 - alpha_t) v_t / (T - 1).
+
+    With T = 1 there is no background; v_b is then 0 / 1, and losses that need one leave the pair out.
+
+    Args:
+        values: (B, T, W).
+        alpha: (B, T).
+        mask: (B, T) bool.
+    """
+    weights = mask.to(alpha.dtype)
+    others = (weights.sum(dim=1) - 1).clamp_min(1)  # (B,)
+    foreground = torch.einsum("bt,btw->bw", alpha, values)
+    background = torch.einsum("bt,btw->bw", weights - alpha, values) / others[:, None]
+    return Pooled(foreground, background)
+
+
+def background_loss(foreground_phi: Tensor, background_phi: Tensor, *, gamma: float, margin: float) -> Tensor:
+    """Eq. 3: log(1 + sum_i exp(gamma (s_n - s_p + m))), s_p and s_n (B,) being phi of foreground and background.
+
+    The sum stands inside the logarithm, so its scale is not that of the other losses. The inequality in the prose before Eq. 3 is
+    reversed; the formula is right.
+    """
+    exponents = gamma * (background_phi - foreground_phi + margin)  # (B,)
+    return torch.logsumexp(torch.cat([exponents.new_zeros(1), exponents]), dim=0)
+
+
+def association_loss(own_phi: Tensor, other_phi: Tensor, *, margin: float) -> Tensor:
+    """Eq. 5, video to text: mean of max(0, m + phi(v_f, t-) - phi(v_f, t+)).
+
+    Args:
+        own_phi: (B,).
+        other_phi: (B, n), of the negatives of top/last-K sampling.
+        margin: m.
+    """
+    return F.relu(margin + other_phi - own_phi[:, None]).mean()
+
+
+def instance_loss(own: Tensor, other: Tensor, mask: Tensor, *, margin: float, scaled: bool) -> Tensor:
+    """Eq. 6, snippet by snippet: max(0, m + alpha- phi(v_t, t-) - alpha+ phi(v_t, t+)).
+
+    As printed it is summed over t, and alpha phi ~ 1/T is compared with m, so the hinge is always active. Scaled, alpha is multiplied by
+    T and the mean is taken over t.
+
+    Args:
+        own: (B, T) alpha+ phi of the own sentence.
+        other: (n, B, T) alpha- phi of each negative.
+        mask: (B, T) bool.
+        margin: m.
+        scaled: False is the paper.
+    """
+    weights = mask.to(own.dtype)
+    length = weights.sum(dim=1, keepdim=True)  # (B, 1)
+    scale = length if scaled else torch.ones_like(length)
+    hinge = F.relu(margin + scale * (other - own)) * weights
+    per_video = hinge.sum(dim=-1) / (length.squeeze(1) if scaled else 1.0)  # (n, B)
+    return per_video.mean()
+
+
+def cross_video_loss(video: Pooled, other: Pooled, gate: Tensor, *, margin: float) -> Tensor:
+    """Eq. 9 with its sign mended: max(0, m - cos(u_f, v_f) + cos(u_b, v_f)), for pairs whose gate (Eq. 10) is open.
+
+    As printed it would pull the foreground of the similar video to its background.
+
+    Args:
+        video: v of each pair, (B, W).
+        other: u of each pair, from `similar_video`, (B, W).
+        gate: (B,) bool.
+        margin: m.
+    """
+    near = F.cosine_similarity(other.foreground, video.foreground, dim=-1)
+    far = F.cosine_similarity(other.background, video.foreground, dim=-1)
+    return (F.relu(margin - near + far) * gate.to(near.dtype)).mean()
+
+
+def similar_video(values: Tensor, mask: Tensor, foreground: Tensor, *, temperature: float) -> Pooled:
+    """Eq. 7 and 8: attention over the most similar other video by cosine to v_f; u_b from what is left, as in Eq. 1.
+
+    Args:
+        values: (B, T, W) of the other video of each pair.
+        mask: (B, T) bool, of the other video.
+        foreground: (B, W) v_f.
+        temperature: 1 is the paper.
+    """
+    cosines = F.cosine_similarity(values, foreground[:, None], dim=-1)  # (B, T)
+    return pool(values, attention(cosines, mask, temperature=temperature), mask)
+
+
+def open_gates(similarity: Tensor, *, threshold: float, quantile: float | None) -> Tensor:
+    """Eq. 10: which pairs have a similar enough sentence.
+
+    Args:
+        similarity: (B,) cosine of the most similar sentence of another video.
+        threshold: tau; 0.9 in the paper.
+        quantile: if given, the share of pairs (the most similar) that is let through instead.
+
+    Returns:
+        (B,) bool.
+    """
+    level = similarity.new_tensor(threshold) if quantile is None else torch.quantile(similarity, 1 - quantile)
+    return similarity > level if quantile is None else similarity >= level
+
+
+def instance_contrast(own: Tensor, other: Tensor, mask: Tensor, *, temperature: float) -> Tensor:
+    """Multiple-instance InfoNCE, not in the paper: the best snippets of the own sentence against those of each negative.
+
+    A soft maximum over snippets of the logit, minus ln T so that length does not count, then cross entropy among own and negatives.
+
+    Args:
+        own: (B, T) logits.
+        other: (n, B, T) logits of the negatives.
+        mask: (B, T) bool.
+        temperature: of the soft maximum over snippets, in logits.
+    """
+    every = torch.cat([own[None], other]).masked_fill(~mask, -torch.inf)  # (1 + n, B, T)
+    length = mask.sum(dim=1).to(own.dtype).log()
+    best = temperature * (torch.logsumexp(every / temperature, dim=-1) - length)  # (1 + n, B)
+    return F.cross_entropy(best.T, torch.zeros(best.shape[1], dtype=torch.long))

@@ -1,0 +1,81 @@
+"""Top/last-K sampling (Section 3.2.1): which sentences of a batch are negatives of which, and which video is the most alike.
+
+Shapes: B pairs of a video and a sentence in the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from wsra.runtime.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The batch's sentences ranked for each pair.
+
+    Attributes:
+        negatives: (B, B - first - last - 1) indices of hard negatives, the most similar first; where the video's own captions shorten a
+            row, its tail repeats valid entries.
+        counts: (B,) how many entries of each row are distinct.
+        nearest: (B,) index of the most similar sentence of another video.
+        similarity: (B,) cosine similarity to that sentence.
+    """
+
+    negatives: Tensor
+    counts: Tensor
+    nearest: Tensor
+    similarity: Tensor
+
+
+def rank_batch(text: Tensor, videos: Tensor, *, first: int, last: int) -> Ranked:
+    """Rank the sentences of a batch by similarity to each sentence, and drop the ends.
+
+    The own sentence and the other captions of the own video are taken out before; then the `first` most similar (likely paraphrases)
+    and the `last` least similar (easy).
+
+    Args:
+        text: (B, Dt) text vectors.
+        videos: (B,) which video each sentence describes.
+        first: K, dropped at the top.
+        last: K', dropped at the end.
+
+    Raises:
+        TrainingError: the batch leaves a pair without a negative.
+    """
+    unit = torch.nn.functional.normalize(text, dim=-1)
+    similarity = unit @ unit.T  # (B, B)
+    own = videos[:, None] == videos[None, :]
+    ranked = similarity.masked_fill(own, -torch.inf).sort(dim=1, descending=True, stable=True)
+    others = (~own).sum(dim=1)  # (B,)
+    counts = others - first - last
+    if int(counts.min()) < 1:
+        raise TrainingError(
+            f"a batch of {len(videos)} leaves {int(others.min())} sentences of other videos; dropping the first {first} and the last {last}"
+            " leaves no negative: enlarge training.batch or lower sampling.first and sampling.last"
+        )
+    widest = int(counts.max())
+    places = torch.arange(widest)[None, :] % counts[:, None]  # (B, widest)
+    negatives = ranked.indices.gather(1, places + first)
+    return Ranked(negatives, counts, ranked.indices[:, 0], ranked.values[:, 0])
+
+
+def draw_negatives(ranked: Ranked, draws: int, generator: torch.Generator) -> Tensor:
+    """Choose negatives of each pair.
+
+    Args:
+        ranked: from `rank_batch`.
+        draws: how many to draw without repetition; 0 takes all.
+        generator: the source of chance.
+
+    Returns:
+        (B, n) indices into the batch.
+    """
+    if draws == 0 or draws >= ranked.negatives.shape[1]:
+        return ranked.negatives
+    chance = torch.rand(ranked.negatives.shape, generator=generator)
+    beyond = torch.arange(ranked.negatives.shape[1])[None, :] >= ranked.counts[:, None]
+    chosen = chance.masked_fill(beyond, 2.0).argsort(dim=1)[:, :draws]
+    return ranked.negatives.gather(1, chosen)

