@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.errors import DataError
 
 SHARE = 0.6  # of the way from background to event; 0.4, 0.5, 0.6, 0.7 were compared on development scenes (docs/train.md)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
 from wsra.calib.threshold import calibrate_theta
 from wsra.export.graphs import keys_graph, scorer_graph
 from wsra.export.parity import TorchBackend
@@ -92,14 +93,19 @@ def prior_figures(test: TestSet, training: Sequence[Annotation]) -> Figures:
     return test.figures([np.array([[start, end]]) * a.duration_s for a in test.annotations])
 
 
+def motion_curve(features: Features) -> Array:
+    """How much moves: ln of the foreground's share of the frame, so that a person counts beside a van. The strongest of the forms tried."""
+    share = features.values[:, FEATURE_NAMES.index("scene: foreground")]
+    return np.asarray(np.log(np.asarray(share, np.float64) + 1e-4))
+
+
 def motion_figures(test: TestSet, val: Sequence[Features]) -> Figures:
     """Spans ranked by how much moves, with the span score and the theta rule of the model."""
-    column = FEATURE_NAMES.index("scene: foreground")
-    theta = calibrate_theta([np.asarray(features.values[:, column], np.float64) for features in val])
+    theta = calibrate_theta([motion_curve(features) for features in val])
     answers = []
     for annotation in test.annotations:
         features = test.features[annotation.vid]
-        positions, scores = maximal_spans(np.asarray(features.values[:, column], np.float64), theta)
+        positions, scores = maximal_spans(motion_curve(features), theta)
         best = best_first(scores)[:TOP]
         answers.append(np.stack(Timeline(features.times_s).seconds(positions[best, 0], positions[best, 1]), axis=1))
     return test.figures(answers)

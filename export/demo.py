@@ -167,10 +167,8 @@ def _train(run: Run, folder: Path, prepared: Prepared, **objectives: Any) -> Non
             resume=(folder / "last.safetensors").is_file(),
             report=lambda row: bar.update(bar.task_ids[0], completed=row["epoch"]),
         )
-    last = max(rows, key=lambda row: row["val_match"])
-    say(
-        f"    best epoch {last['epoch']}: the own sentence beats another video's in {last['val_match']:.1f} % of the comparisons (chance 50)"
-    )
+    best = max(rows, key=lambda row: row["val_match"])
+    say(f"    best epoch {best['epoch']}: a video's own sentence beats another's in {best['val_match']:.1f} % of comparisons (chance 50)")
     if rows[-1]["collapsed"]:
         say("    WARNING: attention has collapsed onto the background (the association loss stays at its margin); see docs/train.md")
 

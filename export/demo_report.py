@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
 from wsra.runtime.report import clock, curve_drawing
 
 _COLUMNS = (
@@ -20,19 +21,19 @@ _COLUMNS = (
     ("miou", "mIoU"),
 )
 _ROWS = (
-    ("test", "wsra, all test queries"),
-    ("conjunctions", "  where neither kind nor colour alone decides"),
-    ("seen_combinations", "  kind and colour seen together in training"),
-    ("unseen_combinations", "  kind and colour never seen together"),
-    ("skyline", "skyline: same scorer trained WITH spans"),
+    ("test", "wsra"),
+    ("conjunctions", "  no single word decides"),
+    ("seen_combinations", "  pairs seen in training"),
+    ("unseen_combinations", "  pairs never seen"),
+    ("skyline", "trained WITH spans"),
 )
 _CONTROLS = (
-    ("chance", "control: chance (exact, windows of 2 to 128 s)"),
-    ("prior", "control: best fixed window of the training spans"),
-    ("shuffled", "control: sentences of other videos"),
-    ("other_event", "control: sentence of another event of the video"),
-    ("most_motion", "control: where most moves"),
-    ("shuffled_training", "control: trained on permuted captions"),
+    ("chance", "chance"),
+    ("prior", "best fixed window"),
+    ("shuffled", "other videos' sentences"),
+    ("other_event", "another event's sentence"),
+    ("most_motion", "where most moves"),
+    ("shuffled_training", "permuted captions"),
 )
 
 
@@ -43,6 +44,7 @@ def figures_table(report: dict[str, Any]) -> Table:
     for _, heading in _COLUMNS:
         table.add_column(heading, justify="right")
     for rows, source in ((_ROWS, report), (_CONTROLS, report["controls"])):
+        table.add_section()
         for name, label in rows:
             figures = source[name]
             table.add_row(label, *(f"{figures[key]:.1f}" if key != "queries" else str(figures[key]) for key, _ in _COLUMNS))

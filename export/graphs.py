@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
 from wsra.train.model import Scorer
 from wsra.train.text import TextEncoder
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 import torch
+
 from wsra.export.graphs import Graph
 from wsra.runtime.errors import ExportError
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import save_file
+
 from wsra.calib.threshold import calibrate_theta
 from wsra.export.engine import Shapes, engine_from_onnx, find_library
 from wsra.export.golden import Golden, choose_golden, write_golden
@@ -164,11 +165,11 @@ def _fill(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha2
                 onnx_from_graph(graph, path)
             else:
                 fp16_from_onnx(part / "fp32" / f"{graph.name}.onnx", path, name=graph.name)
-        say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.check.sentences)} queries")
+        say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.sentences)} queries")
         backends = load_graphs(part, graphs, precision)
         errors = {graph.name: tensor_errors(graph, backends[graph.name], edges, precision) for graph in graphs}
         exported = grounder_of(manifest, part / TOKENIZER, backends, precision)
-        moments = moment_agreement(reference, exported, golden.check, precision)
+        moments = moment_agreement(reference, exported, golden, precision)
         measured[precision] = {"passed": True, "tensors": errors, "moments": moments}
     files = {path.relative_to(part).as_posix(): sha256_of(path) for path in sorted(part.rglob("*")) if _is_sealed(path, part)}
     return Manifest(**{**vars(manifest), "precisions": measured, "files": files})
@@ -189,9 +190,9 @@ def _theta(checkpoint: Checkpoint, encoder: TextEncoder, data: CaptionedVideos) 
 
 @torch.no_grad()
 def _edges(golden: Golden, scorer: Any, encoder: TextEncoder) -> Edges:
-    features = np.concatenate([video.values for video in golden.check.videos]).astype(np.float32)
+    features = np.concatenate([video.values for video in golden.videos]).astype(np.float32)
     keys: np.ndarray[Any, np.dtype[np.float32]] = scorer.keys(torch.from_numpy(features)).numpy()
-    sentences = golden.check.sentences[:64]
+    sentences = golden.sentences[:64]
     ids = [encoder.tokenizer(sentence)["input_ids"] for sentence in sentences]
     return Edges(features, keys, encoder.encode(sentences).numpy(), ids, encoder.max_tokens)
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from wsra.export.golden import Part
+
+from wsra.export.golden import Golden
 from wsra.export.graphs import Graph
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Arrays, Backend, TensorSpec
@@ -48,7 +49,7 @@ class TorchBackend:
     @torch.no_grad()
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
         """Run the module; see `Backend.infer`."""
-        result = self._graph.module(*(torch.from_numpy(feeds[name]) for name in self._graph.inputs))
+        result = self._graph.module(*(torch.tensor(feeds[name]) for name in self._graph.inputs))
         results = result if isinstance(result, tuple) else (result,)
         return {name: value.numpy() for name, value in zip(self._graph.outputs, results, strict=True)}
 
@@ -151,8 +152,8 @@ def grounder_of(manifest: Manifest, tokenizer: Path, backends: Mapping[str, Back
     )
 
 
-def moment_agreement(reference: Grounder, exported: Grounder, part: Part, precision: str) -> dict[str, float]:
-    """Ground every sentence of a part in its own video with both, and compare the moments.
+def moment_agreement(reference: Grounder, exported: Grounder, golden: Golden, precision: str) -> dict[str, float]:
+    """Ground every golden sentence in its own video with both, and compare the moments.
 
     Returns:
         `queries`, `same_order` and `first_agrees` (IoU of 0.9 or more, or both empty) in percent.
@@ -161,18 +162,18 @@ def moment_agreement(reference: Grounder, exported: Grounder, part: Part, precis
         ExportError: FP32 differs other than in ties, or FP16 agrees in less than 99 % of the first answers.
     """
     same_order = agreeing = 0
-    for sentence, video in zip(part.sentences, part.video_of, strict=True):
-        expected = reference.ground(part.videos[video], sentence)
-        got = exported.ground(part.videos[video], sentence)
+    for sentence, video in zip(golden.sentences, golden.video_of, strict=True):
+        expected = reference.ground(golden.videos[video], sentence)
+        got = exported.ground(golden.videos[video], sentence)
         same = _same(expected, got)
         same_order += same
         agreeing += _first_agrees(expected, got)
         if precision == "fp32" and not same:
             raise ExportError(f"fp32: {sentence!r} finds {_told(got)}; PyTorch finds {_told(expected)}: do not deploy it")
     figures = {
-        "queries": float(len(part.sentences)),
-        "same_order": 100.0 * same_order / len(part.sentences),
-        "first_agrees": 100.0 * agreeing / len(part.sentences),
+        "queries": float(len(golden.sentences)),
+        "same_order": 100.0 * same_order / len(golden.sentences),
+        "first_agrees": 100.0 * agreeing / len(golden.sentences),
     }
     if figures["first_agrees"] < AGREEMENT_LIMIT:
         raise ExportError(

@@ -1,4 +1,4 @@
-"""Everything a device needs: features, video, bundles, grounding. Knows no torch, no onnx, and imports no heavy library before it is used."""
+"""Everything a device needs: features, video, bundles, grounding. Knows no torch and no onnx; heavy libraries load when they are used."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What differs from the empty scene of a fixed camera: a background that is compensated for light and updated selectively.
 
-Whoever stands still stays foreground: pixels under foreground are absorbed only over minutes, not over seconds as in a mixture of Gaussians.
+Whoever stands still stays foreground: what lies under foreground is absorbed over minutes, not seconds as in a mixture of Gaussians.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Background:
         return shadow
 
     def _ghosts(self, frame: Image) -> Mask:
-        """Foreground left by something that was taken for background and has gone: its outline is an edge of the estimate, not of the frame."""
+        """Foreground where something that was taken for background has gone: its outline is an edge of the estimate, not of the frame."""
         edges_seen, edges_kept = (
             cv2.Laplacian(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.CV_32F, ksize=3) for image in (frame, self._scene8)
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.background import Image, Mask
 
 # Colours as soft bins. Ten hues, centred (OpenCV hue, 0-179), then those that hue does not tell.

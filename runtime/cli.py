@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
 from wsra.runtime.errors import WsraError
 
 app = typer.Typer(
@@ -41,7 +42,7 @@ def _print_json(value: Any) -> None:
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="An empty or new folder.")] = Path("demo"),
-    clips: Annotated[int, typer.Option(min=24, help="Training clips; validation and test clips are added.")] = 480,
+    clips: Annotated[int, typer.Option(min=24, help="Training clips; validation and test clips are added.")] = 400,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the captions.")] = 20,
     seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
     jobs: JobsOption = 2,
@@ -177,6 +178,7 @@ def ground(
         _print_json(results if queries is not None else results[0])
         return
     from rich.console import Console
+
     from wsra.runtime.report import answer_view
 
     for result in found.results:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.errors import FeatureError, MissingExtraError
 from wsra.runtime.features import Features
 
@@ -69,11 +70,9 @@ def array_from_numpy(path: Path, key: str | None) -> NDArray[Any]:
         FeatureError: the file cannot be read, or `key` is missing or needed.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return np.asarray(loaded[_one_of(path, list(loaded.files), key)])
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else np.asarray(loaded[_one_of(path, list(loaded.files), key)])
     except FeatureError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as err:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files import replacing
 
 FORMAT, VERSION = "wsra.feat", "1"
-_FINITE_BLOCK = 16_384  # snippets checked at a time, so that a day of video stays on disk
+_PIECE = 16_384  # snippets read at a time, so that a day of video stays on disk
 _OVERLAP_S = 1e-6
 
 
@@ -41,7 +42,7 @@ class Features:
     extra: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check shapes, numbers and times.
+        """Check shapes and times; numbers are checked when they are read, so that a day of video opens in milliseconds.
 
         Raises:
             FeatureError: something cannot be used; the message names it.
@@ -55,6 +56,31 @@ class Features:
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Read snippets [start, stop) from disk, in float32.
+
+        Raises:
+            FeatureError: a number is NaN or infinite.
+        """
+        values = np.ascontiguousarray(self.values[start:stop], np.float32)
+        finite = np.isfinite(values)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise FeatureError(
+                f"{self.video}: {values[row, column]} in snippet {start + row}, number {column}; expected finite features:"
+                " extract or convert the video anew"
+            )
+        return values
+
+    def check_finite(self) -> None:
+        """Read everything once, piece by piece.
+
+        Raises:
+            FeatureError: a number is NaN or infinite.
+        """
+        for start in range(0, len(self), _PIECE):
+            self.rows(start, start + _PIECE)
 
 
 def _check(features: Features) -> None:
@@ -75,14 +101,6 @@ def _check(features: Features) -> None:
         raise FeatureError(f"{video}: snippets {row} and {row + 1} overlap in time; give each snippet its stride as its time")
     if not np.isfinite(features.duration_s) or features.duration_s <= 0:
         raise FeatureError(f"{video}: duration is {features.duration_s}; expected seconds greater than 0")
-    for start in range(0, values.shape[0], _FINITE_BLOCK):
-        finite = np.isfinite(values[start : start + _FINITE_BLOCK])
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            raise FeatureError(
-                f"{video}: {values[start + row, column]} in snippet {start + row}, number {column};"
-                " expected finite features; extract or convert the video anew"
-            )
 
 
 def read_features(path: Path, *, width: int | None = None) -> Features:
@@ -155,8 +173,10 @@ def write_features(path: Path, features: Features) -> None:
     """Write a .feat file under a temporary name, then rename it.
 
     Raises:
+        FeatureError: a number is NaN or infinite.
         OutputError: the place cannot be written.
     """
+    features.check_finite()
     metadata = {
         "format": FORMAT,
         "version": VERSION,

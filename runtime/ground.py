@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import GRAPHS, TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
 from wsra.runtime.errors import FeatureError
@@ -99,7 +100,7 @@ class Grounder:
         """As `ground`, with the score curve of the whole video."""
         self.check(features)
         text = self.encoder.encode([query])
-        keys = self.scorer.keys(features.values)
+        keys = self.scorer.keys(features)
         logits = self.scorer.logits(keys, text)[0]
         positions, scores = self._spans(features, keys, text, logits, plan or self.manifest.plan, top_k)
         starts_s, ends_s = Timeline(features.times_s).seconds(positions[:, 0], positions[:, 1])

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
+
 from wsra.runtime.bundle import MANIFEST, open_bundle
 from wsra.runtime.errors import ConfigError, DataError
 from wsra.runtime.features import read_features
@@ -36,6 +37,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _features(path: Path) -> dict[str, Any]:
     features = read_features(path)
+    features.check_finite()
     lengths = features.times_s[:, 1] - features.times_s[:, 0]
     gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
     return {

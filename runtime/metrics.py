@@ -11,6 +11,7 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.moments import best_iou
 
 Array = NDArray[np.float64]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.background import Background, Image
 from wsra.runtime.blobs import find_blobs
 from wsra.runtime.tracks import OBJECT_NAMES, Tracker

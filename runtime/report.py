@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
+
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.moments import Moment
 

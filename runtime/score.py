@@ -5,11 +5,11 @@ Shapes: T snippets, N spans, Q queries, H key width.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.features import Features
 from wsra.runtime.spans import pooled_means
 
 Array32 = NDArray[np.float32]
@@ -34,12 +34,13 @@ class GraphScorer:
         """What really runs the graphs."""
         return self._scorer.provider
 
-    def keys(self, features: NDArray[Any]) -> Array32:
-        """Keys (T, H) of features (T, Dv); read chunk by chunk, so a memory map stays on disk."""
-        chunks = []
-        for start in range(0, len(features), CHUNK):
-            rows = np.ascontiguousarray(features[start : start + CHUNK], np.float32)
-            chunks.append(self._keys.infer({"features": rows})["keys"])
+    def keys(self, features: Features) -> Array32:
+        """Keys (T, H) of a video; read chunk by chunk, so a memory map stays on disk.
+
+        Raises:
+            FeatureError: a number is NaN or infinite.
+        """
+        chunks = [self._keys.infer({"features": features.rows(start, start + CHUNK)})["keys"] for start in range(0, len(features), CHUNK)]
         return np.concatenate(chunks)
 
     def logits(self, keys: Array32, text: Array32) -> Array32:

@@ -15,8 +15,8 @@ BLOCK = 256  # snippets whose sum is kept in single precision
 class PrefixSums:
     """Sums over any span of rows, also between rows, in O(1) each.
 
-    Rows are summed in float32 within blocks of 256 and in float64 over blocks, so a day of large values loses nothing and takes little
-    more memory than the rows.
+    Within blocks of 256 rows the sums of what differs from the block's mean are kept in float32, over blocks the sums are float64: a day
+    of values around a large offset loses nothing and takes little more memory than the rows.
 
     Args (constructor):
         rows: (T, W) or (T,) values.
@@ -27,20 +27,22 @@ class PrefixSums:
         count, width = self._rows.shape
         blocks = -(-count // BLOCK)
         self._within = np.zeros((blocks * BLOCK + 1, width), np.float64 if width == 1 else np.float32)
+        self._mean = np.zeros((blocks + 1, width), np.float64)
         self._before = np.zeros((blocks + 1, width), np.float64)
         for block in range(blocks):
-            piece = self._rows[block * BLOCK : (block + 1) * BLOCK].astype(np.float64)
-            sums = np.cumsum(piece, axis=0)
             start = block * BLOCK
-            self._within[start + 1 : start + len(piece)] = sums[:-1]
-            self._before[block + 1] = self._before[block] + sums[-1]
+            piece = self._rows[start : start + BLOCK].astype(np.float64)
+            self._mean[block] = piece.mean(axis=0)
+            self._within[start + 1 : start + len(piece)] = np.cumsum(piece - self._mean[block], axis=0)[:-1]
+            self._before[block + 1] = self._before[block] + piece.sum(axis=0)
 
     def _upto(self, positions: Array) -> Array:
         count = len(self._rows)
         whole = np.minimum(np.floor(positions).astype(np.int64), count)
         partial = (positions - whole)[:, None] * self._rows[np.minimum(whole, count - 1)].astype(np.float64)
         block = np.where(whole == count, len(self._before) - 1, whole // BLOCK)
-        return np.asarray(self._before[block] + self._within[whole] + partial)
+        offset = np.where(whole == count, 0, whole % BLOCK)[:, None] * self._mean[block]
+        return np.asarray(self._before[block] + self._within[whole] + offset + partial)
 
     def sums(self, positions: Array) -> Array:
         """Sum of the rows in each span.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.errors import BundleError, QueryError
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.blobs import COLOURS, PARTS, SILHOUETTE_COLUMNS, SILHOUETTE_ROWS, Blob
 
 FORGET_S = 0.8  # a track that was not seen for so long has ended

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
 from wsra.runtime.errors import ConfigError
 from wsra.runtime.files import replacing
 from wsra.train.config import Run, read_run, table_from_run

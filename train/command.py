@@ -42,7 +42,7 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
             bar.update(bar.task_ids[0], completed=row["epoch"])
             say(
                 f"epoch {int(row['epoch'])}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, own sentence wins"
-                f" {row['val_match']:.1f} %, attends to {row['val_attended']:.0f} % of the video, {row['val_open_gates']:.0f} % of gates open"
+                f" {row['val_match']:.1f} %, attends to {row['val_attended']:.0f} % of a video, gates open {row['val_open_gates']:.0f} %"
             )
             if row["collapsed"] and not told:
                 told = True

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+
 from wsra.runtime.errors import ConfigError
 
 if sys.version_info >= (3, 11):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+
 from wsra.runtime.annotations import Caption, read_captions
 from wsra.runtime.errors import DataError
 from wsra.runtime.features import Features, read_features
@@ -106,7 +107,7 @@ def load(captions_path: Path, folder: Path, *, seen_as: str) -> CaptionedVideos:
         if len(backbones) > 1:
             (one, a), (two, b) = backbones.items()
             raise DataError(f"{folder}: {a} was made by {one[0]} ({one[1]} wide), {b} by {two[0]} ({two[1]} wide); extract all alike")
-        rows = _as_windows(features) if seen_as == "windows" else np.asarray(features.values, np.float32)
+        rows = _as_windows(features) if seen_as == "windows" else features.rows(0, len(features))
         values.append(torch.from_numpy(np.array(rows)))
         lengths_s.append(float(np.median(features.times_s[:, 1] - features.times_s[:, 0])))
     number = {name: i for i, name in enumerate(names)}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
 from wsra.runtime.errors import OutputError, TrainingError
 from wsra.train.checkpoint import load_last, save_last, save_metrics, save_model, save_run
 from wsra.train.config import Run
@@ -81,6 +82,7 @@ def fit(
     torch.manual_seed(run.training.seed)
     scorer = Scorer(data.values[0].shape[1], text.shape[1], run.training.key_width)
     scorer.normalise(*moments_of_features(data))
+    scorer.normalise_text(text)
     optimizer = torch.optim.Adam(
         scorer.parameters(), lr=run.training.learning_rate, betas=(0.9, 0.999), weight_decay=run.training.weight_decay
     )

@@ -25,11 +25,15 @@ class Scorer(nn.Module):
 
     feature_mean: Tensor
     feature_scale: Tensor
+    text_mean: Tensor
+    text_scale: Tensor
 
     def __init__(self, feature_width: int, text_width: int, key_width: int) -> None:
         super().__init__()
         self.register_buffer("feature_mean", torch.zeros(feature_width))
         self.register_buffer("feature_scale", torch.ones(feature_width))
+        self.register_buffer("text_mean", torch.zeros(text_width))
+        self.register_buffer("text_scale", torch.ones(1))
         self.video = nn.Linear(feature_width, key_width, bias=False)
         self.text = nn.Linear(text_width, key_width)
         self.out = nn.Linear(key_width, 1)
@@ -55,6 +59,12 @@ class Scorer(nn.Module):
         self.feature_mean.copy_(mean)
         self.feature_scale.copy_(torch.where(spread > 1e-4, 1.0 / spread.clamp_min(1e-4), torch.ones_like(spread)))
 
+    def normalise_text(self, text: Tensor) -> None:
+        """Take the mean of the training sentences' vectors (captions, Dt) and one scale for all, so that any encoder is at home."""
+        mean = text.mean(dim=0)
+        self.text_mean.copy_(mean)
+        self.text_scale.copy_(1.0 / (text - mean).pow(2).mean().sqrt().clamp_min(1e-6))
+
     def keys(self, features: Tensor) -> Tensor:
         """Map features (..., Dv) to keys (..., H); affine, so the key of a mean is the mean of the keys."""
         keys: Tensor = self.video((features - self.feature_mean) * self.feature_scale)
@@ -70,7 +80,7 @@ class Scorer(nn.Module):
         Returns:
             Logits with the broadcast leading shape.
         """
-        hidden = torch.relu(keys + self.text(text))
+        hidden = torch.relu(keys + self.text((text - self.text_mean) * self.text_scale))
         logits: Tensor = self.out(hidden).squeeze(-1)
         return logits
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+
 from wsra.train.config import Loss, Sampling
 from wsra.train.data import Batch
 from wsra.train.losses import (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
 from wsra.train.config import Run
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.loop import Report, fit

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
 from wsra.runtime.errors import TrainingError
 
 

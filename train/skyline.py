@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
 from wsra.runtime.annotations import Annotation
 from wsra.train.config import Sampling
 from wsra.train.data import Batch, CaptionedVideos

@@ -13,6 +13,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
 from wsra.runtime.errors import ConfigError, DataError, MissingExtraError
 from wsra.runtime.files import replacing, sha256_of
 
@@ -129,6 +130,7 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     source = str(minilm_folder()) if name == "minilm" else name
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)

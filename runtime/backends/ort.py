@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
+
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
 from wsra.runtime.errors import BackendError, MissingExtraError
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
 from wsra.runtime.errors import BackendError
 
 Arrays = dict[str, NDArray[Any]]

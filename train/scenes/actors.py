@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
 from wsra.train.scenes.backdrop import Image, bgr
 from wsra.train.scenes.world import RELATIVE_HEIGHT, RELATIVE_LENGTH, Actor, Clip, Kind
 

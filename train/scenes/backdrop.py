@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+
 from wsra.train.scenes.world import Clip, Shade
 
 Image = NDArray[Any]  # (H, W, 3) uint8; OpenCV promises no more than "an array"
@@ -21,7 +22,7 @@ def bgr(shade: Shade) -> tuple[int, int, int]:
 
 def _texture(rng: Generator, height_px: int, width_px: int, *, grain: int, strength: float) -> NDArray[np.float32]:
     coarse = rng.normal(0, 1, (height_px // grain + 2, width_px // grain + 2)).astype(np.float32)
-    return cv2.resize(coarse, (width_px, height_px), interpolation=cv2.INTER_CUBIC) * strength
+    return np.asarray(cv2.resize(coarse, (width_px, height_px), interpolation=cv2.INTER_CUBIC) * strength)
 
 
 def _muted(rng: Generator, hues: tuple[int, int], saturation: tuple[int, int], value: tuple[int, int]) -> tuple[int, int, int]:
@@ -102,4 +103,5 @@ def backdrop(clip: Clip, width_px: int, height_px: int) -> Image:
             cv2.line(image, (x, horizon_px + 12), (foot_x, height_px), (185, 190, 190), 2, cv2.LINE_AA)
     shading = _texture(rng, height_px, width_px, grain=3, strength=5.0)
     shading += _texture(rng, height_px, width_px, grain=40, strength=9.0)
-    return np.clip(image + shading[..., None], 0, 255).astype(np.uint8)
+    shaded: Image = np.clip(image + shading[..., None], 0, 255).astype(np.uint8)
+    return shaded

@@ -15,6 +15,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+
 from wsra.train.scenes.actors import paint, position
 from wsra.train.scenes.backdrop import Image, backdrop
 from wsra.train.scenes.wording import describe, no_single_attribute_decides
@@ -68,7 +69,7 @@ def write_video(path: Path, images: Iterable[Image]) -> None:
         stream.options = {"preset": "ultrafast", "crf": "30", "threads": "1"}
         stream.time_base = Fraction(1, FPS)
         for number, image in enumerate(images):
-            planar = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
+            planar = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
             frame = av.VideoFrame.from_ndarray(planar, format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             container.mux(stream.encode(frame))

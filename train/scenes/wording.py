@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from numpy.random import Generator
+
 from wsra.train.scenes.world import PEOPLE, VEHICLES, Actor, Kind
 
 # What a wording may mention of an actor; a sentence is true of every actor that agrees in all it mentions.

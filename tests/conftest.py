@@ -1,0 +1,66 @@
+"""Small things made once: features, clips, a bundle. Imports no torch: a device runs some of these tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsra.runtime.features import Features, write_features
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Third-party annotations and footage, never part of the project."""
+    place = os.environ.get("WSRA_DATA")
+    if not place:
+        pytest.skip("WSRA_DATA is not set: third-party annotations are not at hand")
+    return Path(place)
+
+
+@pytest.fixture
+def make_features() -> Callable[..., Features]:
+    def make(count: int = 12, width: int = 4, *, seed: int = 0, backbone: str = "test", video: str = "v") -> Features:
+        values = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+        starts = np.arange(count, dtype=np.float64)
+        return Features(values, np.stack([starts, starts + 1], axis=1), video, float(count), backbone)
+
+    return make
+
+
+@pytest.fixture
+def feat_file(tmp_path: Path, make_features: Callable[..., Features]) -> Path:
+    path = tmp_path / "v.feat"
+    write_features(path, make_features())
+    return path
+
+
+@pytest.fixture(scope="session")
+def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rendered test clip as a real H.264 file."""
+    pytest.importorskip("av")
+    from wsra.train.scenes.render import render_clip
+    from wsra.train.scenes.world import sample_clip
+
+    return render_clip(sample_clip("clip", "test", 5), tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle over the motion backbone with a tiny text encoder; $WSRA_TEST_BUNDLE where torch is not installed."""
+    made = os.environ.get("WSRA_TEST_BUNDLE")
+    if made:
+        return Path(made)
+    pytest.importorskip("torch")
+    from tiny import make_bundle
+
+    return make_bundle(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(autouse=True)
+def _no_default_bundle(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("WSRA_BUNDLE", raising=False)
+    yield

@@ -1,0 +1,122 @@
+"""Bad input at the command line, in a process of its own: one line on stderr, exit 1 or 2, nothing written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.device
+
+
+def wsra(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "wsra.runtime.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+
+
+@pytest.fixture
+def place(tmp_path: Path, bundle_folder: Path, clip_file: Path) -> Path:
+    """A folder with a bundle, a damaged bundle, a video, a feature file of another backbone, and things that are no video."""
+    import av
+    import numpy as np
+
+    from wsra.runtime.features import Features, write_features
+
+    shutil.copytree(bundle_folder, tmp_path / "bundle")
+    shutil.copytree(bundle_folder, tmp_path / "damaged")
+    keys = tmp_path / "damaged" / "fp32" / "keys.onnx"
+    content = bytearray(keys.read_bytes())
+    content[len(content) // 2] ^= 1
+    keys.write_bytes(content)
+    shutil.copy(clip_file, tmp_path / "video.mp4")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "blank.txt").write_text("\n\n")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    foreign = Features(np.zeros((3, 2), np.float32), np.array([[0.0, 1], [1, 2], [2, 3]]), "v", 3.0, "i3d")
+    write_features(tmp_path / "foreign.feat", foreign)
+    (tmp_path / "cut.feat").write_bytes((tmp_path / "foreign.feat").read_bytes()[:-5])
+    return tmp_path
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+BAD = {
+    "empty query": (["ground", "video.mp4", ""], 1, "query is empty"),
+    "2,000-word query": (["ground", "video.mp4", "man " * 2000], 1, "2002 tokens; the text encoder takes 64"),
+    "no query": (["ground", "video.mp4"], 1, "expected a video or .feat file and a sentence"),
+    "no bundle": (["ground", "video.mp4", "man", "-b", "nowhere"], 1, "no bundle there"),
+    "bundle with one changed byte": (["ground", "video.mp4", "man", "-b", "damaged"], 1, "changed after it was written"),
+    "no video stream": (["ground", "sound.mp4", "man"], 1, "no video stream"),
+    "zero-length file": (["ground", "empty.mp4", "man"], 1, "0 bytes"),
+    "no video": (["ground", "text.mp4", "man"], 1, "not a video that FFmpeg can open"),
+    "empty folder": (["ground", "folder", "man"], 1, "no .feat file and no video in this folder"),
+    "missing file": (["ground", "none.mp4", "man"], 1, "no such file or folder"),
+    "features of another backbone": (["ground", "foreign.feat", "man"], 1, "features of i3d"),
+    "truncated features": (["ground", "cut.feat", "man"], 1, "truncated or foreign"),
+    "no such precision": (["ground", "video.mp4", "man", "--precision", "int8"], 1, "no precision int8"),
+    "queries file without queries": (["ground", "video.mp4", "--queries", "blank.txt"], 1, "holds no query"),
+    "top-k 0": (["ground", "video.mp4", "man", "--top-k", "0"], 2, "top-k"),
+    "unknown plan": (["ground", "video.mp4", "man", "--plan", "best"], 2, "plan"),
+    "extract: no video stream": (["extract", "sound.mp4", "-o", "out"], 1, "no video stream"),
+    "extract: zero-length file": (["extract", "empty.mp4", "-o", "out"], 1, "0 bytes"),
+    "extract: two videos of one name": (["extract", "video.mp4", "./video.mp4", "-o", "out"], 1, "another video of this batch"),
+    "info: empty folder": (["info", "folder"], 1, "a folder without manifest.json"),
+    "info: damaged bundle": (["info", "damaged"], 1, "changed after it was written"),
+    "convert: no such suffix": (["convert", "video.mp4", "-o", "x.feat", "--snippet-s", "1"], 1, "suffix .mp4"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(place: Path, case: str) -> None:
+    arguments, code, told = BAD[case]
+    before = listing(place)
+    run = wsra(*arguments, folder=place)
+    assert run.returncode == code, run.stderr
+    assert told in run.stderr and "Traceback" not in run.stderr
+    assert run.stdout == ""
+    if code == 1:
+        own = [line for line in run.stderr.splitlines() if line.startswith("wsra: ")]
+        rest = [line for line in run.stderr.splitlines() if line.strip() and line not in own]
+        assert len(own) == 1 and all(line.startswith(("bundle ", "extracting ", "videos", "seconds")) for line in rest), run.stderr
+    assert listing(place) == before
+
+
+def test_ground_on_a_video_equals_ground_on_its_features(place: Path) -> None:
+    first = wsra("ground", "video.mp4", "a red car", "--json", folder=place)
+    assert first.returncode == 0, first.stderr
+    second = wsra("ground", "video.feat", "a red car", "--json", folder=place)
+    again = wsra("ground", "video.mp4", "a red car", "--json", folder=place)
+    assert first.stdout == second.stdout == again.stdout
+    told = json.loads(first.stdout)
+    assert set(told) == {"query", "found", "moments", "bundle", "precision", "provider", "kernel"}
+    assert (told["precision"], told["provider"], told["kernel"]) == ("fp32", "CPUExecutionProvider", "graph")
+    assert "extracting video.mp4" in first.stderr and "features video.feat" in again.stderr
+
+
+def test_ground_draws_a_table_and_a_curve(place: Path) -> None:
+    (place / "queries.txt").write_text("a red car\n\na man in a yellow shirt walks past\n")
+    run = wsra("ground", "video.mp4", "--queries", "queries.txt", "--plan", "seconds", folder=place)
+    assert run.returncode == 0, run.stderr
+    assert "“a red car”" in run.stdout and "0:00:00.0" in run.stdout
+    run = wsra("ground", ".", "a red car", "--json", folder=place)
+    assert run.returncode == 1 and "truncated or foreign" in run.stderr
+
+
+def test_info_tells_of_features_and_bundles(place: Path) -> None:
+    run = wsra("info", "foreign.feat", "--json", folder=place)
+    assert json.loads(run.stdout)["backbone"] == "i3d"
+    assert json.loads(wsra("info", "bundle", "--json", folder=place).stdout)["kind"] == "bundle"
+    assert "backbone" in wsra("info", "bundle", folder=place).stdout

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsra.runtime.errors import VideoError
+from wsra.runtime.video import Video
+
+pytestmark = pytest.mark.device
+av = pytest.importorskip("av")
+
+
+def write(path: Path, times_ms: list[int], *, size: tuple[int, int] = (160, 120), bframes: int = 0) -> Path:
+    """A video whose frame k has the grey level 2k and is shown at times_ms[k]."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.options = {"bf": str(bframes), "crf": "10"}
+        for number, time_ms in enumerate(times_ms):
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), min(2 * number, 255), np.uint8), format="bgr24")
+            frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def read(path: Path, *, height_px: int = 120, frames_per_s: float = 100.0) -> tuple[list[float], list[int], Video]:
+    with Video(path, height_px=height_px, frames_per_s=frames_per_s) as video:
+        frames = list(video.frames())
+    return [frame.time_s for frame in frames], [int(frame.image.mean()) for frame in frames], video
+
+
+@pytest.mark.parametrize("bframes", [0, 3])
+def test_times_are_presentation_stamps_not_frame_numbers(tmp_path: Path, bframes: int) -> None:
+    shown = [0, 40, 80, 500, 520, 2000, 2040]  # a variable rate with gaps
+    times, levels, video = read(write(tmp_path / "a.mp4", shown, bframes=bframes))
+    np.testing.assert_allclose(times, np.array(shown) / 1000, atol=1e-3)
+    assert levels == sorted(levels)  # presentation order, also with B-frames
+    assert video.end_s == pytest.approx(2.08, abs=0.002) and video.broken == 0
+
+
+def test_a_start_offset_begins_at_zero(tmp_path: Path) -> None:
+    times, _, _ = read(write(tmp_path / "a.mkv", [5000, 5040, 5080]))
+    np.testing.assert_allclose(times, [0.0, 0.04, 0.08], atol=1e-3)
+
+
+def test_frames_are_thinned_on_a_grid_of_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", list(range(0, 3000, 40)))
+    times, _, _ = read(path, frames_per_s=4.0)
+    np.testing.assert_allclose(times, [0, 0.28, 0.52, 0.76, 1.0, 1.28, 1.52, 1.76, 2.0, 2.28, 2.52, 2.76], atol=1e-3)
+
+
+def test_larger_frames_are_scaled_and_smaller_ones_are_not(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", [0, 40], size=(320, 240))
+    for height_px, expected in ((120, (120, 160, 3)), (480, (240, 320, 3))):
+        with Video(path, height_px=height_px, frames_per_s=25) as video:
+            assert next(iter(video.frames())).image.shape == expected
+
+
+def test_what_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("not a video")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    for name, told in (
+        ("empty.mp4", "0 bytes"),
+        ("text.mp4", "not a video that FFmpeg can open"),
+        ("sound.mp4", r"no video stream \(found: audio\)"),
+        ("none.mp4", "no such file"),
+    ):
+        with pytest.raises(VideoError, match=told):
+            Video(tmp_path / name, height_px=120, frames_per_s=4)
+
+
+def test_a_cut_file_gives_what_can_be_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv", list(range(0, 8000, 40)))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    times, _, _ = read(path)
+    assert 20 < len(times) < 200 and (np.diff(times) > 0).all()

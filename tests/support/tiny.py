@@ -1,0 +1,104 @@
+"""Tiny real models: encoders of the same classes as the released ones, a trained checkpoint, a bundle. Also run by .ci/run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+SENTENCES = (
+    "a man in a yellow shirt walks past",
+    "a woman with a bag",
+    "the red car drives to the left",
+    "a black dog runs past",
+    "a child in blue stands still",
+    "a white van leaves on the right",
+    "a cyclist in green rides past",
+    "a man wearing an orange top",
+    "a woman dressed in purple enters the scene",
+    "a black car drives past",
+)
+
+
+def make_encoder(folder: Path, kind: str) -> Path:
+    """A random BERT ("bert") or GPT-2 ("gpt2") of 2 layers with a tokenizer trained on a few sentences, as a Hugging Face folder."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertModel, GPT2Config, GPT2Model, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    if kind == "bert":
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False)
+        tokenizer.train_from_iterator(SENTENCES, trainer)
+        tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+        fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", model_max_length=64)
+        size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+        model = BertModel(BertConfig(vocab_size=300, max_position_embeddings=64, **size), add_pooling_layer=False)
+    else:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<|endoftext|>"], show_progress=False
+        )
+        tokenizer.train_from_iterator(SENTENCES, trainer)
+        fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", model_max_length=64)
+        model = GPT2Model(GPT2Config(vocab_size=400, n_positions=64, n_embd=32, n_layer=2, n_head=2))
+    folder.mkdir(parents=True, exist_ok=True)
+    fast.save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder
+
+
+def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int = 2, width: int | None = None) -> Path:
+    """Captions, features and a run file over made-up events that are learnable: each sentence adds its own pattern to some snippets."""
+    import numpy as np
+
+    from wsra.runtime.extract import backbone_id
+    from wsra.runtime.features import Features, write_features
+    from wsra.runtime.motion import WIDTH
+
+    width = width or WIDTH
+    rng = np.random.default_rng(0)
+    patterns = rng.normal(size=(len(SENTENCES), width)).astype(np.float32)
+    for split, first in (("train", 0), ("val", 1000)):
+        rows = []
+        for number in range(videos):
+            name = f"{split}{number}"
+            values = 0.1 * rng.normal(size=(int(rng.integers(12, 24)), width)).astype(np.float32)
+            for place, sentence in zip((1, 7), rng.choice(len(SENTENCES), 2, replace=False), strict=True):
+                values[place : place + 4] += patterns[sentence]
+                rows.append({"qid": str(first + len(rows)), "query": SENTENCES[sentence], "vid": name, "duration": len(values)})
+            starts = np.arange(len(values), dtype=np.float64)
+            features = Features(values, np.stack([starts, starts + 1], 1), name, float(len(values)), backbone_id(1.0))
+            write_features(folder / "features" / f"{name}.feat", features)
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    encoder = make_encoder(folder / kind, kind)
+    pooling = "mean" if kind == "bert" else "all_blocks"
+    (folder / "run.toml").write_text(
+        f'[data]\ncaptions = "train.jsonl"\nval_captions = "val.jsonl"\nfeatures = "features"\n'
+        f'[text]\nencoder = "{encoder}"\npooling = "{pooling}"\n'
+        f"[sampling]\nfirst = 1\nlast = 1\ndraws = 2\n"
+        f"[training]\nepochs = {epochs}\nbatch = 8\nkey_width = 16\nlearning_rate = 0.003\n"
+    )
+    return folder / "run.toml"
+
+
+def make_checkpoint(folder: Path, *, kind: str = "bert", epochs: int = 2) -> Path:
+    """A trained checkpoint."""
+    from wsra.train.command import train_run
+
+    return train_run(make_run(folder, kind=kind, epochs=epochs), folder / "runs" / "tiny", [], resume=False)
+
+
+def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
+    """An exported bundle in FP32 and FP16."""
+    from wsra.export.pack import export_bundle
+
+    export_bundle(make_checkpoint(folder, kind=kind, epochs=16), folder / "bundle", fp16=True, say=lambda _: None)
+    return folder / "bundle"
+
+
+if __name__ == "__main__":
+    print(make_bundle(Path(sys.argv[1])))

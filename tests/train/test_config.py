@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from wsra.runtime.errors import ConfigError
+from wsra.train.config import Run, read_run, table_from_run
+
+BASE = '[data]\ncaptions = "c.jsonl"\nval_captions = "v.jsonl"\nfeatures = "f"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "run.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_and_relative_paths(tmp_path: Path) -> None:
+    run = read_run(write(tmp_path, BASE))
+    assert run.data.captions == str(tmp_path / "c.jsonl")
+    assert run.training.batch == 42 and run.sampling.first == 3
+
+
+def test_settings_come_on_top(tmp_path: Path) -> None:
+    run = read_run(write(tmp_path, BASE + "[training]\nepochs = 3\n"), ["training.epochs=7", "loss.gate_quantile=0.3", "text.encoder=gpt2"])
+    assert (run.training.epochs, run.loss.gate_quantile, run.text.encoder) == (7, 0.3, "gpt2")
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "told"),
+    [
+        (BASE + "[trainig]\n", [], "unknown key trainig"),
+        (BASE + "[loss]\nmargn = 1\n", [], "unknown key loss.margn"),
+        ("[data]\ncaptions = 'a'\nfeatures = 'f'\n", [], "data.val_captions is missing"),
+        (BASE + "[training]\nepochs = 'many'\n", [], "training.epochs is 'many'"),
+        (BASE + "[training]\nepochs = 0\n", [], "training.epochs is 0"),
+        (BASE + "[loss]\nmargin = -1\n", [], "loss.margin is -1"),
+        (BASE + "[data\n", [], "not valid TOML"),
+        (BASE, ["epochs=3"], "expected section.key=value"),
+        (BASE, ["training.epoch=3"], "unknown key training.epoch"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, settings: list[str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as error:
+        read_run(write(tmp_path, text), settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_run(tmp_path / "none.toml")
+
+
+def test_the_table_gives_the_run_back(tmp_path: Path) -> None:
+    import tomli_w
+
+    run = read_run(write(tmp_path, BASE), ["loss.gate_quantile=0.3"])
+    assert read_run(write(tmp_path, tomli_w.dumps(table_from_run(run)))) == run
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda p: p.name)
+def test_every_shipped_run_file_is_valid(path: Path) -> None:
+    assert isinstance(read_run(path), Run)
