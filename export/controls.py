@@ -46,10 +46,11 @@ class TestSet:
     def answers(self, grounder: Grounder, queries: Sequence[str] | None = None) -> list[Array]:
         """Per query the spans (n, 2) that a model finds, best first; `queries` replaces the sentences."""
         asked = queries or [a.query for a in self.annotations]
-        found = []
-        for annotation, query in zip(self.annotations, asked, strict=True):
-            moments = grounder.ground(self.features[annotation.vid], query, top_k=TOP)
-            found.append(np.array([[m.start_s, m.end_s] for m in moments]).reshape(-1, 2))
+        found: list[Array] = [np.zeros((0, 2))] * len(asked)
+        for vid, features in self.features.items():
+            numbers = [i for i, annotation in enumerate(self.annotations) if annotation.vid == vid]
+            for i, answer in zip(numbers, grounder.answers(features, [asked[i] for i in numbers], top_k=TOP), strict=True):
+                found[i] = np.array([[m.start_s, m.end_s] for m in answer.moments]).reshape(-1, 2)
         return found
 
     def figures(self, answers: Sequence[Array], chosen: Sequence[bool] | None = None) -> Figures:

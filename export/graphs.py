@@ -61,39 +61,35 @@ class Graph:
         module: its wrapper.
         example: inputs to trace with; no dynamic axis has length 0 or 1.
         inputs: names of the inputs, with the names of their dynamic axes by number.
-        outputs: names of the outputs.
+        outputs: the outputs with their axes, dynamic ones by name.
     """
 
     name: str
     module: nn.Module
     example: tuple[Tensor, ...]
     inputs: dict[str, dict[int, str]]
-    outputs: tuple[str, ...]
+    outputs: dict[str, tuple[str | int, ...]]
 
 
 def text_graph(encoder: TextEncoder) -> Graph:
     """Sentences to vectors."""
     ids, axes = torch.randint(0, 100, (2, 8)), {0: "queries", 1: "tokens"}
     inputs = {"input_ids": axes, "attention_mask": axes}
-    return Graph("text", TextGraph(encoder).eval(), (ids, torch.ones_like(ids)), inputs, ("text",))
+    return Graph("text", TextGraph(encoder).eval(), (ids, torch.ones_like(ids)), inputs, {"text": ("queries", encoder.width)})
 
 
 def keys_graph(scorer: Scorer) -> Graph:
     """Features to keys."""
-    return Graph(
-        "keys",
-        KeysGraph(scorer).eval(),
-        (torch.randn(5, scorer.feature_width),),
-        {"features": {0: "snippets"}},
-        ("keys",),
-    )
+    example, inputs = (torch.randn(5, scorer.feature_width),), {"features": {0: "snippets"}}
+    return Graph("keys", KeysGraph(scorer).eval(), example, inputs, {"keys": ("snippets", scorer.key_width)})
 
 
 def scorer_graph(scorer: Scorer) -> Graph:
     """Keys and sentences to scores."""
     example = (torch.randn(5, scorer.key_width), torch.randn(3, scorer.text_width))
     inputs = {"keys": {0: "windows"}, "text": {0: "queries"}}
-    return Graph("scorer", ScorerGraph(scorer).eval(), example, inputs, ("scores", "logits"))
+    outputs: dict[str, tuple[str | int, ...]] = {"scores": ("queries", "windows"), "logits": ("queries", "windows")}
+    return Graph("scorer", ScorerGraph(scorer).eval(), example, inputs, outputs)
 
 
 def graphs_of(scorer: Scorer, encoder: TextEncoder) -> tuple[Graph, ...]:

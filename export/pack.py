@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from wsra.export.graphs import graphs_of
 from wsra.export.half import fp16_from_onnx
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.parity import Edges, TorchBackend, grounder_of, load_graphs, moment_agreement, tensor_errors
+from wsra.runtime.backends.protocol import TensorSpec
 from wsra.runtime.bundle import (
     GOLDEN,
     GRAPHS,
@@ -124,13 +125,7 @@ def _fill(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha2
     encoder.tokenizer.backend_tokenizer.save(str(part / TOKENIZER))
     graphs = graphs_of(scorer, encoder)
     pooled = run.data.seen_as == "windows"
-    tensors: dict[str, dict[str, dict[str, list[Any]]]] = {
-        graph.name: {
-            "inputs": {name: [spec.dtype, list(spec.shape)] for name, spec in TorchBackend(graph).inputs.items()},
-            "outputs": {name: ["float32", []] for name in graph.outputs},
-        }
-        for graph in graphs
-    }
+    tensors = {graph.name: {"inputs": _told(TorchBackend(graph).inputs), "outputs": _told(TorchBackend(graph).outputs)} for graph in graphs}
     manifest = Manifest(
         wsra=importlib.metadata.version("wsra"),
         checkpoint_sha256=weights_sha256,
@@ -173,6 +168,10 @@ def _fill(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha2
         measured[precision] = {"passed": True, "tensors": errors, "moments": moments}
     files = {path.relative_to(part).as_posix(): sha256_of(path) for path in sorted(part.rglob("*")) if _is_sealed(path, part)}
     return Manifest(**{**vars(manifest), "precisions": measured, "files": files})
+
+
+def _told(specs: Mapping[str, TensorSpec]) -> dict[str, list[Any]]:
+    return {name: [spec.dtype, list(spec.shape)] for name, spec in specs.items()}
 
 
 def _is_sealed(path: Path, folder: Path) -> bool:

@@ -44,7 +44,7 @@ class TorchBackend:
             name: TensorSpec(kinds[tensor.dtype], tuple(axes.get(i, int(n)) for i, n in enumerate(tensor.shape)))
             for (name, axes), tensor in zip(graph.inputs.items(), graph.example, strict=True)
         }
-        self.outputs = {name: TensorSpec("float32", ()) for name in graph.outputs}
+        self.outputs = {name: TensorSpec("float32", shape) for name, shape in graph.outputs.items()}
 
     @torch.no_grad()
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:

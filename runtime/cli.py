@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from wsra.runtime.errors import WsraError
+from wsra.runtime.errors import EXTRA_OF, MissingExtraError, WsraError
 
 app = typer.Typer(
     name="wsra",
@@ -31,8 +31,16 @@ def main() -> None:
     try:
         app()
     except WsraError as err:
-        print(f"wsra: {err}", file=sys.stderr)
-        sys.exit(1)
+        told: WsraError = err
+    except ModuleNotFoundError as err:
+        library = (err.name or "").split(".")[0]
+        if library not in EXTRA_OF:
+            raise
+        told = MissingExtraError(library, EXTRA_OF[library], "this command")
+    else:
+        return
+    print(f"wsra: {told}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _print_json(value: Any) -> None:
@@ -72,9 +80,13 @@ def extract(
     from wsra.runtime.extract import extract_batch
 
     failed = 0
-    with progress("videos", len(videos)) as bar:
-        for done in extract_batch(videos, out, snippet_s=snippet_s, jobs=jobs):
-            bar.advance(bar.task_ids[0])
+    by_seconds = jobs == 1 or len(videos) == 1
+    with progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)) as bar:
+        task = bar.task_ids[0]
+        within = (lambda done, total: bar.update(task, completed=done, total=total)) if by_seconds else None
+        for done in extract_batch(videos, out, snippet_s=snippet_s, jobs=jobs, progress=within):
+            if not by_seconds:
+                bar.advance(task)
             if done.error is not None:
                 failed += 1
                 print(f"wsra: {done.error}", file=sys.stderr)

@@ -69,3 +69,19 @@ class MissingExtraError(WsraError):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'wsra[{extra}]'")
+
+
+# Which extra of wsra installs a library that a device may lack.
+EXTRA_OF = {
+    "onnxruntime": "cpu",
+    "av": "video",
+    "cv2": "video",
+    "h5py": "convert",
+    "torch": "train",
+    "transformers": "train",
+    "pydantic": "train",
+    "tomli": "train",
+    "tomli_w": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+}

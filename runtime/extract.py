@@ -18,9 +18,13 @@ from wsra.runtime.video import Video
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
 
 
+# Counted up whenever a number of the features changes (tests/runtime/test_motion.py pins some), so that old and new never mix.
+BACKBONE = "motion-1"
+
+
 def backbone_id(snippet_s: float) -> str:
     """Name of the built-in backbone with what its numbers depend on, as a .feat file and a manifest carry it."""
-    return f"motion-1@{snippet_s:g}s"
+    return f"{BACKBONE}@{snippet_s:g}s"
 
 
 def extract_features(path: Path, *, snippet_s: float = 1.0, progress: Progress | None = None) -> Features:
@@ -100,18 +104,20 @@ def feat_paths(videos: Sequence[Path], folder: Path) -> dict[Path, Path]:
     return paths
 
 
-def _extract(job: tuple[Path, Path, float]) -> Extracted:
+def _extract(job: tuple[Path, Path, float], progress: Progress | None = None) -> Extracted:
     video, feat, snippet_s = job
     try:
         if feat.exists() and is_current(feat, video, snippet_s=snippet_s):
             return Extracted(video, feat, True, None)
-        write_features(feat, extract_features(video, snippet_s=snippet_s))
+        write_features(feat, extract_features(video, snippet_s=snippet_s, progress=progress))
     except WsraError as err:
         return Extracted(video, feat, False, str(err))
     return Extracted(video, feat, False, None)
 
 
-def extract_batch(videos: Sequence[Path], folder: Path, *, snippet_s: float = 1.0, jobs: int = 1) -> Iterator[Extracted]:
+def extract_batch(
+    videos: Sequence[Path], folder: Path, *, snippet_s: float = 1.0, jobs: int = 1, progress: Progress | None = None
+) -> Iterator[Extracted]:
     """Extract many videos; those whose .feat file is current are left alone, and a broken one does not stop the rest.
 
     Args:
@@ -119,13 +125,14 @@ def extract_batch(videos: Sequence[Path], folder: Path, *, snippet_s: float = 1.
         folder: gets the .feat files.
         snippet_s: length of a snippet in seconds.
         jobs: processes.
+        progress: called within each video, where one process does it all.
 
     Yields:
         One result per video, in their order.
     """
     work = [(video, feat, snippet_s) for video, feat in feat_paths(videos, folder).items()]
     if jobs == 1 or len(work) == 1:
-        yield from map(_extract, work)
+        yield from (_extract(job, progress) for job in work)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_extract, work, chunksize=min(8, max(1, len(work) // (4 * jobs))))

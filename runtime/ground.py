@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,17 +99,25 @@ class Grounder:
 
     def answer(self, features: Features, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
         """As `ground`, with the score curve of the whole video."""
+        return self.answers(features, [query], top_k=top_k, plan=plan)[0]
+
+    def answers(self, features: Features, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Answer]:
+        """As `answer` for several sentences; the keys of the video are computed once."""
         self.check(features)
-        text = self.encoder.encode([query])
+        text = self.encoder.encode(queries)
         keys = self.scorer.keys(features)
-        logits = self.scorer.logits(keys, text)[0]
-        positions, scores = self._spans(features, keys, text, logits, plan or self.manifest.plan, top_k)
-        starts_s, ends_s = Timeline(features.times_s).seconds(positions[:, 0], positions[:, 1])
-        moments = [
-            Moment(features.video, float(start), float(end), float(score))
-            for start, end, score in zip(starts_s, ends_s, scores, strict=True)
-        ]
-        return Answer(query, features.video, moments, logits.astype(np.float64) - self.manifest.theta)
+        timeline = Timeline(features.times_s)
+        found = []
+        for query, row in zip(queries, text, strict=True):
+            logits = self.scorer.logits(keys, row[None])[0]
+            positions, scores = self._spans(features, keys, row[None], logits, plan or self.manifest.plan, top_k)
+            starts_s, ends_s = timeline.seconds(positions[:, 0], positions[:, 1])
+            moments = [
+                Moment(features.video, float(start), float(end), float(score))
+                for start, end, score in zip(starts_s, ends_s, scores, strict=True)
+            ]
+            found.append(Answer(query, features.video, moments, logits.astype(np.float64) - self.manifest.theta))
+        return found
 
     def check(self, features: Features) -> None:
         """Refuse features that another backbone made.

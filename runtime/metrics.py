@@ -1,6 +1,7 @@
 """How good answers are: recall at n and IoU, mean IoU, and what chance and a fixed window reach.
 
 The rules are those of the Charades-STA protocol in seconds: float64, `>=`, no rounding; of several true spans the best one counts.
+Predictions that sit exactly on a threshold exist, and rounding would put them on either side: an IoU less than 1e-9 below it reaches it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from wsra.runtime.moments import best_iou
 
 Array = NDArray[np.float64]
+ON_THRESHOLD = 1e-9
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def figures(answers: Sequence[Array], truths: Sequence[Array]) -> Figures:
     """
     first = np.array([max(best_iou(a[:1], t), default=0.0) for a, t in zip(answers, truths, strict=True)])
     five = np.array([max(best_iou(a[:5], t), default=0.0) for a, t in zip(answers, truths, strict=True)])
-    return _percent(len(truths), [(first >= level).mean() for level in (0.3, 0.5, 0.7)], (five >= 0.5).mean(), first.mean())
+    return _percent(len(truths), [_share(first, level) for level in (0.3, 0.5, 0.7)], _share(five, 0.5), first.mean())
 
 
 def chance(plans: Sequence[Array], truths: Sequence[Array]) -> Figures:
@@ -60,8 +62,8 @@ def chance(plans: Sequence[Array], truths: Sequence[Array]) -> Figures:
     for plan, truth in zip(plans, truths, strict=True):
         overlaps = best_iou(plan, truth)
         for level, shares in hits.items():
-            shares.append(float((overlaps >= level).mean()))
-        good, count, draws = int((overlaps >= 0.5).sum()), len(plan), min(5, len(plan))
+            shares.append(float(_share(overlaps, level)))
+        good, count, draws = int((overlaps >= 0.5 - ON_THRESHOLD).sum()), len(plan), min(5, len(plan))
         five.append(1 - comb(count - good, draws) / comb(count, draws))
         means.append(float(overlaps.mean()))
     return _percent(len(truths), [np.mean(shares) for shares in hits.values()], np.mean(five), np.mean(means))
@@ -71,9 +73,16 @@ def fixed_window(truths: Sequence[Array], durations_s: Sequence[float], *, step:
     """The one window, as shares of the video, that has the highest R@1 at IoU 0.5 on the given spans."""
     edges = np.arange(0, 1 + step / 2, step)
     candidates = np.array([(start, end) for start in edges for end in edges if end > start])
-    hits = sum((best_iou(candidates * length, truth) >= 0.5).astype(float) for truth, length in zip(truths, durations_s, strict=True))
+    hits = sum(
+        (best_iou(candidates * length, truth) >= 0.5 - ON_THRESHOLD).astype(float)
+        for truth, length in zip(truths, durations_s, strict=True)
+    )
     start, end = candidates[int(np.argmax(hits))]
     return float(start), float(end)
+
+
+def _share(overlaps: Array, level: float) -> np.floating:
+    return np.mean(overlaps >= level - ON_THRESHOLD)
 
 
 def _percent(queries: int, recalls: Sequence[np.floating], five: np.floating, mean: np.floating) -> Figures:

@@ -17,7 +17,6 @@ from wsra.runtime.blobs import find_blobs
 from wsra.runtime.tracks import OBJECT_NAMES, Tracker
 from wsra.runtime.video import Frame
 
-NAME = "motion-1"
 HEIGHT_PX = 120
 FRAMES_PER_S = 4.0
 WARM_UP_S = 20.0  # frames are held back until the first background stands

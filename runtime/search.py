@@ -9,7 +9,7 @@ from pathlib import Path
 from wsra.runtime.bundle import SpanPlan, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
 from wsra.runtime.errors import DataError, FeatureError, QueryError
-from wsra.runtime.extract import extract_features, is_current
+from wsra.runtime.extract import backbone_id, extract_features, is_current
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.moments import Moment
@@ -71,11 +71,11 @@ def search(request: Request) -> Found:
     for query in queries:
         grounder.encoder.token_ids(query)  # a bad query is refused before an hour of video is extracted
     videos = [_features(file, grounder) for file in files]
+    per_video = [grounder.answers(video, queries, top_k=request.top_k, plan=request.plan) for video in videos]
     results = []
-    for query in queries:
-        answers = [grounder.answer(video, query, top_k=request.top_k, plan=request.plan) for video in videos]
+    for query, answers in zip(queries, zip(*per_video, strict=True), strict=True):
         moments = sorted((m for answer in answers for m in answer.moments), key=lambda m: -m.score)[: request.top_k]
-        results.append(Result(query, moments, answers))
+        results.append(Result(query, moments, list(answers)))
     return Found(grounder, results, [video.duration_s for video in videos])
 
 
@@ -114,7 +114,7 @@ def _features(path: Path, grounder: Grounder) -> Features:
         grounder.check(features)
         return features
     backbone, snippet_s = grounder.manifest.backbone, grounder.manifest.snippet_s
-    if not backbone.startswith("motion-"):
+    if backbone != backbone_id(snippet_s):
         raise FeatureError(f"{path}: the bundle's backbone is {backbone}, which wsra does not carry; give a .feat file made with it")
     feat = path.with_suffix(".feat")
     if feat.exists() and is_current(feat, path, snippet_s=snippet_s):

@@ -120,3 +120,20 @@ def test_info_tells_of_features_and_bundles(place: Path) -> None:
     assert json.loads(run.stdout)["backbone"] == "i3d"
     assert json.loads(wsra("info", "bundle", "--json", folder=place).stdout)["kind"] == "bundle"
     assert "backbone" in wsra("info", "bundle", folder=place).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "library", "extra"),
+    [
+        (["train", "run.toml"], "torch", "train"),
+        (["export"], "torch", "train"),
+        (["demo", "--out", "d"], "torch", "train"),
+        (["ground", "video.mp4", "man"], "onnxruntime", "cpu"),
+        (["extract", "video.mp4", "-o", "out"], "av", "video"),
+        (["extract", "video.mp4", "-o", "out"], "cv2", "video"),
+    ],
+)
+def test_a_missing_library_names_its_extra(place: Path, arguments: list[str], library: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{library!r}] = None; sys.argv = ['wsra', *{arguments!r}]; from wsra.runtime.cli import main; main()"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=place, timeout=120)
+    assert run.returncode == 1 and f"wsra[{extra}]" in run.stderr and "Traceback" not in run.stderr, run.stderr

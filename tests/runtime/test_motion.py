@@ -10,7 +10,7 @@ cv2 = pytest.importorskip("cv2")
 
 from wsra.runtime.background import Background  # noqa: E402
 from wsra.runtime.blobs import COLOURS, find_blobs  # noqa: E402
-from wsra.runtime.extract import extract_batch, extract_features, is_current  # noqa: E402
+from wsra.runtime.extract import BACKBONE, extract_batch, extract_features, is_current  # noqa: E402
 from wsra.runtime.features import read_features  # noqa: E402
 from wsra.runtime.motion import FEATURE_NAMES, WIDTH, motion_features  # noqa: E402
 from wsra.runtime.video import Frame  # noqa: E402
@@ -70,6 +70,28 @@ def test_a_walker_has_place_direction_and_colour() -> None:
     assert (column(rows, "object 1: rightward")[6:14] > 0.05).all() and column(rows, "object 1: leftward")[6:14].max() < 0.02
     assert column(rows, "object 1: upper yellow")[6:14].min() > 0.6
     assert column(rows, "object 1: upper red")[6:14].max() < 0.1
+
+
+def test_the_numbers_of_this_version_are_pinned() -> None:
+    """When this fails on purpose, count up `BACKBONE` in runtime/extract.py: old features and new ones must never mix."""
+
+    def paint(image: np.ndarray, t: float) -> None:
+        if 5 <= t < 15:
+            person(image, int((t - 5) * 14), YELLOW)
+
+    row = features(film(25, paint))[10:11]
+    pinned = {
+        "object 1: x": 0.5063,
+        "object 1: foot": 0.8417,
+        "object 1: height": 0.35,
+        "object 1: rightward": 0.0875,
+        "object 1: stride": 0.3333,
+        "object 1: upper yellow": 0.7917,
+        "scene: foreground": 0.0261,
+        "scene: brightness": 0.4821,
+    }
+    assert BACKBONE == "motion-1" and WIDTH == 251
+    assert {name: float(column(row, name)[0]) for name in pinned} == pytest.approx(pinned, abs=2e-3)
 
 
 def test_two_people_in_one_snippet_are_kept_apart() -> None:
