@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from wsra.calib.threshold import calibrate_theta
 from wsra.export.graphs import keys_graph, scorer_graph
+from wsra.export.pack import theta_of
 from wsra.export.parity import TorchBackend
 from wsra.runtime.annotations import Annotation
 from wsra.runtime.features import Features
@@ -65,14 +65,10 @@ def model_figures(test: TestSet, grounder: Grounder) -> Figures:
     return test.figures(test.answers(grounder))
 
 
-@torch.no_grad()
 def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounder:
     """Another checkpoint behind the text encoder of a bundle, its theta calibrated in the same way."""
     scorer = load_checkpoint(folder).scorer
-    data, text = prepared.val
-    keys = [scorer.keys(values) for values in data.values]
-    curves = [scorer.logits(keys[int(v)], row[None]).numpy() for v, row in zip(data.video_of, text, strict=True)]
-    manifest = replace(like.manifest, theta=calibrate_theta(curves))
+    manifest = replace(like.manifest, theta=theta_of(scorer, *prepared.val))
     graphs = GraphScorer(TorchBackend(keys_graph(scorer)), TorchBackend(scorer_graph(scorer)))
     return Grounder(manifest, like.encoder, graphs, bundle=folder, precision="torch")
 

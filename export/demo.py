@@ -19,6 +19,7 @@ from wsra.runtime.extract import extract_batch
 from wsra.runtime.features import read_features
 from wsra.runtime.files import replacing
 from wsra.runtime.ground import Grounder
+from wsra.train.checkpoint import read_metrics
 from wsra.train.config import Run, read_run
 from wsra.train.data import CaptionedVideos
 from wsra.train.run import Prepared, permuted, prepare, train
@@ -128,6 +129,8 @@ def _claim(out: Path, settings: dict[str, int]) -> None:
         if json.loads(mark.read_text(encoding="utf-8")) != settings:
             raise OutputError(f"{out}: holds a demo with other settings; choose another --out or remove the folder")
         say(f"going on in {out}, where a demo was begun")
+    elif out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: a file; the demo wants an empty folder: choose another --out")
     elif out.exists() and any(out.iterdir()):
         raise OutputError(f"{out}: not empty; the demo wants an empty folder: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
@@ -174,7 +177,7 @@ def _train(run: Run, folder: Path, prepared: Prepared, **objectives: Any) -> Non
 
 
 def _epochs_done(folder: Path) -> int:
-    return len(json.loads((folder / "metrics.json").read_text(encoding="utf-8")))
+    return len(read_metrics(folder))
 
 
 def _train_skyline(run: Run, out: Path, prepared: Prepared) -> None:

@@ -63,7 +63,9 @@ def show_demo(report: dict[str, Any], out: Path) -> None:
         console.print(f"  answer {clock(answer[0])} to {clock(answer[1])}" if answer else "  no moment found", highlight=False)
         console.print(f"  truth  {truth}", highlight=False)
         best = tuple(answer) if answer else None
-        console.print(curve_drawing(np.array(example["curve"]), example["duration_s"], width=min(console.width, 100), best=best))
+        curve = np.array(example["curve"])
+        times_s = np.stack([np.arange(len(curve)), np.arange(1, len(curve) + 1)], axis=1).astype(float)
+        console.print(curve_drawing(curve, times_s, example["duration_s"], width=min(console.width, 100), best=best))
     video = report["examples"][0]["video"]
     console.print(f"\nreport {out}/report.json; took {report['seconds']['total']:.0f} s. Go on with:", highlight=False)
     for command in (

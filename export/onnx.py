@@ -44,7 +44,7 @@ def onnx_from_graph(graph: Graph, path: Path) -> None:
                 graph.example,
                 dynamo=True,
                 opset_version=OPSET,
-                dynamic_shapes=_shapes_for(graph, dynamic),
+                dynamic_shapes=dynamic,
                 input_names=list(graph.inputs),
                 output_names=list(graph.outputs),
                 external_data=False,
@@ -58,10 +58,6 @@ def onnx_from_graph(graph: Graph, path: Path) -> None:
     _name_axes(model, graph)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(path))
-
-
-def _shapes_for(graph: Graph, dynamic: tuple[dict[int, Any], ...]) -> Any:
-    return dynamic if len(dynamic) > 1 else (dynamic[0],)
 
 
 @contextlib.contextmanager

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import torch
+import transformers
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from torch import Tensor
 
 from wsra.calib.threshold import calibrate_theta
 from wsra.export.engine import Shapes, engine_from_onnx, find_library
@@ -31,11 +37,12 @@ from wsra.runtime.bundle import (
     read_manifest,
     write_manifest,
 )
-from wsra.runtime.errors import ConfigError, OutputError
+from wsra.runtime.errors import ConfigError, ExportError, OutputError
 from wsra.runtime.files import replacing, sha256_of
 from wsra.runtime.score import CHUNK
 from wsra.train.checkpoint import MODEL, Checkpoint, load_checkpoint
 from wsra.train.data import CaptionedVideos, load
+from wsra.train.model import Scorer
 from wsra.train.text import TextEncoder, load_encoder
 
 Say = Callable[[str], None]
@@ -88,16 +95,14 @@ def export_bundle(
     encoder = load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling)
     with replacing(out) as part:
         part.mkdir()
-        if before is not None and (out / "engines").is_dir():
-            shutil.copytree(out / "engines", part / "engines")
         manifest = _fill(part, checkpoint, encoder, weights_sha256, precisions, say)
+        if before is not None:
+            _keep_engines(out, part)
         if engine:
             for precision in precisions:
                 _engines(part, precision, manifest, say)
         write_manifest(part, manifest)
         open_bundle(part)
-        if out.exists():
-            shutil.rmtree(out)
     return manifest
 
 
@@ -107,12 +112,27 @@ def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
         return None
     if not (out / MANIFEST).is_file():
         raise OutputError(f"{out}: exists and is no bundle; choose another place with -o")
+    manifest = read_manifest(out)
+    strangers = [p for p in out.rglob("*") if p.is_file() and _is_sealed(p, out) and p.relative_to(out).as_posix() not in manifest.files]
+    if strangers:
+        raise OutputError(f"{out}: holds {strangers[0].relative_to(out)}, which is not of the bundle and would be lost; move it away first")
     if overwrite:
         return None
-    manifest = read_manifest(out)
     if manifest.checkpoint_sha256 != weights_sha256:
         raise OutputError(f"{out}: a bundle of another checkpoint; choose another place with -o or replace it with --overwrite")
     return manifest
+
+
+def _keep_engines(before: Path, part: Path) -> None:
+    """Take over the plans that were built from the very graphs that the new bundle has."""
+    for sidecar in sorted(before.glob("engines/*/*/*.engine.json")):
+        name = sidecar.name.removesuffix(".engine.json")
+        graph = part / sidecar.parent.name / f"{name}.onnx"
+        if graph.is_file() and json.loads(sidecar.read_text(encoding="utf-8"))["onnx_sha256"] == sha256_of(graph):
+            target = part / sidecar.parent.relative_to(before)
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(sidecar, target)
+            shutil.copy2(sidecar.with_name(f"{name}.plan"), target)
 
 
 def _fill(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha256: str, precisions: list[str], say: Say) -> Manifest:
@@ -136,7 +156,7 @@ def _fill(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha2
         snippet_s=checkpoint.snippet_s,
         plan="relative" if pooled else "maximal",
         span_score="pooled" if pooled else "additive",
-        theta=0.0 if pooled else _theta(checkpoint, encoder, data),
+        theta=0.0 if pooled else theta_of(scorer, data, encoder.encode([caption.query for caption in data.captions])),
         text={
             "encoder": encoder.name,
             "pooling": encoder.pooling,
@@ -145,9 +165,10 @@ def _fill(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha2
         },
         tensors=tensors,
         precisions={},
-        versions={name: importlib.metadata.version(name) for name in ("torch", "transformers", "onnx", "onnxruntime", "numpy")},
+        versions={library.__name__: str(library.__version__) for library in (torch, transformers, onnx, onnxruntime, np)},
         files={},
     )
+    _check_tokens(part / TOKENIZER, golden, encoder)
     edges = _edges(golden, scorer, encoder)
     reference = grounder_of(manifest, part / TOKENIZER, {graph.name: TorchBackend(graph) for graph in graphs}, "torch")
     measured: dict[str, dict[str, Any]] = {}
@@ -170,6 +191,19 @@ def _fill(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha2
     return Manifest(**{**vars(manifest), "precisions": measured, "files": files})
 
 
+def _check_tokens(tokenizer: Path, golden: Golden, encoder: TextEncoder) -> None:
+    """The bundle's tokenizer must give the ids that training used."""
+    stored = Tokenizer.from_file(str(tokenizer))
+    stored.no_padding()
+    stored.no_truncation()
+    for sentence in golden.sentences:
+        expected, got = encoder.tokenizer(sentence)["input_ids"], stored.encode(sentence).ids
+        if expected != got:
+            raise ExportError(
+                f"the stored tokenizer gives {got} for {sentence!r}; training used {expected}: the encoder cannot be exported"
+            )
+
+
 def _told(specs: Mapping[str, TensorSpec]) -> dict[str, list[Any]]:
     return {name: [spec.dtype, list(spec.shape)] for name, spec in specs.items()}
 
@@ -179,16 +213,15 @@ def _is_sealed(path: Path, folder: Path) -> bool:
 
 
 @torch.no_grad()
-def _theta(checkpoint: Checkpoint, encoder: TextEncoder, data: CaptionedVideos) -> float:
-    text = encoder.encode([caption.query for caption in data.captions])
-    scorer = checkpoint.scorer
+def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor) -> float:
+    """Calibrate theta on captioned videos with the vectors of their captions (captions, Dt)."""
     keys = [scorer.keys(values) for values in data.values]
     curves = [scorer.logits(keys[int(video)], row[None]).numpy() for video, row in zip(data.video_of, text, strict=True)]
     return calibrate_theta(curves)
 
 
 @torch.no_grad()
-def _edges(golden: Golden, scorer: Any, encoder: TextEncoder) -> Edges:
+def _edges(golden: Golden, scorer: Scorer, encoder: TextEncoder) -> Edges:
     features = np.concatenate([video.values for video in golden.videos]).astype(np.float32)
     keys: np.ndarray[Any, np.dtype[np.float32]] = scorer.keys(torch.from_numpy(features)).numpy()
     sentences = golden.sentences[:64]
@@ -210,7 +243,7 @@ def profiles_of(name: str, manifest: Manifest) -> dict[str, Shapes]:
 
 def _engines(part: Path, precision: str, manifest: Manifest, say: Say) -> None:
     library = find_library()
-    folder = part / "engines" / f"any-{library.__name__}-{library.__version__}" / precision
+    folder = part / "engines" / f"{library.__name__}-{library.__version__}" / precision
     for name in GRAPHS:
         say(f"compiling {precision} {name} with {library.__name__} {library.__version__}")
         engine_from_onnx(part / precision / f"{name}.onnx", folder / f"{name}.plan", profiles_of(name, manifest))

@@ -49,7 +49,7 @@ class Annotation:
 
 def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold the other line ends of Unicode
     except (OSError, UnicodeDecodeError) as err:
         raise DataError(f"{path}: cannot be read ({err}); expected JSON lines") from err
     for number, line in enumerate(lines, 1):

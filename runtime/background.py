@@ -82,7 +82,7 @@ class Background:
         # Grey trousers look like a shadow, but something solid stands above them; a shadow on the ground has nothing above.
         foreground = solid | (differs & np.maximum.accumulate(solid, axis=0))
         self._foreground = cv2.morphologyEx(foreground.view(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 3), np.uint8)) > 0
-        self._since_update_s += elapsed_s
+        self._since_update_s += min(elapsed_s, UPDATE_S)  # a gap in the recording must not absorb who stands there
         if self._since_update_s >= UPDATE_S:
             self._update(frame, difference)
         return cv2.convertScaleAbs(image, alpha=1.0 / gain), self._foreground
@@ -110,6 +110,8 @@ class Background:
             box = np.s_[max(0, top - 2) : top + height + 2, max(0, left - 2) : left + width + 2]
             piece = (labels[box] == label).astype(np.uint8)
             outline = cv2.morphologyEx(piece, cv2.MORPH_GRADIENT, np.ones((5, 5), np.uint8)) > 0
+            if not outline.any():  # it fills the whole frame
+                continue
             seen = np.abs(edges_seen[box][outline]).mean()
             kept = np.abs(edges_kept[box][outline]).mean()
             if kept > GHOST_EDGE_RATIO * seen + 1.0:

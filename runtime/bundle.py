@@ -85,9 +85,7 @@ class Bundle:
         there = {name for name, entry in self.manifest.precisions.items() if entry.get("passed")}
         chosen = "fp32" if precision == "auto" else precision
         if chosen not in there:
-            raise BundleError(
-                f"{self.folder}: no precision {precision}; it has {', '.join(sorted(there))}: export again with --{precision}"
-            )
+            raise BundleError(f"{self.folder}: no precision {precision}; it has {', '.join(sorted(there))}: choose one of these")
         return chosen
 
 

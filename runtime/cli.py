@@ -93,6 +93,8 @@ def extract(
             else:
                 print(done.feat)
                 say(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
+                if done.warning is not None:
+                    say(f"WARNING: {done.video}: {done.warning}")
     if failed:
         raise typer.Exit(1)
 

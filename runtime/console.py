@@ -26,6 +26,6 @@ def progress(label: str, total: float | None) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr, transient=not stderr.is_terminal) as bar:
+    with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
         bar.add_task(label, total=total)
         yield bar

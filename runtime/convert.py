@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def array_from_numpy(path: Path, key: str | None) -> NDArray[Any]:
             return loaded if isinstance(loaded, np.ndarray) else np.asarray(loaded[_one_of(path, list(loaded.files), key)])
     except FeatureError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as err:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as err:
         raise FeatureError(f"{path}: not a readable NumPy file ({err}); it may be truncated or hold Python objects") from err
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.runtime.errors import FeatureError, MissingExtraError, VideoError, WsraError
+from wsra.runtime.errors import FeatureError, MissingExtraError, OutputError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of
 from wsra.runtime.video import Video
@@ -54,13 +54,27 @@ def extract_features(path: Path, *, snippet_s: float = 1.0, progress: Progress |
             numbers.append(number)
             if progress is not None:
                 progress((number + 1) * snippet_s, video.declared_s)
-        end_s, broken = video.end_s, video.broken
+        end_s, damage = video.end_s, video.damage()
     starts = np.array(numbers, np.float64) * snippet_s
     times = np.stack([starts, np.minimum(starts + snippet_s, end_s)], axis=1)
     extra = {"source_sha256": sha256_of(path), "snippet_s": f"{snippet_s:g}"}
-    if broken:
-        extra["broken_packets"] = str(broken)
+    if damage:
+        extra["damage"] = damage
     return Features(np.stack(rows), times, path.name, end_s, backbone_id(snippet_s), extra)
+
+
+def refuse_foreign(feat: Path) -> None:
+    """Stop before features that something else made would be replaced.
+
+    Raises:
+        OutputError: the file is a .feat file that wsra extract did not write.
+    """
+    try:
+        features = read_features(feat)
+    except FeatureError:
+        return
+    if not features.backbone.startswith("motion-") or "source_sha256" not in features.extra:
+        raise OutputError(f"{feat}: features of {features.backbone}, not of wsra extract; they are kept: move them, or extract elsewhere")
 
 
 def is_current(feat: Path, video: Path, *, snippet_s: float) -> bool:
@@ -81,12 +95,14 @@ class Extracted:
         feat: its .feat file.
         kept: True when that was there already.
         error: why there is none, or None.
+        warning: what is wrong with the video although it was extracted, or None.
     """
 
     video: Path
     feat: Path
     kept: bool
     error: str | None
+    warning: str | None = None
 
 
 def feat_paths(videos: Sequence[Path], folder: Path) -> dict[Path, Path]:
@@ -107,12 +123,14 @@ def feat_paths(videos: Sequence[Path], folder: Path) -> dict[Path, Path]:
 def _extract(job: tuple[Path, Path, float], progress: Progress | None = None) -> Extracted:
     video, feat, snippet_s = job
     try:
-        if feat.exists() and is_current(feat, video, snippet_s=snippet_s):
+        refuse_foreign(feat)
+        if feat.exists() and video.is_file() and is_current(feat, video, snippet_s=snippet_s):
             return Extracted(video, feat, True, None)
-        write_features(feat, extract_features(video, snippet_s=snippet_s, progress=progress))
+        features = extract_features(video, snippet_s=snippet_s, progress=progress)
+        write_features(feat, features)
     except WsraError as err:
         return Extracted(video, feat, False, str(err))
-    return Extracted(video, feat, False, None)
+    return Extracted(video, feat, False, None, features.extra.get("damage"))
 
 
 def extract_batch(

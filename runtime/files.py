@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 from wsra.runtime.errors import OutputError
 
@@ -16,20 +19,27 @@ from wsra.runtime.errors import OutputError
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it when not.
 
+    A folder that stands at `path` is moved aside before and removed after the new one has its name.
+
     Raises:
-        OutputError: the folder cannot be made or written.
+        OutputError: the place cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if not path.name:
+        raise OutputError(f"{path}: not a name that can be written; choose another place with -o")
+    part, aside = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
+        if path.is_dir():
+            os.replace(path, aside)
         os.replace(part, path)
-    except OSError as err:
-        raise OutputError(f"{path}: cannot be written ({err.strerror or err}); choose another place with -o") from err
+        shutil.rmtree(aside, ignore_errors=True)
+    except (OSError, SafetensorError) as err:
+        reason = getattr(err, "strerror", None) or err
+        raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from err
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
+        shutil.rmtree(part, ignore_errors=True)
+        with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import GRAPHS, TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
-from wsra.runtime.errors import FeatureError
+from wsra.runtime.errors import ConfigError, FeatureError
 from wsra.runtime.features import Features
 from wsra.runtime.moments import Moment, best_first, suppress
 from wsra.runtime.score import GraphScorer
 from wsra.runtime.spans import additive_scores, maximal_spans
 from wsra.runtime.text import TextEncoder
 from wsra.runtime.windows import Timeline, planned_positions
+
+GAP_S = 5.0  # a recording that was off for longer is two stretches
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class Answer:
         video: name of the video.
         moments: best first; empty when nothing speaks for the sentence.
         curve: (T,) logit phi - theta of each snippet; above 0 speaks for the sentence.
+        times_s: (T, 2) of the snippets.
     """
 
     query: str
     video: str
     moments: list[Moment]
     curve: NDArray[np.float64]
+    times_s: NDArray[np.float64]
 
 
 class Grounder:
@@ -110,13 +115,13 @@ class Grounder:
         found = []
         for query, row in zip(queries, text, strict=True):
             logits = self.scorer.logits(keys, row[None])[0]
-            positions, scores = self._spans(features, keys, row[None], logits, plan or self.manifest.plan, top_k)
+            positions, scores = self._spans(features, timeline, keys, row[None], logits, plan or self.manifest.plan, top_k)
             starts_s, ends_s = timeline.seconds(positions[:, 0], positions[:, 1])
             moments = [
                 Moment(features.video, float(start), float(end), float(score))
                 for start, end, score in zip(starts_s, ends_s, scores, strict=True)
             ]
-            found.append(Answer(query, features.video, moments, logits.astype(np.float64) - self.manifest.theta))
+            found.append(Answer(query, features.video, moments, logits.astype(np.float64) - self.manifest.theta, features.times_s))
         return found
 
     def check(self, features: Features) -> None:
@@ -134,6 +139,7 @@ class Grounder:
     def _spans(
         self,
         features: Features,
+        timeline: Timeline,
         keys: NDArray[np.float32],
         text: NDArray[np.float32],
         logits: NDArray[np.float32],
@@ -142,10 +148,13 @@ class Grounder:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Positions (n, 2) and scores (n,) of the best spans."""
         if plan == "maximal":
-            positions, scores = maximal_spans(logits, self.manifest.theta)
+            if self.manifest.span_score == "pooled":
+                raise ConfigError(
+                    f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds"
+                )
+            positions, scores = self._maximal(features, logits)
             best = best_first(scores)[:top_k]
             return positions[best], scores[best]
-        timeline = Timeline(features.times_s)
         positions = planned_positions(plan, timeline, features.times_s, features.duration_s)
         if self.manifest.span_score == "pooled":
             scores = self.scorer.pooled_scores(keys, text, positions)
@@ -154,3 +163,11 @@ class Grounder:
             positions, scores = positions[scores > 0], scores[scores > 0]
         best = np.array(suppress(positions, scores, count=top_k), int) if plan == "seconds" else best_first(scores)[:top_k]
         return positions[best], scores[best]
+
+    def _maximal(self, features: Features, logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Maximal spans of every stretch of video without a longer gap; none reaches over a gap."""
+        gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
+        edges = [0, *(np.flatnonzero(gaps > GAP_S) + 1).tolist(), len(features)]
+        found = [maximal_spans(logits[first:last], self.manifest.theta) for first, last in itertools.pairwise(edges)]
+        positions = np.concatenate([spans + first for (spans, _), first in zip(found, edges[:-1], strict=True)])
+        return positions, np.concatenate([scores for _, scores in found])

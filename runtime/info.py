@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 from safetensors import SafetensorError, safe_open
 
 from wsra.runtime.bundle import MANIFEST, open_bundle
@@ -62,6 +63,8 @@ def _checkpoint(path: Path) -> dict[str, Any]:
             shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as err:
         raise ConfigError(f"{path / CHECKPOINT}: cannot be read ({err}); it may be truncated") from err
+    if metadata.get("format") != "wsra.checkpoint":
+        raise ConfigError(f"{path / CHECKPOINT}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
     metrics = path / "metrics.json"
     rows = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else []
     return {
@@ -99,5 +102,5 @@ def info_table(facts: dict[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, value if isinstance(value, str) else json.dumps(value))
+        table.add_row(name, Text(value if isinstance(value, str) else json.dumps(value)))
     return table

@@ -21,6 +21,7 @@ HEIGHT_PX = 120
 FRAMES_PER_S = 4.0
 WARM_UP_S = 20.0  # frames are held back until the first background stands
 WARM_UP_FRAMES = 21
+CUT_LEVELS, CUT_SHARE = 6.0, 0.5  # so many grey levels in so large a share of a thumbnail from one frame to the next
 OWN_NUMBERS = 2  # objects with numbers of their own
 
 SCENE_NAMES = ("objects", "foreground", "brightness", "warmth", "saturation")
@@ -56,7 +57,8 @@ class _Snippet:
 def motion_features(frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Describe what moves, snippet by snippet.
 
-    The first 20 s are held in memory at 120 rows until the background stands; from then on nothing looks ahead.
+    The first 20 s are held in memory at 120 rows until the background stands; from then on nothing looks ahead. After a cut (the camera
+    was moved, or files were joined) it begins anew.
 
     Args:
         frames: in presentation order.
@@ -66,8 +68,6 @@ def motion_features(frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple
         (k, (WIDTH,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s); snippets without a frame are left out.
     """
     cv2.setNumThreads(1)
-    held: list[Frame] = []
-    background: Background | None = None
     tracker, snippet, index, last_s = Tracker(), _Snippet(), -1, 0.0
 
     def closed() -> NDArray[np.float32]:
@@ -75,19 +75,21 @@ def motion_features(frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple
         return _features(objects, (len(objects) / 4, *np.mean(snippet.scene, axis=0)))
 
     def ready() -> Iterator[tuple[Frame, Background]]:
-        nonlocal background
-        for frame in frames:
-            if background is not None:
-                yield frame, background
-                continue
-            held.append(frame)
-            if frame.time_s >= WARM_UP_S:
+        """Each frame with the background to compare it with; a cut starts a new one."""
+        for shot in _shots(frames):
+            held: list[Frame] = []
+            background: Background | None = None
+            for frame in shot:
+                if background is not None:
+                    yield frame, background
+                    continue
+                held.append(frame)
+                if frame.time_s - held[0].time_s >= WARM_UP_S:
+                    background = _first_background(held)
+                    yield from ((earlier, background) for earlier in held)
+            if background is None:
                 background = _first_background(held)
                 yield from ((earlier, background) for earlier in held)
-                held.clear()
-        if background is None and held:
-            background = _first_background(held)
-            yield from ((earlier, background) for earlier in held)
 
     for frame, scene in ready():
         number = int(np.floor((frame.time_s + 1e-6) / snippet_s))
@@ -101,6 +103,38 @@ def motion_features(frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple
         snippet.add(frame.image, float(foreground.mean()))
     if index >= 0:
         yield index, closed()
+
+
+def _shots(frames: Iterator[Frame]) -> Iterator[Iterator[Frame]]:
+    """Split frames where the picture changes at once; each part must be read before the next."""
+    ahead = next(frames, None)
+    seen: NDArray[np.float32] | None = None
+
+    def shot() -> Iterator[Frame]:
+        nonlocal ahead, seen
+        while ahead is not None:
+            thumbnail = _thumbnail(ahead.image)
+            changed = seen is not None and _is_cut(seen, thumbnail)
+            seen = None if changed else thumbnail
+            if changed:
+                return
+            frame, ahead = ahead, next(frames, None)
+            yield frame
+
+    while ahead is not None:
+        yield shot()
+
+
+def _thumbnail(image: Image) -> NDArray[np.float32]:
+    """(24, 32) grey levels."""
+    small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (32, 24), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32) + 1.0
+
+
+def _is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
+    """Whether another picture is shown, and not the same one in another light or with something large in it."""
+    light = float(np.median(after / before))
+    return float((np.abs(after / light - before) > CUT_LEVELS).mean()) > CUT_SHARE
 
 
 def _first_background(held: list[Frame]) -> Background:

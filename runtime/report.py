@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,30 +32,34 @@ def moments_table(moments: Sequence[Moment]) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("video")
     for number, moment in enumerate(moments, 1):
-        table.add_row(str(number), clock(moment.start_s), clock(moment.end_s), f"{moment.score:.2f}", moment.video)
+        table.add_row(str(number), clock(moment.start_s), clock(moment.end_s), f"{moment.score:.2f}", Text(moment.video))
     return table
 
 
-def curve_drawing(curve: NDArray[np.float64], duration_s: float, *, width: int, best: tuple[float, float] | None) -> Text:
-    """The score curve of a whole video: what speaks for the sentence, as bars; the best moment underlined.
+def curve_drawing(
+    curve: NDArray[np.float64], times_s: NDArray[np.float64], duration_s: float, *, width: int, best: tuple[float, float] | None
+) -> Text:
+    """The score curve of a whole video over time: what speaks for the sentence, as bars; the best moment underlined.
 
     Args:
         curve: (T,) logit - theta per snippet.
+        times_s: (T, 2) of the snippets.
         duration_s: of the video.
         width: columns to draw in.
         best: start and end of the best moment in seconds, or None.
     """
-    columns = min(width, len(curve))
-    edges = np.linspace(0, len(curve), columns + 1).astype(int)
-    peaks = np.array([curve[first:last].max() for first, last in itertools.pairwise(edges)])
-    levels = np.clip(peaks, 0, None) / max(float(peaks.max()), 1e-9) * CURVE_ROWS * 8
+    columns = max(1, min(width, round(duration_s / float(np.median(times_s[:, 1] - times_s[:, 0])))))
+    column = np.clip((times_s.mean(axis=1) / duration_s * columns).astype(int), 0, columns - 1)
+    peaks = np.zeros(columns)
+    np.maximum.at(peaks, column, curve)
+    levels = peaks / max(float(peaks.max()), 1e-9) * CURVE_ROWS * 8
     text = Text()
     for row in range(CURVE_ROWS - 1, -1, -1):
         text.append("".join(_EIGHTHS[int(np.clip(np.ceil(level) - row * 8, 0, 8))] for level in levels), style="cyan")
         text.append("\n")
     if best is not None:
-        first, last = (int(seconds / duration_s * columns) for seconds in best)
-        last = max(last, first + 1)
+        first, last = (min(columns, round(seconds / duration_s * columns)) for seconds in best)
+        first, last = min(first, columns - 1), max(last, first + 1)
         text.append(" " * first + "▔" * (last - first), style="bold yellow")
         text.append("\n")
     end = clock(duration_s)
@@ -83,7 +86,7 @@ def answer_view(query: str, answers: Sequence[Answer], durations_s: Sequence[flo
         if len(answers) > 1 and not answer.moments:
             continue
         best = (answer.moments[0].start_s, answer.moments[0].end_s) if answer.moments else None
-        parts += [Text(answer.video, style="dim"), curve_drawing(answer.curve, duration_s, width=width, best=best)]
+        parts += [Text(answer.video, style="dim"), curve_drawing(answer.curve, answer.times_s, duration_s, width=width, best=best)]
     return Group(*parts)
 
 

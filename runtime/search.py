@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsra.runtime.bundle import SpanPlan, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
-from wsra.runtime.errors import DataError, FeatureError, QueryError
-from wsra.runtime.extract import backbone_id, extract_features, is_current
+from wsra.runtime.errors import DataError, FeatureError, OutputError, QueryError
+from wsra.runtime.extract import backbone_id, extract_features, is_current, refuse_foreign
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.moments import Moment
-from wsra.runtime.video import SUFFIXES
+from wsra.runtime.video import SUFFIXES, Video
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,12 @@ def search(request: Request) -> Found:
     files = [file for path in paths for file in _files(path)]
     folder = default_bundle(request.bundle)
     grounder = Grounder.of_bundle(open_bundle(folder), precision=request.precision, threads=request.threads)
-    say(f"bundle {folder} ({grounder.precision}, {grounder.scorer.provider})")
     for query in queries:
-        grounder.encoder.token_ids(query)  # a bad query is refused before an hour of video is extracted
+        grounder.encoder.token_ids(query)
+    for file in files:
+        _check_readable(file, grounder)
+    # Whatever can be refused has been refused by now, before an hour of video is extracted.
+    say(f"bundle {folder} ({grounder.precision}, {grounder.scorer.provider})")
     videos = [_features(file, grounder) for file in files]
     per_video = [grounder.answers(video, queries, top_k=request.top_k, plan=request.plan) for video in videos]
     results = []
@@ -83,6 +87,8 @@ def _split(request: Request) -> tuple[list[Path], list[str]]:
     if request.queries is None:
         if len(request.inputs) < 2:
             raise QueryError(f'got only {request.inputs[0]!r}; expected a video or .feat file and a sentence: wsra ground VIDEO "QUERY"')
+        if _is_file(request.inputs[-1]):
+            raise QueryError(f'the last argument {request.inputs[-1]!r} is a file; expected a sentence there: wsra ground VIDEO "QUERY"')
         return [Path(name) for name in request.inputs[:-1]], [request.inputs[-1]]
     try:
         lines = [line.strip() for line in request.queries.read_text(encoding="utf-8").splitlines()]
@@ -92,6 +98,13 @@ def _split(request: Request) -> tuple[list[Path], list[str]]:
     if not queries:
         raise QueryError(f"{request.queries}: holds no query; expected one per line")
     return [Path(name) for name in request.inputs], queries
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # no name of a file: too long, or with a null in it
+        return False
 
 
 def _files(path: Path) -> list[Path]:
@@ -105,17 +118,37 @@ def _files(path: Path) -> list[Path]:
     videos = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.stem not in known)
     if not feats and not videos:
         raise DataError(f"{path}: no .feat file and no video in this folder; extract some with wsra extract VIDEO... -o {path}")
+    twice = [video for video in videos if [other.stem for other in videos].count(video.stem) > 1]
+    if twice:
+        raise DataError(f"{twice[0]} and {twice[1].name}: two videos of one name would share {twice[0].stem}.feat; rename one of them")
     return [*feats, *videos]
+
+
+def _check_readable(path: Path, grounder: Grounder) -> None:
+    """Refuse what cannot be used, quickly and without writing.
+
+    Raises:
+        WsraError: the file cannot be read, is of another backbone, or its features could not be kept beside it.
+    """
+    backbone, snippet_s = grounder.manifest.backbone, grounder.manifest.snippet_s
+    if path.suffix == ".feat":
+        grounder.check(read_features(path))
+        return
+    if backbone != backbone_id(snippet_s):
+        raise FeatureError(f"{path}: the bundle's backbone is {backbone}, which wsra does not carry; give a .feat file made with it")
+    with Video(path, height_px=1, frames_per_s=1.0):
+        pass
+    refuse_foreign(path.with_suffix(".feat"))
+    if not path.with_suffix(".feat").exists() and not os.access(path.parent, os.W_OK):
+        raise OutputError(
+            f"{path.parent}: not writable, so features cannot be kept there; run wsra extract {path} -o DIR and ground the .feat"
+        )
 
 
 def _features(path: Path, grounder: Grounder) -> Features:
     if path.suffix == ".feat":
-        features = read_features(path)
-        grounder.check(features)
-        return features
-    backbone, snippet_s = grounder.manifest.backbone, grounder.manifest.snippet_s
-    if backbone != backbone_id(snippet_s):
-        raise FeatureError(f"{path}: the bundle's backbone is {backbone}, which wsra does not carry; give a .feat file made with it")
+        return read_features(path)
+    snippet_s = grounder.manifest.snippet_s
     feat = path.with_suffix(".feat")
     if feat.exists() and is_current(feat, path, snippet_s=snippet_s):
         say(f"features {feat}")
@@ -128,6 +161,4 @@ def _features(path: Path, grounder: Grounder) -> Features:
             progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
         )
     write_features(feat, features)
-    features = read_features(feat)
-    grounder.check(features)
-    return features
+    return read_features(feat)

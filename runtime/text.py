@@ -42,6 +42,8 @@ class TextEncoder:
         """
         if not sentence.strip():
             raise QueryError("the query is empty; expected a sentence, for example 'man in yellow shirt'")
+        if not sentence.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in sentence):
+            raise QueryError(f"the query {sentence[:_SHOWN]!r} is not valid UTF-8; expected text")
         ids: list[int] = self._tokenizer.encode(sentence).ids
         if len(ids) > self._max_tokens:
             shown = sentence[:_SHOWN] + "..." * (len(sentence) > _SHOWN)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".m4v", ".webm", ".ts", ".mts", ".mpg", ".mpeg", ".wmv", ".flv"})
 
 
+RESET_S = 1.0  # stamps that jump back by more than this begin anew
+
+
 @dataclass(frozen=True)
 class Frame:
     """One decoded frame.
@@ -57,6 +60,7 @@ class Video:
         self._container = _open(path)
         self._stream: Any = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
+        self._size: tuple[int, int] | None = None
         declared = self._stream.duration
         base = self._stream.time_base
         if declared is not None and base is not None:
@@ -93,31 +97,50 @@ class Video:
         from av.video.reformatter import VideoReformatter
 
         scaler = VideoReformatter()
-        first_s: float | None = None
-        last_s, step_s, next_s = -1.0, 0.0, 0.0
+        base = float(self._stream.time_base or 0)
+        origin_s: float | None = None
+        last_s, step_s, next_s = -1.0, 1.0 / 25, 0.0
         try:
             for frame in self._decoded():
                 if frame.time is None:
                     self.broken += 1
                     continue
-                first_s = frame.time if first_s is None else first_s
-                time_s = frame.time - first_s
+                origin_s = frame.time if origin_s is None else origin_s
+                if frame.time - origin_s < last_s - RESET_S:  # stamps begin anew, as where two recordings were joined
+                    origin_s = frame.time - last_s - step_s
+                time_s = frame.time - origin_s
                 if time_s <= last_s:
                     self.broken += 1
                     continue
-                step_s, last_s = (time_s - last_s if last_s >= 0 else 0.0), time_s
+                step_s = float(frame.duration) * base if frame.duration else (min(time_s - last_s, 1.0) if last_s >= 0 else step_s)
+                last_s = time_s
                 if time_s + 1e-6 < next_s:
                     continue
                 next_s = (np.floor((time_s + 1e-6) * self.frames_per_s) + 1) / self.frames_per_s
-                height = min(self.height_px, frame.height)
-                width = max(2, round(frame.width * height / frame.height / 2) * 2)
+                width, height = self._scaled(frame)
                 scaled = scaler.reformat(frame, width, height, "bgr24", interpolation="AREA")
                 yield Frame(float(time_s), scaled.to_ndarray())
         except av.FFmpegError as err:
             raise VideoError(f"{self.path}: cannot be decoded ({err}); is the file damaged?") from err
-        if first_s is None:
+        if origin_s is None:
             raise VideoError(f"{self.path}: a video stream without one decodable frame; is the file damaged or still empty?")
-        self.end_s = last_s + (step_s or 1.0 / 25)
+        self.end_s = last_s + step_s
+
+    def _scaled(self, frame: Any) -> tuple[int, int]:
+        """Width and height of what is yielded; those of the first frame, should the stream change its size."""
+        if self._size is None:
+            height = min(self.height_px, frame.height)
+            self._size = max(2, round(frame.width * height / frame.height / 2) * 2), height
+        return self._size
+
+    def damage(self) -> str | None:
+        """After the last frame: what was lost, in words, or None."""
+        told = []
+        if self.broken:
+            told.append(f"{self.broken} packets or frames could not be used")
+        if self.declared_s is not None and self.end_s < self.declared_s - RESET_S:
+            told.append(f"ends at {self.end_s:.1f} s of {self.declared_s:.1f} s that it declares")
+        return "; ".join(told) or None
 
 
 def _open(path: Path) -> InputContainer:

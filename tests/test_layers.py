@@ -77,7 +77,11 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 @pytest.mark.device
 def test_grounding_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
-    code = f"import wsra.runtime as w; w.Grounder.open({str(bundle_folder)!r}); import wsra.runtime.extract, wsra.runtime.search"
+    code = (
+        f"import numpy as np, wsra.runtime as w, wsra.runtime.extract, wsra.runtime.search; g = w.Grounder.open({str(bundle_folder)!r});"
+        " m = g.manifest; t = np.arange(9.0); v = np.zeros((9, m.feature_width), np.float32);"
+        " g.ground(w.Features(v, np.stack([t, t + 1], 1), 'v', 9.0, m.backbone), 'a red car')"
+    )
     assert not loaded_after(code) & {"torch", "transformers", "onnx", "tensorrt", "cv2", "av"}
 
 

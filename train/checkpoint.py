@@ -106,6 +106,20 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
     return state
 
 
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """One row per epoch; none where there are none yet.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = folder / METRICS
+    try:
+        rows: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    except ValueError as err:
+        raise ConfigError(f"{path}: damaged ({err}); restore it or train again") from err
+    return rows
+
+
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read the best weights of a run.
 
@@ -126,6 +140,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     key_width, feature_width = weights["video.weight"].shape
     scorer = Scorer(feature_width, weights["text.weight"].shape[1], key_width)
     scorer.load_state_dict(weights)
-    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8")) if (folder / METRICS).is_file() else []
+    metrics = read_metrics(folder)
     run = read_run(folder / CONFIG)
     return Checkpoint(folder, scorer.eval(), run, metadata["backbone"], float(metadata["snippet_s"]), metrics)

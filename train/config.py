@@ -19,9 +19,9 @@ else:
     import tomli as tomllib
 
 _STRICT = ConfigDict(extra="forbid", strict=False)
-Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, strict=True)]
+Weight = Annotated[float, Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -83,10 +83,10 @@ class Loss:
     gamma: Positive = 4.0
     temperature: Positive = 0.25
     contrast_temperature: Positive = 1.0
-    instance_scaled: bool = True
+    instance_scaled: Annotated[bool, Field(strict=True)] = True
     cross_video_space: Literal["features", "keys"] = "features"
-    gate: float = 0.9
-    gate_quantile: Annotated[float, Field(gt=0, lt=1)] | None = None
+    gate: Annotated[float, Field(strict=True)] = 0.9
+    gate_quantile: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -99,9 +99,9 @@ class Sampling:
         draws: negatives drawn per pair, 0 for all.
     """
 
-    first: Annotated[int, Field(ge=0)] = 3
-    last: Annotated[int, Field(ge=0)] = 2
-    draws: Annotated[int, Field(ge=0)] = 4
+    first: Annotated[int, Field(ge=0, strict=True)] = 3
+    last: Annotated[int, Field(ge=0, strict=True)] = 2
+    draws: Annotated[int, Field(ge=0, strict=True)] = 4
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -113,7 +113,7 @@ class Training:
         batch: pairs per step.
         epochs: passes over all captions.
         learning_rate: of Adam (0.9, 0.999), constant.
-        weight_decay: decoupled.
+        weight_decay: L2 penalty within Adam.
         feature_noise: standard deviation of noise on normalised features, a regulariser.
         seed: of everything.
         threads: of torch.
@@ -125,7 +125,7 @@ class Training:
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.0
     feature_noise: Weight = 0.0
-    seed: int = 0
+    seed: Annotated[int, Field(strict=True)] = 0
     threads: Count = 2
 
 
@@ -167,7 +167,7 @@ def read_run(path: Path, settings: Sequence[str] = ()) -> Run:
 
     Args:
         path: TOML; relative paths in it are relative to its folder.
-        settings: `section.key=value` in TOML's notation, applied on top.
+        settings: `section.key=value` in TOML's notation, applied on top; paths in them are relative to the current folder.
 
     Raises:
         ConfigError: the file cannot be read or a setting is wrong.
@@ -178,14 +178,27 @@ def read_run(path: Path, settings: Sequence[str] = ()) -> Run:
         raise ConfigError(f"{path}: cannot be read ({err.strerror}); expected a run file in TOML") from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise ConfigError(f"{path}: not valid TOML ({err})") from err
+    _locate(table, path.parent)
     for setting in settings:
-        _apply(table, setting)
-    run = run_from_table(table, str(path))
-    located = {key: str((path.parent / value).resolve()) if key != "seen_as" else value for key, value in asdict(run.data).items()}
-    return run_from_table({**asdict(run), "data": located}, str(path))
+        section = _apply(table, setting)
+        if section == "data":
+            _locate(table, Path())
+    return run_from_table(table, str(path))
 
 
-def _apply(table: dict[str, Any], setting: str) -> None:
+def _locate(table: dict[str, Any], folder: Path) -> None:
+    """Make the paths of a table absolute: those of a run file are relative to its folder, those of a setting to the current one."""
+    data, text = table.get("data"), table.get("text")
+    if isinstance(data, dict):
+        for key in ("captions", "val_captions", "features"):
+            if isinstance(data.get(key), str):
+                data[key] = str((folder / data[key]).resolve())
+    if isinstance(text, dict) and isinstance(text.get("encoder"), str) and (folder / text["encoder"]).is_dir():
+        text["encoder"] = str((folder / text["encoder"]).resolve())
+
+
+def _apply(table: dict[str, Any], setting: str) -> str:
+    """Set one value; the section it is in."""
     name, equals, value = setting.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot:
@@ -198,6 +211,7 @@ def _apply(table: dict[str, Any], setting: str) -> None:
     if not isinstance(target, dict):
         raise ConfigError(f"--set {setting}: {section} is not a section")
     target[key] = parsed
+    return section
 
 
 def table_from_run(run: Run) -> dict[str, Any]:

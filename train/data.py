@@ -76,7 +76,7 @@ class CaptionedVideos:
 def _as_windows(features: Features) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     positions = Timeline(features.times_s).positions(relative_windows(features.duration_s))
     positions = positions[positions[:, 1] > positions[:, 0]]
-    return pooled_means(features.values, positions).astype(np.float32)
+    return pooled_means(features.rows(0, len(features)), positions).astype(np.float32)
 
 
 def load(captions_path: Path, folder: Path, *, seen_as: str) -> CaptionedVideos:

@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wsra.runtime.errors import OutputError, TrainingError
-from wsra.train.checkpoint import load_last, save_last, save_metrics, save_model, save_run
-from wsra.train.config import Run
+from wsra.runtime.errors import ConfigError, OutputError, TrainingError
+from wsra.train.checkpoint import CONFIG, load_last, save_last, save_metrics, save_model, save_run
+from wsra.train.config import Run, read_run, table_from_run
 from wsra.train.data import CaptionedVideos, moments_of_features
 from wsra.train.model import Scorer
 from wsra.train.objective import Objective
 
 Report = Callable[[dict[str, float]], None]
 COLLAPSE_EPOCHS = 3  # so many epochs in a row with the association loss at its margin mean that attention sits on background
-COLLAPSE_SHARE = 0.9
+COLLAPSE_SHARE, COLLAPSE_CONTRAST = 0.9, 0.1
 
 
 def _mean(rows: Iterable[dict[str, float]]) -> dict[str, float]:
@@ -34,14 +34,19 @@ def validate(scorer: Scorer, data: CaptionedVideos, text: Tensor, objective: Obj
 
 
 def has_collapsed(rows: list[dict[str, float]], margin: float) -> bool:
-    """Whether training has settled on background: validation's association loss stays at its margin or above 90 % of it.
+    """Whether training has settled on background: foreground and background are told apart, but not by what the sentence says.
+
+    Then the association loss stays at its margin while phi of foreground and background differ. A run that is merely slow has both alike.
 
     Args:
         rows: one per epoch.
         margin: m of the losses.
     """
-    recent = [row["val_association"] for row in rows[-COLLAPSE_EPOCHS:] if "val_association" in row]
-    return len(recent) == COLLAPSE_EPOCHS and min(recent) > COLLAPSE_SHARE * margin
+    recent = [row for row in rows[-COLLAPSE_EPOCHS:] if "val_association" in row]
+    return len(recent) == COLLAPSE_EPOCHS and all(
+        row["val_association"] > COLLAPSE_SHARE * margin and row["val_foreground_phi"] - row["val_background_phi"] > COLLAPSE_CONTRAST
+        for row in recent
+    )
 
 
 def fit(
@@ -90,6 +95,7 @@ def fit(
     rows: list[dict[str, float]] = []
     best, first = -1.0, 0
     if resume:
+        _check_same_run(run, folder)
         state = load_last(folder, scorer, optimizer, generator)
         rows, best, first = state["rows"], state["best"], int(state["epoch"])  # type: ignore[assignment]
     save_run(folder, run)
@@ -109,6 +115,20 @@ def fit(
         if report is not None:
             report(row)
     return rows
+
+
+def _check_same_run(run: Run, folder: Path) -> None:
+    """A run goes on with its own settings; only the number of epochs may change."""
+    if not (folder / CONFIG).is_file():
+        return
+    before, now = (table_from_run(r) for r in (read_run(folder / CONFIG), run))
+    for section, values in now.items():
+        for key in values.keys() | before[section].keys():
+            if (section, key) not in {("training", "epochs"), ("training", "threads")} and values.get(key) != before[section].get(key):
+                raise ConfigError(
+                    f"{folder}: was begun with {section}.{key} = {before[section].get(key)!r}, now it is {values.get(key)!r};"
+                    " resume with the same settings or choose another --out"
+                )
 
 
 def _steps(

@@ -1,7 +1,8 @@
 """The losses of the WSRA paper, one function each, and one that is not in it.
 
 Shapes: B pairs of a video and its sentence, T snippets (padded; `mask` (B, T) is True where there is one), n negatives, H key width.
-phi and alpha are in (0, 1). All losses return a scalar; sums over the batch are means here, so that weights do not depend on its size.
+phi and alpha are in (0, 1).
+All losses return a scalar; where the paper sums over the batch they take the mean (Eq. 3 excepted, whose sum is inside a logarithm).
 """
 
 from __future__ import annotations

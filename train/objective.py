@@ -96,7 +96,7 @@ class CaptionObjective:
             "instance": instance_loss(
                 alpha * own_phi, other_alpha * other_phi, mask, margin=weights.margin, scaled=weights.instance_scaled
             ),
-            "cross_video": self._cross_video(scorer, batch, keys, alpha, ranked.nearest, gate & has_background),
+            "cross_video": self._cross_video(scorer, batch, keys, alpha, ranked.nearest, gate),
             "contrast": instance_contrast(own, other, mask, temperature=weights.contrast_temperature),
         }
         total = torch.stack([getattr(weights, name) * value for name, value in losses.items()]).sum()

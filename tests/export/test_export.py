@@ -17,7 +17,7 @@ from wsra.export.graphs import graphs_of
 from wsra.export.half import fp16_from_onnx
 from wsra.export.onnx import IR_VERSION, OPSET, onnx_from_graph
 from wsra.export.pack import export_bundle, newest_checkpoint
-from wsra.export.parity import SCORE_LIMIT, VECTOR_LIMIT, Edges, TorchBackend, tensor_errors
+from wsra.export.parity import LOGIT_LIMIT, SCORE_LIMIT, VECTOR_LIMIT, Edges, TorchBackend, tensor_errors
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import open_bundle, read_manifest
 from wsra.runtime.errors import BackendError, ConfigError, DataError, ExportError, OutputError
@@ -67,7 +67,7 @@ def test_every_graph_agrees_with_pytorch_at_every_edge(exported: tuple[Path, Sco
         errors = tensor_errors(graph, backend, edges(scorer, encoder), precision)
         assert set(errors) == set(graph.outputs)
         for name, error in errors.items():
-            limit = {"scores": SCORE_LIMIT[precision], "logits": 1.0}.get(name, VECTOR_LIMIT[precision])
+            limit = {"scores": SCORE_LIMIT[precision], "logits": LOGIT_LIMIT[precision]}.get(name, VECTOR_LIMIT[precision])
             assert error <= limit
         assert {name: len(spec.shape) for name, spec in backend.inputs.items()} == dict.fromkeys(graph.inputs, 2)
 

@@ -131,6 +131,29 @@ def test_who_was_taken_for_background_leaves_no_ghost() -> None:
     assert areas[0] > 0.01 and max(areas[5:]) < 0.001
 
 
+def test_a_cut_begins_with_a_new_background() -> None:
+    """Two cameras joined in one file: each has its own empty scene, and the walker of the second is found at once."""
+
+    def paint(image: np.ndarray, t: float) -> None:
+        if t >= 30:
+            image[:] = np.clip(image[:, ::-1].astype(int) + np.arange(160)[None, :, None] - 60, 0, 255).astype(np.uint8)
+        if 32 <= t < 40:
+            person(image, int((t - 32) * 16), YELLOW)
+
+    rows = features(film(60, paint))
+    seen = column(rows, "object 1: presence") > 0.5
+    assert seen[33:39].all() and not seen[:32].any() and not seen[41:].any()
+    assert column(rows, "object 1: upper yellow")[33:39].min() > 0.5
+
+
+def test_what_fills_the_whole_frame_is_no_trouble() -> None:
+    def paint(image: np.ndarray, t: float) -> None:
+        if t >= 10:
+            image[:, : min(160, int((t - 10) * 40))] = RED
+
+    assert np.isfinite(features(film(30, paint))).all()
+
+
 def test_a_blob_tells_parts_and_shape() -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     mask = np.zeros((120, 160), bool)

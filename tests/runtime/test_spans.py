@@ -86,7 +86,7 @@ def test_nothing_above_theta_gives_no_span() -> None:
     assert positions.shape == (0, 2) and scores.shape == (0,)
 
 
-def test_a_month_takes_linear_time_and_agrees_with_the_plan_of_all_spans() -> None:
+def test_a_planted_event_in_a_month_is_found_whole() -> None:
     logits = np.random.default_rng(1).normal(-1, 1, 2_592_000).astype(np.float32)
     logits[1000:1100] += 4
     positions, scores = maximal_spans(logits, 0.0)

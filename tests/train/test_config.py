@@ -22,6 +22,13 @@ def test_defaults_and_relative_paths(tmp_path: Path) -> None:
     assert run.training.batch == 42 and run.sampling.first == 3
 
 
+def test_paths_of_settings_are_relative_to_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run = read_run(write(tmp_path, BASE), ["data.captions=mine.jsonl"])
+    assert run.data.captions == str(tmp_path / "here" / "mine.jsonl") and run.data.features == str(tmp_path / "f")
+
+
 def test_settings_come_on_top(tmp_path: Path) -> None:
     run = read_run(write(tmp_path, BASE + "[training]\nepochs = 3\n"), ["training.epochs=7", "loss.gate_quantile=0.3", "text.encoder=gpt2"])
     assert (run.training.epochs, run.loss.gate_quantile, run.text.encoder) == (7, 0.3, "gpt2")
@@ -37,6 +44,8 @@ def test_settings_come_on_top(tmp_path: Path) -> None:
         (BASE + "[training]\nepochs = 0\n", [], "training.epochs is 0"),
         (BASE + "[loss]\nmargin = -1\n", [], "loss.margin is -1"),
         (BASE + "[data\n", [], "not valid TOML"),
+        (BASE + "[training]\nepochs = '3'\n", [], "training.epochs is '3'"),
+        (BASE + "[training]\nbatch = true\n", [], "training.batch is True"),
         (BASE, ["epochs=3"], "expected section.key=value"),
         (BASE, ["training.epoch=3"], "unknown key training.epoch"),
     ],

@@ -11,9 +11,10 @@ import pytest
 from wsra.runtime.annotations import read_annotations, read_captions
 from wsra.runtime.video import Video
 from wsra.train.scenes.actors import position
+from wsra.train.scenes.backdrop import TEST_STYLES, TRAIN_STYLES
 from wsra.train.scenes.render import FPS, HEIGHT_PX, WIDTH_PX, Sizes, frames, plan, render_scenes, tell, visible_span
 from wsra.train.scenes.wording import Caption
-from wsra.train.scenes.world import KINDS, PALETTE, UNSEEN, Clip, sample_clip
+from wsra.train.scenes.world import JITTER, KINDS, PALETTE, UNSEEN, Clip, sample_clip
 
 SIZES = Sizes(120, 12, 120)
 
@@ -47,7 +48,11 @@ def test_some_pairs_occur_in_the_test_split_only(clips: list[Clip]) -> None:
 
 def test_test_clips_differ_from_training_in_palette_size_and_path(clips: list[Clip]) -> None:
     for colour, shades in PALETTE.items():
-        assert not set(shades["train"]) & set(shades["test"]), colour
+        for train, test in itertools.product(shades["train"], shades["test"]):
+            hue = abs((train[0] - test[0] + 90) % 180 - 90)
+            vivid = 2 * JITTER if min(train[1], test[1]) > 40 else 0
+            assert hue > 2 or abs(train[1] - test[1]) > vivid > 0 or abs(train[2] - test[2]) > 2 * JITTER, (colour, train, test)
+    assert not set(TRAIN_STYLES) & set(TEST_STYLES)
     builds = {split: [a.build[0] for c in of(clips, split) for a in c.actors] for split in ("train", "test")}
     assert max(builds["test"]) > max(builds["train"]) and min(builds["test"]) < min(builds["train"])
     drift = {split: max(abs(a.path[2][0] - a.path[2][3]) for c in of(clips, split) for a in c.actors) for split in ("train", "test")}

@@ -66,6 +66,14 @@ def test_a_run_is_not_overwritten_and_nothing_is_resumed_from_nothing(tmp_path: 
         train_run(path, tmp_path / "runs" / "a", [], resume=False)
 
 
+def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
+    path = make_run(tmp_path)
+    folder = train_run(path, tmp_path / "runs" / "a", [], resume=False)
+    for setting in ("training.key_width=8", "loss.margin=0.3", "training.seed=5"):
+        with pytest.raises(ConfigError, match=setting.split("=")[0]):
+            train_run(path, folder, [setting], resume=True)
+
+
 def test_windows_as_the_paper_sees_them(tmp_path: Path) -> None:
     folder = train_run(make_run(tmp_path), tmp_path / "runs" / "w", ["data.seen_as=windows"], resume=False)
     run = load_checkpoint(folder).run
@@ -86,8 +94,11 @@ def test_times_in_captions_are_never_read(tmp_path: Path) -> None:
 
 
 def test_collapse_is_seen_by_the_association_loss_at_its_margin() -> None:
-    good, bad = {"val_association": 0.1}, {"val_association": 0.499}
+    good, bad, slow = (
+        {"val_association": a, "val_foreground_phi": f, "val_background_phi": 0.4} for a, f in ((0.1, 0.9), (0.499, 0.9), (0.499, 0.41))
+    )
     assert has_collapsed([good, bad, bad, bad], 0.5)
+    assert not has_collapsed([slow, slow, slow], 0.5)
     assert not has_collapsed([bad, bad], 0.5) and not has_collapsed([bad, bad, good], 0.5)
 
 
@@ -98,7 +109,7 @@ def test_a_collapse_really_happens_and_is_told(tmp_path: Path, capsys: pytest.Ca
     assert "attention has settled on the background" in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_the_skyline_reads_spans_and_the_permuted_control_cannot_learn(tmp_path: Path) -> None:
+def test_the_skyline_reads_spans_and_the_permuted_control_deals_captions_anew(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, epochs=3))
     prepared = prepare(run, tmp_path / "cache")
     spans = tmp_path / "spans.jsonl"

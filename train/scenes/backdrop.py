@@ -71,7 +71,15 @@ def _columns(rng: Generator, image: Image, horizon_px: int) -> None:
         cv2.rectangle(image, (x, 0), (x + 12, horizon_px + 4), colour, -1)
 
 
-# (upper part, hues, saturation and value of the ground); the last two only in test clips.
+def _arches(rng: Generator, image: Image, horizon_px: int) -> None:
+    image[:horizon_px] = _muted(rng, (12, 24), (30, 80), (130, 190))
+    dark = _muted(rng, (100, 120), (20, 60), (40, 80))
+    for x in range(int(rng.integers(10, 40)), image.shape[1], int(rng.integers(44, 70))):
+        cv2.circle(image, (x, horizon_px - 22), 13, dark, -1, cv2.LINE_AA)
+        cv2.rectangle(image, (x - 13, horizon_px - 22), (x + 13, horizon_px), dark, -1)
+
+
+# (upper part, hues, saturation and value of the ground); the last three only in test clips.
 _STYLES = {
     "street": (_facade, (90, 120), (4, 20), (90, 140)),
     "park": (_trees, (36, 55), (60, 110), (90, 140)),
@@ -79,8 +87,9 @@ _STYLES = {
     "parking": (_facade, (100, 120), (5, 20), (70, 110)),
     "courtyard": (_bricks, (12, 24), (25, 60), (110, 165)),
     "platform": (_columns, (90, 110), (8, 30), (120, 170)),
+    "square": (_arches, (14, 26), (15, 50), (140, 190)),
 }
-TRAIN_STYLES, TEST_STYLES = ("street", "park", "hall", "parking"), ("courtyard", "platform", "street", "park")
+TRAIN_STYLES, TEST_STYLES = ("street", "park", "hall", "parking"), ("courtyard", "platform", "square")
 
 
 def backdrop(clip: Clip, width_px: int, height_px: int) -> Image:

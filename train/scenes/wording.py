@@ -6,10 +6,7 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from wsra.train.scenes.world import PEOPLE, VEHICLES, Actor, Kind
-
-# What a wording may mention of an actor; a sentence is true of every actor that agrees in all it mentions.
-ATTRIBUTES = ("kind", "colour", "lower", "bag", "gait", "stands", "direction")
+from wsra.train.scenes.world import PEOPLE, Actor, Kind
 
 _NOUNS: dict[Kind, tuple[str, ...]] = {
     "man": ("man",),
@@ -136,6 +133,3 @@ def no_single_attribute_decides(caption: Caption, actors: tuple[Actor, ...]) -> 
     return all(
         sum(Caption("", {attribute: value}).is_true_of(actor) for actor in actors) > 1 for attribute, value in caption.mentions.items()
     )
-
-
-__all__ = ["ATTRIBUTES", "PEOPLE", "VEHICLES", "Caption", "describe", "no_single_attribute_decides"]

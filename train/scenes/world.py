@@ -44,6 +44,7 @@ RELATIVE_LENGTH: dict[Kind, float] = {
 
 # (hue 0-179, saturation, value 0-255) as in OpenCV; what a test clip wears was never seen in training.
 Shade = tuple[int, int, int]
+JITTER = 6  # of saturation and value; hue varies by 1
 PALETTE: dict[str, dict[Literal["train", "test"], tuple[Shade, ...]]] = {
     "red": {"train": ((178, 210, 200), (2, 220, 170)), "test": ((175, 190, 180), (4, 205, 210))},
     "orange": {"train": ((12, 220, 230), (15, 210, 210)), "test": ((14, 190, 190), (11, 230, 245))},
@@ -51,10 +52,10 @@ PALETTE: dict[str, dict[Literal["train", "test"], tuple[Shade, ...]]] = {
     "green": {"train": ((60, 180, 150), (70, 170, 120)), "test": ((50, 170, 140), (78, 160, 160))},
     "blue": {"train": ((112, 200, 190), (108, 190, 150)), "test": ((104, 180, 200), (118, 210, 160))},
     "purple": {"train": ((140, 160, 150), (145, 150, 170)), "test": ((136, 150, 130), (150, 130, 165))},
-    "white": {"train": ((20, 10, 235), (100, 8, 222)), "test": ((20, 14, 245), (100, 16, 210))},
-    "black": {"train": ((0, 20, 30), (110, 30, 40)), "test": ((0, 10, 20), (20, 30, 48))},
+    "white": {"train": ((20, 10, 230), (100, 8, 216)), "test": ((20, 14, 248), (100, 16, 198))},
+    "black": {"train": ((0, 20, 30), (110, 30, 40)), "test": ((0, 10, 15), (20, 30, 54))},
     "grey": {"train": ((0, 8, 130), (100, 12, 110)), "test": ((20, 10, 145), (110, 15, 95))},
-    "brown": {"train": ((11, 150, 110), (13, 140, 90)), "test": ((9, 140, 100), (15, 150, 120))},
+    "brown": {"train": ((11, 150, 110), (13, 140, 90)), "test": ((8, 140, 100), (15, 150, 120))},
 }
 
 # Pairs that no training or validation clip shows, in a caption or silently.
@@ -170,8 +171,8 @@ def _crossed_looks(rng: Generator, split: Split) -> list[tuple[Kind, str]]:
 def _shade(rng: Generator, split: Split, colour: str) -> Shade:
     shades = PALETTE[colour]["test" if split == "test" else "train"]
     hue, saturation, value = shades[int(rng.integers(len(shades)))]
-    jitter = rng.integers(-12, 13, 2)
-    hue = (hue + int(rng.integers(-2, 3))) % 180
+    jitter = rng.integers(-JITTER, JITTER + 1, 2)
+    hue = (hue + int(rng.integers(-1, 2))) % 180
     return (
         hue,
         int(np.clip(saturation + jitter[0] * (saturation > 40), 0, 255)),
