@@ -27,7 +27,7 @@ def backbone_id(snippet_s: float) -> str:
     return f"{BACKBONE}@{snippet_s:g}s"
 
 
-def extract_features(path: Path, *, snippet_s: float = 1.0, progress: Progress | None = None) -> Features:
+def extract_features(path: Path | str, *, snippet_s: float = 1.0, progress: Progress | None = None) -> Features:
     """Extract the `motion` features of one video, streaming.
 
     Args:
@@ -47,6 +47,7 @@ def extract_features(path: Path, *, snippet_s: float = 1.0, progress: Progress |
     except ImportError as err:
         raise MissingExtraError("OpenCV", "video", f"extracting {path}") from err
 
+    path = Path(path)
     rows, numbers = [], []
     with Video(path, height_px=HEIGHT_PX, frames_per_s=max(FRAMES_PER_S, 1.0 / snippet_s)) as video:
         for number, row in motion_features(video.frames(), snippet_s):

@@ -103,7 +103,7 @@ def _check(features: Features) -> None:
         raise FeatureError(f"{video}: duration is {features.duration_s}; expected seconds greater than 0")
 
 
-def read_features(path: Path, *, width: int | None = None) -> Features:
+def read_features(path: Path | str, *, width: int | None = None) -> Features:
     """Open a .feat file; the numbers stay on disk until they are used.
 
     Args:
@@ -113,6 +113,7 @@ def read_features(path: Path, *, width: int | None = None) -> Features:
     Raises:
         FeatureError: the file is missing, foreign, truncated or holds unusable numbers.
     """
+    path = Path(path)
     if not path.is_file():
         raise FeatureError(f"{path}: no such file; expected a .feat file (make one with wsra extract or wsra convert)")
     try:
@@ -169,7 +170,7 @@ def _mapped(path: Path, name: str) -> NDArray[Any]:
     return np.memmap(path, dtype, "r", offset, tuple(entry["shape"]))
 
 
-def write_features(path: Path, features: Features) -> None:
+def write_features(path: Path | str, features: Features) -> None:
     """Write a .feat file under a temporary name, then rename it.
 
     Raises:
@@ -186,5 +187,5 @@ def write_features(path: Path, features: Features) -> None:
         **features.extra,
     }
     tensors = {"features": np.ascontiguousarray(features.values), "times_s": np.ascontiguousarray(features.times_s)}
-    with replacing(path) as part:
+    with replacing(Path(path)) as part:
         save_file(tensors, part, metadata)

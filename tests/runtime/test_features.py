@@ -21,8 +21,8 @@ Make = Callable[..., Features]
 
 def test_reads_back_what_was_written_as_a_memory_map(tmp_path: Path, make_features: Make) -> None:
     features = make_features(7, 5)
-    write_features(tmp_path / "a.feat", features)
-    back = read_features(tmp_path / "a.feat", width=5)
+    write_features(str(tmp_path / "a.feat"), features)  # paths may be strings
+    back = read_features(str(tmp_path / "a.feat"), width=5)
     np.testing.assert_array_equal(back.values, features.values)
     np.testing.assert_array_equal(back.times_s, features.times_s)
     assert (back.video, back.duration_s, back.backbone) == ("v", 7.0, "test")
