@@ -135,7 +135,7 @@ def test_info_tells_of_features_and_bundles(place: Path) -> None:
     ("arguments", "library", "extra"),
     [
         (["train", "run.toml"], "torch", "train"),
-        (["export"], "torch", "train"),
+        (["export"], "onnx", "export"),
         (["demo", "--out", "d"], "torch", "train"),
         (["ground", "video.mp4", "man"], "onnxruntime", "cpu"),
         (["extract", "video.mp4", "-o", "out"], "av", "video"),
