@@ -49,6 +49,20 @@ def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sound_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A container with sound and no video stream."""
+    av = pytest.importorskip("av")
+    path = tmp_path_factory.mktemp("sound") / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate = 48000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle over the motion backbone with a tiny text encoder; $WSRA_TEST_BUNDLE where torch is not installed."""
     made = os.environ.get("WSRA_TEST_BUNDLE")

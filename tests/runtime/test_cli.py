@@ -19,9 +19,8 @@ def wsra(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, bundle_folder: Path, clip_file: Path) -> Path:
+def place(tmp_path: Path, bundle_folder: Path, clip_file: Path, sound_file: Path) -> Path:
     """A folder with a bundle, a damaged bundle, a video, a feature file of another backbone, and things that are no video."""
-    import av
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -38,12 +37,7 @@ def place(tmp_path: Path, bundle_folder: Path, clip_file: Path) -> Path:
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "folder").mkdir()
     (tmp_path / "blank.txt").write_text("\n\n")
-    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=48000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.rate = 48000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    shutil.copy(sound_file, tmp_path / "sound.mp4")
     foreign = Features(np.zeros((3, 2), np.float32), np.array([[0.0, 1], [1, 2], [2, 3]]), "v", 3.0, "i3d")
     write_features(tmp_path / "foreign.feat", foreign)
     shutil.copy(clip_file, tmp_path / "other.mp4")
