@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.calib.threshold import calibrate_theta
+from wsra.export.base import theta_of
 from wsra.export.graphs import keys_graph, scorer_graph
-from wsra.export.pack import theta_of
-from wsra.export.parity import TorchBackend
+from wsra.export.reference import TorchBackend
 from wsra.runtime.annotations import Annotation
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder

@@ -71,6 +71,7 @@ def show_demo(report: dict[str, Any], out: Path) -> None:
     for command in (
         f'wsra ground {video} "man in yellow shirt" -b {out}/bundle',
         f'wsra ground {out}/features "woman in red" -b {out}/bundle --json',
+        f"wsra verify {out}/bundle --data {out}/spans-test.jsonl --features {out}/features",
         f"wsra info {out}/bundle",
         f"wsra train {out}/run.toml --out runs/mine --set training.epochs=30",
     ):

@@ -1,27 +1,34 @@
-"""Golden data: real inputs and PyTorch's outputs, kept in the bundle to check it again wherever it runs.
+"""Golden data: real inputs with PyTorch's outputs and moments, kept in the bundle to check it wherever it runs. Loads no torch and no onnx.
 
-Shapes: Q sentences, L tokens, V videos, T snippets of all videos together, Dv, Dt, H widths.
+In golden.safetensors: `check/features` (T, Dv), `check/lengths` (V,), `check/pairs` (P, 2), `check/moments` (P, 2), `calib/features`,
+`calib/lengths`, and `edge/GRAPH/NUMBER/TENSOR` with the inputs and outputs of the edge cases; sentences and names as JSON in its metadata.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch import Tensor
 
-from wsra.runtime.errors import DataError
+from wsra.runtime.backends.protocol import Arrays
+from wsra.runtime.errors import BundleError
 from wsra.runtime.features import Features
-from wsra.train.data import CaptionedVideos
-from wsra.train.model import Scorer
-from wsra.train.text import TextEncoder
 
-CHECK_SHARE = 0.75  # of the videos, and of the distinct sentences; the rest is for calibration
-MOST_SENTENCES = 400
+FORMAT, VERSION = "wsra.golden", "2"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of a graph: what goes in, and what PyTorch gives."""
+
+    feeds: Arrays
+    expected: Arrays
 
 
 @dataclass(frozen=True)
@@ -29,83 +36,95 @@ class Golden:
     """Validation data in two parts that share no video and no sentence.
 
     Attributes:
-        sentences: to check with; each is said of one of `videos`.
-        video_of: index into `videos` of each sentence.
+        sentences: to check with, each once.
         videos: to check with.
+        pairs: (P, 2) int64, a sentence and the video in which it is looked for.
+        moments: (P, 2) float64 seconds, the first answer of PyTorch to each pair; NaN where it finds nothing.
+        edges: graph -> calls at the edges of its shapes.
         calibration_sentences: for ranges.
         calibration_videos: for ranges.
     """
 
     sentences: list[str]
-    video_of: list[int]
     videos: list[Features]
+    pairs: NDArray[np.int64]
+    moments: NDArray[np.float64]
+    edges: dict[str, list[Case]]
     calibration_sentences: list[str]
     calibration_videos: list[Features]
 
 
-def _features(data: CaptionedVideos, video: int) -> Features:
-    values = data.values[video].numpy()
-    starts = np.arange(len(values)) * data.snippet_s
-    times = np.stack([starts, starts + data.snippet_s], axis=1)
-    return Features(values, times, f"golden-{video}", len(values) * data.snippet_s, data.backbone)
+def write_golden(path: Path, golden: Golden) -> None:
+    """Write golden.safetensors."""
+    tensors: dict[str, NDArray[np.generic]] = {"check/pairs": golden.pairs, "check/moments": golden.moments}
+    for part, videos in (("check", golden.videos), ("calib", golden.calibration_videos)):
+        tensors[f"{part}/features"] = np.concatenate([video.rows(0, len(video)) for video in videos])
+        tensors[f"{part}/lengths"] = np.array([len(video) for video in videos], np.int64)
+    for graph, cases in golden.edges.items():
+        for number, case in enumerate(cases):
+            for name, array in (case.feeds | {f"{name}.expected": array for name, array in case.expected.items()}).items():
+                tensors[f"edge/{graph}/{number}/{name}"] = np.ascontiguousarray(array)
+    first = golden.videos[0]
+    told = {
+        "sentences": golden.sentences,
+        "calibration_sentences": golden.calibration_sentences,
+        "videos": [video.video for video in golden.videos],
+        "calibration_videos": [video.video for video in golden.calibration_videos],
+        "backbone": first.backbone,
+        "snippet_s": float(first.times_s[0, 1] - first.times_s[0, 0]),
+    }
+    save_file(tensors, path, {"format": FORMAT, "version": VERSION, "golden": json.dumps(told)})
 
 
-def _split(count: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    order = rng.permutation(count).tolist()
-    cut = round(CHECK_SHARE * count)
-    return order[:cut], order[cut:]
-
-
-def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
-    """Split validation videos and sentences into a check and a calibration part.
+def read_golden(path: Path) -> Golden:
+    """Read golden.safetensors.
 
     Raises:
-        DataError: there are too few of them for both parts.
+        BundleError: it is missing, damaged or of another version.
     """
-    distinct = list(dict.fromkeys(caption.query for caption in data.captions))
-    rng = np.random.default_rng(seed)
-    (videos, other_videos), (chosen, others) = _split(len(data.values), rng), _split(len(distinct), rng)
-    sentences = {distinct[i] for i in chosen}
-    pairs = [
-        (caption.query, videos.index(video))
-        for caption, video in zip(data.captions, data.video_of.tolist(), strict=True)
-        if video in videos and caption.query in sentences
-    ][:MOST_SENTENCES]
-    if not pairs or not other_videos or not others:
-        raise DataError(
-            f"{len(data.values)} validation videos with {len(distinct)} distinct sentences do not split into a check and a calibration"
-            " part; give more captions in data.val_captions"
-        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+                raise BundleError(f"{path}: not golden data of version {VERSION}; export the bundle again")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as err:
+        raise BundleError(f"{path}: cannot be read ({err}); copy or export the bundle again") from err
+    told = json.loads(metadata["golden"])
+    parts = {
+        part: regular_videos(tensors[f"{part}/features"], tensors[f"{part}/lengths"].tolist(), names, told["backbone"], told["snippet_s"])
+        for part, names in (("check", told["videos"]), ("calib", told["calibration_videos"]))
+    }
     return Golden(
-        [sentence for sentence, _ in pairs],
-        [video for _, video in pairs],
-        [_features(data, video) for video in videos],
-        [distinct[i] for i in others][:MOST_SENTENCES],
-        [_features(data, video) for video in other_videos],
+        told["sentences"],
+        parts["check"],
+        tensors["check/pairs"],
+        tensors["check/moments"],
+        _edges(tensors),
+        told["calibration_sentences"],
+        parts["calib"],
     )
 
 
-def _padded(encoder: TextEncoder, sentences: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    ids, mask = encoder.tokens(sentences)
-    return ids.numpy(), mask.numpy()
+def regular_videos(
+    rows: NDArray[np.float32], lengths: Sequence[int], names: Sequence[str], backbone: str, snippet_s: float
+) -> list[Features]:
+    """Cut rows (T, Dv) of all videos into videos of snippets of one length."""
+    videos = []
+    for values, name in zip(np.split(rows, np.cumsum(lengths)[:-1]), names, strict=True):
+        starts = np.arange(len(values)) * snippet_s
+        videos.append(Features(values, np.stack([starts, starts + snippet_s], axis=1), name, len(values) * snippet_s, backbone))
+    return videos
 
 
-@torch.no_grad()
-def write_golden(path: Path, golden: Golden, scorer: Scorer, encoder: TextEncoder) -> None:
-    """Write golden.safetensors.
-
-    `check/` holds input_ids, attention_mask (Q, L), text (Q, Dt), features (T, Dv), lengths (V,), keys (T, H), video_of (Q,) and logits
-    (Q, T); `calib/` holds input_ids, attention_mask, features and lengths.
-    """
-    tensors: dict[str, NDArray[np.generic]] = {}
-    parts = {"check": (golden.sentences, golden.videos), "calib": (golden.calibration_sentences, golden.calibration_videos)}
-    for name, (sentences, videos) in parts.items():
-        tensors[f"{name}/input_ids"], tensors[f"{name}/attention_mask"] = _padded(encoder, sentences)
-        tensors[f"{name}/features"] = np.concatenate([video.values for video in videos]).astype(np.float32)
-        tensors[f"{name}/lengths"] = np.array([len(video) for video in videos], np.int64)
-    text: Tensor = encoder.encode(golden.sentences)
-    keys = scorer.keys(torch.from_numpy(tensors["check/features"]))
-    logits = torch.stack([scorer.logits(keys, row[None]) for row in text])
-    tensors["check/text"], tensors["check/keys"], tensors["check/logits"] = text.numpy(), keys.numpy(), logits.numpy()
-    tensors["check/video_of"] = np.array(golden.video_of, np.int64)
-    save_file(tensors, path, {"format": "wsra.golden", "version": "1"})
+def _edges(tensors: Arrays) -> dict[str, list[Case]]:
+    calls: dict[str, dict[int, Case]] = {}
+    for key, array in tensors.items():
+        if key.startswith("edge/"):
+            _, graph, number, name = key.split("/")
+            case = calls.setdefault(graph, {}).setdefault(int(number), Case({}, {}))
+            if name.endswith(".expected"):
+                case.expected[name.removesuffix(".expected")] = array
+            else:
+                case.feeds[name] = array
+    return {graph: [cases[number] for number in sorted(cases)] for graph, cases in calls.items()}

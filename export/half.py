@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 
 import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
@@ -15,21 +14,24 @@ KEEP_FP32 = ("LayerNormalization", "Softmax", "ReduceMean", "ReduceSum", "Pow", 
 KEEP_FP32_SCORER = (*KEEP_FP32, "Add", "Relu", "Gemm", "Unsqueeze", "Squeeze")
 
 
-def fp16_from_onnx(source: Path, path: Path, *, name: str) -> None:
-    """Convert one graph.
+def half(model: onnx.ModelProto, *, name: str) -> onnx.ModelProto:
+    """Convert one graph; what is in INT8 already stays.
 
     Args:
-        source: the FP32 graph.
-        path: the FP16 graph.
+        model: in FP32; it is used up.
         name: "text", "keys" or "scorer".
+
+    Returns:
+        The graph in FP16.
     """
-    model = onnx.load(str(source))
     del model.graph.value_info[:]  # stale element types would contradict the converted tensors
     keep = KEEP_FP32_SCORER if name == "scorer" else KEEP_FP32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        half = convert_float_to_float16(model, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *keep], disable_shape_infer=False)
-    del half.graph.value_info[:]
-    OnnxModel(half).topological_sort()
-    onnx.checker.check_model(half, full_check=True)
-    onnx.save_model(half, str(path))
+        halved: onnx.ModelProto = convert_float_to_float16(
+            model, keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *keep], disable_shape_infer=False
+        )
+    del halved.graph.value_info[:]
+    OnnxModel(halved).topological_sort()
+    onnx.checker.check_model(halved, full_check=True)
+    return halved

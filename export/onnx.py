@@ -56,6 +56,7 @@ def onnx_from_graph(graph: Graph, path: Path) -> None:
         raise ExportError(f"{graph.name}: torch {torch.__version__} cannot export it to ONNX opset {OPSET} ({reason})") from err
     model.ir_version = IR_VERSION
     _name_axes(model, graph)
+    _strip(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(path))
 
@@ -81,7 +82,16 @@ def _name_axes(model: onnx.ModelProto, graph: Graph) -> None:
             dim = node.type.tensor_type.shape.dim[axis]
             renamed[dim.dim_param] = name
             dim.dim_param = name
-    for value in (*model.graph.output, *model.graph.value_info):
+    for value in model.graph.output:
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param in renamed:
                 dim.dim_param = renamed[dim.dim_param]
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Take out the exporter's notes: they hold stack traces with the paths of this machine."""
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    del model.graph.value_info[:]
+    del model.functions[:]

@@ -1,53 +1,65 @@
-"""A checkpoint becomes a bundle: graphs, checks, golden data and a sealed manifest; nothing is published that fails a check."""
+"""A checkpoint becomes a bundle: each precision through both gates, what fails kept as `.rejected`, published whole or not at all."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
-import torch
-import transformers
-from safetensors.numpy import save_file
 from tokenizers import Tokenizer
-from torch import Tensor
 
-from wsra.calib.threshold import calibrate_theta
-from wsra.export.engine import Shapes, engine_from_onnx, find_library
-from wsra.export.golden import Golden, choose_golden, write_golden
-from wsra.export.graphs import graphs_of
-from wsra.export.half import fp16_from_onnx
-from wsra.export.onnx import onnx_from_graph
-from wsra.export.parity import Edges, TorchBackend, grounder_of, load_graphs, moment_agreement, tensor_errors
-from wsra.runtime.backends.protocol import TensorSpec
+from wsra.calib.ranges import Method
+from wsra.calib.samples import Samples, choose_samples, samples_from_captions
+from wsra.export.base import base_bundle
+from wsra.export.build import build_bundle
+from wsra.export.golden import Golden, read_golden
+from wsra.export.half import half
+from wsra.export.int8 import int8_until_it_passes, prepare
+from wsra.export.verify import gate_route, time_routes
+from wsra.runtime.backends.trt import find_library
 from wsra.runtime.bundle import (
     GOLDEN,
     GRAPHS,
     MANIFEST,
-    SCORER,
+    REJECTED,
     TOKENIZER,
+    Bundle,
     Manifest,
+    is_sealed,
     open_bundle,
     read_manifest,
+    reject,
+    sealed_files,
     write_manifest,
 )
-from wsra.runtime.errors import ConfigError, ExportError, OutputError
+from wsra.runtime.console import progress
+from wsra.runtime.device import Device, this_device
+from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.files import replacing, sha256_of
-from wsra.runtime.score import CHUNK
-from wsra.train.checkpoint import MODEL, Checkpoint, load_checkpoint
-from wsra.train.data import CaptionedVideos, load
-from wsra.train.model import Scorer
-from wsra.train.text import TextEncoder, load_encoder
+from wsra.runtime.routes import Route, read_record, write_record
+from wsra.train.checkpoint import MODEL, load_checkpoint
+from wsra.train.text import load_encoder
 
 Say = Callable[[str], None]
-MOST_QUERIES = 8  # sentences per call of an engine
-USUAL_TOKENS = 16
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where INT8 ranges come from.
+
+    Attributes:
+        captions: JSON lines, or None for the calibration part of the golden data.
+        features: folder of .feat files of their videos.
+        method: how ranges are read: "minmax" or "percentile".
+    """
+
+    captions: Path | None = None
+    features: Path | None = None
+    method: Method = "minmax"
 
 
 def newest_checkpoint(runs: Path) -> Path:
@@ -67,6 +79,8 @@ def export_bundle(
     out: Path,
     *,
     fp16: bool = False,
+    int8: bool = False,
+    calibration: Calibration = Calibration(),
     engine: bool = False,
     overwrite: bool = False,
     say: Say = print,
@@ -77,32 +91,56 @@ def export_bundle(
         checkpoint_folder: of `wsra train`; its validation captions and features calibrate theta and become golden data.
         out: the bundle. If it holds a bundle of the same checkpoint, what is missing is added.
         fp16: also half precision.
+        int8: also INT8, mixed with half precision.
+        calibration: where INT8 ranges come from.
         engine: also compile every graph with the installed TensorRT.
         overwrite: replace a bundle of another checkpoint.
         say: told each step.
 
     Raises:
         OutputError: `out` holds something else.
-        ConfigError: the checkpoint or its encoder cannot be used.
-        ExportError: a graph cannot be made or fails a check; then nothing is published.
+        ConfigError: the checkpoint, its encoder or the calibration cannot be used.
+        DataError: calibration data cannot serve.
+        ExportError: FP32 fails a gate, and nothing is published; or another precision does, and is kept as `.rejected` beside those
+            that passed.
     """
+    if (calibration.captions is None) != (calibration.features is None):
+        raise ConfigError("calibration needs both captions and the folder of their features: give --calib and --features")
+    weights_sha256 = sha256_of(checkpoint_folder / MODEL) if (checkpoint_folder / MODEL).is_file() else ""
     checkpoint = load_checkpoint(checkpoint_folder)
-    weights_sha256 = sha256_of(checkpoint_folder / MODEL)
     before = _before(out, weights_sha256, overwrite)
-    precisions = ["fp32", *(["fp16"] if fp16 or (before and "fp16" in before.precisions) else [])]
+    device = this_device()
     if engine:
-        find_library()  # before the work, not after it
-    encoder = load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling)
+        find_library(gpu=device.gpu is not None)  # before the work, not after it
+    made: list[str] = []
     with replacing(out) as part:
-        part.mkdir()
-        manifest = _fill(part, checkpoint, encoder, weights_sha256, precisions, say)
-        if before is not None:
-            _keep_engines(out, part)
+        if before is None:
+            part.mkdir()
+            encoder = load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling)
+            bundle, golden = base_bundle(part, checkpoint, encoder, weights_sha256, say)
+            bundle, entry = _gated(bundle, device, "fp32", golden, say)
+            if not entry["passed"]:
+                raise ExportError(f"fp32 fails its gate: {entry['reason']}; nothing is published")
+            record = {"fp32": entry}
+        else:
+            say(f"{out} is of this checkpoint; what is missing is added")
+            shutil.copytree(out, part)
+            bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
+            record = read_record(bundle, device)
+        if fp16 and "fp16" not in bundle.passed():
+            bundle, record["fp16"] = _fp16(bundle, device, golden, say)
+            made.append("fp16")
+        if int8 and ("int8" not in bundle.passed() or calibration.captions is not None):
+            bundle, record["int8"] = _int8(bundle, device, golden, calibration, say)
+            made.append("int8")
+        manifest = _finish(bundle, device, golden, record)
         if engine:
-            for precision in precisions:
-                _engines(part, precision, manifest, say)
-        write_manifest(part, manifest)
-        open_bundle(part)
+            build_bundle(part, None, say=say)
+    failed = [name for name in made if not manifest.precisions[name]["passed"]]
+    if failed:
+        reasons = "; ".join(f"{name} fails its gate ({manifest.precisions[name]['reason']})" for name in failed)
+        kept = ", ".join(f"{out / name}{REJECTED}" for name in failed)
+        raise ExportError(f"{reasons}; kept as {kept}, while the others can be used")
     return manifest
 
 
@@ -112,8 +150,11 @@ def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
         return None
     if not (out / MANIFEST).is_file():
         raise OutputError(f"{out}: exists and is no bundle; choose another place with -o")
-    manifest = read_manifest(out)
-    strangers = [p for p in out.rglob("*") if p.is_file() and _is_sealed(p, out) and p.relative_to(out).as_posix() not in manifest.files]
+    try:
+        manifest = read_manifest(out) if overwrite else open_bundle(out).manifest
+    except BundleError as err:
+        raise OutputError(f"{err}; nothing is added to it: move it away or choose another place with -o") from err
+    strangers = [p for p in out.rglob("*") if is_sealed(p, out) and p.relative_to(out).as_posix() not in manifest.files]
     if strangers:
         raise OutputError(f"{out}: holds {strangers[0].relative_to(out)}, which is not of the bundle and would be lost; move it away first")
     if overwrite:
@@ -123,127 +164,85 @@ def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
     return manifest
 
 
-def _keep_engines(before: Path, part: Path) -> None:
-    """Take over the plans that were built from the very graphs that the new bundle has."""
-    for sidecar in sorted(before.glob("engines/*/*/*.engine.json")):
-        name = sidecar.name.removesuffix(".engine.json")
-        graph = part / sidecar.parent.name / f"{name}.onnx"
-        if graph.is_file() and json.loads(sidecar.read_text(encoding="utf-8"))["onnx_sha256"] == sha256_of(graph):
-            target = part / sidecar.parent.relative_to(before)
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(sidecar, target)
-            shutil.copy2(sidecar.with_name(f"{name}.plan"), target)
+def _gated(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
+    """Put the graphs of a precision through both gates; the bundle as it is with them."""
+    say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
+    entry = gate_route(_with(bundle, precision, {"passed": True}), device, Route(precision, "cpu"), golden)
+    return _with(bundle, precision, entry), entry
 
 
-def _fill(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha256: str, precisions: list[str], say: Say) -> Manifest:
-    run, scorer = checkpoint.run, checkpoint.scorer
-    say("choosing golden data from the validation captions")
-    data = load(Path(run.data.val_captions), Path(run.data.features), seen_as="snippets")
-    golden = choose_golden(data)
-    write_golden(part / GOLDEN, golden, scorer, encoder)
-    save_file({name: value.numpy() for name, value in scorer.state_dict().items()}, part / SCORER)
-    encoder.tokenizer.backend_tokenizer.save(str(part / TOKENIZER))
-    graphs = graphs_of(scorer, encoder)
-    pooled = run.data.seen_as == "windows"
-    tensors = {graph.name: {"inputs": _told(TorchBackend(graph).inputs), "outputs": _told(TorchBackend(graph).outputs)} for graph in graphs}
-    manifest = Manifest(
-        wsra=importlib.metadata.version("wsra"),
-        checkpoint_sha256=weights_sha256,
-        feature_width=scorer.feature_width,
-        text_width=scorer.text_width,
-        key_width=scorer.key_width,
-        backbone=checkpoint.backbone,
-        snippet_s=checkpoint.snippet_s,
-        plan="relative" if pooled else "maximal",
-        span_score="pooled" if pooled else "additive",
-        theta=0.0 if pooled else theta_of(scorer, data, encoder.encode([caption.query for caption in data.captions])),
-        text={
-            "encoder": encoder.name,
-            "pooling": encoder.pooling,
-            "max_tokens": encoder.max_tokens,
-            "sha256": encoder.digest(),
-        },
-        tensors=tensors,
-        precisions={},
-        versions={library.__name__: str(library.__version__) for library in (torch, transformers, onnx, onnxruntime, np)},
-        files={},
-    )
-    _check_tokens(part / TOKENIZER, golden, encoder)
-    edges = _edges(golden, scorer, encoder)
-    reference = grounder_of(manifest, part / TOKENIZER, {graph.name: TorchBackend(graph) for graph in graphs}, "torch")
-    measured: dict[str, dict[str, Any]] = {}
-    for precision in precisions:
-        (part / precision).mkdir()
-        say(f"exporting {precision}")
-        for graph in graphs:
-            path = part / precision / f"{graph.name}.onnx"
-            if precision == "fp32":
-                onnx_from_graph(graph, path)
-            else:
-                fp16_from_onnx(part / "fp32" / f"{graph.name}.onnx", path, name=graph.name)
-        say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.sentences)} queries")
-        backends = load_graphs(part, graphs, precision)
-        errors = {graph.name: tensor_errors(graph, backends[graph.name], edges, precision) for graph in graphs}
-        exported = grounder_of(manifest, part / TOKENIZER, backends, precision)
-        moments = moment_agreement(reference, exported, golden, precision)
-        measured[precision] = {"passed": True, "tensors": errors, "moments": moments}
-    files = {path.relative_to(part).as_posix(): sha256_of(path) for path in sorted(part.rglob("*")) if _is_sealed(path, part)}
-    return Manifest(**{**vars(manifest), "precisions": measured, "files": files})
+def _with(bundle: Bundle, precision: str, entry: Entry) -> Bundle:
+    return Bundle(bundle.folder, replace(bundle.manifest, precisions={**bundle.manifest.precisions, precision: entry}))
 
 
-def _check_tokens(tokenizer: Path, golden: Golden, encoder: TextEncoder) -> None:
-    """The bundle's tokenizer must give the ids that training used."""
-    stored = Tokenizer.from_file(str(tokenizer))
-    stored.no_padding()
-    stored.no_truncation()
-    for sentence in golden.sentences:
-        expected, got = encoder.tokenizer(sentence)["input_ids"], stored.encode(sentence).ids
-        if expected != got:
-            raise ExportError(
-                f"the stored tokenizer gives {got} for {sentence!r}; training used {expected}: the encoder cannot be exported"
-            )
+def _clear(bundle: Bundle, precision: str) -> Path:
+    for name in (precision, f"{precision}{REJECTED}"):
+        shutil.rmtree(bundle.folder / name, ignore_errors=True)
+    (bundle.folder / precision).mkdir()
+    return bundle.folder / precision
 
 
-def _told(specs: Mapping[str, TensorSpec]) -> dict[str, list[Any]]:
-    return {name: [spec.dtype, list(spec.shape)] for name, spec in specs.items()}
-
-
-def _is_sealed(path: Path, folder: Path) -> bool:
-    return path.is_file() and path.relative_to(folder).parts[0] != "engines" and path.name != MANIFEST
-
-
-@torch.no_grad()
-def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor) -> float:
-    """Calibrate theta on captioned videos with the vectors of their captions (captions, Dt)."""
-    keys = [scorer.keys(values) for values in data.values]
-    curves = [scorer.logits(keys[int(video)], row[None]).numpy() for video, row in zip(data.video_of, text, strict=True)]
-    return calibrate_theta(curves)
-
-
-@torch.no_grad()
-def _edges(golden: Golden, scorer: Scorer, encoder: TextEncoder) -> Edges:
-    features = np.concatenate([video.values for video in golden.videos]).astype(np.float32)
-    keys: np.ndarray[Any, np.dtype[np.float32]] = scorer.keys(torch.from_numpy(features)).numpy()
-    sentences = golden.sentences[:64]
-    ids = [encoder.tokenizer(sentence)["input_ids"] for sentence in sentences]
-    return Edges(features, keys, encoder.encode(sentences).numpy(), ids, encoder.max_tokens)
-
-
-def profiles_of(name: str, manifest: Manifest) -> dict[str, Shapes]:
-    """Smallest, usual and largest shapes that `ground` feeds to a graph."""
-    feature, text, key = manifest.feature_width, manifest.text_width, manifest.key_width
-    longest = int(manifest.text["max_tokens"])
-    tokens = ((1, 1), (1, min(USUAL_TOKENS, longest)), (MOST_QUERIES, longest))
-    if name == "text":
-        return {"input_ids": tokens, "attention_mask": tokens}
-    if name == "keys":
-        return {"features": ((1, feature), (CHUNK, feature), (CHUNK, feature))}
-    return {"keys": ((1, key), (CHUNK, key), (CHUNK, key)), "text": ((1, text), (1, text), (MOST_QUERIES, text))}
-
-
-def _engines(part: Path, precision: str, manifest: Manifest, say: Say) -> None:
-    library = find_library()
-    folder = part / "engines" / f"{library.__name__}-{library.__version__}" / precision
+def _fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
+    say("exporting fp16")
+    folder = _clear(bundle, "fp16")
     for name in GRAPHS:
-        say(f"compiling {precision} {name} with {library.__name__} {library.__version__}")
-        engine_from_onnx(part / precision / f"{name}.onnx", folder / f"{name}.plan", profiles_of(name, manifest))
+        onnx.save_model(half(onnx.load(str(bundle.graph("fp32", name))), name=name), str(folder / f"{name}.onnx"))
+    return _gated(bundle, device, "fp16", golden, say)
+
+
+def _int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, say: Say) -> tuple[Bundle, Entry]:
+    samples = _samples(bundle, golden, calibration)
+    for warning in samples.warnings:
+        say(f"WARNING: {warning}")
+    say(f"calibrating int8 on {len(samples.features)} snippets and {len(samples.token_ids)} sentences of {samples.source}")
+    prepared = prepare(bundle.folder / "fp32", samples, calibration.method)
+    folder = _clear(bundle, "int8")
+    say("exporting int8")
+    with progress("products", None) as bar:
+        entry = int8_until_it_passes(
+            prepared,
+            folder,
+            lambda: _gated(bundle, device, "int8", golden, say)[1],
+            say,
+            lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
+        )
+    return _with(bundle, "int8", entry), entry
+
+
+def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Samples:
+    tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+
+    def token_ids(sentence: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(sentence).ids
+        return ids
+
+    if calibration.captions is not None and calibration.features is not None:
+        return samples_from_captions(
+            calibration.captions,
+            calibration.features,
+            token_ids,
+            width=bundle.manifest.feature_width,
+            checked_sentences=golden.sentences,
+            checked_videos=[video.video for video in golden.videos],
+        )
+    source = "the golden data's calibration part"
+    chosen = choose_samples(golden.calibration_videos, [token_ids(s) for s in golden.calibration_sentences], source=source)
+    told = f"no --calib is given: INT8 ranges come from {source}, a few validation captions; the training captions are better"
+    return replace(chosen, warnings=[told, *chosen.warnings])
+
+
+def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, Entry]) -> Manifest:
+    """Set aside what failed, seal, time what passed, and keep the record of this device."""
+    bundle = Bundle(bundle.folder, replace(bundle.manifest, files=sealed_files(bundle.folder)))
+    for name, entry in bundle.manifest.precisions.items():
+        if not entry["passed"] and (bundle.folder / name).is_dir():
+            bundle = reject(bundle, name, entry["reason"])
+    write_manifest(bundle.folder, bundle.manifest)
+    open_bundle(bundle.folder)
+    known = {name: dict(entry) for name, entry in record.items() if name in bundle.passed()}
+    for name, milliseconds in time_routes(bundle, device, [Route(name, "cpu") for name in known], golden).items():
+        known[name]["ms_per_query"] = milliseconds
+    write_record(bundle, device, known)
+    return bundle.manifest

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from wsra.runtime.errors import BundleError
 from wsra.runtime.files import replacing, sha256_of
 
-FORMAT, VERSION = "wsra.bundle", 1
+FORMAT, VERSION = "wsra.bundle", 2
 MANIFEST, TOKENIZER, GOLDEN, SCORER = "manifest.json", "tokenizer.json", "golden.safetensors", "scorer.safetensors"
 GRAPHS = ("text", "keys", "scorer")
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
+REJECTED = ".rejected"
+UNSEALED = ("engines", "verified")  # folders that belong to a device, not to the bundle
 SpanPlan = Literal["maximal", "seconds", "relative", "segments"]
 SpanScore = Literal["additive", "pooled"]
 
@@ -37,9 +40,10 @@ class Manifest:
         theta: logit at which a snippet speaks neither for nor against.
         text: encoder name, pooling and longest sentence in tokens.
         tensors: graph -> inputs and outputs with dtype and shape.
-        precisions: precision -> what was measured when it was made.
+        profiles: graph -> ranges of shapes that engines are built for: input -> smallest, usual and largest shape.
+        precisions: precision -> what its gate measured when it was made, `passed` and, where it failed, the reason.
         versions: tools that made it.
-        files: path in the bundle -> sha256; everything but manifest and engines.
+        files: path in the bundle -> sha256; everything but the manifest and what belongs to a device.
     """
 
     wsra: str
@@ -54,6 +58,7 @@ class Manifest:
     theta: float
     text: dict[str, Any]
     tensors: dict[str, dict[str, dict[str, list[Any]]]]
+    profiles: dict[str, list[dict[str, list[list[int]]]]]
     precisions: dict[str, dict[str, Any]]
     versions: dict[str, str]
     files: dict[str, str]
@@ -76,17 +81,23 @@ class Bundle:
         """Path of a graph."""
         return self.folder / precision / f"{name}.onnx"
 
-    def choose(self, precision: str) -> str:
-        """Resolve "auto": FP32, which is the fastest on a CPU; other devices choose once engines are measured there.
+    def passed(self) -> list[str]:
+        """Precisions that passed their gate."""
+        return [name for name, entry in self.manifest.precisions.items() if entry.get("passed")]
+
+    def check(self, precision: str) -> None:
+        """Refuse a precision that cannot be run.
 
         Raises:
-            BundleError: the bundle has no such precision, or it failed its checks.
+            BundleError: the bundle lacks it, or it failed its gate.
         """
-        there = {name for name, entry in self.manifest.precisions.items() if entry.get("passed")}
-        chosen = "fp32" if precision == "auto" else precision
-        if chosen not in there:
-            raise BundleError(f"{self.folder}: no precision {precision}; it has {', '.join(sorted(there))}: choose one of these")
-        return chosen
+        entry = self.manifest.precisions.get(precision)
+        if entry is None:
+            raise BundleError(f"{self.folder}: no precision {precision}; it has {', '.join(self.passed())}: choose one of these")
+        if not entry.get("passed"):
+            raise BundleError(
+                f"{self.folder}: {precision} failed its gate ({entry.get('reason')}); choose one of {', '.join(self.passed())}"
+            )
 
 
 def default_bundle(given: Path | None) -> Path:
@@ -134,6 +145,35 @@ def open_bundle(folder: Path) -> Bundle:
         if sha256_of(path) != digest:
             raise BundleError(f"{folder}: {name} changed after it was written (sha256 differs); copy or export the bundle again")
     return Bundle(folder, manifest)
+
+
+def sealed_files(folder: Path) -> dict[str, str]:
+    """Digest of every file that the manifest seals."""
+    paths = (path for path in sorted(folder.rglob("*")) if is_sealed(path, folder))
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
+
+
+def is_sealed(path: Path, folder: Path) -> bool:
+    """Whether the manifest holds the digest of a path under `folder`."""
+    first = path.relative_to(folder).parts[0]
+    return path.is_file() and first not in UNSEALED and not first.endswith(REJECTED) and path.name != MANIFEST
+
+
+def reject(bundle: Bundle, precision: str, reason: str) -> Bundle:
+    """Take a precision that failed its gate out of a bundle; its folder is kept as `.rejected`.
+
+    Raises:
+        OutputError: the bundle cannot be written.
+    """
+    manifest = bundle.manifest
+    entry = {**manifest.precisions.get(precision, {}), "passed": False, "reason": reason}
+    files = {name: digest for name, digest in manifest.files.items() if not name.startswith(f"{precision}/")}
+    changed = Bundle(bundle.folder, replace(manifest, precisions={**manifest.precisions, precision: entry}, files=files))
+    write_manifest(bundle.folder, changed.manifest)  # first: a folder that is left over by an interruption is not used
+    rejected = bundle.folder / f"{precision}{REJECTED}"
+    shutil.rmtree(rejected, ignore_errors=True)
+    os.replace(bundle.folder / precision, rejected)
+    return changed
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

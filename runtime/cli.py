@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from wsra.runtime.errors import EXTRA_OF, MissingExtraError, WsraError
+from wsra.runtime.stdout import claim_stdout
 
 app = typer.Typer(
     name="wsra",
@@ -23,11 +24,17 @@ app = typer.Typer(
 BundleOption = Annotated[Path | None, typer.Option("--bundle", "-b", help="The bundle; default $WSRA_BUNDLE, else ./bundle.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 SnippetOption = Annotated[float, typer.Option("--snippet-s", min=0.04, max=60.0, help="Length of a snippet in seconds.")]
+ProviderOption = Annotated[
+    Literal["auto", "cpu", "cuda", "tensorrt", "engine"],
+    typer.Option(help="cpu, cuda or tensorrt of ONNX Runtime, or engine: plans of wsra build."),
+]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of ONNX Runtime on the CPU; 0 lets it decide.")]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
 
 
 def main() -> None:
     """Run the command line; what a user can mend is one line on stderr and exit code 1."""
+    claim_stdout()
     try:
         app()
     except WsraError as err:
@@ -153,17 +160,111 @@ def export(
     checkpoint: Annotated[Path | None, typer.Argument(help="A checkpoint; default the newest under runs/.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle.")] = Path("bundle"),
     fp16: Annotated[bool, typer.Option("--fp16", help="Also half precision.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Also INT8, mixed with half precision.")] = False,
+    calib: Annotated[Path | None, typer.Option(help="Captions to calibrate INT8 on, as JSON lines; give --features, too.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Folder of the .feat files of these captions.")] = None,
+    ranges: Annotated[Literal["minmax", "percentile"], typer.Option(help="How INT8 ranges are read.")] = "minmax",
     engine: Annotated[bool, typer.Option("--engine", help="Also compile with the installed TensorRT or TensorRT-RTX.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
 ) -> None:
-    """Export a checkpoint to ONNX; nothing is published that disagrees with PyTorch."""
-    from wsra.export.pack import export_bundle, newest_checkpoint
+    """Export a checkpoint to ONNX; a precision that disagrees with PyTorch is set aside."""
+    from wsra.export.pack import Calibration, export_bundle, newest_checkpoint
     from wsra.runtime.console import say
 
     source = checkpoint or newest_checkpoint(Path("runs"))
     say(f"checkpoint {source}")
-    export_bundle(source, out, fp16=fp16, engine=engine, overwrite=overwrite, say=say)
+    calibration = Calibration(calib, features, ranges)
+    export_bundle(source, out, fp16=fp16, int8=int8, calibration=calibration, engine=engine, overwrite=overwrite, say=say)
     print(out)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path | None, typer.Argument(help="The bundle; default $WSRA_BUNDLE, else ./bundle.")] = None,
+    precision: Annotated[str, typer.Option(help="auto (all), fp32, fp16 or int8.")] = "auto",
+    provider: ProviderOption = "auto",
+    data: Annotated[Path | None, typer.Option(help="Labelled queries, as JSON lines with relevant_windows; give --features, too.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Folder of the .feat files of their videos.")] = None,
+    threads: ThreadsOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check on this device every way to run a bundle: its tensors, and the moments it finds."""
+    from wsra.export.verify import verify_bundle
+    from wsra.runtime.bundle import default_bundle
+    from wsra.runtime.console import say
+
+    entries = verify_bundle(
+        default_bundle(bundle), precision=precision, provider=provider, data=data, features=features, threads=threads, say=say
+    )
+    if as_json:
+        _print_json({"precisions": entries})
+    else:
+        from rich.console import Console
+
+        from wsra.export.verify_report import verify_table
+
+        Console().print(verify_table(entries))
+    if not all(entry["passed"] for entry in entries.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def build(
+    source: Annotated[Path | None, typer.Argument(help="A bundle, or X.onnx; default $WSRA_BUNDLE, else ./bundle.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16 or int8; default all that passed.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The plan, for X.onnx; default X.plan.")] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="For X.onnx: NAME=MIN:OPT:MAX[,NAME=...], shapes as 1x3x224x224; one or more.")
+    ] = None,
+    rebuild: Annotated[Literal["auto", "never"], typer.Option(help="auto builds what does not fit; never refuses instead.")] = "auto",
+    workspace_mb: Annotated[
+        int | None, typer.Option("--workspace-mb", min=1, help="Memory for trying kernels, in MiB; default half of what is free.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing plan of X.onnx.")] = False,
+) -> None:
+    """Compile TensorRT engines for this device, and verify them where there is a GPU."""
+    from wsra.export.build import build_bundle, build_onnx, profile_from_text
+    from wsra.export.verify import verify_bundle
+    from wsra.runtime.bundle import default_bundle
+    from wsra.runtime.console import say
+    from wsra.runtime.device import find_gpu
+
+    if source is not None and source.suffix == ".onnx":
+        plan = out or source.with_suffix(".plan")
+        profiles = [profile_from_text(text) for text in profile or []]
+        build_onnx(source, plan, profiles, workspace_mb=workspace_mb, overwrite=overwrite, say=say)
+        print(plan)
+        return
+    if out is not None or profile or overwrite:
+        raise typer.BadParameter("--out, --profile and --overwrite are for X.onnx; a bundle has its own profiles and folders")
+    folder = default_bundle(source)
+    for engines in build_bundle(folder, precision, rebuild=rebuild, workspace_mb=workspace_mb, say=say):
+        print(engines)
+    if find_gpu() is None:
+        say("not verified: there is no GPU to run engines on")
+        return
+    failed = [name for name, entry in verify_bundle(folder, provider="engine", say=say).items() if not entry["passed"]]
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    bundle: Annotated[Path | None, typer.Argument(help="A bundle to look at, too; default $WSRA_BUNDLE, else ./bundle.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what this machine has, what stops grounding on it, and what to do."""
+    from wsra.runtime.doctor import can_ground, doctor_json, doctor_table, examine
+
+    checks = examine(bundle)
+    if as_json:
+        _print_json(doctor_json(checks))
+    else:
+        from rich.console import Console
+
+        Console().print(doctor_table(checks))
+    if not can_ground(checks):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -176,14 +277,33 @@ def ground(
         Literal["maximal", "seconds", "relative", "segments"] | None,
         typer.Option(help="Candidate spans; default the bundle's."),
     ] = None,
-    precision: Annotated[str, typer.Option(help="auto, fp32 or fp16.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="Threads of ONNX Runtime; 0 lets it decide.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8; auto is the fastest that wsra verify passed here.")] = "auto",
+    provider: ProviderOption = "auto",
+    allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
+    rebuild: Annotated[Literal["auto", "never"], typer.Option(help="With --provider engine: auto builds what does not fit.")] = "never",
+    threads: ThreadsOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Find the moments that match a sentence."""
     from wsra.runtime.search import Request, search
 
-    request = Request(inputs=inputs, queries=queries, bundle=bundle, top_k=top_k, plan=plan, precision=precision, threads=threads)
+    if provider == "engine" and rebuild == "auto":
+        from wsra.export.build import build_bundle
+        from wsra.runtime.bundle import default_bundle
+        from wsra.runtime.console import say
+
+        build_bundle(default_bundle(bundle), None if precision == "auto" else [precision], say=say)
+    request = Request(
+        inputs=inputs,
+        queries=queries,
+        bundle=bundle,
+        top_k=top_k,
+        plan=plan,
+        precision=precision,
+        provider=provider,
+        threads=threads,
+        allow_fallback=allow_fallback,
+    )
     found = search(request)
     if as_json:
         from wsra.runtime.report import answer_json

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.bundle import GRAPHS, TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
+from wsra.runtime.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
+from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import ConfigError, FeatureError
 from wsra.runtime.features import Features
 from wsra.runtime.moments import Moment, best_first, suppress
+from wsra.runtime.routes import Route, choose, open_route
 from wsra.runtime.score import GraphScorer
 from wsra.runtime.spans import additive_scores, maximal_spans
 from wsra.runtime.text import TextEncoder
@@ -61,28 +62,34 @@ class Grounder:
         self.precision = precision
 
     @classmethod
-    def open(cls, folder: Path | str, *, precision: str = "auto", threads: int = 0) -> Grounder:
-        """Open a bundle on the CPU.
+    def open(
+        cls, folder: Path | str, *, precision: str = "auto", provider: str = "auto", threads: int = 0, allow_fallback: bool = False
+    ) -> Grounder:
+        """Open a bundle.
 
         Args:
             folder: the bundle.
             precision: "auto" or one of the bundle's.
-            threads: per operator; 0 lets ONNX Runtime decide.
+            provider: "auto", "cpu", "cuda", "tensorrt" (ONNX Runtime's) or "engine" (plans of `wsra build`).
+            threads: of ONNX Runtime on the CPU; 0 lets it decide.
+            allow_fallback: run on the CPU where the provider cannot be had, instead of refusing.
 
         Raises:
             BundleError: the bundle cannot be used.
-            BackendError: a graph cannot be loaded.
-            MissingExtraError: ONNX Runtime is not installed.
+            BackendError: the provider cannot be had, or a graph cannot be loaded.
+            MissingExtraError: a library is not installed.
         """
-        return cls.of_bundle(open_bundle(Path(folder)), precision=precision, threads=threads)
+        bundle, device = open_bundle(Path(folder)), this_device()
+        route = choose(bundle, device, precision, provider)
+        return cls.of_route(bundle, route, device, threads=threads, allow_fallback=allow_fallback)
 
     @classmethod
-    def of_bundle(cls, bundle: Bundle, *, precision: str = "auto", threads: int = 0) -> Grounder:
-        """As `open`, for a bundle that is open already."""
-        chosen = bundle.choose(precision)
-        text, keys, scorer = (OrtBackend(bundle.graph(chosen, name), threads=threads) for name in GRAPHS)
-        encoder = TextEncoder(bundle.folder / TOKENIZER, text, max_tokens=bundle.manifest.text["max_tokens"])
-        return cls(bundle.manifest, encoder, GraphScorer(keys, scorer), bundle=bundle.folder, precision=chosen)
+    def of_route(cls, bundle: Bundle, route: Route, device: Device, *, threads: int = 0, allow_fallback: bool = False) -> Grounder:
+        """As `open`, for a bundle that is open already and a route that is chosen."""
+        graphs = open_route(bundle, route, device, threads=threads, allow_fallback=allow_fallback)
+        encoder = TextEncoder(bundle.folder / TOKENIZER, graphs["text"], max_tokens=bundle.manifest.text["max_tokens"])
+        scorer = GraphScorer(graphs["keys"], graphs["scorer"])
+        return cls(bundle.manifest, encoder, scorer, bundle=bundle.folder, precision=route.precision)
 
     def ground(self, features: Features, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
         """The moments of a video that match a sentence, best first.
@@ -108,8 +115,13 @@ class Grounder:
 
     def answers(self, features: Features, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Answer]:
         """As `answer` for several sentences; the keys of the video are computed once."""
+        return self.answers_to_vectors(features, queries, self.encoder.encode(queries), top_k=top_k, plan=plan)
+
+    def answers_to_vectors(
+        self, features: Features, queries: Sequence[str], text: NDArray[np.float32], *, top_k: int = 5, plan: SpanPlan | None = None
+    ) -> list[Answer]:
+        """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
         self.check(features)
-        text = self.encoder.encode(queries)
         keys = self.scorer.keys(features)
         timeline = Timeline(features.times_s)
         found = []

@@ -99,5 +99,6 @@ def answer_json(query: str, moments: Sequence[Moment], grounder: Grounder) -> di
         "bundle": str(grounder.bundle),
         "precision": grounder.precision,
         "provider": grounder.scorer.provider,
+        "device": grounder.scorer.device,
         "kernel": grounder.scorer.kernel,
     }

@@ -27,12 +27,17 @@ class GraphScorer:
     kernel = "graph"
 
     def __init__(self, keys: Backend, scorer: Backend) -> None:
-        self._keys, self._scorer = keys, scorer
+        self.keys_graph, self.graph = keys, scorer
 
     @property
     def provider(self) -> str:
         """What really runs the graphs."""
-        return self._scorer.provider
+        return self.graph.provider
+
+    @property
+    def device(self) -> str:
+        """Where the graphs run: "cpu" or the name of the GPU."""
+        return self.graph.device
 
     def keys(self, features: Features) -> Array32:
         """Keys (T, H) of a video; read chunk by chunk, so a memory map stays on disk.
@@ -40,13 +45,15 @@ class GraphScorer:
         Raises:
             FeatureError: a number is NaN or infinite.
         """
-        chunks = [self._keys.infer({"features": features.rows(start, start + CHUNK)})["keys"] for start in range(0, len(features), CHUNK)]
+        chunks = [
+            self.keys_graph.infer({"features": features.rows(start, start + CHUNK)})["keys"] for start in range(0, len(features), CHUNK)
+        ]
         return np.concatenate(chunks)
 
     def logits(self, keys: Array32, text: Array32) -> Array32:
         """Logits (Q, T) of keys (T, H) and text vectors (Q, Dt)."""
         chunks = [
-            self._scorer.infer({"keys": np.ascontiguousarray(keys[start : start + CHUNK]), "text": text})["logits"]
+            self.graph.infer({"keys": np.ascontiguousarray(keys[start : start + CHUNK]), "text": text})["logits"]
             for start in range(0, len(keys), CHUNK)
         ]
         return np.concatenate(chunks, axis=1)

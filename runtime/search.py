@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsra.runtime.bundle import SpanPlan, default_bundle, open_bundle
+from wsra.runtime.bundle import Bundle, SpanPlan, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import DataError, FeatureError, OutputError, QueryError
 from wsra.runtime.extract import backbone_id, extract_features, is_current, refuse_foreign
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.moments import Moment
+from wsra.runtime.routes import choose, read_record
 from wsra.runtime.video import SUFFIXES, Video
 
 
@@ -28,7 +30,9 @@ class Request:
         top_k: moments per query.
         plan: of candidate spans, or None for the bundle's.
         precision: "auto" or one of the bundle's.
+        provider: "auto" or one of those that a bundle can run on.
         threads: of ONNX Runtime.
+        allow_fallback: run on the CPU where the provider cannot be had.
     """
 
     inputs: Sequence[str]
@@ -37,7 +41,9 @@ class Request:
     top_k: int
     plan: SpanPlan | None
     precision: str
+    provider: str
     threads: int
+    allow_fallback: bool
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,13 @@ def search(request: Request) -> Found:
     paths, queries = _split(request)
     files = [file for path in paths for file in _files(path)]
     folder = default_bundle(request.bundle)
-    grounder = Grounder.of_bundle(open_bundle(folder), precision=request.precision, threads=request.threads)
+    grounder = _open(open_bundle(folder), request)
     for query in queries:
         grounder.encoder.token_ids(query)
     for file in files:
         _check_readable(file, grounder)
     # Whatever can be refused has been refused by now, before an hour of video is extracted.
-    say(f"bundle {folder} ({grounder.precision}, {grounder.scorer.provider})")
+    say(f"bundle {folder} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
     videos = [_features(file, grounder) for file in files]
     per_video = [grounder.answers(video, queries, top_k=request.top_k, plan=request.plan) for video in videos]
     results = []
@@ -81,6 +87,17 @@ def search(request: Request) -> Found:
         moments = sorted((m for answer in answers for m in answer.moments), key=lambda m: -m.score)[: request.top_k]
         results.append(Result(query, moments, list(answers)))
     return Found(grounder, results, [video.duration_s for video in videos])
+
+
+def _open(bundle: Bundle, request: Request) -> Grounder:
+    device = this_device()
+    route = choose(bundle, device, request.precision, request.provider)
+    if "auto" in (request.precision, request.provider) and not read_record(bundle, device):
+        say(f"not verified on this device, so {route.name} is taken; after wsra verify {bundle.folder} the fastest that passes is")
+    grounder = Grounder.of_route(bundle, route, device, threads=request.threads, allow_fallback=request.allow_fallback)
+    if route.provider != "cpu" and grounder.scorer.device == "cpu":
+        say(f"WARNING: {route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
+    return grounder
 
 
 def _split(request: Request) -> tuple[list[Path], list[str]]:

@@ -31,7 +31,7 @@ class TextEncoder:
             raise BundleError(f"{tokenizer}: cannot be read ({err}); copy or export the bundle again") from err
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._backend = backend
+        self.backend = backend
         self._max_tokens = max_tokens
 
     def token_ids(self, sentence: str) -> list[int]:
@@ -62,5 +62,5 @@ class TextEncoder:
         rows = []
         for sentence in sentences:
             ids = np.array([self.token_ids(sentence)], np.int64)
-            rows.append(self._backend.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})["text"][0])
+            rows.append(self.backend.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})["text"][0])
         return np.stack(rows)

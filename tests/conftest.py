@@ -74,6 +74,15 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("made"))
 
 
+@pytest.fixture(scope="session")
+def gpt2_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `bundle_folder`, over a small GPT-2 with random weights."""
+    pytest.importorskip("torch")
+    from tiny import make_bundle
+
+    return make_bundle(tmp_path_factory.mktemp("made"), kind="gpt2")
+
+
 @pytest.fixture(autouse=True)
 def _no_default_bundle(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("WSRA_BUNDLE", raising=False)

@@ -18,6 +18,8 @@ MAY_IMPORT = {
 }
 # The command line and the reading of .pt files reach other packages inside function bodies only.
 LAZY = {"runtime/cli.py": {"train", "export", "calib"}, "runtime/convert.py": {"train"}}
+# What a device needs of export beside runtime.
+ON_A_DEVICE = {f"export/{name}.py" for name in ("build", "child", "engine", "gates", "golden", "verify", "verify_report")}
 HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "cv2", "av", "transformers", "h5py")
 
 
@@ -58,8 +60,11 @@ def test_import_direction(path: Path) -> None:
     every = {m.split(".")[1] for m in imported(tree, inside_functions=True) if m.startswith("wsra.")}
     assert top <= allowed
     assert every <= allowed | LAZY.get(name, set())
-    if package in ("runtime", "calib"):
-        assert not {m.split(".")[0] for m in imported(tree, inside_functions=True)} & {"torch", "transformers", "onnx"}
+    heavy = {m.split(".")[0] for m in imported(tree, inside_functions=True)}
+    if package in ("runtime", "calib") or name in ON_A_DEVICE:
+        assert not heavy & {"torch", "transformers"}
+    if package == "runtime" or name in ON_A_DEVICE:
+        assert not heavy & {"onnx"}
 
 
 def loaded_after(code: str) -> set[str]:
@@ -83,6 +88,16 @@ def test_grounding_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
         " g.ground(w.Features(v, np.stack([t, t + 1], 1), 'v', 9.0, m.backbone), 'a red car')"
     )
     assert not loaded_after(code) & {"torch", "transformers", "onnx", "tensorrt", "cv2", "av"}
+
+
+@pytest.mark.device
+def test_verifying_and_building_load_no_torch_and_no_onnx(bundle_folder: Path) -> None:
+    code = (
+        "import wsra.export.build; from pathlib import Path; from wsra.export.verify import *; from wsra.runtime.routes import Route;"
+        f" b = open_bundle(Path({str(bundle_folder)!r})); g = read_golden(b.folder / GOLDEN);"
+        " e = gate_route(b, this_device(), Route('fp32', 'cpu'), g, threads=1); assert e['passed'], e['reason']"
+    )
+    assert not loaded_after(code) & {"torch", "transformers", "onnx", "tensorrt", "tensorrt_rtx", "cv2", "av"}
 
 
 @pytest.mark.device

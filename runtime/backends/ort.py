@@ -1,18 +1,34 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU or, through one of its providers, on a GPU; what was asked for and cannot be had is an error."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
 
+from wsra.runtime.accelerators import PROVIDERS
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
+from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import BackendError, MissingExtraError
 
-_DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64", "tensor(float16)": "float16"}
+_DTYPES = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(bool)": "bool",
+    "tensor(int64)": "int64", "tensor(int32)": "int32", "tensor(int8)": "int8", "tensor(uint8)": "uint8",
+}  # fmt: skip
+# One Identity from x to y, both float32 (1,), opset 20, IR 9: onnx.helper.make_model(...).SerializeToString().
+_TINY = (
+    b'\x08\t:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
+    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x14"
+)
 
 
 class OrtBackend:
@@ -20,34 +36,55 @@ class OrtBackend:
 
     Args (constructor):
         path: the ONNX file.
-        threads: threads within one operator; 0 lets ONNX Runtime decide.
+        provider: "cpu", "cuda" or "tensorrt".
+        threads: on the CPU within one operator; 0 lets ONNX Runtime decide.
+        allow_fallback: run on the CPU where the provider cannot be had; `provider` and `device` tell.
+        optimise: False runs the graph as it stands, node by node.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
-        BackendError: it refuses the graph.
+        BackendError: it refuses the graph, or the provider cannot be had.
     """
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
+    def __init__(self, path: Path, *, provider: str = "cpu", threads: int = 0, allow_fallback: bool = False, optimise: bool = True) -> None:
         try:
             import onnxruntime
         except ImportError as err:
-            raise MissingExtraError("onnxruntime", "cpu", f"running {path.name}") from err
+            raise MissingExtraError("onnxruntime", "cpu" if provider == "cpu" else "gpu", f"running {path.name}") from err
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as err:  # ONNX Runtime raises its own types, some of them bare Exception
-            reason = str(err).splitlines()[0]
-            raise BackendError(f"{path}: onnxruntime {onnxruntime.__version__} refuses the graph ({reason}); export it again") from err
+        if not optimise:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session, reason = _start(str(path), options, provider)
+        if session is None and provider != "cpu":
+            failure = start_failure(provider)
+            if allow_fallback:
+                session, reason = _start(str(path), options, "cpu")
+            elif failure is not None:
+                raise BackendError(
+                    f"{path.name}: the provider {provider} does not start ({failure}); pip install 'wsra[gpu]' and see wsra doctor,"
+                    " or accept the CPU with --allow-fallback"
+                )
+        if session is None:
+            version = onnxruntime.__version__
+            raise BackendError(f"{path}: onnxruntime {version} refuses the graph on {provider} ({reason}); export it again")
+        self._session: Any = session
+        gpu = None if self.provider == PROVIDERS["cpu"] else find_gpu()
+        self._device = gpu.name if gpu else "cpu"
         self._path = path
-        self._inputs = {node.name: TensorSpec(_DTYPES[node.type], tuple(node.shape)) for node in self._session.get_inputs()}
-        self._outputs = {node.name: TensorSpec(_DTYPES[node.type], tuple(node.shape)) for node in self._session.get_outputs()}
+        self._inputs = {node.name: _spec(node, path) for node in session.get_inputs()}
+        self._outputs = {node.name: _spec(node, path) for node in session.get_outputs()}
 
     @property
     def provider(self) -> str:
         """What really runs the graph."""
         return str(self._session.get_providers()[0])
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu" or the name of the GPU."""
+        return self._device
 
     @property
     def inputs(self) -> Mapping[str, TensorSpec]:
@@ -70,3 +107,82 @@ class OrtBackend:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         return None
+
+
+def start_failure(provider: str) -> str | None:
+    """Really start a provider, on a graph of one node.
+
+    Args:
+        provider: "cpu", "cuda" or "tensorrt".
+
+    Returns:
+        Why it does not start, in one line; None when it does.
+    """
+    try:
+        import onnxruntime
+    except ImportError as err:
+        return f"onnxruntime does not load: {_line(str(err))}"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session, reason = _start(_TINY, options, provider)
+    return reason if session is None else None
+
+
+def _start(model: str | bytes, options: Any, provider: str) -> tuple[Any, str]:
+    """A session on this very provider, or None and the reason."""
+    import onnxruntime
+
+    wanted = PROVIDERS[provider]
+    if wanted not in onnxruntime.get_available_providers():
+        return None, f"onnxruntime {onnxruntime.__version__} is built without {wanted}"
+    # session.disable_cpu_ep_fallback would not do: it refuses every graph with a node on the CPU, and ONNX Runtime puts the nodes that
+    # compute shapes there on purpose. The first of the session's providers tells whether the wanted one started.
+    names = [wanted, PROVIDERS["cuda"]] if provider == "tensorrt" else [wanted]
+    # TF32, on by default, rounds the factors of FP32 products to 10 bits.
+    settings = [{"use_tf32": "0"} if name == PROVIDERS["cuda"] else {} for name in names]
+    session, refusal = None, ""
+    listening: AbstractContextManager[list[str]] = nullcontext([]) if provider == "cpu" else _listening()
+    with listening as heard:
+        try:
+            if provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: CUDA and cuDNN that came from PyPI
+                onnxruntime.preload_dlls()
+            session = onnxruntime.InferenceSession(model, options, providers=names, provider_options=settings, enable_fallback=0)
+        except Exception as err:  # ONNX Runtime raises its own types, some of them bare Exception
+            refusal = str(err)
+    told = "\n".join(heard)
+    if session is not None and session.get_providers()[0] == wanted:
+        sys.stderr.write(told)
+        return session, ""
+    missing = re.findall(r"with error: (.+)", told)
+    return None, _line(missing[-1] if missing else refusal or told or "no reason given")
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Lines that native code prints on stderr: the only place where ONNX Runtime tells why a provider does not start."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as file, redirect_stdout(io.StringIO()):
+            os.dup2(file.fileno(), 2)
+            try:
+                yield lines
+            finally:
+                os.dup2(kept, 2)
+                file.seek(0)
+                lines += file.read().decode(errors="replace").splitlines()
+    finally:
+        os.close(kept)
+
+
+def _line(text: str) -> str:
+    """The first line that says something, without colours."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return next((line.strip() for line in plain.splitlines() if line.strip()), "no reason given")
+
+
+def _spec(node: Any, path: Path) -> TensorSpec:
+    if node.type not in _DTYPES:
+        raise BackendError(f"{path}: {node.name} is {node.type}; expected one of {', '.join(_DTYPES)}: export the graph with such tensors")
+    return TensorSpec(_DTYPES[node.type], tuple(f"dim{axis}" if size is None else size for axis, size in enumerate(node.shape)))

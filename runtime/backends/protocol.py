@@ -31,6 +31,10 @@ class Backend(Protocol):
         """What really runs the graph."""
 
     @property
+    def device(self) -> str:
+        """Where it runs: "cpu" or the name of the GPU."""
+
+    @property
     def inputs(self) -> Mapping[str, TensorSpec]:
         """Named inputs."""
 

@@ -24,12 +24,24 @@ def test_demo_end_to_end(tmp_path: Path) -> None:
     for name in ("test", "unseen_combinations", "conjunctions", "skyline"):
         assert set(report[name]) == FIELDS
     assert set(report["controls"]) == {"chance", "prior", "shuffled", "other_event", "most_motion", "shuffled_training"}
-    assert set(report["parity"]) == {"fp32", "fp16"} and all(parity["passed"] for parity in report["parity"].values())
+    assert set(report["parity"]) == {"fp32", "fp16", "int8"} and report["parity"]["fp32"]["passed"] and report["parity"]["fp16"]["passed"]
     assert report["test"]["queries"] >= 100
     # A quarter of the released clips learns less, but sentences must already decide.
     strongest = max(control["r1_iou50"] for control in report["controls"].values())
     assert report["test"]["r1_iou50"] > strongest + 15
     assert "man in yellow shirt" in run.stdout and "truth" in run.stdout and "wsra ground" in run.stdout
+
+    # The real MiniLM in every precision: verified with labels, and compiled.
+    labels = ["--data", str(out / "spans-test.jsonl"), "--features", str(out / "features")]
+    verified = CliRunner().invoke(app, ["verify", str(out / "bundle"), *labels, "--json"])
+    assert verified.exit_code == 0, verified.output
+    entries = json.loads(verified.stdout)["precisions"]
+    assert entries["fp16"]["grounding"]["labelled"]["queries"] == report["test"]["queries"]
+    assert entries["fp32"]["grounding"]["labelled"]["miou"] == pytest.approx(report["test"]["miou"])
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
+    built = CliRunner().invoke(app, ["build", str(out / "bundle")])
+    assert built.exit_code == 0, built.output
+    assert len(list((out / "bundle" / "engines").glob("*/*/*.plan"))) == 3 * len(entries)
 
     with pytest.raises(OutputError, match="other settings"):
         run_demo(out, clips=30, epochs=1, seed=0, jobs=1)

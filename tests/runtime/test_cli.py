@@ -71,7 +71,7 @@ BAD = {
     "missing file": (["ground", "none.mp4", "man"], 1, "no such file or folder"),
     "features of another backbone": (["ground", "foreign.feat", "man"], 1, "features of i3d"),
     "truncated features": (["ground", "cut.feat", "man"], 1, "truncated or foreign"),
-    "no such precision": (["ground", "video.mp4", "man", "--precision", "int8"], 1, "no precision int8"),
+    "no such precision": (["ground", "video.mp4", "man", "--precision", "fp8"], 1, "no precision fp8"),
     "queries file without queries": (["ground", "video.mp4", "--queries", "blank.txt"], 1, "holds no query"),
     "top-k 0": (["ground", "video.mp4", "man", "--top-k", "0"], 2, "top-k"),
     "unknown plan": (["ground", "video.mp4", "man", "--plan", "best"], 2, "plan"),
@@ -104,7 +104,7 @@ def test_ground_on_a_video_equals_ground_on_its_features(place: Path) -> None:
     again = wsra("ground", "video.mp4", "a red car", "--json", folder=place)
     assert first.stdout == second.stdout == again.stdout
     told = json.loads(first.stdout)
-    assert set(told) == {"query", "found", "moments", "bundle", "precision", "provider", "kernel"}
+    assert set(told) == {"query", "found", "moments", "bundle", "precision", "provider", "device", "kernel"}
     assert (told["precision"], told["provider"], told["kernel"]) == ("fp32", "CPUExecutionProvider", "graph")
     assert "extracting video.mp4" in first.stderr and "features video.feat" in again.stderr
 

@@ -17,6 +17,20 @@ SENTENCES = (
     "a man wearing an orange top",
     "a woman dressed in purple enters the scene",
     "a black car drives past",
+    "a man in black leaves",
+    "a woman in white waits by the door",
+    "the green van stops",
+    "a small brown dog",
+    "two men in blue walk to the left side",
+    "a girl with a red umbrella crosses the yard slowly",
+    "a motorcycle passes",
+    "the yellow bus",
+    "a man on a white bicycle rides to the right",
+    "a boy in green shorts runs",
+    "somebody in grey carries a large box",
+    "a purple car parks in front of the house",
+    "a cat",
+    "a woman in an orange coat stands and talks",
 )
 
 
@@ -93,10 +107,10 @@ def make_checkpoint(folder: Path, *, kind: str = "bert", epochs: int = 2) -> Pat
 
 
 def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
-    """An exported bundle in FP32 and FP16."""
+    """An exported bundle in all precisions."""
     from wsra.export.pack import export_bundle
 
-    export_bundle(make_checkpoint(folder, kind=kind, epochs=16), folder / "bundle", fp16=True, say=lambda _: None)
+    export_bundle(make_checkpoint(folder, kind=kind, epochs=40), folder / "bundle", fp16=True, int8=True, say=lambda _: None)
     return folder / "bundle"
 
 

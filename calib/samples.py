@@ -1,0 +1,156 @@
+"""Calibration data for INT8: a seeded, stratified choice of snippets and sentences.
+
+Shapes: V videos, N snippets, Dv feature width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.annotations import read_captions
+from wsra.runtime.errors import DataError
+from wsra.runtime.features import Features, read_features
+
+SNIPPETS, SENTENCES = 2048, 256  # that are chosen, where there are so many
+FEW_SNIPPETS, FEW_SENTENCES = 256, 64  # below which it is said
+LEAST_SNIPPETS, LEAST_SENTENCES = 32, 4  # below which it is refused
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What ranges are read from.
+
+    Attributes:
+        features: (N, Dv) float32.
+        token_ids: one row per sentence, shortest first.
+        source: where they come from.
+        warnings: what makes them doubtful, one line each.
+    """
+
+    features: NDArray[np.float32]
+    token_ids: list[list[int]]
+    source: str
+    warnings: list[str]
+
+    def digest(self) -> str:
+        """SHA-256 over features and token ids."""
+        digest = hashlib.sha256(self.features.tobytes())
+        digest.update(repr(self.token_ids).encode())
+        return digest.hexdigest()
+
+    def told(self) -> dict[str, Any]:
+        """What the manifest says of them."""
+        return {
+            "source": self.source,
+            "sha256": self.digest(),
+            "snippets": len(self.features),
+            "sentences": len(self.token_ids),
+            "warnings": self.warnings,
+        }
+
+    def text_batches(self) -> list[dict[str, NDArray[Any]]]:
+        """Feeds of the text graph: sentences of one length together, so that none is padded."""
+        batches = []
+        for _, group in groupby(self.token_ids, key=len):
+            rows = np.array(list(group), np.int64)
+            for start in range(0, len(rows), _BATCH):
+                ids = rows[start : start + _BATCH]
+                batches.append({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+        return batches
+
+
+def samples_from_captions(
+    captions_path: Path,
+    folder: Path,
+    token_ids: Callable[[str], list[int]],
+    *,
+    width: int,
+    checked_sentences: Sequence[str] = (),
+    checked_videos: Sequence[str] = (),
+    seed: int = 0,
+) -> Samples:
+    """Choose from captions and the .feat files of their videos, without what the gate checks.
+
+    Args:
+        captions_path: JSON lines.
+        folder: of .feat files named by `vid`.
+        token_ids: the tokenizer.
+        width: Dv.
+        checked_sentences: sentences of the gate; they are left out.
+        checked_videos: names of videos of the gate; they are left out.
+        seed: of the choice.
+
+    Raises:
+        DataError: too little is left, or it cannot serve.
+        FeatureError: a .feat file cannot be used.
+    """
+    captions = read_captions(captions_path)
+    sentences = sorted({caption.query for caption in captions} - set(checked_sentences))
+    names = sorted({caption.vid for caption in captions} - set(checked_videos))
+    if not sentences or not names:
+        raise DataError(
+            f"{captions_path}: every sentence or every video in it is one that the gate checks; calibrate on others, for example on the"
+            " training captions"
+        )
+    videos = [read_features(folder / f"{name}.feat", width=width) for name in names]
+    return choose_samples(videos, [token_ids(sentence) for sentence in sentences], source=captions_path.name, seed=seed)
+
+
+def choose_samples(videos: Sequence[Features], token_ids: Sequence[list[int]], *, source: str, seed: int = 0) -> Samples:
+    """Choose snippets evenly over videos and over the time of each, and sentences evenly over their lengths.
+
+    Args:
+        videos: to choose snippets from.
+        token_ids: of the sentences to choose from.
+        source: name of where they come from, for messages and the manifest.
+        seed: of the choice.
+
+    Raises:
+        DataError: there are too few of them, or all features are alike.
+        FeatureError: a feature is NaN or infinite.
+    """
+    rng = np.random.default_rng(seed)
+    share = max(1, SNIPPETS // max(1, len(videos)))
+    chosen = [_one_of_each(len(video), share, rng) for video in videos]
+    features = np.concatenate(
+        [video.rows(0, len(video))[rows] for video, rows in zip(videos, chosen, strict=True)] or [np.zeros((0, 1), np.float32)]
+    )[:SNIPPETS]
+    by_length = sorted(token_ids, key=lambda ids: (len(ids), ids))
+    sentences = [by_length[i] for i in _one_of_each(len(by_length), SENTENCES, rng)]
+    for count, least, what in ((len(features), LEAST_SNIPPETS, "snippets"), (len(sentences), LEAST_SENTENCES, "sentences")):
+        if count < least:
+            raise DataError(f"{source}: {count} {what} to calibrate on, fewer than {least}; give more with --calib and --features")
+    if np.ptp(features, axis=0).max() == 0:
+        raise DataError(f"{source}: all {len(features)} snippets have the same features; INT8 ranges need real video: extract it anew")
+    return Samples(features, sentences, source, _doubts(features, sentences, source))
+
+
+def _one_of_each(count: int, strata: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices below `count`: one at random from each of `strata` equal parts, or all where there are fewer."""
+    if count <= strata:
+        return np.arange(count)
+    edges = np.linspace(0, count, strata + 1)
+    return np.minimum((edges[:-1] + rng.random(strata) * np.diff(edges)).astype(np.int64), count - 1)
+
+
+def _doubts(features: NDArray[np.float32], token_ids: Sequence[list[int]], source: str) -> list[str]:
+    doubts = []
+    for count, few, what in ((len(features), FEW_SNIPPETS, "snippets"), (len(token_ids), FEW_SENTENCES, "sentences")):
+        if count < few:
+            doubts.append(f"{source}: only {count} {what} to calibrate on, {few} or more are better")
+    constant = int((np.ptp(features, axis=0) == 0).sum())
+    if constant:
+        doubts.append(f"{source}: {constant} of {features.shape[1]} features never change in the calibration data")
+    lengths = {len(ids) for ids in token_ids}
+    if len(lengths) == 1:
+        doubts.append(f"{source}: every sentence has {lengths.pop()} tokens; ranges of other lengths are not seen")
+    return doubts

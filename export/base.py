@@ -1,0 +1,143 @@
+"""What every bundle of a checkpoint has: tokenizer, the scorer's weights, golden data, FP32 graphs and the manifest."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+import transformers
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from wsra.calib.threshold import calibrate_theta
+from wsra.export.golden import Golden, write_golden
+from wsra.export.graphs import Graph, graphs_of
+from wsra.export.onnx import onnx_from_graph
+from wsra.export.reference import TorchBackend, choose_golden, torch_grounder, with_answers
+from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest
+from wsra.runtime.errors import ExportError
+from wsra.runtime.score import CHUNK
+from wsra.train.checkpoint import Checkpoint
+from wsra.train.data import CaptionedVideos, load
+from wsra.train.model import Scorer
+from wsra.train.text import TextEncoder
+
+Say = Callable[[str], None]
+MOST_QUERIES = 8  # sentences per call of an engine
+SMALL = 256  # windows per call up to which a profile of its own serves
+
+
+def base_bundle(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha256: str, say: Say) -> tuple[Bundle, Golden]:
+    """Write everything but further precisions; the manifest is given back, not written.
+
+    Args:
+        part: the empty folder.
+        checkpoint: what is exported.
+        encoder: its text encoder.
+        weights_sha256: of the checkpoint's weights.
+        say: told each step.
+
+    Raises:
+        DataError: there are too few validation captions.
+        ExportError: a graph or the tokenizer cannot be exported.
+    """
+    run, scorer = checkpoint.run, checkpoint.scorer
+    say("choosing golden data from the validation captions")
+    data = load(Path(run.data.val_captions), Path(run.data.features), seen_as="snippets")
+    golden = choose_golden(data)
+    save_file({name: value.numpy() for name, value in scorer.state_dict().items()}, part / SCORER)
+    encoder.tokenizer.backend_tokenizer.save(str(part / TOKENIZER))
+    lengths = _check_tokens(part / TOKENIZER, golden.sentences + golden.calibration_sentences, encoder)
+    pooled = run.data.seen_as == "windows"
+    graphs = graphs_of(scorer, encoder)
+    manifest = Manifest(
+        wsra=importlib.metadata.version("wsra"),
+        checkpoint_sha256=weights_sha256,
+        feature_width=scorer.feature_width,
+        text_width=scorer.text_width,
+        key_width=scorer.key_width,
+        backbone=checkpoint.backbone,
+        snippet_s=checkpoint.snippet_s,
+        plan="relative" if pooled else "maximal",
+        span_score="pooled" if pooled else "additive",
+        theta=0.0 if pooled else theta_of(scorer, data, encoder.encode([caption.query for caption in data.captions])),
+        text={
+            "encoder": encoder.name,
+            "pooling": encoder.pooling,
+            "max_tokens": encoder.max_tokens,
+            "sha256": encoder.digest(),
+        },
+        tensors={graph.name: _tensors(graph) for graph in graphs},
+        profiles=profiles_of(scorer, encoder, tokens=int(np.median(lengths)), snippets=int(np.median([len(v) for v in golden.videos]))),
+        precisions={},
+        versions={library.__name__: str(library.__version__) for library in (torch, transformers, onnx, onnxruntime, np)},
+        files={},
+    )
+    reference = torch_grounder(manifest, part / TOKENIZER, scorer, encoder)
+    golden = with_answers(golden, reference, scorer, encoder)
+    write_golden(part / GOLDEN, golden)
+    say("exporting fp32")
+    (part / "fp32").mkdir()
+    for graph in graphs:
+        onnx_from_graph(graph, part / "fp32" / f"{graph.name}.onnx")
+    return Bundle(part, manifest), golden
+
+
+def profiles_of(scorer: Scorer, encoder: TextEncoder, *, tokens: int, snippets: int) -> dict[str, list[dict[str, list[list[int]]]]]:
+    """Ranges of shapes that engines are built for: what `ground` feeds, with what is usual in the data.
+
+    Args:
+        scorer: its widths.
+        encoder: its longest sentence.
+        tokens: usual length of a sentence.
+        snippets: usual length of a video.
+
+    Returns:
+        Graph -> profiles: input -> smallest, usual, largest shape. Windows have two: short videos, and the chunks of long ones.
+    """
+    usual = min(snippets, SMALL)
+    sentence = [[1, 1], [1, tokens], [MOST_QUERIES, encoder.max_tokens]]
+    windows = [[1, usual, SMALL], [SMALL, CHUNK, CHUNK]]
+    text = [[n, scorer.text_width] for n in (1, 1, MOST_QUERIES)]
+    return {
+        "text": [{"input_ids": sentence, "attention_mask": sentence}],
+        "keys": [{"features": [[n, scorer.feature_width] for n in counts]} for counts in windows],
+        "scorer": [{"keys": [[n, scorer.key_width] for n in counts], "text": text} for counts in windows],
+    }
+
+
+@torch.no_grad()
+def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor) -> float:
+    """Calibrate theta on captioned videos with the vectors of their captions (captions, Dt)."""
+    keys = [scorer.keys(values) for values in data.values]
+    curves = [scorer.logits(keys[int(video)], row[None]).numpy() for video, row in zip(data.video_of, text, strict=True)]
+    return calibrate_theta(curves)
+
+
+def _check_tokens(tokenizer: Path, sentences: list[str], encoder: TextEncoder) -> list[int]:
+    """The bundle's tokenizer must give the ids that training used; their counts per sentence."""
+    stored = Tokenizer.from_file(str(tokenizer))
+    stored.no_padding()
+    stored.no_truncation()
+    lengths = []
+    for sentence in sentences:
+        expected, got = encoder.tokenizer(sentence)["input_ids"], stored.encode(sentence).ids
+        if expected != got:
+            raise ExportError(
+                f"the stored tokenizer gives {got} for {sentence!r}; training used {expected}: the encoder cannot be exported"
+            )
+        lengths.append(len(got))
+    return lengths
+
+
+def _tensors(graph: Graph) -> dict[str, dict[str, list[Any]]]:
+    backend = TorchBackend(graph)
+    sides = {"inputs": backend.inputs, "outputs": backend.outputs}
+    return {side: {name: [spec.dtype, list(spec.shape)] for name, spec in specs.items()} for side, specs in sides.items()}

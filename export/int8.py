@@ -1,0 +1,128 @@
+"""FP32 graphs to INT8 and FP16: smooth, read ranges, quantise; where the gate fails, leave the most sensitive products in FP16."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization.calibrate import TensorsData
+
+from wsra.calib.quantize import narrowing, products_of, quantize
+from wsra.calib.ranges import Feeds, Method, channel_maxima, plain_session, ranges_of
+from wsra.calib.samples import Samples
+from wsra.calib.sensitivity import sensitivity
+from wsra.calib.smooth import ALPHA, smooth
+from wsra.export.half import half
+from wsra.runtime.bundle import GRAPHS
+
+MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
+AFTER_ACTIVATION = "follows an activation, whose outliers cannot be smoothed"
+_SCORER_KEYS = 256
+Product = tuple[str, str]  # graph, node
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Smoothed FP32 graphs with what quantising them needs.
+
+    Attributes:
+        models: graph -> smoothed, in FP32.
+        products: graph -> products that INT8 can serve.
+        ranges: graph -> ranges of activations.
+        left: products that stay in FP16 from the start -> why.
+        samples: calibration data.
+        method: how ranges were read.
+    """
+
+    models: dict[str, onnx.ModelProto]
+    products: dict[str, list[str]]
+    ranges: dict[str, TensorsData]
+    left: dict[Product, str]
+    samples: Samples
+    method: Method
+
+
+def prepare(fp32: Path, samples: Samples, method: Method = "minmax") -> Prepared:
+    """Smooth the FP32 graphs of a bundle and read the ranges of their activations.
+
+    Raises:
+        DataError: ranges are not finite.
+    """
+    models = {name: onnx.load(str(fp32 / f"{name}.onnx")) for name in GRAPHS}
+    products = {name: products_of(model) for name, model in models.items()}
+    left = {("text", name): AFTER_ACTIVATION for name in narrowing(models["text"], products["text"])}
+    batches = _batches(models, samples)
+    ranges = {}
+    for name, model in models.items():
+        chosen = [product for product in products[name] if (name, product) not in left]
+        read = {node.name: node.input[0] for node in model.graph.node if node.name in chosen}
+        models[name] = smooth(model, chosen, channel_maxima(model, batches[name], list(read.values())))
+        ranges[name] = ranges_of(models[name], batches[name], method)
+    return Prepared(models, products, ranges, left, samples, method)
+
+
+def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, list[Feeds]]:
+    """Feeds of every graph; the scorer's are what the other two give."""
+    text_feeds: list[Feeds] = [dict(batch) for batch in samples.text_batches()]
+    sessions = {name: plain_session(models[name]) for name in ("text", "keys")}
+    text = np.concatenate([sessions["text"].run(["text"], dict(feeds))[0] for feeds in text_feeds])
+    keys = sessions["keys"].run(["keys"], {"features": samples.features})[0]
+    return {"text": text_feeds, "keys": [{"features": samples.features}], "scorer": [{"keys": keys[:_SCORER_KEYS], "text": text}]}
+
+
+def write_int8(prepared: Prepared, left: dict[Product, str], folder: Path) -> None:
+    """Write the graphs with all products in INT8 but those that are left."""
+    folder.mkdir(exist_ok=True)
+    for name, model in prepared.models.items():
+        chosen = [product for product in prepared.products[name] if (name, product) not in left]
+        onnx.save_model(half(quantize(model, chosen, prepared.ranges[name]), name=name), str(folder / f"{name}.onnx"))
+
+
+def int8_until_it_passes(
+    prepared: Prepared,
+    folder: Path,
+    gate: Callable[[], dict[str, Any]],
+    say: Callable[[str], None],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Write INT8 graphs; as long as the gate fails, leave the 1, 2, 4, 8 ... most sensitive products in FP16.
+
+    Args:
+        prepared: of `prepare`.
+        folder: of the graphs.
+        gate: puts what lies in `folder` through both gates; what `wsra verify` says of it.
+        say: told each try.
+        progress: of the sensitivity, called with products done and all.
+
+    Returns:
+        What the last gate said, with `quantization`: calibration data, recipe, and what was left in FP16 and why.
+    """
+    left, count = dict(prepared.left), 0
+    every = [(graph, product) for graph in GRAPHS for product in prepared.products[graph]]
+    ranking: dict[Product, float] = {}
+    while True:
+        write_int8(prepared, left, folder)
+        entry = gate()
+        entry["quantization"] = {
+            "calibration": prepared.samples.told(),
+            "ranges": prepared.method,
+            "smoothing_alpha": ALPHA,
+            "products": len(every),
+            "left_in_fp16": [{"graph": graph, "product": product, "why": why} for (graph, product), why in left.items()],
+        }
+        count = max(1, 2 * count)
+        if entry["passed"] or len(prepared.left) + count > MOST_LEFT * len(every):
+            return entry
+        say(f"INT8 fails its gate: {entry['reason']}")
+        if not ranking:
+            say(f"measuring what each of {len(every)} products does to the logits")
+            open_ones = {name: [p for p in names if (name, p) not in left] for name, names in prepared.products.items()}
+            ranking = sensitivity(prepared.models, open_ones, prepared.ranges, prepared.samples, progress)
+        left = {**prepared.left}
+        for product, change in list(ranking.items())[:count]:
+            left[product] = f"alone in INT8 it changes the logits by {100 * change:.2f} %, and the gate failed: {entry['reason']}"
+        say(f"leaving the {count} most sensitive in FP16")

@@ -1,0 +1,157 @@
+"""PyTorch as the reference: the modules as a backend, and golden data with what they answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wsra.export.gates import first_moments
+from wsra.export.golden import Case, Golden, regular_videos
+from wsra.export.graphs import Graph, graphs_of
+from wsra.runtime.backends.protocol import Arrays, TensorSpec
+from wsra.runtime.bundle import Manifest
+from wsra.runtime.errors import DataError
+from wsra.runtime.features import Features
+from wsra.runtime.ground import Grounder
+from wsra.runtime.score import GraphScorer
+from wsra.runtime.text import TextEncoder as RuntimeEncoder
+from wsra.train.data import CaptionedVideos
+from wsra.train.model import Scorer
+from wsra.train.text import TextEncoder
+
+CHECK_SHARE = 0.75  # of the videos, and of the distinct sentences; the rest is for calibration
+PAIRS = 400  # that are checked, where there are so many
+_TRIED = 3000  # pairs in which PyTorch looks, to find those with an answer
+
+
+class TorchBackend:
+    """A wrapper module as a backend: the reference."""
+
+    provider, device = "PyTorch", "cpu"
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        kinds = {torch.float32: "float32", torch.int64: "int64"}
+        self.inputs = {
+            name: TensorSpec(kinds[tensor.dtype], tuple(axes.get(i, int(n)) for i, n in enumerate(tensor.shape)))
+            for (name, axes), tensor in zip(graph.inputs.items(), graph.example, strict=True)
+        }
+        self.outputs = {name: TensorSpec("float32", shape) for name, shape in graph.outputs.items()}
+
+    @torch.no_grad()
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Run the module; see `Backend.infer`."""
+        result = self._graph.module(*(torch.tensor(feeds[name]) for name in self._graph.inputs))
+        results = result if isinstance(result, tuple) else (result,)
+        return {name: value.numpy() for name, value in zip(self._graph.outputs, results, strict=True)}
+
+    def __enter__(self) -> TorchBackend:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return None
+
+
+def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: Scorer, encoder: TextEncoder) -> Grounder:
+    """A grounder over PyTorch, with the tokenizer of the bundle."""
+    text, keys, score = (TorchBackend(graph) for graph in graphs_of(scorer, encoder))
+    sentences = RuntimeEncoder(tokenizer, text, max_tokens=encoder.max_tokens)
+    return Grounder(manifest, sentences, GraphScorer(keys, score), bundle=tokenizer.parent, precision="torch")
+
+
+def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
+    """Split validation videos and sentences into a check and a calibration part; what PyTorch answers is added by `with_answers`.
+
+    Raises:
+        DataError: there are too few of them for both parts.
+    """
+    distinct = list(dict.fromkeys(caption.query for caption in data.captions))
+    rng = np.random.default_rng(seed)
+    (videos, other_videos), (chosen, others) = _split(len(data.values), rng), _split(len(distinct), rng)
+    if not videos or not chosen or not other_videos or not others:
+        raise DataError(
+            f"{len(data.values)} validation videos with {len(distinct)} distinct sentences do not split into a check and a calibration"
+            " part; give more captions in data.val_captions"
+        )
+    sentences = [distinct[i] for i in chosen]
+    number, place = {sentence: i for i, sentence in enumerate(sentences)}, {video: i for i, video in enumerate(videos)}
+    own = {
+        (number[caption.query], place[video])
+        for caption, video in zip(data.captions, data.video_of.tolist(), strict=True)
+        if caption.query in number and video in place
+    }
+    return Golden(
+        sentences,
+        _videos(data, videos),
+        np.array(sorted(own), np.int64).reshape(-1, 2),
+        np.full((len(own), 2), np.nan),
+        {},
+        [distinct[i] for i in others],
+        _videos(data, other_videos),
+    )
+
+
+def with_answers(golden: Golden, reference: Grounder, scorer: Scorer, encoder: TextEncoder, *, seed: int = 0) -> Golden:
+    """Add PyTorch's outputs at the edges and its first answers.
+
+    Pairs of a sentence with another video fill up to `PAIRS`, first those in which PyTorch finds something.
+    """
+    own = {tuple(pair) for pair in golden.pairs.tolist()}
+    others = np.array([(s, v) for s in range(len(golden.sentences)) for v in range(len(golden.videos)) if (s, v) not in own], np.int64)
+    others = others.reshape(-1, 2)[np.random.default_rng(seed).permutation(len(others))[:_TRIED]]
+    moments, found = (first_moments(reference, golden.videos, golden.sentences, pairs) for pairs in (golden.pairs, others))
+    chosen = np.argsort(np.isnan(found[:, 0]), kind="stable")[: max(0, PAIRS - len(own))]
+    pairs, moments = np.concatenate([golden.pairs, others[chosen]]), np.concatenate([moments, found[chosen]])
+    features = np.concatenate([video.rows(0, len(video)) for video in golden.videos])
+    with torch.no_grad():
+        keys: NDArray[np.float32] = scorer.keys(torch.from_numpy(features)).numpy()
+    text = encoder.encode(golden.sentences[:64]).numpy()
+    token_ids = sorted((encoder.tokenizer(sentence)["input_ids"] for sentence in golden.sentences), key=len)
+    calls = {
+        "text": [_padded(batch) for batch in _batches(token_ids, encoder.max_tokens)],
+        "keys": [{"features": _tiled(features, n)} for n in (1, 2, 47, 1024)],
+        "scorer": [{"keys": _tiled(keys, n), "text": _tiled(text, q)} for n, q in ((1, 1), (1, 3), (47, 1), (1024, 2), (21, 8))],
+    }
+    edges = {
+        graph.name: [Case(feeds, TorchBackend(graph).infer(feeds)) for feeds in calls[graph.name]] for graph in graphs_of(scorer, encoder)
+    }
+    return replace(golden, pairs=pairs, moments=moments, edges=edges)
+
+
+def _split(count: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    order = rng.permutation(count).tolist()
+    cut = round(CHECK_SHARE * count)
+    return order[:cut], order[cut:]
+
+
+def _videos(data: CaptionedVideos, chosen: Sequence[int]) -> list[Features]:
+    names = {int(video): caption.vid for caption, video in zip(data.captions, data.video_of, strict=True)}
+    rows = [data.values[video].numpy() for video in chosen]
+    return regular_videos(
+        np.concatenate(rows).astype(np.float32), [len(r) for r in rows], [names[v] for v in chosen], data.backbone, data.snippet_s
+    )
+
+
+def _batches(token_ids: list[list[int]], most: int) -> list[list[list[int]]]:
+    """Batches of one and of several sentences: a single token, an ordinary sentence, the longest beside the shortest, the most tokens."""
+    one, longest = token_ids[0], token_ids[-1]
+    filled = (one[:-1] * most)[: most - 1] + one[-1:]
+    return [[one[:1]], [one], [longest, one], token_ids[-8:], [filled]]
+
+
+def _tiled(rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    return np.ascontiguousarray(np.resize(rows, (count, rows.shape[1])))
+
+
+def _padded(batch: list[list[int]]) -> dict[str, NDArray[Any]]:
+    longest = max(map(len, batch))
+    ids = np.array([row + [0] * (longest - len(row)) for row in batch], np.int64)
+    mask = np.array([[1] * len(row) + [0] * (longest - len(row)) for row in batch], np.int64)
+    return {"input_ids": ids, "attention_mask": mask}

@@ -1,0 +1,36 @@
+"""Which optimisation profile of an engine takes the shapes of a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from wsra.runtime.errors import BackendError
+
+Shape = tuple[int, ...]
+Ranges = dict[str, tuple[Shape, Shape]]  # input -> smallest and largest shape
+
+
+def fitting_profile(shapes: Mapping[str, Shape], profiles: Sequence[Ranges], graph: str) -> int:
+    """Number of the first profile that takes these shapes.
+
+    Args:
+        shapes: of the inputs of one call.
+        profiles: of the engine; an input without a dynamic axis is left out.
+        graph: name for messages.
+
+    Raises:
+        BackendError: none does; the message names a tensor, its shape and what is allowed.
+    """
+    for number, ranges in enumerate(profiles):
+        if all(_inside(shapes[name], *limits) for name, limits in ranges.items()):
+            return number
+    names = list(profiles[0])
+    alone = [name for name in names if not any(_inside(shapes[name], *ranges[name]) for ranges in profiles)]
+    told = alone[:1] or names  # each shape may be allowed alone, but not together with the others
+    wrong = " with ".join(f"{name} {shapes[name]}" for name in told)
+    allowed = " or ".join(" with ".join(f"{name} {ranges[name][0]} to {ranges[name][1]}" for name in told) for ranges in profiles)
+    raise BackendError(f"{graph}: fed with {wrong}; the engine takes {allowed}: feed other shapes, or build it for them")
+
+
+def _inside(shape: Shape, smallest: Shape, largest: Shape) -> bool:
+    return all(low <= size <= high for size, low, high in zip(shape, smallest, largest, strict=True))

@@ -1,0 +1,183 @@
+"""Smoothing, ranges, quantisation and sensitivity on a net whose numbers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nets import WIDTH, rows, two_products
+from onnx import TensorProto, numpy_helper
+
+from wsra.calib.quantize import narrowing, products_of, quantize
+from wsra.calib.ranges import channel_maxima, plain_session, ranges_of
+from wsra.calib.samples import Samples
+from wsra.calib.sensitivity import sensitivity
+from wsra.calib.smooth import smooth
+from wsra.runtime.errors import DataError
+
+PRODUCTS = ["first", "second"]
+
+
+def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
+    return np.asarray(plain_session(model).run(["y"], {"x": x})[0])
+
+
+def inputs_of(model: onnx.ModelProto) -> list[str]:
+    return [node.input[0] for node in model.graph.node if node.name in PRODUCTS]
+
+
+def error(model: onnx.ModelProto, reference: onnx.ModelProto) -> float:
+    x = rows(200, seed=7)
+    got, expected = run(model, x), run(reference, x)
+    return float(np.linalg.norm(got - expected) / np.linalg.norm(expected))
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 1000), alpha=st.floats(0.1, 0.9), outlier=st.floats(0.01, 1000.0))
+def test_smoothing_changes_nothing_in_fp32(seed: int, alpha: float, outlier: float) -> None:
+    model = two_products(seed, outlier=outlier)
+    maxima = channel_maxima(model, [{"x": rows(50, seed)}], inputs_of(model))
+    smoothed = smooth(model, PRODUCTS, maxima, alpha=alpha)
+    onnx.checker.check_model(smoothed, full_check=True)
+    assert error(smoothed, model) < 2e-5
+    assert [node.op_type for node in smoothed.graph.node].count("Mul") == [node.op_type for node in model.graph.node].count("Mul") + 2
+
+
+def test_smoothing_follows_its_equation() -> None:
+    model = two_products(outlier=50.0)
+    x = rows(50)
+    maxima = channel_maxima(model, [{"x": x[:20]}, {"x": x[20:]}], ["x", "b"])
+    np.testing.assert_allclose(maxima["x"], np.abs(x).max(axis=0))
+    smoothed = smooth(model, ["second"], maxima, alpha=0.7)
+    weight = numpy_helper.to_array(next(w for w in model.graph.initializer if w.name == "second.weight"))  # (out, in)
+    scale = maxima["b"] ** 0.7 / np.abs(weight).max(axis=0) ** 0.3
+    folded = numpy_helper.to_array(next(w for w in smoothed.graph.initializer if w.name == "second.weight_smoothed"))
+    np.testing.assert_allclose(folded, weight * scale, rtol=1e-5)
+    assert not any(w.name == "second.weight" for w in smoothed.graph.initializer)
+
+
+def test_products_that_share_an_input_share_its_smoothing() -> None:
+    model = two_products()
+    second = next(node for node in model.graph.node if node.name == "second")
+    twin = onnx.NodeProto()
+    twin.CopyFrom(second)
+    twin.name, twin.output[0] = "twin", "twin_out"
+    model.graph.node.insert(3, twin)
+    smoothed = smooth(model, ["second", "twin"], channel_maxima(model, [{"x": rows(9)}], ["b"]))
+    assert sum(node.name.endswith("_smoothing") for node in smoothed.graph.node) == 1
+    assert error(smoothed, model) < 2e-5
+
+
+def test_only_products_with_a_constant_weight_are_quantised() -> None:
+    model = two_products()
+    assert products_of(model) == PRODUCTS
+    quantized = quantize(model, PRODUCTS, ranges_of(model, [{"x": rows(200)}]))
+    onnx.checker.check_model(quantized, full_check=True)
+    types = [node.op_type for node in quantized.graph.node]
+    assert types.count("QuantizeLinear") == 2 and types.count("DequantizeLinear") == 4
+    weights = {w.name: w for w in quantized.graph.initializer}
+    by_output = {node.output[0]: node for node in quantized.graph.node}
+    for name in PRODUCTS:
+        node = next(n for n in quantized.graph.node if n.name == name)
+        data = by_output[node.input[1]]
+        weight, scale, zero = (weights[tensor] for tensor in data.input)
+        assert weight.data_type == TensorProto.INT8 and scale.dims[0] in weight.dims  # one scale per output channel
+        assert not numpy_helper.to_array(zero).any()
+    attention = next(n for n in quantized.graph.node if n.name == "attention")
+    assert not any(name.endswith("DequantizeLinear_Output") for name in attention.input)
+    assert 1e-4 < error(quantized, model) < 0.03
+
+
+def test_no_product_gives_the_model_back() -> None:
+    model = two_products()
+    assert quantize(model, [], ranges_of(model, [{"x": rows(9)}])).SerializeToString() == model.SerializeToString()
+
+
+def test_smoothing_pays_where_a_channel_stands_out() -> None:
+    model = two_products(outlier=300.0)
+    feeds = [{"x": rows(200)}]
+    plain = quantize(model, PRODUCTS, ranges_of(model, feeds))
+    smoothed = smooth(model, PRODUCTS, channel_maxima(model, feeds, inputs_of(model)))
+    better = quantize(smoothed, PRODUCTS, ranges_of(smoothed, feeds))
+    assert error(better, model) < error(plain, model)
+
+
+def test_narrowing_products_are_found() -> None:
+    model = two_products()
+    assert narrowing(model, PRODUCTS) == ["second"]  # 32 -> 16; the first widens
+    assert narrowing(model, ["first"]) == []
+
+
+def test_minmax_is_the_largest_and_percentile_leaves_out_the_rare() -> None:
+    model = two_products()
+    x = rows(9000)
+    x[0, 0] = 1000.0
+    widest = ranges_of(model, [{"x": x[:1000]}, {"x": x[1000:]}])["x"].range_value
+    np.testing.assert_allclose(np.ravel(widest), [-1000.0, 1000.0])
+    rare = np.ravel(ranges_of(model, [{"x": x}], "percentile")["x"].range_value)
+    assert np.percentile(np.abs(x), 99.9) < np.abs(rare).max() < 20.0
+
+
+def test_batches_may_differ_in_length() -> None:
+    model = two_products()
+    x = rows(60)
+    whole = ranges_of(model, [{"x": x}])
+    ragged = ranges_of(model, [{"x": x[:1]}, {"x": x[1:8]}, {"x": x[8:]}])
+    np.testing.assert_allclose(np.ravel(whole["b"].range_value), np.ravel(ragged["b"].range_value), rtol=1e-5)
+
+
+def test_ranges_need_data_that_are_finite() -> None:
+    model = two_products()
+    with pytest.raises(DataError, match="no calibration data"):
+        ranges_of(model, [])
+    x = rows(9)
+    x[3, 3] = np.inf
+    with pytest.raises(DataError, match="not finite"):
+        ranges_of(model, [{"x": x}])
+
+
+def test_sensitivity_names_the_product_that_suffers() -> None:
+    """Text and keys are alike, but the ranges of the text's second product are a hundred times too wide."""
+    nets = {"text": renamed(two_products(), "input_ids", "text"), "keys": renamed(two_products(1), "features", "keys")}
+    nets["scorer"] = scorer_net()
+    samples = Samples(rows(64), [list(range(i, i + WIDTH)) for i in range(1, 40)], "made up", [])
+    feeds = {
+        "text": [{"input_ids": np.array([ids], np.int64), "attention_mask": np.ones((1, WIDTH), np.int64)} for ids in samples.token_ids],
+        "keys": [{"features": samples.features}],
+    }
+    ranges = {name: ranges_of(nets[name], feeds[name]) for name in feeds}
+    wide = [{**batch, "input_ids": 100 * batch["input_ids"]} for batch in feeds["text"]]
+    ranges["text"].data["b"] = ranges_of(nets["text"], wide)["b"]
+    told: list[tuple[int, int]] = []
+    found = sensitivity(nets, {"text": PRODUCTS, "keys": PRODUCTS}, ranges, samples, lambda done, total: told.append((done, total)))
+    assert len(found) == 4 and told == [(i, 4) for i in range(1, 5)]
+    assert list(found.values()) == sorted(found.values(), reverse=True) and all(change > 0 for change in found.values())
+    assert next(iter(found)) == ("text", "second") and found["text", "second"] > 5 * found["text", "first"]
+
+
+def renamed(model: onnx.ModelProto, name: str, out: str) -> onnx.ModelProto:
+    """The net with other names of input and output; token ids are cast to numbers."""
+    for node in model.graph.node:
+        node.input[:] = ["x_cast" if name == "input_ids" and i == "x" else name if i == "x" else i for i in node.input]
+        node.output[:] = [out if o == "y" else o for o in node.output]
+    model.graph.input[0].name, model.graph.output[0].name = name, out
+    if name == "input_ids":
+        model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+        mask = onnx.helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["n", WIDTH])
+        model.graph.input.append(mask)
+        model.graph.node.insert(0, onnx.helper.make_node("Cast", ["input_ids"], ["x_cast"], name="cast", to=TensorProto.FLOAT))
+    return model
+
+
+def scorer_net() -> onnx.ModelProto:
+    """keys (N, 16), text (Q, 16) -> logits (Q, N) = text keys^T."""
+    nodes = [
+        onnx.helper.make_node("Transpose", ["keys"], ["k"], name="transpose", perm=[1, 0]),
+        onnx.helper.make_node("MatMul", ["text", "k"], ["logits"], name="product"),
+    ]
+    info = onnx.helper.make_tensor_value_info
+    inputs = [info("keys", TensorProto.FLOAT, ["n", 16]), info("text", TensorProto.FLOAT, ["q", 16])]
+    graph = onnx.helper.make_graph(nodes, "scorer", inputs, [info("logits", TensorProto.FLOAT, ["q", "n"])])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)

@@ -1,0 +1,138 @@
+"""On a real GPU: engines built, run, compared with ONNX Runtime on the CPU and timed by the GPU's own clock."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wsra.runtime.backends.ort import OrtBackend, start_failure
+from wsra.runtime.bundle import GRAPHS, open_bundle
+from wsra.runtime.device import find_gpu, this_device
+from wsra.runtime.engines import misfit, read_engine
+from wsra.runtime.errors import BackendError, WsraError
+
+# Largest error of an engine against the same graph on the CPU, relative L2 of an output. FP32 sums in another order; FP16 keeps 11 bits,
+# and the library may fuse what ONNX Runtime rounds in between.
+LIMIT = {"fp32": 1e-4, "fp16": 1e-2}
+
+
+def _obstacle() -> str:
+    """Why nothing here can run; "" when it can."""
+    if find_gpu() is None:
+        return "no NVIDIA GPU starts here"
+    try:
+        from wsra.runtime.backends.cuda import Cuda
+        from wsra.runtime.backends.trt import find_library
+
+        find_library()
+        Cuda().close()
+    except WsraError as err:
+        return str(err)
+    return ""
+
+
+OBSTACLE = _obstacle()
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(OBSTACLE), reason=OBSTACLE or "runs")]
+
+
+@pytest.fixture(scope="module")
+def built(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with engines for this GPU."""
+    from wsra.export.build import build_bundle
+
+    copy = shutil.copytree(bundle_folder, tmp_path_factory.mktemp("gpu") / "bundle")
+    build_bundle(copy, None, say=lambda _: None)
+    return copy
+
+
+def cases(graph: str, manifest: Any) -> list[dict[str, np.ndarray[Any, Any]]]:
+    """Feeds at the smallest, usual and largest shapes of every profile."""
+    rng = np.random.default_rng(0)
+    found = []
+    for profile in manifest.profiles[graph]:
+        for which in range(3):
+            feeds: dict[str, np.ndarray[Any, Any]] = {}
+            for name, shapes in profile.items():
+                if name == "attention_mask":
+                    feeds[name] = np.ones(shapes[which], np.int64)
+                elif name == "input_ids":
+                    feeds[name] = rng.integers(0, 100, shapes[which])
+                else:
+                    feeds[name] = rng.normal(size=shapes[which]).astype(np.float32)
+            found.append(feeds)
+    return found
+
+
+def engines(folder: Path) -> dict[str, Path]:
+    from wsra.runtime.backends.trt import find_library
+    from wsra.runtime.engines import engines_folder
+
+    library = find_library()
+    place = engines_folder(folder, this_device(), library.__name__, str(library.__version__))
+    return {path.name: path for path in sorted(place.iterdir()) if path.is_dir()}
+
+
+def test_engines_fit_and_agree_with_the_cpu(built: Path) -> None:
+    from wsra.runtime.backends.trt import TrtBackend, find_library
+
+    bundle, library = open_bundle(built), find_library()
+    assert sorted(engines(built)) == sorted(bundle.passed())
+    for precision, folder in engines(built).items():
+        graphs = {graph: bundle.graph(precision, graph) for graph in GRAPHS}
+        assert misfit(read_engine(folder), folder, graphs, this_device(), library.__name__, str(library.__version__)) is None
+        for graph, source in graphs.items():
+            with TrtBackend(folder / f"{graph}.plan") as engine, OrtBackend(source, optimise=False) as cpu:
+                assert set(engine.inputs) == set(cpu.inputs) and set(engine.outputs) == set(cpu.outputs)
+                for feeds in [*cases(graph, bundle.manifest), *cases(graph, bundle.manifest)[::-1]]:
+                    expected, got = cpu.infer(feeds), engine.infer(feeds)
+                    for name, value in expected.items():
+                        assert got[name].shape == value.shape and got[name].dtype == value.dtype
+                        error = np.linalg.norm(got[name].astype(np.float64) - value) / np.linalg.norm(value.astype(np.float64))
+                        assert error < LIMIT.get(precision, LIMIT["fp16"]), (precision, graph, name, value.shape, error)
+
+
+def test_shapes_beyond_the_profiles_are_refused(built: Path) -> None:
+    from wsra.runtime.backends.trt import TrtBackend
+
+    manifest = open_bundle(built).manifest
+    largest = manifest.profiles["keys"][-1]["features"][2]
+    with TrtBackend(engines(built)["fp32"] / "keys.plan") as engine:
+        with pytest.raises(BackendError, match="the engine takes"):
+            engine.infer({"features": np.zeros((largest[0] + 1, largest[1]), np.float32)})
+        assert engine.infer({"features": np.zeros(largest, np.float32)})["keys"].shape[0] == largest[0]
+
+
+def test_latency(built: Path, record_property: pytest.RecordProperty) -> None:
+    from wsra.runtime.backends.trt import TrtBackend
+
+    gpu = find_gpu()
+    assert gpu is not None
+    for precision, folder in engines(built).items():
+        for graph in GRAPHS:
+            feeds = cases(graph, open_bundle(built).manifest)[1]
+            with TrtBackend(folder / f"{graph}.plan", device_name=gpu.name) as engine:
+                engine.milliseconds(feeds, 5)
+                times = engine.milliseconds(feeds, 20)
+            assert len(times) == 20 and all(0 < time_ms < 1000 for time_ms in times)
+            record_property(f"{gpu.name} {precision} {graph}", f"{statistics.median(times):.3f} ms")
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_providers_of_onnxruntime(built: Path, provider: str) -> None:
+    reason = start_failure(provider)
+    if reason is not None:
+        pytest.skip(f"the provider {provider} does not start: {reason}")
+    bundle = open_bundle(built)
+    for graph in GRAPHS:
+        source = bundle.graph("fp32", graph)
+        with OrtBackend(source, provider=provider) as backend, OrtBackend(source, optimise=False) as cpu:
+            assert backend.device == this_device().gpu.name  # type: ignore[union-attr]
+            for feeds in cases(graph, bundle.manifest):
+                for name, value in cpu.infer(feeds).items():
+                    error = np.linalg.norm(backend.infer(feeds)[name] - value) / np.linalg.norm(value)
+                    assert error < LIMIT["fp32"], (provider, graph, name, error)
