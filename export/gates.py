@@ -152,10 +152,11 @@ def grounding_gate(grounder: Grounder, golden: Golden, limits: Limits) -> tuple[
     overlaps = np.array([_overlap(one, other) for one, other in zip(found, golden.moments, strict=True)])
     worst = int(np.argmin(overlaps))
     sentence, video = golden.pairs[worst]
+    agreement = 100.0 * float(np.mean(overlaps >= SAME_IOU))
     told = {
         "queries": len(overlaps),
         "answered": int((~np.isnan(golden.moments[:, 0])).sum()),
-        "agreement": 100.0 * float(np.mean(overlaps >= SAME_IOU)),
+        "agreement": agreement,
         "worst": {
             "query": golden.sentences[sentence],
             "video": golden.videos[video].video,
@@ -164,10 +165,10 @@ def grounding_gate(grounder: Grounder, golden: Golden, limits: Limits) -> tuple[
             "iou": float(overlaps[worst]),
         },
     }
-    if told["agreement"] >= limits.agreement:
+    if agreement >= limits.agreement:
         return told, []
     return told, [
-        f"first answers agree with PyTorch's in {told['agreement']:.1f} % of {len(overlaps)} queries, the limit is {limits.agreement} %;"
+        f"first answers agree with PyTorch's in {agreement:.1f} % of {len(overlaps)} queries, the limit is {limits.agreement} %;"
         f" the worst: {golden.sentences[sentence]!r} finds {_told(found[worst])}, expected {_told(golden.moments[worst])}"
     ]
 

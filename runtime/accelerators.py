@@ -68,6 +68,14 @@ def find_libraries() -> list[Library]:
     return found
 
 
+def has_cuda_python() -> bool:
+    """Whether cuda-python is there, through which engines get their numbers."""
+    try:
+        return importlib.util.find_spec("cuda.bindings") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def tensorrt_checks(libraries: list[Library], device: Device) -> list[Check]:
     """Each TensorRT, or that there is none."""
     jetson = is_jetson(device)
@@ -88,6 +96,9 @@ def tensorrt_checks(libraries: list[Library], device: Device) -> list[Check]:
             idle = "" if device.gpu else "; without a GPU it runs nothing"
             check = Check(library.name, "ok", library.version + idle)
         checks.append(check)
+    if device.gpu is not None and not has_cuda_python():
+        limit = ",<13" if numbers(device.gpu.cuda)[0] < 13 else ""
+        checks.append(Check("cuda-python", "trouble", "not installed; engines cannot run", f"pip install 'cuda-python>=12.6.2{limit}'"))
     return checks
 
 

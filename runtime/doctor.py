@@ -11,15 +11,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from wsra.runtime.accelerators import Library, find_libraries, gpu_check, runtime_checks, tensorrt_checks
-from wsra.runtime.bundle import GRAPHS, Bundle, default_bundle, open_bundle
+from wsra.runtime.accelerators import Library, find_libraries, gpu_check, has_cuda_python, runtime_checks, tensorrt_checks
+from wsra.runtime.bundle import GRAPHS, REJECTED, Bundle, default_bundle, open_bundle
 from wsra.runtime.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
 from wsra.runtime.decoders import decoder_checks
 from wsra.runtime.device import Device, this_device
+from wsra.runtime.engines import SIDECAR
 from wsra.runtime.errors import WsraError
 from wsra.runtime.jetson import is_jetson, jetson_checks
 
-SIDECAR = "engine.json"
 _STYLES = {"ok": "green", "note": "cyan", "trouble": "yellow", "fatal": "bold red"}
 
 
@@ -34,7 +34,7 @@ def examine(bundle: Path | None, *, root: Path = Path("/")) -> list[Check]:
     opened, bundle_checks = _open(bundle)
     usable = [library for library in libraries if library.new_enough] if device.gpu is not None else []
     engine_checks, fits = _engines(opened, device, [library for library in libraries if library.version]) if opened else ([], True)
-    engines_run = bool(usable) and fits
+    engines_run = bool(usable) and fits and has_cuda_python()
     folder = opened.folder if opened else Path.cwd()
     return [
         python_check((sys.version_info[0], sys.version_info[1])),
@@ -99,7 +99,7 @@ def _open(given: Path | None) -> tuple[Bundle | None, list[Check]]:
 
 def _engines(bundle: Bundle, device: Device, libraries: list[Library]) -> tuple[list[Check], bool]:
     """Each engine of a bundle, and whether one precision can run on engines alone."""
-    folders = sorted(path.parent for path in bundle.folder.glob(f"engines/*/*/{SIDECAR}"))
+    folders = sorted(path.parent for path in bundle.folder.glob(f"engines/*/*/{SIDECAR}") if path.parent.suffix != REJECTED)
     reasons = {folder: _misfit(bundle, folder, device, libraries) for folder in folders}
     fitting = {folder.name for folder, reason in reasons.items() if reason is None}
     checks = []

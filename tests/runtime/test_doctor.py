@@ -18,7 +18,7 @@ from rich.console import Console
 
 from wsra.runtime import checks as checks_module
 from wsra.runtime import decoders
-from wsra.runtime.accelerators import PROVIDERS, find_libraries, runtime_checks, tensorrt_checks
+from wsra.runtime.accelerators import PROVIDERS, Library, find_libraries, runtime_checks, tensorrt_checks
 from wsra.runtime.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
 from wsra.runtime.device import Device, Gpu, this_device
 from wsra.runtime.doctor import can_ground, doctor_json, doctor_table, examine
@@ -361,7 +361,11 @@ def test_a_precision_that_failed_its_gate(somewhere: Path, bundle_folder: Path) 
     gate = {"passed": False, "reason": "2 of 8 first answers moved"}
     write_manifest(copy, replace(manifest, precisions={**manifest.precisions, "fp16": gate}))
     check = only(examine(copy), "bundle")
-    assert check.state == "note" and "fp32 passed; fp16 failed its gate (2 of 8 first answers moved)" in check.found and "fp16" in check.fix
+    assert (
+        check.state == "note"
+        and "fp32, int8 passed; fp16 failed its gate (2 of 8 first answers moved)" in check.found
+        and "fp16" in check.fix
+    )
     write_manifest(copy, replace(manifest, precisions={"fp16": gate}))
     assert not can_ground(examine(copy))
 
@@ -371,6 +375,23 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch, library: Callable[[str, str], None
     """A PC with a GPU and TensorRT 10.13."""
     monkeypatch.setattr("wsra.runtime.doctor.this_device", lambda root: replace(PC, gpu=RTX))
     library("tensorrt", "__version__ = '10.13.2'")
+
+
+@pytest.fixture
+def cuda_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsra.runtime.doctor.has_cuda_python", lambda: True)
+    monkeypatch.setattr("wsra.runtime.accelerators.has_cuda_python", lambda: True)
+
+
+def test_engines_need_cuda_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Library("tensorrt", "10.13.2", "")
+    monkeypatch.setattr("wsra.runtime.accelerators.has_cuda_python", lambda: False)
+    check = only(tensorrt_checks([found], replace(PC, gpu=replace(RTX, cuda="12.6"))), "cuda-python")
+    assert check.state == "trouble" and check.fix == "pip install 'cuda-python>=12.6.2,<13'"
+    assert only(tensorrt_checks([found], replace(PC, gpu=replace(RTX, cuda="13.0"))), "cuda-python").fix.endswith("12.6.2'")
+    assert [check.name for check in tensorrt_checks([found], PC)] == ["tensorrt"]
+    monkeypatch.setattr("wsra.runtime.accelerators.has_cuda_python", lambda: True)
+    assert [check.name for check in tensorrt_checks([found], replace(PC, gpu=RTX))] == ["tensorrt"]
 
 
 @pytest.fixture
@@ -413,7 +434,7 @@ def test_engines_that_do_not_fit(somewhere: Path, bundle_folder: Path, on_a_gpu:
 
 
 def test_without_onnxruntime_an_engine_must_fit(
-    somewhere: Path, bundle_folder: Path, on_a_gpu: None, judged: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    somewhere: Path, bundle_folder: Path, on_a_gpu: None, cuda_python: None, judged: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     bundle = shutil.copytree(bundle_folder, somewhere / "bundle")
