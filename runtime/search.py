@@ -15,7 +15,7 @@ from wsra.runtime.extract import backbone_id, extract_features, is_current, refu
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.moments import Moment
-from wsra.runtime.routes import choose, read_record
+from wsra.runtime.routes import Route, choose, read_record
 from wsra.runtime.video import SUFFIXES, Video
 
 
@@ -72,14 +72,14 @@ def search(request: Request) -> Found:
     """
     paths, queries = _split(request)
     files = [file for path in paths for file in _files(path)]
-    folder = default_bundle(request.bundle)
-    grounder = _open(open_bundle(folder), request)
+    bundle = open_bundle(default_bundle(request.bundle))
+    route, grounder = _open(bundle, request)
     for query in queries:
         grounder.encoder.token_ids(query)
     for file in files:
         _check_readable(file, grounder)
     # Whatever can be refused has been refused by now, before an hour of video is extracted.
-    say(f"bundle {folder} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
+    _tell(bundle, request, route, grounder)
     videos = [_features(file, grounder) for file in files]
     per_video = [grounder.answers(video, queries, top_k=request.top_k, plan=request.plan) for video in videos]
     results = []
@@ -89,15 +89,19 @@ def search(request: Request) -> Found:
     return Found(grounder, results, [video.duration_s for video in videos])
 
 
-def _open(bundle: Bundle, request: Request) -> Grounder:
+def _open(bundle: Bundle, request: Request) -> tuple[Route, Grounder]:
     device = this_device()
     route = choose(bundle, device, request.precision, request.provider)
-    if "auto" in (request.precision, request.provider) and not read_record(bundle, device):
-        say(f"not verified on this device, so {route.name} is taken; after wsra verify {bundle.folder} the fastest that passes is")
-    grounder = Grounder.of_route(bundle, route, device, threads=request.threads, allow_fallback=request.allow_fallback)
+    return route, Grounder.of_route(bundle, route, device, threads=request.threads, allow_fallback=request.allow_fallback)
+
+
+def _tell(bundle: Bundle, request: Request, route: Route, grounder: Grounder) -> None:
+    """Say what runs, and what of it was not asked for."""
+    say(f"bundle {bundle.folder} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
     if route.provider != "cpu" and grounder.scorer.device == "cpu":
         say(f"WARNING: {route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
-    return grounder
+    if "auto" in (request.precision, request.provider) and not read_record(bundle, this_device()):
+        say(f"not verified on this device, so auto takes {route.name}; after wsra verify {bundle.folder} it takes the fastest that passes")
 
 
 def _split(request: Request) -> tuple[list[Path], list[str]]:

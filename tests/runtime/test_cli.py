@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from wsra.runtime.device import find_gpu
+
 pytestmark = pytest.mark.device
 
 
@@ -80,6 +82,12 @@ BAD = {
     "extract: two videos of one name": (["extract", "video.mp4", "./video.mp4", "-o", "out"], 1, "another video of this batch"),
     "info: empty folder": (["info", "folder"], 1, "a folder without manifest.json"),
     "info: damaged bundle": (["info", "damaged"], 1, "changed after it was written"),
+    "verify: no bundle": (["verify", "nowhere"], 1, "no bundle there"),
+    "verify: labels without features": (["verify", "bundle", "--data", "blank.txt"], 1, "give --data and --features"),
+    "verify: no such precision": (["verify", "bundle", "--precision", "fp8"], 1, "no precision fp8"),
+    "build: shapes for a bundle": (["build", "bundle", "--profile", "x=1:2:3"], 2, "for X.onnx"),
+    "build: no bundle": (["build", "nowhere"], 1, "no bundle there"),
+    "unknown provider": (["ground", "video.mp4", "man", "--provider", "npu"], 2, "provider"),
     "convert: no such suffix": (["convert", "video.mp4", "-o", "x.feat", "--snippet-s", "1"], 1, "suffix .mp4"),
 }
 
@@ -105,8 +113,46 @@ def test_ground_on_a_video_equals_ground_on_its_features(place: Path) -> None:
     assert first.stdout == second.stdout == again.stdout
     told = json.loads(first.stdout)
     assert set(told) == {"query", "found", "moments", "bundle", "precision", "provider", "device", "kernel"}
-    assert (told["precision"], told["provider"], told["kernel"]) == ("fp32", "CPUExecutionProvider", "graph")
+    assert (told["provider"], told["device"], told["kernel"]) == ("CPUExecutionProvider", "cpu", "graph")
     assert "extracting video.mp4" in first.stderr and "features video.feat" in again.stderr
+
+
+@pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU, on which it may start")
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "engine"])
+def test_a_provider_that_is_not_there_is_an_error_until_it_is_accepted(place: Path, provider: str) -> None:
+    before = listing(place)
+    refused = wsra("ground", "video.mp4", "man", "--provider", provider, folder=place)
+    assert refused.returncode == 1 and "--allow-fallback" in refused.stderr and refused.stderr.count("\n") == 1
+    assert listing(place) == before and refused.stdout == ""
+    taken = wsra("ground", "video.mp4", "man", "--provider", provider, "--precision", "fp16", "--allow-fallback", "--json", folder=place)
+    assert taken.returncode == 0, taken.stderr
+    told = json.loads(taken.stdout)
+    assert (told["precision"], told["provider"], told["device"]) == ("fp16", "CPUExecutionProvider", "cpu")
+    assert f"WARNING: fp16/{provider} cannot be had here" in taken.stderr
+    nothing = wsra("verify", "bundle", "--provider", provider, folder=place)
+    assert nothing.returncode == 1 and "nothing of it runs here" in nothing.stderr
+
+
+def test_verify_here_and_what_auto_takes_then(place: Path) -> None:
+    shutil.rmtree(place / "bundle" / "verified", ignore_errors=True)
+    hint = "not verified on this device, so auto takes fp32"
+    assert hint in wsra("ground", "video.mp4", "man", folder=place).stderr
+    run = wsra("verify", "bundle", "--threads", "1", "--json", folder=place)
+    assert run.returncode == 0, run.stderr
+    entries = json.loads(run.stdout)["precisions"]
+    assert set(entries) == {"fp32", "fp16", "int8"}
+    assert all({"passed", "reason", "tensors", "grounding", "provider", "device", "kernel"} <= set(entry) for entry in entries.values())
+    assert hint not in wsra("ground", "video.mp4", "man", folder=place).stderr
+    table = wsra("verify", "bundle", "--precision", "fp16", "--threads", "1", folder=place).stdout
+    assert "fp16" in table and "passed" in table and "int8" not in table
+
+
+def test_doctor_tells_whether_ground_can_run(place: Path) -> None:
+    run = wsra("doctor", "bundle", "--json", folder=place)
+    told = json.loads(run.stdout)
+    assert (run.returncode == 0) == told["can_ground"] and told["can_ground"]
+    run = wsra("doctor", "damaged", folder=place)
+    assert run.returncode == 1 and "changed after it was written" in " ".join(run.stdout.split())
 
 
 def test_ground_draws_a_table_and_a_curve(place: Path) -> None:
