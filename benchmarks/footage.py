@@ -23,7 +23,7 @@ from wsra.runtime.moments import best_iou
 def main(bundle: Path, others: list[Path]) -> int:
     """Extract, ask, print; the exit code."""
     folder = Path(os.environ["WSRA_DATA"]) / "footage"
-    grounder = Grounder.open(bundle, threads=2)
+    grounder = Grounder.open(bundle, precision="fp32", provider="cpu", threads=2)
     annotations = read_annotations(folder / "annotations.jsonl")
     videos: dict[str, Features] = {}
     print("| video | sentence | truth | answer | score | IoU |\n|---|---|---|---|---|---|")

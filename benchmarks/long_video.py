@@ -47,7 +47,7 @@ def main(demo: Path) -> int:
         features = extract_features(video)
         write_features(video.with_suffix(".feat"), features)
         stored = read_features(video.with_suffix(".feat"))
-        grounder = Grounder.open(demo / "bundle", threads=2)
+        grounder = Grounder.open(demo / "bundle", precision="fp32", provider="cpu", threads=2)
         print(f"{clock(features.duration_s)} of video, {len(features)} snippets, {len(clips)} clips")
         print("| sentence | answer | truth (the nearest) | IoU |\n|---|---|---|---|")
         overlaps = []

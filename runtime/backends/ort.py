@@ -53,6 +53,8 @@ class OrtBackend:
             raise MissingExtraError("onnxruntime", "cpu" if provider == "cpu" else "gpu", f"running {path.name}") from err
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        # Idle threads sleep: three graphs take turns in a query, and the spinning threads of two slow the third (docs/verify.md).
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         if not optimise:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
