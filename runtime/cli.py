@@ -64,8 +64,11 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Render scenes, extract, train from captions, export, ground, and compare with the controls."""
-    from wsra.export.demo import run_demo
-    from wsra.export.demo_report import show_demo
+    try:
+        from wsra.export.demo import run_demo
+        from wsra.export.demo_report import show_demo
+    except ModuleNotFoundError as err:
+        raise MissingExtraError(str(err.name), "demo", "wsra demo") from err
 
     report = run_demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs)
     if as_json:

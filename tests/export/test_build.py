@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from graphs import one_node, product, small_bundle
 
+from graphs import one_node, product, small_bundle
 from wsra.export import build, child
 from wsra.export.build import build_bundle, build_onnx, profile_from_text, profiles_of, workspace_of
 from wsra.runtime.bundle import GRAPHS, Manifest, open_bundle, read_manifest, write_manifest

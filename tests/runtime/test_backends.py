@@ -9,11 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import fake_tensorrt
 import numpy as np
 import onnxruntime
 import pytest
 
+import fake_tensorrt
 from wsra.runtime.backends import ort
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.profiles import fitting_profile

@@ -176,7 +176,7 @@ def test_info_tells_of_features_and_bundles(place: Path) -> None:
     [
         (["train", "run.toml"], "torch", "train"),
         (["export"], "onnx", "export"),
-        (["demo", "--out", "d"], "torch", "train"),
+        (["demo", "--out", "d"], "torch", "demo"),
         (["ground", "video.mp4", "man"], "onnxruntime", "cpu"),
         (["extract", "video.mp4", "-o", "out"], "av", "video"),
         (["extract", "video.mp4", "-o", "out"], "cv2", "video"),
