@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,17 @@ import onnx
 import onnxruntime
 import torch
 import transformers
+from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from wsra.calib.threshold import calibrate_theta
 from wsra.export.golden import Golden, write_golden
-from wsra.export.graphs import Graph, graphs_of
+from wsra.export.graphs import AnyScorer, Graph, graphs_of
 from wsra.export.onnx import onnx_from_graph
-from wsra.export.reference import TorchBackend, choose_golden, torch_grounder, with_answers
-from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest
+from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, with_answers
+from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest, ScorerKind, SpanPlan, SpanScore
 from wsra.runtime.errors import ExportError
 from wsra.runtime.score import CHUNK
 from wsra.train.checkpoint import Checkpoint
@@ -31,66 +33,131 @@ from wsra.train.text import TextEncoder
 
 Say = Callable[[str], None]
 MOST_QUERIES = 8  # sentences per call of an engine
+IMAGES = 16  # per call of an image encoder
 SMALL = 256  # windows per call up to which a profile of its own serves
 
 
-def base_bundle(part: Path, checkpoint: Checkpoint, encoder: TextEncoder, weights_sha256: str, say: Say) -> tuple[Bundle, Golden]:
-    """Write everything but further precisions; the manifest is given back, not written.
+@dataclass(frozen=True)
+class Source:
+    """What a bundle is made of.
 
-    Args:
-        part: the empty folder.
-        checkpoint: what is exported.
-        encoder: its text encoder.
-        weights_sha256: of the checkpoint's weights.
-        say: told each step.
+    Attributes:
+        scorer: the trained one, or a cosine.
+        kind: "trained" or "cosine".
+        encoder: of sentences.
+        data: captioned videos that become golden data.
+        sha256: of the weights.
+        backbone: what must make the features.
+        snippet_s: length of a snippet in seconds.
+        plan: default window plan.
+        span_score: "additive" or "pooled".
+        theta: logit at which a snippet speaks neither for nor against.
+        image: the image encoder behind the features, where the bundle carries it; its FP32 graph is there already.
+        pixels: (N, 3, height, width) float32, prepared images to check it with.
+    """
+
+    scorer: AnyScorer
+    kind: ScorerKind
+    encoder: TextEncoder
+    data: CaptionedVideos
+    sha256: str
+    backbone: str
+    snippet_s: float
+    plan: SpanPlan
+    span_score: SpanScore
+    theta: float
+    image: Graph | None = None
+    pixels: NDArray[np.float32] | None = None
+
+
+def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) -> Source:
+    """What a bundle of a checkpoint is made of: golden data and theta come from its validation captions.
 
     Raises:
-        DataError: there are too few validation captions.
-        ExportError: a graph or the tokenizer cannot be exported.
+        DataError: the captions or features cannot be used.
     """
     run, scorer = checkpoint.run, checkpoint.scorer
-    say("choosing golden data from the validation captions")
     data = load(Path(run.data.val_captions), Path(run.data.features), seen_as="snippets")
-    golden = choose_golden(data)
-    save_file({name: value.numpy() for name, value in scorer.state_dict().items()}, part / SCORER)
-    encoder.tokenizer.backend_tokenizer.save(str(part / TOKENIZER))
-    lengths = _check_tokens(part / TOKENIZER, golden.sentences + golden.calibration_sentences, encoder)
     pooled = run.data.seen_as == "windows"
-    graphs = graphs_of(scorer, encoder)
-    manifest = Manifest(
-        wsra=importlib.metadata.version("wsra"),
-        checkpoint_sha256=weights_sha256,
-        feature_width=scorer.feature_width,
-        text_width=scorer.text_width,
-        key_width=scorer.key_width,
+    return Source(
+        scorer=scorer,
+        kind="trained",
+        encoder=encoder,
+        data=data,
+        sha256=sha256,
         backbone=checkpoint.backbone,
         snippet_s=checkpoint.snippet_s,
         plan="relative" if pooled else "maximal",
         span_score="pooled" if pooled else "additive",
         theta=0.0 if pooled else theta_of(scorer, data, encoder.encode([caption.query for caption in data.captions])),
+    )
+
+
+def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
+    """Write everything but further precisions; the manifest is given back, not written.
+
+    Args:
+        part: the folder.
+        source: what it is made of.
+        say: told each step.
+
+    Raises:
+        DataError: there are too few captions.
+        ExportError: a graph or the tokenizer cannot be exported.
+    """
+    scorer, encoder = source.scorer, source.encoder
+    say("choosing golden data")
+    golden = choose_golden(source.data)
+    save_file({name: value.numpy() for name, value in scorer.state_dict().items()}, part / SCORER)
+    encoder.tokenizer.backend_tokenizer.save(str(part / TOKENIZER))
+    lengths = _check_tokens(part / TOKENIZER, golden.sentences + golden.calibration_sentences, encoder)
+    graphs = graphs_of(scorer, encoder)
+    image = [source.image] if source.image else []
+    manifest = Manifest(
+        wsra=importlib.metadata.version("wsra"),
+        checkpoint_sha256=source.sha256,
+        scorer=source.kind,
+        feature_width=scorer.feature_width,
+        text_width=scorer.text_width,
+        key_width=scorer.key_width,
+        backbone=source.backbone,
+        snippet_s=source.snippet_s,
+        plan=source.plan,
+        span_score=source.span_score,
+        theta=source.theta,
         text={
             "encoder": encoder.name,
             "pooling": encoder.pooling,
             "max_tokens": encoder.max_tokens,
             "sha256": encoder.digest(),
         },
-        tensors={graph.name: _tensors(graph) for graph in graphs},
-        profiles=profiles_of(scorer, encoder, tokens=int(np.median(lengths)), snippets=int(np.median([len(v) for v in golden.videos]))),
+        tensors={graph.name: _tensors(graph) for graph in (*graphs, *image)},
+        profiles={
+            **profiles_of(scorer, encoder, tokens=int(np.median(lengths)), snippets=int(np.median([len(v) for v in golden.videos]))),
+            **{graph.name: [_image_profile(graph)] for graph in image},
+        },
         precisions={},
         versions={library.__name__: str(library.__version__) for library in (torch, transformers, onnx, onnxruntime, np)},
         files={},
     )
     reference = torch_grounder(manifest, part / TOKENIZER, scorer, encoder)
     golden = with_answers(golden, reference, scorer, encoder)
+    if source.image is not None and source.pixels is not None:
+        golden.edges["image"] = image_cases(source.image, source.pixels)
     write_golden(part / GOLDEN, golden)
     say("exporting fp32")
-    (part / "fp32").mkdir()
+    (part / "fp32").mkdir(exist_ok=True)
     for graph in graphs:
         onnx_from_graph(graph, part / "fp32" / f"{graph.name}.onnx")
     return Bundle(part, manifest), golden
 
 
-def profiles_of(scorer: Scorer, encoder: TextEncoder, *, tokens: int, snippets: int) -> dict[str, list[dict[str, list[list[int]]]]]:
+def _image_profile(graph: Graph) -> dict[str, list[list[int]]]:
+    _, *size = graph.example[0].shape
+    return {"pixels": [[n, *size] for n in (1, IMAGES, IMAGES)]}
+
+
+def profiles_of(scorer: AnyScorer, encoder: TextEncoder, *, tokens: int, snippets: int) -> dict[str, list[dict[str, list[list[int]]]]]:
     """Ranges of shapes that engines are built for: what `ground` feeds, with what is usual in the data.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Literal
 from wsra.export.child import Job, compile_in_child
 from wsra.runtime import console
 from wsra.runtime.backends.trt import find_library
-from wsra.runtime.bundle import GRAPHS, Bundle, Manifest, open_bundle
+from wsra.runtime.bundle import Bundle, Manifest, open_bundle
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.engines import (
     SIDECAR,
@@ -72,10 +72,10 @@ def build_bundle(
     workspace_mb = workspace_of(device, workspace_mb)
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
-    profiles = {graph: profiles_of(bundle, graph) for graph in GRAPHS}
+    profiles = {graph: profiles_of(bundle, graph) for graph in bundle.graphs}
     place = engines_folder(folder, device, name, version)
     for precision in chosen:
-        out, graphs = place / precision, {graph: bundle.graph(precision, graph) for graph in GRAPHS}
+        out, graphs = place / precision, {graph: bundle.graph(precision, graph) for graph in bundle.graphs}
         reason = _unfit(out, graphs, profiles, device, name, version)
         if reason is None:
             say(f"{precision}: the engines in {out} fit and are kept")
@@ -229,6 +229,10 @@ def _check_limit(manifest: Manifest, graph: str, name: str, largest: tuple[int, 
         longest = int(manifest.text["max_tokens"])
         if largest[-1] > longest:
             raise ValueError(f"{name} has {largest[-1]} tokens, the encoder takes {longest}")
+        return
+    if graph == "image":
+        if list(largest[1:]) != manifest.tensors["image"]["inputs"][name][1][1:]:
+            raise ValueError(f"{name} is {largest[1:]}, the encoder takes {manifest.tensors['image']['inputs'][name][1][1:]}")
         return
     widths = {"features": manifest.feature_width, "keys": manifest.key_width, "text": manifest.text_width}
     if largest[-1] != widths.get(name):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wsra.export.controls import TestSet, control_figures, model_figures, scorer_grounder
-from wsra.export.pack import Calibration, export_bundle
+from wsra.export.pack import Calibration, Wanted, export_bundle
 from wsra.runtime.annotations import read_annotations
 from wsra.runtime.bundle import read_manifest
 from wsra.runtime.console import progress, say
@@ -199,7 +199,7 @@ def _export(out: Path, calibration: Calibration) -> dict[str, dict[str, Any]]:
     """Export every precision; one that fails its gate is set aside and told, and the demo goes on with FP32."""
     run, bundle = out / "runs" / "wsra", out / "bundle"
     try:
-        export_bundle(run, bundle, fp16=True, int8=True, calibration=calibration, say=lambda text: say(f"    {text}"))
+        export_bundle(run, bundle, Wanted(fp16=True, int8=True, calibration=calibration), say=lambda text: say(f"    {text}"))
     except ExportError as err:
         if not bundle.is_dir():
             raise

@@ -5,19 +5,45 @@ Shapes: T snippets, N keys, Q sentences, L tokens, Dv, Dt, H widths.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from wsra.train.model import Scorer
 from wsra.train.text import TextEncoder
+
+
+class AnyScorer(Protocol):
+    """What a bundle needs of a scorer: the trained one, or the cosine of a zero-shot bundle."""
+
+    @property
+    def feature_width(self) -> int:
+        """Dv."""
+
+    @property
+    def text_width(self) -> int:
+        """Dt."""
+
+    @property
+    def key_width(self) -> int:
+        """H."""
+
+    def keys(self, features: Tensor) -> Tensor:
+        """Keys (T, H) of features (T, Dv)."""
+
+    def matrix(self, keys: Tensor, text: Tensor) -> Tensor:
+        """Logits (Q, N) of keys (N, H) and sentences (Q, Dt)."""
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Its weights."""
 
 
 class KeysGraph(nn.Module):
     """features (T, Dv) -> keys (T, H)."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: AnyScorer) -> None:
         super().__init__()
         self.scorer = scorer
 
@@ -29,13 +55,13 @@ class KeysGraph(nn.Module):
 class ScorerGraph(nn.Module):
     """keys (N, H), text (Q, Dt) -> scores (Q, N), logits (Q, N); scores are phi, logits its logit."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: AnyScorer) -> None:
         super().__init__()
         self.scorer = scorer
 
     def forward(self, keys: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and logits of every key for every sentence."""
-        logits = self.scorer.logits(keys[None], text[:, None])
+        logits = self.scorer.matrix(keys, text)
         return torch.sigmoid(logits), logits
 
 
@@ -49,6 +75,19 @@ class TextGraph(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Vectors of sentences."""
         vectors: Tensor = self.encoder(input_ids, attention_mask)
+        return vectors
+
+
+class ImageGraph(nn.Module):
+    """pixels (N, 3, height, width) -> vectors (N, D)."""
+
+    def __init__(self, tower: nn.Module) -> None:
+        super().__init__()
+        self.tower = tower
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Vectors of images."""
+        vectors: Tensor = self.tower(pixels)
         return vectors
 
 
@@ -78,13 +117,13 @@ def text_graph(encoder: TextEncoder) -> Graph:
     return Graph("text", TextGraph(encoder).eval(), (ids, torch.ones_like(ids)), inputs, {"text": ("queries", encoder.width)})
 
 
-def keys_graph(scorer: Scorer) -> Graph:
+def keys_graph(scorer: AnyScorer) -> Graph:
     """Features to keys."""
     example, inputs = (torch.randn(5, scorer.feature_width),), {"features": {0: "snippets"}}
     return Graph("keys", KeysGraph(scorer).eval(), example, inputs, {"keys": ("snippets", scorer.key_width)})
 
 
-def scorer_graph(scorer: Scorer) -> Graph:
+def scorer_graph(scorer: AnyScorer) -> Graph:
     """Keys and sentences to scores."""
     example = (torch.randn(5, scorer.key_width), torch.randn(3, scorer.text_width))
     inputs = {"keys": {0: "windows"}, "text": {0: "queries"}}
@@ -92,6 +131,12 @@ def scorer_graph(scorer: Scorer) -> Graph:
     return Graph("scorer", ScorerGraph(scorer).eval(), example, inputs, outputs)
 
 
-def graphs_of(scorer: Scorer, encoder: TextEncoder) -> tuple[Graph, ...]:
+def image_graph(tower: nn.Module, *, size: tuple[int, int], width: int) -> Graph:
+    """Images to vectors; `size` is height and width in pixels."""
+    example = (torch.randn(2, 3, *size),)
+    return Graph("image", ImageGraph(tower).eval(), example, {"pixels": {0: "images"}}, {"vectors": ("images", width)})
+
+
+def graphs_of(scorer: AnyScorer, encoder: TextEncoder) -> tuple[Graph, ...]:
     """The graphs of a bundle, in the order text, keys, scorer."""
     return text_graph(encoder), keys_graph(scorer), scorer_graph(scorer)

@@ -8,22 +8,27 @@ import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from wsra.runtime.bundle import ScorerKind
+
 # Squares, exponentials and norms leave the range or the precision of half floats (largest 65,504).
 KEEP_FP32 = ("LayerNormalization", "Softmax", "ReduceMean", "ReduceSum", "Pow", "Sqrt", "Sigmoid", "Erf", "Tanh")
 # The scorer's own few products per key cost nothing and decide on spans: only its matrix product with the sentence is halved.
 KEEP_FP32_SCORER = (*KEEP_FP32, "Add", "Relu", "Gemm", "Unsqueeze", "Squeeze")
 
 
-def half(model: onnx.ModelProto, *, name: str) -> onnx.ModelProto:
+def half(model: onnx.ModelProto, *, name: str, scorer: ScorerKind = "trained") -> onnx.ModelProto:
     """Convert one graph; what is in INT8 already stays.
 
     Args:
         model: in FP32; it is used up.
-        name: "text", "keys" or "scorer".
+        name: "text", "keys", "scorer" or "image".
+        scorer: of the bundle; the keys and scores of a cosine stay in FP32: it is multiplied by a hundred, and costs nothing.
 
     Returns:
         The graph in FP16.
     """
+    if scorer == "cosine" and name in ("keys", "scorer"):
+        return model
     del model.graph.value_info[:]  # stale element types would contradict the converted tensors
     keep = KEEP_FP32_SCORER if name == "scorer" else KEEP_FP32
     with warnings.catch_warnings():

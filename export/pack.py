@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from wsra.calib.ranges import Method
 from wsra.calib.samples import Samples, choose_samples, samples_from_captions
-from wsra.export.base import base_bundle
+from wsra.export.base import base_bundle, trained_source
 from wsra.export.build import build_bundle
 from wsra.export.golden import Golden, read_golden
 from wsra.export.half import half
@@ -22,7 +22,6 @@ from wsra.export.verify import gate_route, time_routes
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.bundle import (
     GOLDEN,
-    GRAPHS,
     MANIFEST,
     REJECTED,
     TOKENIZER,
@@ -74,27 +73,55 @@ def newest_checkpoint(runs: Path) -> Path:
     return found[-1].parent
 
 
-def export_bundle(
-    checkpoint_folder: Path,
-    out: Path,
-    *,
-    fp16: bool = False,
-    int8: bool = False,
-    calibration: Calibration = Calibration(),
-    engine: bool = False,
-    overwrite: bool = False,
-    say: Say = print,
-) -> Manifest:
+@dataclass(frozen=True)
+class Wanted:
+    """What a bundle shall hold beside FP32.
+
+    Attributes:
+        fp16: half precision.
+        int8: INT8, mixed with half precision.
+        calibration: where INT8 ranges come from.
+        engine: every graph compiled with the installed TensorRT.
+        overwrite: replace a bundle of other weights.
+    """
+
+    fp16: bool = False
+    int8: bool = False
+    calibration: Calibration = Calibration()
+    engine: bool = False
+    overwrite: bool = False
+
+
+def export_bundle(checkpoint_folder: Path, out: Path, wanted: Wanted = Wanted(), *, say: Say = print) -> Manifest:  # noqa: B008
     """Export a checkpoint.
 
     Args:
         checkpoint_folder: of `wsra train`; its validation captions and features calibrate theta and become golden data.
         out: the bundle. If it holds a bundle of the same checkpoint, what is missing is added.
-        fp16: also half precision.
-        int8: also INT8, mixed with half precision.
-        calibration: where INT8 ranges come from.
-        engine: also compile every graph with the installed TensorRT.
-        overwrite: replace a bundle of another checkpoint.
+        wanted: what it shall hold beside FP32.
+        say: told each step.
+
+    Raises:
+        WsraError: see `publish`.
+    """
+    sha256 = sha256_of(checkpoint_folder / MODEL) if (checkpoint_folder / MODEL).is_file() else ""
+    checkpoint = load_checkpoint(checkpoint_folder)
+
+    def base(part: Path) -> tuple[Bundle, Golden]:
+        encoder = load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling)
+        return base_bundle(part, trained_source(checkpoint, encoder, sha256), say)
+
+    return publish(out, sha256, base, wanted, say=say)
+
+
+def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, *, say: Say = print) -> Manifest:
+    """Make a bundle, put each precision through the gates, and give it its name.
+
+    Args:
+        out: the bundle. If it holds a bundle of the same weights, what is missing is added.
+        sha256: of the weights.
+        base: fills a folder with what every bundle has.
+        wanted: what it shall hold beside FP32.
         say: told each step.
 
     Raises:
@@ -104,37 +131,35 @@ def export_bundle(
         ExportError: FP32 fails a gate, and nothing is published; or another precision does, and is kept as `.rejected` beside those
             that passed.
     """
+    calibration = wanted.calibration
     if (calibration.captions is None) != (calibration.features is None):
         raise ConfigError("calibration needs both captions and the folder of their features: give --calib and --features")
-    weights_sha256 = sha256_of(checkpoint_folder / MODEL) if (checkpoint_folder / MODEL).is_file() else ""
-    checkpoint = load_checkpoint(checkpoint_folder)
-    before = _before(out, weights_sha256, overwrite)
+    before = _before(out, sha256, wanted.overwrite)
     device = this_device()
-    if engine:
+    if wanted.engine:
         find_library(gpu=device.gpu is not None)  # before the work, not after it
     made: list[str] = []
     with replacing(out) as part:
         if before is None:
             part.mkdir()
-            encoder = load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling)
-            bundle, golden = base_bundle(part, checkpoint, encoder, weights_sha256, say)
+            bundle, golden = base(part)
             bundle, entry = _gated(bundle, device, "fp32", golden, say)
             if not entry["passed"]:
                 raise ExportError(f"fp32 fails its gate: {entry['reason']}; nothing is published")
             record = {"fp32": entry}
         else:
-            say(f"{out} is of this checkpoint; what is missing is added")
+            say(f"{out} is of these weights; what is missing is added")
             shutil.copytree(out, part)
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)
-        if fp16 and "fp16" not in bundle.passed():
+        if wanted.fp16 and "fp16" not in bundle.passed():
             bundle, record["fp16"] = _fp16(bundle, device, golden, say)
             made.append("fp16")
-        if int8 and ("int8" not in bundle.passed() or calibration.captions is not None):
+        if wanted.int8 and ("int8" not in bundle.passed() or calibration.captions is not None):
             bundle, record["int8"] = _int8(bundle, device, golden, calibration, say)
             made.append("int8")
         manifest = _finish(bundle, device, golden, record)
-        if engine:
+        if wanted.engine:
             build_bundle(part, None, say=say)
     failed = [name for name in made if not manifest.precisions[name]["passed"]]
     if failed:
@@ -185,8 +210,9 @@ def _clear(bundle: Bundle, precision: str) -> Path:
 def _fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
     say("exporting fp16")
     folder = _clear(bundle, "fp16")
-    for name in GRAPHS:
-        onnx.save_model(half(onnx.load(str(bundle.graph("fp32", name))), name=name), str(folder / f"{name}.onnx"))
+    for name in bundle.graphs:
+        halved = half(onnx.load(str(bundle.graph("fp32", name))), name=name, scorer=bundle.manifest.scorer)
+        onnx.save_model(halved, str(folder / f"{name}.onnx"))
     return _gated(bundle, device, "fp16", golden, say)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wsra.export.gates import first_moments
 from wsra.export.golden import Case, Golden, regular_videos
-from wsra.export.graphs import Graph, graphs_of
+from wsra.export.graphs import AnyScorer, Graph, graphs_of
 from wsra.runtime.backends.protocol import Arrays, TensorSpec
 from wsra.runtime.bundle import Manifest
 from wsra.runtime.errors import DataError
@@ -23,7 +23,6 @@ from wsra.runtime.ground import Grounder
 from wsra.runtime.score import GraphScorer
 from wsra.runtime.text import TextEncoder as RuntimeEncoder
 from wsra.train.data import CaptionedVideos
-from wsra.train.model import Scorer
 from wsra.train.text import TextEncoder
 
 CHECK_SHARE = 0.75  # of the videos, and of the distinct sentences; the rest is for calibration
@@ -59,7 +58,7 @@ class TorchBackend:
         return None
 
 
-def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: Scorer, encoder: TextEncoder) -> Grounder:
+def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: AnyScorer, encoder: TextEncoder) -> Grounder:
     """A grounder over PyTorch, with the tokenizer of the bundle."""
     text, keys, score = (TorchBackend(graph) for graph in graphs_of(scorer, encoder))
     sentences = RuntimeEncoder(tokenizer, text, max_tokens=encoder.max_tokens)
@@ -98,7 +97,7 @@ def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
     )
 
 
-def with_answers(golden: Golden, reference: Grounder, scorer: Scorer, encoder: TextEncoder, *, seed: int = 0) -> Golden:
+def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder: TextEncoder, *, seed: int = 0) -> Golden:
     """Add PyTorch's outputs at the edges and its first answers.
 
     Pairs of a sentence with another video fill up to `PAIRS`, first those in which PyTorch finds something.
@@ -123,6 +122,12 @@ def with_answers(golden: Golden, reference: Grounder, scorer: Scorer, encoder: T
         graph.name: [Case(feeds, TorchBackend(graph).infer(feeds)) for feeds in calls[graph.name]] for graph in graphs_of(scorer, encoder)
     }
     return replace(golden, pairs=pairs, moments=moments, edges=edges)
+
+
+def image_cases(graph: Graph, pixels: NDArray[np.float32]) -> list[Case]:
+    """Calls of an image encoder with one, two and several images."""
+    backend = TorchBackend(graph)
+    return [Case(feeds, backend.infer(feeds)) for feeds in ({"pixels": np.ascontiguousarray(np.resize(pixels, (n, *pixels.shape[1:])))} for n in (1, 2, 8))]
 
 
 def _split(count: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:

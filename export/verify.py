@@ -18,13 +18,13 @@ import numpy as np
 from wsra.export.gates import FEWEST, first_moments, grounding_gate, label_gate, limits_of, tensor_gate
 from wsra.export.golden import Golden, read_golden
 from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.bundle import GOLDEN, GRAPHS, Bundle, open_bundle, reject
+from wsra.runtime.bundle import GOLDEN, Bundle, open_bundle, reject
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, DataError, OutputError
 from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.metrics import Figures, figures
-from wsra.runtime.routes import Route, engine_digest, engines_here, routes_here, write_record
+from wsra.runtime.routes import Route, engine_digest, engines_here, open_route, routes_here, write_record
 
 Say = Callable[[str], None]
 Entry = dict[str, Any]
@@ -175,6 +175,8 @@ def gate_route(
         backends = {"text": grounder.encoder.backend, "keys": grounder.scorer.keys_graph, "scorer": grounder.scorer.graph}
         tensors: dict[str, dict[str, float]] = {}
         wrong: list[str] = []
+        if "image" in bundle.graphs:
+            backends |= open_route(bundle, route, device, graphs=("image",), threads=threads)
         for name, backend in backends.items():
             found, told = tensor_gate(backend, golden.edges[name], limits)
             tensors |= found
@@ -203,7 +205,7 @@ def _bytes(bundle: Bundle, device: Device, route: Route) -> int:
     folder, suffix = bundle.folder, "onnx"
     if route.provider == "engine":
         folder, suffix = engines_here(bundle, device), "plan"
-    return sum((folder / route.precision / f"{name}.{suffix}").stat().st_size for name in GRAPHS)
+    return sum((folder / route.precision / f"{name}.{suffix}").stat().st_size for name in bundle.graphs)
 
 
 def time_routes(bundle: Bundle, device: Device, routes: Sequence[Route], golden: Golden, *, threads: int = 0) -> dict[str, float]:

@@ -15,12 +15,13 @@ from wsra.runtime.files import replacing, sha256_of
 
 FORMAT, VERSION = "wsra.bundle", 2
 MANIFEST, TOKENIZER, GOLDEN, SCORER = "manifest.json", "tokenizer.json", "golden.safetensors", "scorer.safetensors"
-GRAPHS = ("text", "keys", "scorer")
+GRAPHS = ("text", "keys", "scorer")  # that grounding runs
 PRECISIONS = ("fp32", "fp16", "int8")
 REJECTED = ".rejected"
 UNSEALED = ("engines", "verified")  # folders that belong to a device, not to the bundle
 SpanPlan = Literal["maximal", "seconds", "relative", "segments"]
 SpanScore = Literal["additive", "pooled"]
+ScorerKind = Literal["trained", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Manifest:
     Attributes:
         wsra: version of wsra that wrote it.
         checkpoint_sha256: of the weights it was made from.
+        scorer: "trained", or "cosine" between the towers of a zero-shot bundle.
         feature_width: Dv.
         text_width: Dt.
         key_width: H.
@@ -48,6 +50,7 @@ class Manifest:
 
     wsra: str
     checkpoint_sha256: str
+    scorer: ScorerKind
     feature_width: int
     text_width: int
     key_width: int
@@ -80,6 +83,11 @@ class Bundle:
     def graph(self, precision: str, name: str) -> Path:
         """Path of a graph."""
         return self.folder / precision / f"{name}.onnx"
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """Names of its graphs: those that grounding runs, and "image" where it carries the encoder of its features."""
+        return tuple(self.manifest.tensors)
 
     def passed(self) -> list[str]:
         """Precisions that passed their gate."""

@@ -171,13 +171,13 @@ def export(
     overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
 ) -> None:
     """Export a checkpoint to ONNX; a precision that disagrees with PyTorch is set aside."""
-    from wsra.export.pack import Calibration, export_bundle, newest_checkpoint
+    from wsra.export.pack import Calibration, Wanted, export_bundle, newest_checkpoint
     from wsra.runtime.console import say
 
     source = checkpoint or newest_checkpoint(Path("runs"))
     say(f"checkpoint {source}")
     calibration = Calibration(calib, features, ranges)
-    export_bundle(source, out, fp16=fp16, int8=int8, calibration=calibration, engine=engine, overwrite=overwrite, say=say)
+    export_bundle(source, out, Wanted(fp16=fp16, int8=int8, calibration=calibration, engine=engine, overwrite=overwrite), say=say)
     print(out)
 
 

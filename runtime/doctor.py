@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from wsra.runtime.accelerators import Library, find_libraries, gpu_check, has_cuda_python, runtime_checks, tensorrt_checks
-from wsra.runtime.bundle import GRAPHS, REJECTED, Bundle, default_bundle, open_bundle
+from wsra.runtime.bundle import REJECTED, Bundle, default_bundle, open_bundle
 from wsra.runtime.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
 from wsra.runtime.decoders import decoder_checks
 from wsra.runtime.device import Device, this_device
@@ -120,7 +120,7 @@ def _misfit(bundle: Bundle, folder: Path, device: Device, libraries: list[Librar
         return "no TensorRT loads here"
     from wsra.runtime.engines import misfit, read_engine
 
-    graphs = {graph: bundle.graph(folder.name, graph) for graph in GRAPHS}
+    graphs = {graph: bundle.graph(folder.name, graph) for graph in bundle.graphs}
     try:
         engine = read_engine(folder)
         reasons = [misfit(engine, folder, graphs, device, library.name, library.version) for library in libraries]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -55,7 +56,7 @@ def engine_failure(bundle: Bundle, precision: str, device: Device) -> str | None
     try:
         folder = engines_here(bundle, device) / precision
         library, version = _library(device)
-        graphs = {name: bundle.graph(precision, name) for name in GRAPHS}
+        graphs = {name: bundle.graph(precision, name) for name in bundle.graphs}
         return misfit(read_engine(folder), folder, graphs, device, library, version)
     except WsraError as err:
         return str(err)
@@ -73,13 +74,22 @@ def _library(device: Device) -> tuple[str, str]:
     return str(library.__name__), str(library.__version__)
 
 
-def open_route(bundle: Bundle, route: Route, device: Device, *, threads: int = 0, allow_fallback: bool = False) -> dict[str, Backend]:
-    """Load the three graphs.
+def open_route(
+    bundle: Bundle,
+    route: Route,
+    device: Device,
+    *,
+    graphs: Sequence[str] = GRAPHS,
+    threads: int = 0,
+    allow_fallback: bool = False,
+) -> dict[str, Backend]:
+    """Load graphs.
 
     Args:
         bundle: an open bundle.
         route: how.
         device: this machine.
+        graphs: which; those that grounding runs unless told otherwise.
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: run on the CPU where the provider cannot be had.
 
@@ -92,7 +102,7 @@ def open_route(bundle: Bundle, route: Route, device: Device, *, threads: int = 0
     if route.provider != "engine":
         return {
             name: OrtBackend(bundle.graph(route.precision, name), provider=route.provider, threads=threads, allow_fallback=allow_fallback)
-            for name in GRAPHS
+            for name in graphs
         }
     failure = "there is no GPU to run them" if device.gpu is None else engine_failure(bundle, route.precision, device)
     if failure is None:
@@ -100,9 +110,9 @@ def open_route(bundle: Bundle, route: Route, device: Device, *, threads: int = 0
 
         assert device.gpu is not None
         folder = engines_here(bundle, device) / route.precision
-        return {name: TrtBackend(folder / f"{name}.plan", device_name=device.gpu.name) for name in GRAPHS}
+        return {name: TrtBackend(folder / f"{name}.plan", device_name=device.gpu.name) for name in graphs}
     if allow_fallback:
-        return open_route(bundle, Route(route.precision, "cpu"), device, threads=threads)
+        return open_route(bundle, Route(route.precision, "cpu"), device, graphs=graphs, threads=threads)
     raise BackendError(
         f"{bundle.folder}: the engines of {route.precision} cannot run here ({failure}); build them with wsra build {bundle.folder},"
         " or accept ONNX Runtime on the CPU with --allow-fallback"

@@ -84,6 +84,10 @@ class Scorer(nn.Module):
         logits: Tensor = self.out(hidden).squeeze(-1)
         return logits
 
+    def matrix(self, keys: Tensor, text: Tensor) -> Tensor:
+        """Logits (Q, N) of every key (N, H) for every sentence (Q, Dt)."""
+        return self.logits(keys[None], text[:, None])
+
     def phi(self, keys: Tensor, text: Tensor) -> Tensor:
         """Phi in (0, 1); shapes as in `logits`."""
         return torch.sigmoid(self.logits(keys, text))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from wsra.runtime.errors import ConfigError, DataError, MissingExtraError
 from wsra.runtime.files import replacing, sha256_of
 
-Pooling = Literal["mean", "all_blocks"]
+Pooling = Literal["mean", "all_blocks", "tower"]
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _BATCH = 64
 
@@ -28,7 +28,8 @@ class TextEncoder(nn.Module):
     Args (constructor):
         model: a transformers model that returns `last_hidden_state` and `hidden_states`.
         tokenizer: its fast tokenizer.
-        pooling: "mean" over the tokens of the last layer, or "all_blocks", over the tokens and the outputs of all blocks.
+        pooling: "mean" over the tokens of the last layer, "all_blocks", over the tokens and the outputs of all blocks, or "tower", what a
+            model of two towers does by itself.
         name: what was asked for.
         max_tokens: longest sentence in tokens.
     """
@@ -140,13 +141,19 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
         raise ConfigError(f"text.encoder {name!r}: cannot be loaded ({str(err).splitlines()[0]}); give a hub name or a folder") from err
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError(f"text.encoder {name!r}: has no fast tokenizer (tokenizer.json), which the exported bundle needs")
-    return TextEncoder(model, tokenizer, pooling, name, _max_tokens(Path(source), tokenizer, model))
+    longest = _max_tokens(Path(source), tokenizer, model)
+    if hasattr(model, "get_text_features"):
+        from wsra.train.towers import TextTower
+
+        return TextTower(model, tokenizer, name, longest)
+    return TextEncoder(model, tokenizer, pooling, name, longest)
 
 
 def _max_tokens(folder: Path, tokenizer: Any, model: Any) -> int:
     limits = [int(tokenizer.model_max_length)]
+    config = getattr(model.config, "text_config", model.config)
     for key in ("max_position_embeddings", "n_positions"):
-        limits.append(int(getattr(model.config, key, None) or limits[0]))
+        limits.append(int(getattr(config, key, None) or limits[0]))
     sentence_transformers = folder / "sentence_bert_config.json"
     if sentence_transformers.is_file():
         limits.append(int(json.loads(sentence_transformers.read_text(encoding="utf-8"))["max_seq_length"]))

@@ -18,7 +18,7 @@ from wsra.export.graphs import graphs_of
 from wsra.export.half import half
 from wsra.export.int8 import prepare, write_int8
 from wsra.export.onnx import IR_VERSION, OPSET, onnx_from_graph
-from wsra.export.pack import export_bundle, newest_checkpoint
+from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
 from wsra.export.reference import TorchBackend, choose_golden
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import open_bundle, read_manifest
@@ -117,7 +117,7 @@ def test_feeds_are_checked_once_and_named(exported: tuple[Path, Scorer, TextEnco
 
 
 def test_a_bundle_is_whole_and_sealed(checkpoint: Path, tmp_path: Path) -> None:
-    manifest = export_bundle(checkpoint, tmp_path / "bundle", fp16=True, say=lambda _: None)
+    manifest = export_bundle(checkpoint, tmp_path / "bundle", Wanted(fp16=True), say=lambda _: None)
     assert open_bundle(tmp_path / "bundle").manifest == manifest
     files = {p.relative_to(tmp_path / "bundle").as_posix() for p in (tmp_path / "bundle").rglob("*") if p.is_file()}
     graphs = {f"{precision}/{name}.onnx" for precision in ("fp32", "fp16") for name in ("text", "keys", "scorer")}
@@ -139,7 +139,7 @@ def test_exporting_again_adds_and_another_checkpoint_is_refused(checkpoint: Path
     out = tmp_path / "bundle"
     export_bundle(checkpoint, out, say=lambda _: None)
     assert set(read_manifest(out).precisions) == {"fp32"}
-    export_bundle(checkpoint, out, fp16=True, say=lambda _: None)
+    export_bundle(checkpoint, out, Wanted(fp16=True), say=lambda _: None)
     assert set(read_manifest(out).precisions) == {"fp32", "fp16"}
     before = {path: path.read_bytes() for path in out.glob("*/*.onnx")}
     export_bundle(checkpoint, out, say=lambda _: None)
@@ -149,12 +149,12 @@ def test_exporting_again_adds_and_another_checkpoint_is_refused(checkpoint: Path
     with pytest.raises(OutputError, match="a bundle of another checkpoint"):
         export_bundle(other, out, say=lambda _: None)
     assert (out / "manifest.json").read_bytes() == sealed
-    export_bundle(other, out, overwrite=True, say=lambda _: None)
+    export_bundle(other, out, Wanted(overwrite=True), say=lambda _: None)
     assert (out / "manifest.json").read_bytes() != sealed
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(OutputError, match="exists and is no bundle"):
-        export_bundle(checkpoint, tmp_path / "mine", overwrite=True, say=lambda _: None)
+        export_bundle(checkpoint, tmp_path / "mine", Wanted(overwrite=True), say=lambda _: None)
 
 
 def test_gpt2_goes_the_whole_way(gpt2_bundle_folder: Path) -> None:

@@ -19,7 +19,7 @@ from wsra.calib.samples import Samples, choose_samples
 from wsra.export.gates import LIMITS, label_gate, limits_of, tensor_gate
 from wsra.export.golden import Case, read_golden
 from wsra.export.int8 import int8_until_it_passes, prepare, write_int8
-from wsra.export.pack import Calibration, export_bundle
+from wsra.export.pack import Calibration, Wanted, export_bundle
 from wsra.export.verify import gate_route, verify_bundle
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import Bundle, open_bundle, read_manifest, sealed_files, write_manifest
@@ -256,12 +256,12 @@ def test_export_publishes_what_passed_beside_what_is_rejected(checkpoint: Path, 
     monkeypatch.setitem(LIMITS, "fp16", replace(LIMITS["fp16"], vectors=0.0))
     out = tmp_path / "bundle"
     with pytest.raises(ExportError, match=r"fp16 fails its gate .* kept as .*fp16\.rejected, while the others can be used"):
-        export_bundle(checkpoint, out, fp16=True, say=lambda _: None)
+        export_bundle(checkpoint, out, Wanted(fp16=True), say=lambda _: None)
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["fp16.rejected", "fp32", "verified"]
     assert open_bundle(out).passed() == ["fp32"] and Grounder.open(out).precision == "fp32"
     monkeypatch.undo()
     export_bundle(checkpoint, out, say=lambda _: None)  # asks for nothing new, so it does not fail
-    manifest = export_bundle(checkpoint, out, fp16=True, say=lambda _: None)
+    manifest = export_bundle(checkpoint, out, Wanted(fp16=True), say=lambda _: None)
     assert manifest.precisions["fp16"]["passed"] and not (out / "fp16.rejected").exists()
 
 
@@ -274,22 +274,22 @@ def test_fp32_that_fails_publishes_nothing(checkpoint: Path, tmp_path: Path, mon
 
 def test_calibration_is_recorded_and_given_anew(checkpoint: Path, tmp_path: Path) -> None:
     out, told = tmp_path / "bundle", []
-    export_bundle(checkpoint, out, int8=True, say=told.append)
+    export_bundle(checkpoint, out, Wanted(int8=True), say=told.append)
     first = read_manifest(out).precisions["int8"]["quantization"]
     assert first["calibration"]["source"] == "the golden data's calibration part" and first["ranges"] == "minmax"
     assert any("no --calib is given" in line for line in told) and any(
         "to calibrate on" in line for line in first["calibration"]["warnings"]
     )
-    export_bundle(checkpoint, out, int8=True, say=told.append)
+    export_bundle(checkpoint, out, Wanted(int8=True), say=told.append)
     assert read_manifest(out).precisions["int8"]["quantization"] == first
     run = checkpoint.parent.parent
     given = Calibration(run / "train.jsonl", run / "features", "percentile")
-    export_bundle(checkpoint, out, int8=True, calibration=given, say=told.append)
+    export_bundle(checkpoint, out, Wanted(int8=True, calibration=given), say=told.append)
     again = read_manifest(out).precisions["int8"]["quantization"]
     assert again["calibration"]["source"] == "train.jsonl" and again["ranges"] == "percentile"
     assert again["calibration"]["sha256"] != first["calibration"]["sha256"]
     with pytest.raises(ConfigError, match="give --calib and --features"):
-        export_bundle(checkpoint, out, int8=True, calibration=Calibration(run / "train.jsonl"), say=told.append)
+        export_bundle(checkpoint, out, Wanted(int8=True, calibration=Calibration(run / "train.jsonl")), say=told.append)
 
 
 def test_the_cpu_runs_what_the_gate_saw(bundle: Bundle) -> None:

@@ -108,11 +108,11 @@ def make_checkpoint(folder: Path, *, kind: str = "bert", epochs: int = 2) -> Pat
 
 def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
     """An exported bundle in all precisions."""
-    from wsra.export.pack import Calibration, export_bundle
+    from wsra.export.pack import Calibration, Wanted, export_bundle
 
     checkpoint = make_checkpoint(folder, kind=kind, epochs=40)
     calibration = Calibration(folder / "train.jsonl", folder / "features")
-    export_bundle(checkpoint, folder / "bundle", fp16=True, int8=True, calibration=calibration, say=lambda _: None)
+    export_bundle(checkpoint, folder / "bundle", Wanted(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
     return folder / "bundle"
 
 

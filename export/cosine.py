@@ -1,0 +1,60 @@
+"""The scorer of a zero-shot bundle: how much nearer a sentence is to an image than neutral words are, in the space of two towers.
+
+Shapes: T snippets, N keys, Q sentences, R vectors per snippet (the whole frame and its regions), D their width, K neutral sentences.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+# What any frame of a camera shows; a sentence that fits no better than the best of these says nothing of it.
+NEUTRAL = ("a photo", "a video frame", "an empty scene", "a street", "a building", "a room", "people", "the ground")
+
+
+class CosineScorer(nn.Module):
+    """logit = scale * (max over R of cos(vector, sentence) - max over R and K of cos(vector, neutral)).
+
+    Above 0 the sentence fits the snippet better than neutral words do, so theta is 0 and nothing is calibrated.
+
+    Args (constructor):
+        neutral: (K, D) vectors of length 1.
+        slots: R.
+        scale: factor on the cosine that the towers were trained with.
+    """
+
+    neutral: Tensor
+    scale: Tensor
+
+    def __init__(self, neutral: Tensor, *, slots: int, scale: float) -> None:
+        super().__init__()
+        self.slots = slots
+        self.register_buffer("neutral", neutral)
+        self.register_buffer("scale", torch.tensor([scale]))
+
+    @property
+    def feature_width(self) -> int:
+        """Dv: R times D."""
+        return self.slots * self.text_width
+
+    @property
+    def text_width(self) -> int:
+        """Dt: D."""
+        return int(self.neutral.shape[1])
+
+    @property
+    def key_width(self) -> int:
+        """H: the vectors, and how near the nearest neutral sentence is."""
+        return self.feature_width + 1
+
+    def keys(self, features: Tensor) -> Tensor:
+        """Vectors (T, R * D) of length 1 and the nearest neutral cosine: (T, H)."""
+        vectors = nn.functional.normalize(features.reshape(-1, self.slots, self.text_width), dim=-1)
+        nearest = (vectors @ self.neutral.T).reshape(-1, self.slots * len(self.neutral)).amax(dim=1, keepdim=True)
+        return torch.cat([vectors.reshape(-1, self.feature_width), nearest], dim=1)
+
+    def matrix(self, keys: Tensor, text: Tensor) -> Tensor:
+        """Logits (Q, N) of keys (N, H) and sentences (Q, Dt)."""
+        vectors = keys[:, : self.feature_width].reshape(-1, self.text_width)
+        cosines = (nn.functional.normalize(text, dim=-1) @ vectors.T).reshape(text.shape[0], -1, self.slots)
+        return self.scale * (cosines.amax(dim=2) - keys[None, :, self.feature_width])

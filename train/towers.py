@@ -1,0 +1,144 @@
+"""Models with an image and a text tower that share a space (CLIP, SigLIP and their like), from Hugging Face."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from wsra.runtime.errors import ConfigError
+from wsra.train.text import TextEncoder
+
+
+class TextTower(TextEncoder):
+    """The text tower as a sentence encoder; its vectors have length 1.
+
+    Args (constructor):
+        model: with `get_text_features`.
+        tokenizer: its fast tokenizer.
+        name: what was asked for.
+        max_tokens: longest sentence in tokens.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, name: str, max_tokens: int) -> None:
+        super().__init__(model, tokenizer, "tower", name, max_tokens)
+        # SigLIP was trained on sentences padded to one length, and reads its vector at the last place.
+        self.padded = str(model.config.model_type).startswith("siglip")
+        self.pad = int(tokenizer.pad_token_id or 0)
+        with torch.no_grad():
+            self._width = int(self(torch.tensor([[self.pad, self.pad]]), torch.ones(1, 2, dtype=torch.long)).shape[-1])
+
+    @property
+    def width(self) -> int:
+        """Dt, that of the shared space."""
+        return self._width
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encode; see `TextEncoder.forward`."""
+        ids = torch.where(attention_mask > 0, input_ids, self.pad)
+        if self.padded:
+            filled = torch.cat([ids, ids.new_full((ids.shape[0], self.max_tokens), self.pad)], dim=1)
+            output = self.model.get_text_features(input_ids=filled[:, : self.max_tokens])  # type: ignore[operator]
+        else:
+            output = self.model.get_text_features(input_ids=ids, attention_mask=attention_mask)  # type: ignore[operator]
+        return nn.functional.normalize(_vectors(output), dim=-1)
+
+
+class ImageTower(nn.Module):
+    """The image tower: pixels (N, 3, height, width), as its preprocessing leaves them -> vectors (N, D)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Encode."""
+        return _vectors(self.model.get_image_features(pixel_values=pixels))
+
+
+def _vectors(output: Any) -> Tensor:
+    vectors: Tensor = output if isinstance(output, Tensor) else output.pooler_output
+    return vectors
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to an image before the tower.
+
+    Attributes:
+        size: height and width in pixels.
+        crop: the shortest side is scaled and the middle cut out; otherwise the image is stretched.
+        scale: factor on 0 to 255.
+        mean: per colour (red, green, blue), after `scale`.
+        std: the same.
+    """
+
+    size: tuple[int, int]
+    crop: bool
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Towers:
+    """A model with two towers.
+
+    Attributes:
+        name: short, of the model.
+        image: pixels -> vectors.
+        text: sentences -> vectors of length 1.
+        preparation: of images.
+        scale: factor on the cosine that training found.
+    """
+
+    name: str
+    image: ImageTower
+    text: TextTower
+    preparation: Preparation
+    scale: float
+
+
+def load_towers(name: str) -> Towers:
+    """Load a model by hub name or folder.
+
+    Raises:
+        ConfigError: it cannot be loaded, or has not both towers.
+    """
+    from transformers.utils import cached_file
+
+    from wsra.train.text import load_encoder
+
+    text = load_encoder(name, "mean")
+    if not isinstance(text, TextTower):
+        raise ConfigError(f"{name}: a {text.model.config.model_type} model without an image tower; expected CLIP, SigLIP or their like")  # type: ignore[union-attr]
+    try:
+        told = cached_file(name, "preprocessor_config.json")
+    except OSError as err:
+        raise ConfigError(f"{name}: no preprocessor_config.json ({str(err).splitlines()[0]}); it tells size, mean and std of images") from err
+    preparation = preparation_of(json.loads(Path(str(told)).read_text(encoding="utf-8")), name)
+    model: Any = text.model
+    return Towers(Path(name).name.lower(), ImageTower(model), text, preparation, float(model.logit_scale.detach().exp()))
+
+
+def preparation_of(table: Mapping[str, Any], name: str) -> Preparation:
+    """Read preprocessor_config.json.
+
+    Raises:
+        ConfigError: something is not told.
+    """
+    try:
+        crop = bool(table.get("do_center_crop", "crop_size" in table))
+        told = table["crop_size"] if crop else table["size"]
+        edge = told if isinstance(told, int) else told.get("shortest_edge")
+        size = (edge, edge) if edge else (told["height"], told["width"])
+        scale = float(table.get("rescale_factor", 1 / 255)) if table.get("do_rescale", True) else 1.0
+        mean, std = (tuple(map(float, table[key])) for key in ("image_mean", "image_std"))
+    except (KeyError, TypeError, AttributeError) as err:
+        raise ConfigError(f"{name}: preprocessor_config.json does not tell {err}; expected size, image_mean and image_std") from err
+    return Preparation((int(size[0]), int(size[1])), crop, scale, mean, std)
