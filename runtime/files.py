@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -29,6 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part, aside = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         yield part
         if path.is_dir():
             os.replace(path, aside)
@@ -36,11 +38,23 @@ def replacing(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
     except (OSError, SafetensorError) as err:
         reason = getattr(err, "strerror", None) or err
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from err
+        what = getattr(err, "filename", None) or part
+        where = "" if str(what).startswith(str(part)) else f": {what}"
+        raise OutputError(f"{path}: cannot be written ({reason}{where}); choose another place") from err
     finally:
         shutil.rmtree(part, ignore_errors=True)
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left under a temporary name of `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        owner = left.name.split(".")[-2]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:
