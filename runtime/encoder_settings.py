@@ -78,6 +78,9 @@ class EncoderSettings:
         for key, (fits, expected) in _EXPECTED.items():
             if not fits(getattr(self, key)):
                 raise BackboneError(f"{key} is {json.dumps(getattr(self, key), default=str)}; expected {expected}")
+        for key in ("scale", "mean", "std"):  # 1 and 1.0 are one setting and have one digest
+            told = getattr(self, key)
+            object.__setattr__(self, key, tuple(map(float, told)) if isinstance(told, tuple) else float(told))
         kind, layouts = ("image", IMAGE_LAYOUTS) if self.frames == 1 else ("clip", CLIP_LAYOUTS)
         if self.layout not in layouts:
             raise BackboneError(
