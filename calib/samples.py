@@ -6,8 +6,8 @@ Shapes: V videos, N snippets, Dv feature width.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from wsra.runtime.features import Features, read_features
 SNIPPETS, SENTENCES = 2048, 256  # that are chosen, where there are so many
 FEW_SNIPPETS, FEW_SENTENCES = 256, 64  # below which it is said
 LEAST_SNIPPETS, LEAST_SENTENCES = 32, 4  # below which it is refused
-_BATCH = 32
+_BATCH, _IMAGES = 32, 4
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,21 @@ class Samples:
         token_ids: one row per sentence, shortest first.
         source: where they come from.
         warnings: what makes them doubtful, one line each.
+        images: prepared images, a feed of the image encoder, where the bundle carries one.
     """
 
     features: NDArray[np.float32]
     token_ids: list[list[int]]
     source: str
     warnings: list[str]
+    images: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def digest(self) -> str:
-        """SHA-256 over features and token ids."""
+        """SHA-256 over features, token ids and images."""
         digest = hashlib.sha256(self.features.tobytes())
         digest.update(repr(self.token_ids).encode())
+        for name, rows in self.images.items():
+            digest.update(name.encode() + rows.tobytes())
         return digest.hexdigest()
 
     def told(self) -> dict[str, Any]:
@@ -66,6 +70,10 @@ class Samples:
                 ids = rows[start : start + _BATCH]
                 batches.append({"input_ids": ids, "attention_mask": np.ones_like(ids)})
         return batches
+
+    def image_batches(self) -> list[dict[str, NDArray[Any]]]:
+        """Feeds of the image encoder."""
+        return [{name: rows[start : start + _IMAGES]} for name, rows in self.images.items() for start in range(0, len(rows), _IMAGES)]
 
 
 def samples_from_captions(

@@ -35,15 +35,16 @@ def sensitivity(
         progress: called with products done and all.
 
     Returns:
-        (graph, product) -> RMS change of the logits over their RMS; the worst first.
+        (graph, product) -> RMS change of the logits, for the image encoder of its vectors, over their RMS; the worst first.
     """
     sessions = {name: plain_session(model) for name, model in models.items()}
-    expected = _logits(sessions, samples)
+    expected = {"logits": _logits(sessions, samples)} | ({"vectors": _vectors(sessions, samples)} if samples.images else {})
     pairs = [(graph, product) for graph in products for product in products[graph]]
     found = {}
     for done, (graph, product) in enumerate(pairs, 1):
         changed = {**sessions, graph: plain_session(quantize(models[graph], [product], ranges[graph]))}
-        found[graph, product] = float(_rms(_logits(changed, samples) - expected) / max(_rms(expected), 1e-12))
+        name, got = ("vectors", _vectors(changed, samples)) if graph == "image" else ("logits", _logits(changed, samples))
+        found[graph, product] = float(_rms(got - expected[name]) / max(_rms(expected[name]), 1e-12))
         progress(done, len(pairs))
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
@@ -57,6 +58,11 @@ def _logits(sessions: Mapping[str, onnxruntime.InferenceSession], samples: Sampl
     rows = np.linspace(0, len(samples.features) - 1, min(SNIPPETS, len(samples.features))).astype(int)
     keys = sessions["keys"].run(["keys"], {"features": samples.features[rows]})[0]
     return np.asarray(sessions["scorer"].run(["logits"], {"keys": keys, "text": np.concatenate(text)})[0], np.float64)
+
+
+def _vectors(sessions: Mapping[str, onnxruntime.InferenceSession], samples: Samples) -> NDArray[np.float64]:
+    """Of the image encoder, where there is one."""
+    return np.concatenate([np.asarray(sessions["image"].run(None, feeds)[0], np.float64) for feeds in samples.image_batches()])
 
 
 def _rms(values: NDArray[np.float64]) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,24 @@ import onnx
 import onnxruntime
 import torch
 import transformers
-from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from wsra.calib.threshold import calibrate_theta
+from wsra.export.encoder import scene_pixels
 from wsra.export.golden import Golden, write_golden
-from wsra.export.graphs import AnyScorer, Graph, graphs_of
+from wsra.export.graphs import AnyScorer, graphs_of
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, with_answers
+from wsra.runtime.backbone import BACKBONE_JSON
+from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest, ScorerKind, SpanPlan, SpanScore
-from wsra.runtime.errors import ExportError
+from wsra.runtime.encoder_settings import read_settings
+from wsra.runtime.errors import ConfigError, ExportError
+from wsra.runtime.onnx_backbone import encoder_id
+from wsra.runtime.regions import REGIONS
 from wsra.runtime.score import CHUNK
 from wsra.train.checkpoint import Checkpoint
 from wsra.train.data import CaptionedVideos, load
@@ -53,7 +60,7 @@ class Source:
         span_score: "additive" or "pooled".
         theta: logit at which a snippet speaks neither for nor against.
         image: the image encoder behind the features, where the bundle carries it; its FP32 graph is there already.
-        pixels: (N, 3, height, width) float32, prepared images to check it with.
+        images: prepared images to check it with, a feed of `image`.
     """
 
     scorer: AnyScorer
@@ -66,8 +73,8 @@ class Source:
     plan: SpanPlan
     span_score: SpanScore
     theta: float
-    image: Graph | None = None
-    pixels: NDArray[np.float32] | None = None
+    image: Backend | None = None
+    images: Arrays | None = None
 
 
 def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) -> Source:
@@ -93,6 +100,27 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
     )
 
 
+def carry_encoder(source: Source, folder: Path, part: Path) -> Source:
+    """Take the encoder behind a checkpoint's features into its bundle, so that `ground` takes videos.
+
+    Args:
+        source: of the checkpoint.
+        folder: with `backbone.json` and its graph.
+        part: the bundle.
+
+    Raises:
+        ConfigError: it is not the encoder that made the features.
+    """
+    settings = read_settings(folder / BACKBONE_JSON)
+    made = [encoder_id(settings, regions, source.snippet_s) for regions in REGIONS]
+    if source.backbone not in made:
+        raise ConfigError(f"{folder}: makes {made[0]}, the checkpoint was trained on {source.backbone}; give that encoder")
+    (part / "fp32").mkdir()
+    shutil.copy2(folder / settings.graph, part / "fp32" / "image.onnx")
+    replace(settings, graph="image.onnx").write(part / BACKBONE_JSON)
+    return replace(source, image=OrtBackend(part / "fp32" / "image.onnx"), images={settings.input: scene_pixels(settings)})
+
+
 def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
     """Write everything but further precisions; the manifest is given back, not written.
 
@@ -112,7 +140,7 @@ def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
     encoder.tokenizer.backend_tokenizer.save(str(part / TOKENIZER))
     lengths = _check_tokens(part / TOKENIZER, golden.sentences + golden.calibration_sentences, encoder)
     graphs = graphs_of(scorer, encoder)
-    image = [source.image] if source.image else []
+    image = {"image": source.image} if source.image else {}
     manifest = Manifest(
         wsra=importlib.metadata.version("wsra"),
         checkpoint_sha256=source.sha256,
@@ -131,10 +159,10 @@ def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
             "max_tokens": encoder.max_tokens,
             "sha256": encoder.digest(),
         },
-        tensors={graph.name: _tensors(graph) for graph in (*graphs, *image)},
+        tensors={name: _tensors(backend) for name, backend in ({graph.name: TorchBackend(graph) for graph in graphs} | image).items()},
         profiles={
             **profiles_of(scorer, encoder, tokens=int(np.median(lengths)), snippets=int(np.median([len(v) for v in golden.videos]))),
-            **{graph.name: [_image_profile(graph)] for graph in image},
+            **{name: [_image_profile(backend)] for name, backend in image.items()},
         },
         precisions={},
         versions={library.__name__: str(library.__version__) for library in (torch, transformers, onnx, onnxruntime, np)},
@@ -142,8 +170,8 @@ def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
     )
     reference = torch_grounder(manifest, part / TOKENIZER, scorer, encoder)
     golden = with_answers(golden, reference, scorer, encoder)
-    if source.image is not None and source.pixels is not None:
-        golden.edges["image"] = image_cases(source.image, source.pixels)
+    if source.image is not None and source.images is not None:
+        golden.edges["image"] = image_cases(source.image, source.images)
     write_golden(part / GOLDEN, golden)
     say("exporting fp32")
     (part / "fp32").mkdir(exist_ok=True)
@@ -152,9 +180,11 @@ def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
     return Bundle(part, manifest), golden
 
 
-def _image_profile(graph: Graph) -> dict[str, list[list[int]]]:
-    _, *size = graph.example[0].shape
-    return {"pixels": [[n, *size] for n in (1, IMAGES, IMAGES)]}
+def _image_profile(backend: Backend) -> dict[str, list[list[int]]]:
+    """Images of one size, one or several a call."""
+    ((name, spec),) = backend.inputs.items()
+    size = [int(axis) for axis in spec.shape[1:]]
+    return {name: [[n, *size] for n in (1, IMAGES, IMAGES)]}
 
 
 def profiles_of(scorer: AnyScorer, encoder: TextEncoder, *, tokens: int, snippets: int) -> dict[str, list[dict[str, list[list[int]]]]]:
@@ -204,7 +234,6 @@ def _check_tokens(tokenizer: Path, sentences: list[str], encoder: TextEncoder) -
     return lengths
 
 
-def _tensors(graph: Graph) -> dict[str, dict[str, list[Any]]]:
-    backend = TorchBackend(graph)
+def _tensors(backend: Backend) -> dict[str, dict[str, list[Any]]]:
     sides = {"inputs": backend.inputs, "outputs": backend.outputs}
     return {side: {name: [spec.dtype, list(spec.shape)] for name, spec in specs.items()} for side, specs in sides.items()}

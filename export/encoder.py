@@ -13,7 +13,7 @@ from wsra.export.gates import LIMITS, tensor_gate
 from wsra.export.graphs import Graph, image_graph
 from wsra.export.half import half
 from wsra.export.onnx import onnx_from_graph
-from wsra.export.reference import image_cases
+from wsra.export.reference import TorchBackend, image_cases
 from wsra.runtime.backbone import BACKBONE_JSON
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.encoder_settings import EncoderSettings
@@ -48,7 +48,7 @@ def export_encoder(name: str, out: Path, *, fp16: bool = False, overwrite: bool 
     with replacing(out) as part:
         part.mkdir()
         settings, graph = write_encoder(towers, part, part, say)
-        cases = image_cases(graph, scene_pixels(settings))
+        cases = image_cases(TorchBackend(graph), {"pixels": scene_pixels(settings)})
         precisions = {"fp32": part}
         if fp16:
             say("exporting image in fp16")
@@ -97,11 +97,11 @@ def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
     )
 
 
-def scene_pixels(settings: EncoderSettings, count: int = IMAGES) -> NDArray[np.float32]:
-    """Prepared frames of rendered scenes (count, 3, height, width), two of each clip."""
+def scene_pixels(settings: EncoderSettings, *, first: int = 0) -> NDArray[np.float32]:
+    """Prepared frames of rendered scenes (16, 3, height, width), two of each clip; another `first` gives others."""
     images = []
-    for number in range((count + 1) // 2):
-        for place, image in enumerate(frames(sample_clip(f"calibration-{number}", "train", number))):
+    for number in range(IMAGES // 2):
+        for place, image in enumerate(frames(sample_clip(f"look-{first + number}", "train", first + number))):
             if place in (2 * FPS, 12 * FPS):
                 images.append(fitted(image, settings))
-    return arranged([[image] for image in images[:count]], settings.layout)
+    return arranged([[image] for image in images], settings.layout)

@@ -17,7 +17,7 @@ from wsra.calib.samples import Samples
 from wsra.calib.sensitivity import sensitivity
 from wsra.calib.smooth import ALPHA, smooth
 from wsra.export.half import half
-from wsra.runtime.bundle import GRAPHS
+from wsra.runtime.bundle import ScorerKind
 
 MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
@@ -36,6 +36,7 @@ class Prepared:
         left: products that stay in FP16 from the start -> why.
         samples: calibration data.
         method: how ranges were read.
+        scorer: of the bundle.
     """
 
     models: dict[str, onnx.ModelProto]
@@ -44,25 +45,35 @@ class Prepared:
     left: dict[Product, str]
     samples: Samples
     method: Method
+    scorer: ScorerKind
 
 
-def prepare(fp32: Path, samples: Samples, method: Method = "minmax") -> Prepared:
+def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: ScorerKind = "trained") -> Prepared:
     """Smooth the FP32 graphs of a bundle and read the ranges of their activations.
+
+    Args:
+        fp32: their folder.
+        samples: calibration data.
+        method: how ranges are read.
+        scorer: of the bundle.
 
     Raises:
         DataError: ranges are not finite.
     """
-    models = {name: onnx.load(str(fp32 / f"{name}.onnx")) for name in GRAPHS}
-    products = {name: products_of(model) for name, model in models.items()}
-    left = {("text", name): NARROWING for name in narrowing(models["text"], products["text"])}
+    models = {path.stem: onnx.load(str(path)) for path in sorted(fp32.glob("*.onnx"))}
+    exact = ("keys", "scorer") if scorer == "cosine" else ()  # as in `half`
+    products = {name: [] if name in exact else products_of(model) for name, model in models.items()}
+    deep: list[str] = [name for name in ("text", "image") if name in models]
+    left: dict[Product, str] = {(graph, name): NARROWING for graph in deep for name in narrowing(models[graph], products[graph])}
     batches = _batches(models, samples)
     ranges = {}
     for name, model in models.items():
         chosen = [product for product in products[name] if (name, product) not in left]
-        read = {node.name: node.input[0] for node in model.graph.node if node.name in chosen}
-        models[name] = smooth(model, chosen, channel_maxima(model, batches[name], list(read.values())))
-        ranges[name] = ranges_of(models[name], batches[name], method)
-    return Prepared(models, products, ranges, left, samples, method)
+        if chosen:
+            read = {node.name: node.input[0] for node in model.graph.node if node.name in chosen}
+            models[name] = smooth(model, chosen, channel_maxima(model, batches[name], list(read.values())))
+            ranges[name] = ranges_of(models[name], batches[name], method)
+    return Prepared(models, products, ranges, left, samples, method, scorer)
 
 
 def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, list[Feeds]]:
@@ -71,7 +82,8 @@ def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, 
     sessions = {name: plain_session(models[name]) for name in ("text", "keys")}
     text = np.concatenate([sessions["text"].run(["text"], dict(feeds))[0] for feeds in text_feeds])
     keys = sessions["keys"].run(["keys"], {"features": samples.features})[0]
-    return {"text": text_feeds, "keys": [{"features": samples.features}], "scorer": [{"keys": keys[:_SCORER_KEYS], "text": text}]}
+    scorer: list[Feeds] = [{"keys": keys[:_SCORER_KEYS], "text": text}]
+    return {"text": text_feeds, "keys": [{"features": samples.features}], "scorer": scorer, "image": list(samples.image_batches())}
 
 
 def write_int8(prepared: Prepared, left: dict[Product, str], folder: Path) -> None:
@@ -79,7 +91,14 @@ def write_int8(prepared: Prepared, left: dict[Product, str], folder: Path) -> No
     folder.mkdir(exist_ok=True)
     for name, model in prepared.models.items():
         chosen = [product for product in prepared.products[name] if (name, product) not in left]
-        onnx.save_model(half(quantize(model, chosen, prepared.ranges[name]), name=name), str(folder / f"{name}.onnx"))
+        quantized = quantize(model, chosen, prepared.ranges[name]) if chosen else _copied(model)
+        onnx.save_model(half(quantized, name=name, scorer=prepared.scorer), str(folder / f"{name}.onnx"))
+
+
+def _copied(model: onnx.ModelProto) -> onnx.ModelProto:
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied
 
 
 def int8_until_it_passes(
@@ -104,7 +123,7 @@ def int8_until_it_passes(
         What the last gate said, with `quantization`: calibration data, recipe, and what was left in FP16 and why.
     """
     left, count = dict(prepared.left), 0
-    every = [(graph, product) for graph in GRAPHS for product in prepared.products[graph]]
+    every = [(graph, product) for graph, products in prepared.products.items() for product in products]
     ranking: dict[Product, float] = {}
     while True:
         write_int8(prepared, left, folder)

@@ -15,13 +15,15 @@ from tokenizers import Tokenizer
 
 from wsra.calib.ranges import Method
 from wsra.calib.samples import Samples, choose_samples, samples_from_captions
-from wsra.export.base import base_bundle, trained_source
+from wsra.export.base import base_bundle, carry_encoder, trained_source
 from wsra.export.build import build_bundle
+from wsra.export.encoder import scene_pixels
 from wsra.export.gates import FEWEST
 from wsra.export.golden import Golden, read_golden
 from wsra.export.half import half
 from wsra.export.int8 import int8_until_it_passes, prepare
 from wsra.export.verify import gate_route, time_routes, verify_bundle
+from wsra.runtime.backbone import BACKBONE_JSON
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.bundle import (
     GOLDEN,
@@ -39,6 +41,7 @@ from wsra.runtime.bundle import (
 )
 from wsra.runtime.console import progress
 from wsra.runtime.device import Device, this_device
+from wsra.runtime.encoder_settings import read_settings
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.files import replacing, sha256_of
 from wsra.runtime.routes import Route, read_record, write_record
@@ -95,13 +98,16 @@ class Wanted:
     overwrite: bool = False
 
 
-def export_bundle(checkpoint_folder: Path, out: Path, wanted: Wanted = Wanted(), *, say: Say = print) -> Manifest:  # noqa: B008
+def export_bundle(
+    checkpoint_folder: Path, out: Path, wanted: Wanted = Wanted(), *, encoder: Path | None = None, say: Say = print
+) -> Manifest:
     """Export a checkpoint.
 
     Args:
         checkpoint_folder: of `wsra train`; its validation captions and features calibrate theta and become golden data.
         out: the bundle. If it holds a bundle of the same checkpoint, what is missing is added.
         wanted: what it shall hold beside FP32.
+        encoder: folder of the image encoder that made the features, which the bundle then carries.
         say: told each step.
 
     Raises:
@@ -111,8 +117,8 @@ def export_bundle(checkpoint_folder: Path, out: Path, wanted: Wanted = Wanted(),
     checkpoint = load_checkpoint(checkpoint_folder)
 
     def base(part: Path) -> tuple[Bundle, Golden]:
-        encoder = load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling)
-        return base_bundle(part, trained_source(checkpoint, encoder, sha256), say)
+        source = trained_source(checkpoint, load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling), sha256)
+        return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source, say)
 
     return publish(out, sha256, base, wanted, say=say)
 
@@ -242,10 +248,13 @@ def _fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bun
 def _int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, say: Say) -> tuple[Bundle, Entry]:
     """Make INT8; one that passed before stays until a new one passes."""
     samples = _samples(bundle, golden, calibration)
+    if "image" in bundle.graphs:
+        settings = read_settings(bundle.folder / BACKBONE_JSON)
+        samples = replace(samples, images={settings.input: scene_pixels(settings, first=1000)})
     for warning in samples.warnings:
         say(f"WARNING: {warning}")
     say(f"calibrating int8 on {len(samples.features)} snippets and {len(samples.token_ids)} sentences of {samples.source}")
-    prepared = prepare(bundle.folder / "fp32", samples, calibration.method)
+    prepared = prepare(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
     before, kept = bundle, bundle.folder / ".int8"
     if "int8" in bundle.passed():
         os.replace(bundle.folder / "int8", kept)
@@ -256,7 +265,7 @@ def _int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibrati
             prepared,
             folder,
             lambda: _gated(bundle, device, "int8", golden, say)[1],
-            _probe(bundle, golden),
+            replace(_probe(bundle, golden), images=samples.images),
             say,
             lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
         )
@@ -273,7 +282,8 @@ def _probe(bundle: Bundle, golden: Golden) -> Samples:
     """The golden data's calibration part, to tell by which products suffer, whatever the calibration data are worth."""
     rows = np.concatenate([video.rows(0, len(video)) for video in golden.calibration_videos])
     tokens = _tokens(bundle)
-    return Samples(rows, sorted((tokens(sentence) for sentence in golden.calibration_sentences), key=len), "golden data", [])
+    ids = sorted((tokens(sentence) for sentence in golden.calibration_sentences), key=len)
+    return Samples(rows, ids, "golden data", [])
 
 
 def _tokens(bundle: Bundle) -> Callable[[str], list[int]]:

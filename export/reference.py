@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wsra.export.gates import first_moments
 from wsra.export.golden import Case, Golden, regular_videos
 from wsra.export.graphs import AnyScorer, Graph, graphs_of
-from wsra.runtime.backends.protocol import Arrays, TensorSpec
+from wsra.runtime.backends.protocol import Arrays, Backend, TensorSpec
 from wsra.runtime.bundle import Manifest
 from wsra.runtime.errors import DataError
 from wsra.runtime.features import Features
@@ -126,10 +126,10 @@ def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder
     return replace(golden, pairs=pairs, moments=moments, edges=edges)
 
 
-def image_cases(graph: Graph, pixels: NDArray[np.float32]) -> list[Case]:
+def image_cases(backend: Backend, images: Arrays) -> list[Case]:
     """Calls of an image encoder with one, two and several images."""
-    backend = TorchBackend(graph)
-    return [Case(feeds, backend.infer(feeds)) for feeds in ({"pixels": np.ascontiguousarray(np.resize(pixels, (n, *pixels.shape[1:])))} for n in (1, 2, 8))]
+    calls = [{name: np.ascontiguousarray(np.resize(rows, (n, *rows.shape[1:]))) for name, rows in images.items()} for n in (1, 2, 8)]
+    return [Case(feeds, backend.infer(feeds)) for feeds in calls]
 
 
 @torch.no_grad()

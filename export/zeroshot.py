@@ -16,6 +16,7 @@ from wsra.export.cosine import NEUTRAL, CosineScorer
 from wsra.export.encoder import scene_pixels, write_encoder
 from wsra.export.golden import Golden
 from wsra.export.pack import Wanted, publish
+from wsra.export.reference import TorchBackend
 from wsra.runtime.annotations import Caption
 from wsra.runtime.backbone import Backbone
 from wsra.runtime.bundle import Bundle, Manifest
@@ -32,7 +33,13 @@ CLIPS = 24  # rendered clips that become golden data
 
 
 def export_zero_shot(
-    name: str, out: Path, wanted: Wanted = Wanted(), *, regions: Regions = "whole", snippet_s: float = 1.0, say: Say = print  # noqa: B008
+    name: str,
+    out: Path,
+    wanted: Wanted,
+    *,
+    regions: Regions = "whole",
+    snippet_s: float = 1.0,
+    say: Say = print,
 ) -> Manifest:
     """Export a model of two towers as a bundle that grounds without training.
 
@@ -65,8 +72,8 @@ def export_zero_shot(
             plan="maximal",
             span_score="additive",
             theta=0.0,
-            image=graph,
-            pixels=scene_pixels(settings),
+            image=TorchBackend(graph),
+            images={"pixels": scene_pixels(settings)},
         )
         return base_bundle(part, source, say)
 

@@ -81,8 +81,8 @@ class Preparation:
     size: tuple[int, int]
     crop: bool
     scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -110,17 +110,17 @@ def load_towers(name: str) -> Towers:
     Raises:
         ConfigError: it cannot be loaded, or has not both towers.
     """
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     from wsra.train.text import load_encoder
 
     text = load_encoder(name, "mean")
     if not isinstance(text, TextTower):
-        raise ConfigError(f"{name}: a {text.model.config.model_type} model without an image tower; expected CLIP, SigLIP or their like")  # type: ignore[union-attr]
+        raise ConfigError(f"{name}: a model without an image tower; expected CLIP, SigLIP or their like")
     try:
         told = cached_file(name, "preprocessor_config.json")
     except OSError as err:
-        raise ConfigError(f"{name}: no preprocessor_config.json ({str(err).splitlines()[0]}); it tells size, mean and std of images") from err
+        raise ConfigError(f"{name}: no preprocessor_config.json ({str(err).splitlines()[0]}), which tells of images") from err
     preparation = preparation_of(json.loads(Path(str(told)).read_text(encoding="utf-8")), name)
     model: Any = text.model
     return Towers(Path(name).name.lower(), ImageTower(model), text, preparation, float(model.logit_scale.detach().exp()))
@@ -138,7 +138,8 @@ def preparation_of(table: Mapping[str, Any], name: str) -> Preparation:
         edge = told if isinstance(told, int) else told.get("shortest_edge")
         size = (edge, edge) if edge else (told["height"], told["width"])
         scale = float(table.get("rescale_factor", 1 / 255)) if table.get("do_rescale", True) else 1.0
-        mean, std = (tuple(map(float, table[key])) for key in ("image_mean", "image_std"))
-    except (KeyError, TypeError, AttributeError) as err:
+        (red, green, blue), std = table["image_mean"], table["image_std"]
+        mean = float(red), float(green), float(blue)
+    except (KeyError, TypeError, AttributeError, ValueError) as err:
         raise ConfigError(f"{name}: preprocessor_config.json does not tell {err}; expected size, image_mean and image_std") from err
-    return Preparation((int(size[0]), int(size[1])), crop, scale, mean, std)
+    return Preparation((int(size[0]), int(size[1])), crop, scale, mean, (float(std[0]), float(std[1]), float(std[2])))

@@ -14,9 +14,9 @@ for library in ("av", "cv2", "onnx", "onnxruntime"):
     pytest.importorskip(library)
 
 from encoders import encoder, film, mean_colour, settings_of  # noqa: E402
-from graphs import save  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 
+from graphs import save  # noqa: E402
 from wsra.runtime.backbone import BackboneChoice, load_backbone  # noqa: E402
 from wsra.runtime.errors import BackboneError, BackendError, OutputError, WsraError  # noqa: E402
 from wsra.runtime.extract import extract_batch, extract_features, is_current, refuse_foreign  # noqa: E402

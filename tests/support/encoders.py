@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from graphs import save
 from numpy.typing import NDArray
 from onnx import helper
 
+from graphs import save
 from wsra.runtime.encoder_settings import EncoderSettings
 from wsra.runtime.files import sha256_of
 

@@ -23,7 +23,9 @@ def make_towers(folder: Path, kind: str) -> Path:
     tokenizer.train_from_iterator(SENTENCES, trainer)
     single = "<start> $A <end>" if kind == "clip" else "$A <end>"
     tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=[("<start>", 2), ("<end>", 3)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<start>", eos_token="<end>", model_max_length=32)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<start>", eos_token="<end>", model_max_length=32
+    )
     size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = {**size, "vocab_size": 400, "max_position_embeddings": 32, "bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
     vision = {**size, "image_size": 32, "patch_size": 8}

@@ -1,0 +1,157 @@
+"""Models of two towers: a backbone folder, a zero-shot bundle, and a checkpoint that carries its encoder; parity with transformers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from typer.testing import CliRunner
+
+from towers import make_towers
+from wsra.export.cosine import NEUTRAL, CosineScorer
+from wsra.export.encoder import export_encoder, scene_pixels
+from wsra.export.gates import LIMITS
+from wsra.export.pack import Wanted
+from wsra.export.zeroshot import cosine_scorer, export_zero_shot
+from wsra.runtime.backbone import backbone_of, load_backbone
+from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.bundle import open_bundle
+from wsra.runtime.cli import app
+from wsra.runtime.encoder_settings import read_settings
+from wsra.runtime.errors import ConfigError, ExportError
+from wsra.runtime.extract import extract_features
+from wsra.runtime.ground import Grounder
+from wsra.runtime.regions import SLOTS
+from wsra.train.towers import load_towers, preparation_of
+
+SENTENCES = ["a man in a yellow shirt walks past", "a red car", "a black dog runs past the house slowly"]
+
+
+@pytest.fixture(scope="module", params=["clip", "siglip"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_towers(tmp_path_factory.mktemp("towers") / request.param, request.param)
+
+
+@pytest.fixture(scope="module")
+def bundle_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("zero") / "bundle"
+    export_zero_shot(str(model), out, Wanted(fp16=True), regions="moving", say=lambda _: None)
+    return out
+
+
+def test_both_towers_are_those_of_transformers(model: Path, bundle_folder: Path) -> None:
+    from transformers import AutoModel, AutoTokenizer
+
+    reference: Any = AutoModel.from_pretrained(model)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    padding = {"padding": "max_length", "max_length": 32} if model.name == "siglip" else {"padding": True}
+    tokens = tokenizer(SENTENCES, return_tensors="pt", **padding)
+    tokens = {name: tokens[name] for name in (("input_ids",) if model.name == "siglip" else ("input_ids", "attention_mask"))}
+    grounder = Grounder.open(bundle_folder, precision="fp32", provider="cpu", threads=1)
+    settings = read_settings(bundle_folder / "backbone.json")
+    pixels = scene_pixels(settings)
+    with torch.no_grad():
+        text = torch.nn.functional.normalize(reference.get_text_features(**tokens).pooler_output, dim=-1).numpy()
+        images = reference.get_image_features(pixel_values=torch.from_numpy(pixels)).pooler_output.numpy()
+    np.testing.assert_allclose(grounder.encoder.encode(SENTENCES), text, atol=1e-5)
+    for precision, tolerance in (("fp32", 1e-5), ("fp16", 5e-3)):
+        got = OrtBackend(bundle_folder / precision / "image.onnx", threads=1).infer({"pixels": pixels})["vectors"]
+        assert np.abs(got - images).max() / np.abs(images).max() < tolerance
+
+
+def test_the_scorer_is_the_cosine_against_neutral_words() -> None:
+    rng = np.random.default_rng(0)
+    unit = lambda *shape: torch.nn.functional.normalize(torch.from_numpy(rng.normal(size=shape).astype(np.float32)), dim=-1)  # noqa: E731
+    neutral, text, vectors = unit(3, 8), unit(2, 8), unit(5, 2, 8)
+    scorer = CosineScorer(neutral, slots=2, scale=100.0)
+    logits = scorer.matrix(scorer.keys(3.0 * vectors.reshape(5, 16)), text).numpy()
+    for query in range(2):
+        for snippet in range(5):
+            best = max(float(vectors[snippet, slot] @ text[query]) for slot in range(2))
+            plain = max(float(vectors[snippet, slot] @ neutral[word]) for slot in range(2) for word in range(3))
+            assert logits[query, snippet] == pytest.approx(100 * (best - plain), abs=1e-3)
+    assert (scorer.feature_width, scorer.text_width, scorer.key_width) == (16, 8, 17)
+
+
+def test_neutral_words_say_nothing_of_any_image(model: Path) -> None:
+    towers = load_towers(str(model))
+    scorer = cosine_scorer(towers, 1)
+    keys = scorer.keys(torch.randn(20, towers.text.width))
+    assert float(scorer.matrix(keys, towers.text.encode(list(NEUTRAL))).max()) <= 1e-4
+
+
+def test_a_zero_shot_bundle_grounds_a_video_file(bundle_folder: Path, clip_file: Path, tmp_path: Path) -> None:
+    bundle = open_bundle(bundle_folder)
+    assert bundle.manifest.scorer == "cosine" and bundle.passed() == ["fp32", "fp16"]
+    assert bundle.graphs == ("text", "keys", "scorer", "image")
+    backbone = backbone_of(bundle)
+    features = extract_features(clip_file, backbone=backbone)
+    assert features.backbone == bundle.manifest.backbone and features.backbone.endswith("+moving")
+    assert features.width == bundle.manifest.feature_width == SLOTS["moving"] * bundle.manifest.text_width
+    answer = Grounder.open(bundle_folder, precision="fp32").answer(features, SENTENCES[0])
+    text = Grounder.open(bundle_folder, precision="fp32").encoder.encode([SENTENCES[0]])[0]
+    weights = load_file(bundle_folder / "scorer.safetensors")
+    slots = features.values.reshape(len(features), SLOTS["moving"], -1)
+    slots = slots / np.linalg.norm(slots, axis=-1, keepdims=True)
+    expected = weights["scale"] * ((slots @ text).max(axis=1) - (slots @ weights["neutral"].T).max(axis=(1, 2)))
+    np.testing.assert_allclose(answer.curve, expected, atol=1e-3)
+    video = shutil.copy(clip_file, tmp_path)
+    run = CliRunner().invoke(app, ["ground", str(video), SENTENCES[0], "-b", str(bundle_folder), "--json"])
+    assert run.exit_code == 0, run.output
+    assert json.loads(run.stdout)["bundle"] == str(bundle_folder)
+
+
+def test_an_encoder_is_a_backbone(model: Path, clip_file: Path, tmp_path: Path) -> None:
+    settings = export_encoder(str(model), tmp_path / "encoder", fp16=True, say=lambda _: None)
+    backbone = load_backbone(tmp_path / "encoder")
+    features = extract_features(clip_file, backbone=backbone)
+    assert features.width == settings.width and np.allclose(np.linalg.norm(features.values, axis=1), 1, atol=1e-5)
+    half = extract_features(clip_file, backbone=load_backbone(tmp_path / "encoder" / "fp16"))
+    assert half.backbone != features.backbone  # they never mix
+    assert (half.values * features.values).sum(axis=1).min() > 0.999
+
+
+def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tiny import make_encoder
+
+    with pytest.raises(ConfigError, match="a model without an image tower"):
+        load_towers(str(make_encoder(tmp_path / "bert", "bert")))
+    bare = shutil.copytree(model, tmp_path / "bare", ignore=shutil.ignore_patterns("preprocessor_config.json"))
+    with pytest.raises(ConfigError, match=r"no preprocessor_config\.json"):
+        load_towers(str(bare))
+    with pytest.raises(ConfigError, match="does not tell 'image_mean'"):
+        preparation_of({"size": 224}, "x")
+    monkeypatch.setitem(LIMITS, "fp32", LIMITS["fp32"].__class__(0, 0, 0, 2, 100, 0))
+    with pytest.raises(ExportError, match="fp32 image fails its gate"):
+        export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
+    assert not (tmp_path / "encoder").exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "size", "crop"),
+    [
+        ({"crop_size": {"height": 224, "width": 200}, "size": {"shortest_edge": 256}}, (224, 200), True),
+        ({"crop_size": 224, "size": 224, "do_center_crop": True}, (224, 224), True),
+        ({"size": {"height": 384, "width": 384}}, (384, 384), False),
+        ({"size": {"shortest_edge": 224}, "do_center_crop": False}, (224, 224), False),
+    ],
+)
+def test_preparations_of_released_models(table: dict[str, Any], size: tuple[int, int], crop: bool) -> None:
+    told = preparation_of({**table, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "rescale_factor": 1 / 255}, "x")
+    assert told.size == size and told.crop == crop and told.scale == pytest.approx(1 / 255)
+
+
+@pytest.mark.trt
+def test_every_graph_of_a_zero_shot_bundle_compiles(bundle_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
+    from wsra.export.build import build_bundle
+
+    copy = Path(shutil.copytree(bundle_folder, tmp_path / "bundle"))
+    for folder in build_bundle(copy, None, workspace_mb=512, say=lambda _: None):
+        assert sorted(plan.stem for plan in folder.glob("*.plan")) == ["image", "keys", "scorer", "text"]
