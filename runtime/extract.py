@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
+from wsra.runtime.ahead import ahead
 from wsra.runtime.errors import FeatureError, MissingExtraError, OutputError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of
 from wsra.runtime.video import Video
+from wsra.runtime.wallclock import start_of
 
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
 
 
 # Counted up whenever a number of the features changes (tests/runtime/test_motion.py pins some), so that old and new never mix.
 BACKBONE = "motion-1"
+AHEAD = 8  # frames that are decoded ahead of the backbone
 
 
 def backbone_id(snippet_s: float) -> str:
@@ -49,8 +53,9 @@ def extract_features(path: Path | str, *, snippet_s: float = 1.0, progress: Prog
 
     path = Path(path)
     rows, numbers = [], []
-    with Video(path, height_px=HEIGHT_PX, frames_per_s=max(FRAMES_PER_S, 1.0 / snippet_s)) as video:
-        for number, row in motion_features(video.frames(), snippet_s):
+    video = Video(path, height_px=HEIGHT_PX, frames_per_s=max(FRAMES_PER_S, 1.0 / snippet_s))
+    with video, closing(ahead(video.frames(), AHEAD)) as frames:
+        for number, row in motion_features(frames, snippet_s):
             rows.append(row)
             numbers.append(number)
             if progress is not None:
@@ -58,7 +63,10 @@ def extract_features(path: Path | str, *, snippet_s: float = 1.0, progress: Prog
         end_s, damage = video.end_s, video.damage()
     starts = np.array(numbers, np.float64) * snippet_s
     times = np.stack([starts, np.minimum(starts + snippet_s, end_s)], axis=1)
-    extra = {"source_sha256": sha256_of(path), "snippet_s": f"{snippet_s:g}"}
+    start = start_of(path, video.metadata, end_s)
+    extra = {"source_sha256": sha256_of(path), "snippet_s": f"{snippet_s:g}", "start_time": start.time, "start_time_source": start.source}
+    if video.changed():
+        extra["source_sha256"] = ""  # of what was read it is not: extracted again next time
     if damage:
         extra["damage"] = damage
     return Features(np.stack(rows), times, path.name, end_s, backbone_id(snippet_s), extra)
