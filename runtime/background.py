@@ -89,10 +89,10 @@ class Background:
 
     def _is_shadow(self, pixels: Image, where: Mask) -> Mask:
         """Which of the pixels (N, 3) that differ are the ground's own colour, only darker."""
-        ground = self._scene8[where].astype(np.float32)
-        seen = pixels.astype(np.float32)
-        brightness = (seen.sum(axis=1) + 3.0) / (ground.sum(axis=1) + 3.0)
-        off_colour = np.abs(seen - ground * brightness[:, None]).max(axis=1)
+        ground = self._scene8[where].T.astype(np.float32, order="C")  # (3, N): sums over three rows are faster than along each
+        seen = pixels.T.astype(np.float32, order="C")
+        brightness = (seen.sum(axis=0) + 3.0) / (ground.sum(axis=0) + 3.0)
+        off_colour = np.abs(seen - ground * brightness).max(axis=0)
         shadow: Mask = (brightness > SHADOW_RATIO[0]) & (brightness < SHADOW_RATIO[1]) & (off_colour < SHADOW_CHROMA)
         return shadow
 
