@@ -77,7 +77,7 @@ _TABLE = _colour_table()
 
 
 def _colour_codes(image: Image) -> NDArray[np.uint16]:
-    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV))
+    hue, saturation, value = (np.asarray(channel, np.uint8) for channel in cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV)))
     return np.asarray((hue >> 2).astype(np.uint16) << 6 | (saturation >> 5 << 3 | value >> 5))
 
 

@@ -81,17 +81,27 @@ def extract(
     backbone: Annotated[Literal["motion"], typer.Option(help="What makes the features.")] = "motion",
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
+    continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
 ) -> None:
     """Turn videos into .feat files; those that are current are kept."""
     from wsra.runtime.console import progress, say
     from wsra.runtime.extract import extract_batch
+
+    if continued and jobs > 1:
+        raise typer.BadParameter("--continue takes one file after the other; leave out --jobs")
 
     failed = 0
     by_seconds = jobs == 1 or len(videos) == 1
     with progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)) as bar:
         task = bar.task_ids[0]
         within = (lambda done, total: bar.update(task, completed=done, total=total)) if by_seconds else None
-        for done in extract_batch(videos, out, snippet_s=snippet_s, jobs=jobs, progress=within):
+        if continued:
+            from wsra.runtime.recording import extract_recording
+
+            batch = extract_recording(videos, out, snippet_s=snippet_s, progress=within)
+        else:
+            batch = extract_batch(videos, out, snippet_s=snippet_s, jobs=jobs, progress=within)
+        for done in batch:
             if not by_seconds:
                 bar.advance(task)
             if done.error is not None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of
 from wsra.runtime.video import Video
 from wsra.runtime.wallclock import start_of
+
+if TYPE_CHECKING:
+    from wsra.runtime.camera import Camera
 
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
 
@@ -31,13 +35,16 @@ def backbone_id(snippet_s: float) -> str:
     return f"{BACKBONE}@{snippet_s:g}s"
 
 
-def extract_features(path: Path | str, *, snippet_s: float = 1.0, progress: Progress | None = None) -> Features:
+def extract_features(
+    path: Path | str, *, snippet_s: float = 1.0, progress: Progress | None = None, camera: Camera | None = None
+) -> Features:
     """Extract the `motion` features of one video, streaming.
 
     Args:
         path: the video.
         snippet_s: length of a snippet in seconds.
         progress: called with seconds done and in all.
+        camera: its state at the end of the file before; afterwards its state at the end of this one (`runtime/recording.py`).
 
     Returns:
         Features with one row per snippet in which a frame was shown; a gap in the video is a gap in `times_s`.
@@ -55,12 +62,14 @@ def extract_features(path: Path | str, *, snippet_s: float = 1.0, progress: Prog
     rows, numbers = [], []
     video = Video(path, height_px=HEIGHT_PX, frames_per_s=max(FRAMES_PER_S, 1.0 / snippet_s))
     with video, closing(ahead(video.frames(), AHEAD)) as frames:
-        for number, row in motion_features(frames, snippet_s):
+        for number, row in motion_features(frames, snippet_s, camera):
             rows.append(row)
             numbers.append(number)
             if progress is not None:
                 progress((number + 1) * snippet_s, video.declared_s)
         end_s, damage = video.end_s, video.damage()
+    if camera is not None:
+        camera.last_s -= end_s  # seen from the next file
     starts = np.array(numbers, np.float64) * snippet_s
     times = np.stack([starts, np.minimum(starts + snippet_s, end_s)], axis=1)
     start = start_of(path, video.metadata, end_s)
