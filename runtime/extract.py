@@ -59,11 +59,11 @@ def extract_features(
         raise MissingExtraError("OpenCV", "video", f"extracting {path}") from err
 
     path = Path(path)
-    rows, numbers = [], []
+    rows, numbers = bytearray(), []  # grows in place; a list of rows would be copied to be joined
     video = Video(path, height_px=HEIGHT_PX, frames_per_s=max(FRAMES_PER_S, 1.0 / snippet_s))
     with video, closing(ahead(video.frames(), AHEAD)) as frames:
         for number, row in motion_features(frames, snippet_s, camera):
-            rows.append(row)
+            rows += row.tobytes()
             numbers.append(number)
             if progress is not None:
                 progress((number + 1) * snippet_s, video.declared_s)
@@ -78,7 +78,8 @@ def extract_features(
         extra["source_sha256"] = ""  # of what was read it is not: extracted again next time
     if damage:
         extra["damage"] = damage
-    return Features(np.stack(rows), times, path.name, end_s, backbone_id(snippet_s), extra)
+    values = np.frombuffer(rows, np.float32).reshape(len(numbers), -1)
+    return Features(values, times, path.name, end_s, backbone_id(snippet_s), extra)
 
 
 def refuse_foreign(feat: Path) -> None:
