@@ -75,7 +75,7 @@ def samples_from_captions(
     *,
     width: int,
     checked_sentences: Sequence[str] = (),
-    checked_videos: Sequence[str] = (),
+    checked_videos: Sequence[Features] = (),
     seed: int = 0,
 ) -> Samples:
     """Choose from captions and the .feat files of their videos, without what the gate checks.
@@ -85,8 +85,8 @@ def samples_from_captions(
         folder: of .feat files named by `vid`.
         token_ids: the tokenizer.
         width: Dv.
-        checked_sentences: sentences of the gate; they are left out.
-        checked_videos: names of videos of the gate; they are left out.
+        checked_sentences: sentences of the gate; what has their tokens is left out.
+        checked_videos: videos of the gate; what has their name or their numbers is left out.
         seed: of the choice.
 
     Raises:
@@ -94,15 +94,21 @@ def samples_from_captions(
         FeatureError: a .feat file cannot be used.
     """
     captions = read_captions(captions_path)
-    sentences = sorted({caption.query for caption in captions} - set(checked_sentences))
-    names = sorted({caption.vid for caption in captions} - set(checked_videos))
-    if not sentences or not names:
+    checked = {tuple(token_ids(sentence)) for sentence in checked_sentences}
+    sentences = {tuple(token_ids(query)) for query in {caption.query for caption in captions}} - checked
+    known, numbers = {video.video for video in checked_videos}, {_digest(video) for video in checked_videos}
+    names = sorted({caption.vid for caption in captions} - known)
+    videos = [video for video in (read_features(folder / f"{name}.feat", width=width) for name in names) if _digest(video) not in numbers]
+    if not sentences or not videos:
         raise DataError(
             f"{captions_path}: every sentence or every video in it is one that the gate checks; calibrate on others, for example on the"
             " training captions"
         )
-    videos = [read_features(folder / f"{name}.feat", width=width) for name in names]
-    return choose_samples(videos, [token_ids(sentence) for sentence in sentences], source=captions_path.name, seed=seed)
+    return choose_samples(videos, [list(ids) for ids in sorted(sentences)], source=captions_path.name, seed=seed)
+
+
+def _digest(video: Features) -> str:
+    return hashlib.sha256(video.rows(0, len(video)).tobytes()).hexdigest()
 
 
 def choose_samples(videos: Sequence[Features], token_ids: Sequence[list[int]], *, source: str, seed: int = 0) -> Samples:

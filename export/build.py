@@ -12,8 +12,9 @@ from typing import Literal
 
 from wsra.export.child import Job, compile_in_child
 from wsra.runtime import console
+from wsra.runtime.accelerators import has_cuda_python
 from wsra.runtime.backends.trt import find_library
-from wsra.runtime.bundle import GRAPHS, Bundle, Manifest, open_bundle
+from wsra.runtime.bundle import GRAPHS, REJECTED, Bundle, Manifest, open_bundle
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.engines import (
     SIDECAR,
@@ -72,6 +73,8 @@ def build_bundle(
     workspace_mb = workspace_of(device, workspace_mb)
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
+    if device.gpu is not None and not has_cuda_python():
+        say("WARNING: cuda-python is not installed, so the engines cannot run yet; wsra doctor tells which one fits")
     profiles = {graph: profiles_of(bundle, graph) for graph in GRAPHS}
     place = engines_folder(folder, device, name, version)
     for precision in chosen:
@@ -94,6 +97,9 @@ def _unfit(
 ) -> str | None:
     """Why the engines of a precision cannot be kept; None when they can."""
     if not (out / SIDECAR).is_file():
+        rejected = out.with_name(f"{out.name}{REJECTED}") / "reason.txt"
+        if rejected.is_file():
+            return f"those that were here failed wsra verify ({rejected.read_text(encoding='utf-8').strip()})"
         others = [path.parent for path in sorted(out.parent.parent.glob(f"*/{out.name}/{SIDECAR}"))]
         told = [f"; {other.parent.name}: {reason}" for other in others if (reason := _reason(other, graphs, device, library, version))]
         return "none is built here yet" + "".join(told)
@@ -187,7 +193,7 @@ def build_onnx(
 
 
 def workspace_of(device: Device, asked_mb: int | None) -> int:
-    """Workspace in MiB: what was asked for, else half of the free memory, of the GPU's where that is less.
+    """Workspace in MiB: what was asked for, else half of the free memory, or of the GPU's installed memory where that is less.
 
     Raises:
         ConfigError: what was asked for is no size.

@@ -87,14 +87,15 @@ def _parse(trt: Any, network: Any, source: Path) -> Any:
         nodes = "; ".join(
             f"node {error.node_name()} ({error.node_operator()}): {cleaned(error.desc())}" for error in errors if error.node() >= 0
         )
-        raise ExportError(f"{source}: {_told(trt)} cannot parse it: {nodes or log.reason()}; export the graph again without that")
+        remedy = "export the graph again without that operator" if nodes else "it may be cut: copy or export it again"
+        raise ExportError(f"{source}: {_told(trt)} cannot parse it: {nodes or log.reason()}; {remedy}")
     return parser
 
 
 def _check_profiles(network: Any, profiles: Sequence[Profile], source: Path) -> None:
     """Refuse profiles that the library would refuse in other words, or take in silence."""
     inputs = {tensor.name: tuple(tensor.shape) for tensor in (network.get_input(number) for number in range(network.num_inputs))}
-    if not profiles:
+    if not profiles and any(min(shape, default=1) < 0 for shape in inputs.values()):
         raise ExportError(f"{source}: no profile; expected shapes for {', '.join(inputs)}")
     for number, shapes in enumerate(profiles):
         for name in inputs:

@@ -20,7 +20,7 @@ from wsra.export.half import half
 from wsra.runtime.bundle import GRAPHS
 
 MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
-AFTER_ACTIVATION = "follows an activation, whose outliers cannot be smoothed"
+NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
 _SCORER_KEYS = 256
 Product = tuple[str, str]  # graph, node
 
@@ -54,7 +54,7 @@ def prepare(fp32: Path, samples: Samples, method: Method = "minmax") -> Prepared
     """
     models = {name: onnx.load(str(fp32 / f"{name}.onnx")) for name in GRAPHS}
     products = {name: products_of(model) for name, model in models.items()}
-    left = {("text", name): AFTER_ACTIVATION for name in narrowing(models["text"], products["text"])}
+    left = {("text", name): NARROWING for name in narrowing(models["text"], products["text"])}
     batches = _batches(models, samples)
     ranges = {}
     for name, model in models.items():
@@ -86,6 +86,7 @@ def int8_until_it_passes(
     prepared: Prepared,
     folder: Path,
     gate: Callable[[], dict[str, Any]],
+    probe: Samples,
     say: Callable[[str], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
@@ -95,6 +96,7 @@ def int8_until_it_passes(
         prepared: of `prepare`.
         folder: of the graphs.
         gate: puts what lies in `folder` through both gates; what `wsra verify` says of it.
+        probe: trusted data by which the sensitivity is measured.
         say: told each try.
         progress: of the sensitivity, called with products done and all.
 
@@ -121,7 +123,7 @@ def int8_until_it_passes(
         if not ranking:
             say(f"measuring what each of {len(every)} products does to the logits")
             open_ones = {name: [p for p in names if (name, p) not in left] for name, names in prepared.products.items()}
-            ranking = sensitivity(prepared.models, open_ones, prepared.ranges, prepared.samples, progress)
+            ranking = sensitivity(prepared.models, open_ones, prepared.ranges, probe, progress)
         left = {**prepared.left}
         for product, change in list(ranking.items())[:count]:
             left[product] = f"alone in INT8 it changes the logits by {100 * change:.2f} %, and the gate failed: {entry['reason']}"

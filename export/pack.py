@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from tokenizers import Tokenizer
 
@@ -15,10 +17,11 @@ from wsra.calib.ranges import Method
 from wsra.calib.samples import Samples, choose_samples, samples_from_captions
 from wsra.export.base import base_bundle
 from wsra.export.build import build_bundle
+from wsra.export.gates import FEWEST
 from wsra.export.golden import Golden, read_golden
 from wsra.export.half import half
 from wsra.export.int8 import int8_until_it_passes, prepare
-from wsra.export.verify import gate_route, time_routes
+from wsra.export.verify import gate_route, time_routes, verify_bundle
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.bundle import (
     GOLDEN,
@@ -114,6 +117,9 @@ def export_bundle(
         find_library(gpu=device.gpu is not None)  # before the work, not after it
     made: list[str] = []
     with replacing(out) as part:
+        if before is not None and not before.precisions["fp32"]["passed"]:
+            say(f"{out}: fp32 failed its gate there ({before.precisions['fp32']['reason']}); all is exported anew")
+            before = None
         if before is None:
             part.mkdir()
             encoder = load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling)
@@ -130,18 +136,31 @@ def export_bundle(
         if fp16 and "fp16" not in bundle.passed():
             bundle, record["fp16"] = _fp16(bundle, device, golden, say)
             made.append("fp16")
-        if int8 and ("int8" not in bundle.passed() or calibration.captions is not None):
+        if int8 and _is_wanted(bundle, calibration):
             bundle, record["int8"] = _int8(bundle, device, golden, calibration, say)
             made.append("int8")
         manifest = _finish(bundle, device, golden, record)
         if engine:
             build_bundle(part, None, say=say)
-    failed = [name for name in made if not manifest.precisions[name]["passed"]]
+    if engine and device.gpu is not None:
+        verify_bundle(out, provider="engine", say=say)
+    failed = [name for name in made if not record[name]["passed"]]
     if failed:
-        reasons = "; ".join(f"{name} fails its gate ({manifest.precisions[name]['reason']})" for name in failed)
+        reasons = "; ".join(f"{name} fails its gate ({record[name]['reason']})" for name in failed)
         kept = ", ".join(f"{out / name}{REJECTED}" for name in failed)
-        raise ExportError(f"{reasons}; kept as {kept}, while the others can be used")
+        raise ExportError(f"{reasons}; kept as {kept}, while {', '.join(_passed(manifest))} can be used")
     return manifest
+
+
+def _passed(manifest: Manifest) -> list[str]:
+    return [name for name, entry in manifest.precisions.items() if entry["passed"]]
+
+
+def _is_wanted(bundle: Bundle, calibration: Calibration) -> bool:
+    """Whether INT8 is to be made: it is missing, or other data or another method is asked for."""
+    if "int8" not in bundle.passed() or calibration.captions is not None:
+        return True
+    return bool(bundle.manifest.precisions["int8"]["quantization"]["ranges"] != calibration.method)
 
 
 def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
@@ -154,9 +173,11 @@ def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
         manifest = read_manifest(out) if overwrite else open_bundle(out).manifest
     except BundleError as err:
         raise OutputError(f"{err}; nothing is added to it: move it away or choose another place with -o") from err
-    strangers = [p for p in out.rglob("*") if is_sealed(p, out) and p.relative_to(out).as_posix() not in manifest.files]
+    failed = [name for name, entry in manifest.precisions.items() if not entry["passed"]]  # their folders may not be renamed yet
+    sealed = (path.relative_to(out) for path in out.rglob("*") if is_sealed(path, out))
+    strangers = [path for path in sealed if path.as_posix() not in manifest.files and path.parts[0] not in failed]
     if strangers:
-        raise OutputError(f"{out}: holds {strangers[0].relative_to(out)}, which is not of the bundle and would be lost; move it away first")
+        raise OutputError(f"{out}: holds {strangers[0]}, which is not of the bundle and would be lost; move it away first")
     if overwrite:
         return None
     if manifest.checkpoint_sha256 != weights_sha256:
@@ -167,6 +188,8 @@ def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
 def _gated(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
     """Put the graphs of a precision through both gates; the bundle as it is with them."""
     say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
+    if len(golden.pairs) < FEWEST:
+        say(f"WARNING: fewer than {FEWEST} queries to judge it by; give more validation captions")
     entry = gate_route(_with(bundle, precision, {"passed": True}), device, Route(precision, "cpu"), golden)
     return _with(bundle, precision, entry), entry
 
@@ -191,11 +214,15 @@ def _fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bun
 
 
 def _int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, say: Say) -> tuple[Bundle, Entry]:
+    """Make INT8; one that passed before stays until a new one passes."""
     samples = _samples(bundle, golden, calibration)
     for warning in samples.warnings:
         say(f"WARNING: {warning}")
     say(f"calibrating int8 on {len(samples.features)} snippets and {len(samples.token_ids)} sentences of {samples.source}")
     prepared = prepare(bundle.folder / "fp32", samples, calibration.method)
+    before, kept = bundle, bundle.folder / ".int8"
+    if "int8" in bundle.passed():
+        os.replace(bundle.folder / "int8", kept)
     folder = _clear(bundle, "int8")
     say("exporting int8")
     with progress("products", None) as bar:
@@ -203,13 +230,27 @@ def _int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibrati
             prepared,
             folder,
             lambda: _gated(bundle, device, "int8", golden, say)[1],
+            _probe(bundle, golden),
             say,
             lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
         )
-    return _with(bundle, "int8", entry), entry
+    if entry["passed"] or not kept.is_dir():
+        shutil.rmtree(kept, ignore_errors=True)
+        return _with(bundle, "int8", entry), entry
+    os.replace(folder, bundle.folder / f"int8{REJECTED}")
+    os.replace(kept, folder)
+    say("the int8 that passed before stays")
+    return before, entry
 
 
-def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Samples:
+def _probe(bundle: Bundle, golden: Golden) -> Samples:
+    """The golden data's calibration part, to tell by which products suffer, whatever the calibration data are worth."""
+    rows = np.concatenate([video.rows(0, len(video)) for video in golden.calibration_videos])
+    tokens = _tokens(bundle)
+    return Samples(rows, sorted((tokens(sentence) for sentence in golden.calibration_sentences), key=len), "golden data", [])
+
+
+def _tokens(bundle: Bundle) -> Callable[[str], list[int]]:
     tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -218,6 +259,11 @@ def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Sample
         ids: list[int] = tokenizer.encode(sentence).ids
         return ids
 
+    return token_ids
+
+
+def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Samples:
+    token_ids = _tokens(bundle)
     if calibration.captions is not None and calibration.features is not None:
         return samples_from_captions(
             calibration.captions,
@@ -225,7 +271,7 @@ def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Sample
             token_ids,
             width=bundle.manifest.feature_width,
             checked_sentences=golden.sentences,
-            checked_videos=[video.video for video in golden.videos],
+            checked_videos=golden.videos,
         )
     source = "the golden data's calibration part"
     chosen = choose_samples(golden.calibration_videos, [token_ids(s) for s in golden.calibration_sentences], source=source)
@@ -241,8 +287,8 @@ def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, En
             bundle = reject(bundle, name, entry["reason"])
     write_manifest(bundle.folder, bundle.manifest)
     open_bundle(bundle.folder)
-    known = {name: dict(entry) for name, entry in record.items() if name in bundle.passed()}
-    for name, milliseconds in time_routes(bundle, device, [Route(name, "cpu") for name in known], golden).items():
-        known[name]["ms_per_query"] = milliseconds
-    write_record(bundle, device, known)
+    fresh = {name: dict(entry) for name, entry in record.items() if entry["provider_asked"] == "cpu" and name in bundle.passed()}
+    for name, taken in time_routes(bundle, device, [Route(name, "cpu") for name in fresh], golden).items():
+        fresh[name]["ms_per_query"] = taken
+    write_record(bundle, device, fresh)
     return bundle.manifest

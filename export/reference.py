@@ -28,6 +28,7 @@ from wsra.train.text import TextEncoder
 
 CHECK_SHARE = 0.75  # of the videos, and of the distinct sentences; the rest is for calibration
 PAIRS = 400  # that are checked, where there are so many
+WINDOWS, SENTENCES = (1, 2, 21, 47, 255, 256, 257, 1024), (1, 3, 8, 1, 1, 2, 1, 2)  # of the edge cases; 256 is where a profile ends
 _TRIED = 3000  # pairs in which PyTorch looks, to find those with an answer
 
 
@@ -113,16 +114,31 @@ def with_answers(golden: Golden, reference: Grounder, scorer: Scorer, encoder: T
     with torch.no_grad():
         keys: NDArray[np.float32] = scorer.keys(torch.from_numpy(features)).numpy()
     text = encoder.encode(golden.sentences[:64]).numpy()
+    by_score = np.argsort(-_best_logits(scorer, keys, text), kind="stable")  # scores far from 0 and 1 first: there an error is seen
     token_ids = sorted((encoder.tokenizer(sentence)["input_ids"] for sentence in golden.sentences), key=len)
     calls = {
-        "text": [_padded(batch) for batch in _batches(token_ids, encoder.max_tokens)],
-        "keys": [{"features": _tiled(features, n)} for n in (1, 2, 47, 1024)],
-        "scorer": [{"keys": _tiled(keys, n), "text": _tiled(text, q)} for n, q in ((1, 1), (1, 3), (47, 1), (1024, 2), (21, 8))],
+        "text": [*(_padded(batch) for batch in _batches(token_ids, encoder.max_tokens)), _any_tokens(encoder)],
+        "keys": [{"features": _tiled(features, n)} for n in WINDOWS],
+        "scorer": [{"keys": _tiled(keys[by_score], n), "text": _tiled(text, q)} for n, q in zip(WINDOWS, SENTENCES, strict=True)],
     }
     edges = {
         graph.name: [Case(feeds, TorchBackend(graph).infer(feeds)) for feeds in calls[graph.name]] for graph in graphs_of(scorer, encoder)
     }
     return replace(golden, pairs=pairs, moments=moments, edges=edges)
+
+
+@torch.no_grad()
+def _best_logits(scorer: Scorer, keys: NDArray[np.float32], text: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Largest logit of each key (N,) over the first sentences."""
+    rows = [scorer.logits(torch.from_numpy(keys), torch.from_numpy(row[None])) for row in text[:8]]
+    best: NDArray[np.float32] = torch.stack(rows).amax(dim=0).numpy()
+    return best
+
+
+def _any_tokens(encoder: TextEncoder) -> dict[str, NDArray[Any]]:
+    """The largest batch of the most tokens, drawn from the whole vocabulary: words that no caption has must be whole, too."""
+    ids = np.random.default_rng(0).integers(0, len(encoder.tokenizer), (8, encoder.max_tokens))
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
 def _split(count: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:

@@ -9,22 +9,23 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wsra.export.gates import FEWEST, first_moments, grounding_gate, label_gate, limits_of, tensor_gate
+from wsra.export.gates import FEWEST, Limits, first_moments, grounding_gate, label_gate, limits_of, tensor_gate
 from wsra.export.golden import Golden, read_golden
 from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.bundle import GOLDEN, GRAPHS, Bundle, open_bundle, reject
+from wsra.runtime.bundle import GOLDEN, GRAPHS, REJECTED, Bundle, open_bundle, reject
 from wsra.runtime.device import Device, this_device
-from wsra.runtime.errors import BackendError, ConfigError, DataError, OutputError
+from wsra.runtime.errors import BackendError, ConfigError, DataError, MissingExtraError, OutputError, WsraError
 from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.metrics import Figures, figures
-from wsra.runtime.routes import Route, engine_digest, engines_here, routes_here, write_record
+from wsra.runtime.routes import Route, engines_here, routes_here, write_record
 
 Say = Callable[[str], None]
 Entry = dict[str, Any]
@@ -130,6 +131,7 @@ def verify(
         say(f"WARNING: {len(labelled.annotations)} labelled queries; their figures are told, not judged, below {FEWEST}")
     reference = None
     if labelled is not None:
+        bundle.check("fp32")
         say(f"grounding {len(labelled.annotations)} labelled queries with fp32 on the CPU, the reference")
         reference = label_figures(Grounder.of_route(bundle, Route("fp32", "cpu"), device, threads=threads), labelled)
     entries = {}
@@ -137,8 +139,11 @@ def verify(
         say(f"verifying {route.name}: tensors at the edges, then moments of {len(golden.pairs)} queries")
         entries[route.name] = gate_route(bundle, device, route, golden, labelled=labelled, reference=reference, threads=threads)
     passed = [route for route in routes if entries[route.name]["passed"]]
-    for name, milliseconds in time_routes(bundle, device, passed, golden, threads=threads).items():
-        entries[name]["ms_per_query"] = milliseconds
+    for name, taken in time_routes(bundle, device, passed, golden, threads=threads).items():
+        if isinstance(taken, str):
+            entries[name] |= {"passed": False, "ran": False, "reason": taken}
+        else:
+            entries[name]["ms_per_query"] = taken
     return entries
 
 
@@ -166,27 +171,40 @@ def gate_route(
     Returns:
         What was found: `passed`, `reason` and what was measured.
     """
-    entry: Entry = {"passed": False, "reason": None, "precision": route.precision, "provider_asked": route.provider, "threads": threads}
+    entry: Entry = {"passed": False, "ran": False, "reason": None}
+    entry |= {"precision": route.precision, "provider_asked": route.provider, "threads": threads}
     try:
         grounder = Grounder.of_route(bundle, route, device, threads=threads)
-        entry |= {"provider": grounder.scorer.provider, "device": grounder.scorer.device, "kernel": grounder.scorer.kernel}
-        entry |= {"bytes": _bytes(bundle, device, route), "engine_sha256": engine_digest(bundle, device, route)}
-        limits = limits_of(route.precision, grounder.scorer.device)
-        backends = {"text": grounder.encoder.backend, "keys": grounder.scorer.keys_graph, "scorer": grounder.scorer.graph}
-        tensors: dict[str, dict[str, float]] = {}
-        wrong: list[str] = []
-        for name, backend in backends.items():
-            found, told = tensor_gate(backend, golden.edges[name], limits)
-            tensors |= found
-            wrong += told
-        grounding, told = grounding_gate(grounder, golden, limits)
-        wrong += told
-        if labelled is not None and reference is not None:
-            grounding["labelled"], told = label_gate(label_figures(grounder, labelled), reference, limits)
-            wrong += told
-    except BackendError as err:  # a graph that does not load or run here fails its gate
+    except (BackendError, MissingExtraError) as err:  # it cannot be had here, which says nothing of the graphs
         return entry | {"reason": str(err)}
-    return entry | {"passed": not wrong, "reason": "; ".join(wrong) or None, "tensors": tensors, "grounding": grounding}
+    with grounder:
+        entry |= {"provider": grounder.scorer.provider, "device": grounder.scorer.device, "kernel": grounder.scorer.kernel}
+        entry |= {"bytes": _bytes(bundle, device, route)}
+        try:
+            found, wrong = _through_the_gates(grounder, golden, limits_of(route.precision, grounder.scorer.device), labelled, reference)
+        except (BackendError, MissingExtraError) as err:
+            return entry | {"reason": str(err)}
+    return entry | {"passed": not wrong, "ran": True, "reason": "; ".join(wrong) or None} | found
+
+
+def _through_the_gates(
+    grounder: Grounder, golden: Golden, limits: Limits, labelled: Labelled | None, reference: Figures | None
+) -> tuple[Entry, list[str]]:
+    backends = {"text": grounder.encoder.backend, "keys": grounder.scorer.keys_graph, "scorer": grounder.scorer.graph}
+    tensors: dict[str, dict[str, float]] = {}
+    wrong: list[str] = []
+    for name, backend in backends.items():
+        found, told = tensor_gate(backend, golden.edges[name], limits)
+        tensors |= found
+        wrong += told
+    if any("NaN" in line for line in wrong):  # then no moment means anything
+        return {"tensors": tensors}, wrong
+    grounding, told = grounding_gate(grounder, golden, limits)
+    wrong += told
+    if labelled is not None and reference is not None:
+        grounding["labelled"], told = label_gate(label_figures(grounder, labelled), reference, limits)
+        wrong += told
+    return {"tensors": tensors, "grounding": grounding}, wrong
 
 
 def label_figures(grounder: Grounder, labelled: Labelled) -> Figures:
@@ -206,44 +224,57 @@ def _bytes(bundle: Bundle, device: Device, route: Route) -> int:
     return sum((folder / route.precision / f"{name}.{suffix}").stat().st_size for name in GRAPHS)
 
 
-def time_routes(bundle: Bundle, device: Device, routes: Sequence[Route], golden: Golden, *, threads: int = 0) -> dict[str, float]:
-    """Median milliseconds of one query, from sentence to first answer in one video whose features lie in memory; routes take turns."""
-    grounders = {route.name: Grounder.of_route(bundle, route, device, threads=threads) for route in routes}
-    taken: dict[str, list[float]] = {name: [] for name in grounders}
-    for repeat in range(WARM_UP + REPEATS):
-        sentence, video = golden.pairs[repeat % len(golden.pairs)]
-        for name, grounder in grounders.items():
-            start = time.perf_counter()
-            grounder.ground(golden.videos[video], golden.sentences[sentence], top_k=1)
-            if repeat >= WARM_UP:
-                taken[name].append(1000 * (time.perf_counter() - start))
-    return {name: float(np.median(times)) for name, times in taken.items()}
+def time_routes(bundle: Bundle, device: Device, routes: Sequence[Route], golden: Golden, *, threads: int = 0) -> dict[str, float | str]:
+    """Median milliseconds of one query, from sentence to first answer in one video whose features lie in memory; routes take turns.
+
+    Returns:
+        Route -> milliseconds, or why it failed meanwhile.
+    """
+    taken: dict[str, list[float]] = {route.name: [] for route in routes}
+    failed: dict[str, float | str] = {}
+    with ExitStack() as stack:
+        grounders = {}
+        for route in routes:
+            try:
+                grounders[route.name] = stack.enter_context(Grounder.of_route(bundle, route, device, threads=threads))
+            except WsraError as err:
+                failed[route.name] = f"it passed, but does not open beside the others ({err})"
+        for repeat in range(WARM_UP + REPEATS):
+            sentence, video = golden.pairs[repeat % len(golden.pairs)]
+            for name, grounder in grounders.items():
+                start = time.perf_counter()
+                grounder.ground(golden.videos[video], golden.sentences[sentence], top_k=1)
+                if repeat >= WARM_UP:
+                    taken[name].append(1000 * (time.perf_counter() - start))
+    return failed | {name: float(np.median(times)) for name, times in taken.items() if times}
 
 
 def keep(bundle: Bundle, device: Device, entries: Mapping[str, Entry], say: Say = print) -> Bundle:
-    """Keep what was found: the record of this device; what failed is renamed to `.rejected`.
+    """Keep what was found: the record of this device, and what disagrees with PyTorch renamed to `.rejected`.
 
-    A graph that fails on the CPU is wrong everywhere and leaves the bundle's precisions; engines are renamed; a provider that fails
-    is kept from `auto` by the record.
+    Graphs that ran on the CPU and disagree are wrong everywhere and leave the bundle's precisions; engines are renamed in their folder.
+    A provider that disagrees, and whatever could not run here, is kept from `auto` by the record alone.
 
     Returns:
-        The bundle without what failed.
+        The bundle without what was rejected.
     """
     try:
+        say(f"kept in {write_record(bundle, device, dict(entries))}")
         for entry in entries.values():
-            if not entry["passed"] and entry["provider_asked"] == "cpu":
+            if entry["passed"] or not entry["ran"]:
+                continue
+            if entry["provider_asked"] == "cpu":
                 bundle = reject(bundle, entry["precision"], entry["reason"])
                 say(f"{entry['precision']} is kept as {bundle.folder / entry['precision']}.rejected")
-            elif not entry["passed"] and entry["provider_asked"] == "engine":
+            elif entry["provider_asked"] == "engine":
                 _reject_engines(engines_here(bundle, device) / entry["precision"], entry["reason"], say)
-        write_record(bundle, device, dict(entries))
     except (OSError, OutputError) as err:
-        say(f"WARNING: {bundle.folder} cannot be written ({err}); auto goes on as before")
+        say(f"WARNING: {bundle.folder} cannot be changed ({err})")
     return bundle
 
 
 def _reject_engines(folder: Path, reason: str, say: Say) -> None:
-    rejected = folder.with_name(f"{folder.name}.rejected")
+    rejected = folder.with_name(f"{folder.name}{REJECTED}")
     shutil.rmtree(rejected, ignore_errors=True)
     os.replace(folder, rejected)
     (rejected / "reason.txt").write_text(f"{reason}\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -35,6 +36,7 @@ JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
 def main() -> None:
     """Run the command line; what a user can mend is one line on stderr and exit code 1."""
     claim_stdout()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that unfinished files are removed
     try:
         app()
     except WsraError as err:
@@ -64,8 +66,11 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Render scenes, extract, train from captions, export, ground, and compare with the controls."""
-    from wsra.export.demo import run_demo
-    from wsra.export.demo_report import show_demo
+    try:
+        from wsra.export.demo import run_demo
+        from wsra.export.demo_report import show_demo
+    except ModuleNotFoundError as err:
+        raise MissingExtraError(str(err.name), "demo", "wsra demo") from err
 
     report = run_demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs)
     if as_json:
@@ -181,6 +186,8 @@ def export(
     from wsra.export.pack import Calibration, export_bundle, newest_checkpoint
     from wsra.runtime.console import say
 
+    if not int8 and (calib, features, ranges) != (None, None, "minmax"):
+        raise typer.BadParameter("--calib, --features and --ranges are for --int8")
     source = checkpoint or newest_checkpoint(Path("runs"))
     say(f"checkpoint {source}")
     calibration = Calibration(calib, features, ranges)
@@ -240,6 +247,8 @@ def build(
     from wsra.runtime.device import find_gpu
 
     if source is not None and source.suffix == ".onnx":
+        if precision or rebuild != "auto":
+            raise typer.BadParameter("--precision and --rebuild are for a bundle; the precision of X.onnx is the graph's")
         plan = out or source.with_suffix(".plan")
         profiles = [profile_from_text(text) for text in profile or []]
         build_onnx(source, plan, profiles, workspace_mb=workspace_mb, overwrite=overwrite, say=say)
@@ -297,12 +306,10 @@ def ground(
     """Find the moments that match a sentence."""
     from wsra.runtime.search import Request, search
 
-    if provider == "engine" and rebuild == "auto":
-        from wsra.export.build import build_bundle
-        from wsra.runtime.bundle import default_bundle
-        from wsra.runtime.console import say
-
-        build_bundle(default_bundle(bundle), None if precision == "auto" else [precision], say=say)
+    if rebuild == "auto":
+        if provider != "engine":
+            raise typer.BadParameter("--rebuild auto is for --provider engine")
+        _rebuild(bundle, None if precision == "auto" else [precision])
     request = Request(
         inputs=inputs,
         queries=queries,
@@ -327,6 +334,20 @@ def ground(
 
     for result in found.results:
         Console().print(answer_view(result.query, result.answers, found.durations_s, result.moments))
+
+
+def _rebuild(bundle: Path | None, precisions: list[str] | None) -> None:
+    """Build and verify engines that do not fit; without a GPU there is nothing to build for."""
+    from wsra.export.build import build_bundle
+    from wsra.export.verify import verify_bundle
+    from wsra.runtime.bundle import default_bundle
+    from wsra.runtime.console import say
+    from wsra.runtime.device import find_gpu
+
+    folder = default_bundle(bundle)
+    if find_gpu() is not None:
+        build_bundle(folder, precisions, say=say)
+        verify_bundle(folder, provider="engine", say=say)
 
 
 if __name__ == "__main__":

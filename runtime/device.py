@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+_MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR, _MULTIPROCESSOR_COUNT
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Gpu:
         memory_mb: of the GPU; on a Jetson it is the memory of the whole machine.
         driver: version of the kernel driver, or "" where it does not say (Jetson).
         cuda: newest CUDA that the driver serves, "12.6".
+        multiprocessors: how many; it tells modules apart that share a name, as those of Jetson Orin do.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Gpu:
     memory_mb: int
     driver: str
     cuda: str
+    multiprocessors: int
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ class Device:
 
     @property
     def name(self) -> str:
-        """A short name for files: the GPU and its compute capability, or the processor and its cores."""
-        told = f"{self.gpu.name} sm{self.gpu.compute_capability.replace('.', '')}" if self.gpu else f"{self.cpu} {self.cores}"
+        """A short name for files: the GPU, its multiprocessors and compute capability, or the processor and its cores."""
+        gpu = self.gpu
+        told = f"{gpu.name} {gpu.multiprocessors} sm{gpu.compute_capability.replace('.', '')}" if gpu else f"{self.cpu} {self.cores}"
         return re.sub(r"[^a-z0-9]+", "-", told.lower()).strip("-")
 
 
@@ -89,7 +92,7 @@ def find_gpu(root: Path = Path("/")) -> Gpu | None:
     except OSError:
         return None
     version, device, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
-    name, major, minor = ctypes.create_string_buffer(256), ctypes.c_int(), ctypes.c_int()
+    name, major, minor, count = ctypes.create_string_buffer(256), ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     calls = (
         (cuda.cuInit, (0,)),
         (cuda.cuDriverGetVersion, (ctypes.byref(version),)),
@@ -98,6 +101,7 @@ def find_gpu(root: Path = Path("/")) -> Gpu | None:
         (cuda.cuDeviceTotalMem_v2, (ctypes.byref(memory), device)),
         (cuda.cuDeviceGetAttribute, (ctypes.byref(major), _MAJOR, device)),
         (cuda.cuDeviceGetAttribute, (ctypes.byref(minor), _MINOR, device)),
+        (cuda.cuDeviceGetAttribute, (ctypes.byref(count), _MULTIPROCESSORS, device)),
     )
     # In order, since each needs the ones before; device is read when its call comes, after cuDeviceGet has filled it.
     if any(call(*arguments) != 0 for call, arguments in calls):
@@ -109,6 +113,7 @@ def find_gpu(root: Path = Path("/")) -> Gpu | None:
         memory.value >> 20,
         driver[1] if driver else "",
         f"{version.value // 1000}.{version.value % 1000 // 10}",
+        count.value,
     )
 
 

@@ -33,7 +33,7 @@ def examine(bundle: Path | None, *, root: Path = Path("/")) -> list[Check]:
     device, libraries = this_device(root), find_libraries()
     opened, bundle_checks = _open(bundle)
     usable = [library for library in libraries if library.new_enough] if device.gpu is not None else []
-    engine_checks, fits = _engines(opened, device, [library for library in libraries if library.version]) if opened else ([], True)
+    engine_checks, fits = _engines(opened, device, [library for library in libraries if library.version]) if opened else ([], False)
     engines_run = bool(usable) and fits and has_cuda_python()
     folder = opened.folder if opened else Path.cwd()
     return [

@@ -46,6 +46,7 @@ class Engine:
         version: of the library.
         gpu: its name; "" when they were built without one.
         compute_capability: "8.7", or "".
+        multiprocessors: of the GPU; 0 without one.
         driver: version of the kernel driver, or "" where it does not say.
         cuda: newest CUDA that the driver served, "12.6", or "".
         l4t: release of Jetson Linux, or "".
@@ -57,6 +58,7 @@ class Engine:
     version: str
     gpu: str
     compute_capability: str
+    multiprocessors: int
     driver: str
     cuda: str
     l4t: str
@@ -67,7 +69,7 @@ class Engine:
 def engine_of(device: Device, library: str, version: str, precision: str, graphs: dict[str, BuiltGraph]) -> Engine:
     """The sidecar of plans that were built on this device."""
     gpu = device.gpu
-    where = (gpu.name, gpu.compute_capability, gpu.driver, gpu.cuda) if gpu else ("", "", "", "")
+    where = (gpu.name, gpu.compute_capability, gpu.multiprocessors, gpu.driver, gpu.cuda) if gpu else ("", "", 0, "", "")
     return Engine(library, version, *where, device.l4t, precision, graphs)
 
 
@@ -103,8 +105,8 @@ def read_sidecar(path: Path) -> Engine:
 
 def _engine(table: dict[str, Any]) -> Engine:
     graphs = {name: _built(entry) for name, entry in table.pop("graphs").items()}
-    if wrong := [name for name, value in table.items() if not isinstance(value, str)]:
-        raise ValueError(f"{wrong[0]} is no text")
+    if wrong := [name for name, value in table.items() if not isinstance(value, int if name == "multiprocessors" else str)]:
+        raise ValueError(f"{wrong[0]} is {table[wrong[0]]!r}")
     return Engine(**table, graphs=graphs)
 
 
@@ -162,7 +164,7 @@ def remarks(engine: Engine, device: Device) -> list[str]:
     gpu = device.gpu
     if gpu is None:
         return []
-    pairs = (("driver", engine.driver, gpu.driver), ("CUDA", engine.cuda, gpu.cuda))
+    pairs = (("driver", engine.driver, gpu.driver), ("a driver for CUDA", engine.cuda, gpu.cuda))
     return [f"built with {name} {was}, here is {name} {now}" for name, was, now in pairs if was and now and was != now]
 
 
@@ -172,17 +174,18 @@ def _other_gpu(engine: Engine, device: Device) -> str | None:
         return f"built for {engine.gpu or 'no GPU'}, here is no GPU"
     if not engine.gpu:
         return f"built on a machine without a GPU, here is {gpu.name}"
-    built, here = (
-        f"{name} sm{sm.replace('.', '')}" for name, sm in ((engine.gpu, engine.compute_capability), (gpu.name, gpu.compute_capability))
-    )
+    built = _gpu_told(engine.gpu, engine.compute_capability, engine.multiprocessors)
+    here = _gpu_told(gpu.name, gpu.compute_capability, gpu.multiprocessors)
     if built != here:
         return f"built for {built}, this GPU is {here}"
     # A container may hide the release: then there is nothing to compare.
     if engine.l4t and device.l4t and engine.l4t != device.l4t:
         return f"built on L4T {engine.l4t}, here is L4T {device.l4t}"
-    if engine.cuda.partition(".")[0] != gpu.cuda.partition(".")[0]:
-        return f"built with CUDA {engine.cuda}, here is CUDA {gpu.cuda}"
     return None
+
+
+def _gpu_told(name: str, compute_capability: str, multiprocessors: int) -> str:
+    return f"{name} sm{compute_capability.replace('.', '')} with {multiprocessors} multiprocessors"
 
 
 def _other_sizes(engine: Engine, folder: Path, onnx: Mapping[str, Path]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -34,6 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
     part, aside = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         yield part
         if path.is_dir():
             os.replace(path, aside)
@@ -41,7 +43,9 @@ def replacing(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
     except (OSError, SafetensorError) as err:
         reason = getattr(err, "strerror", None) or err
-        raise OutputError(f"{path}: cannot be written ({reason}); choose another place") from err
+        what = getattr(err, "filename", None) or part
+        where = "" if str(what).startswith(str(part)) else f": {what}"
+        raise OutputError(f"{path}: cannot be written ({reason}{where}); choose another place") from err
     finally:
         shutil.rmtree(part, ignore_errors=True)
         with contextlib.suppress(OSError):
@@ -56,6 +60,16 @@ def save_tensors(tensors: Mapping[str, NDArray[Any]], path: Path, metadata: Mapp
         header = json.loads(file.read(size))
         file.seek(8)
         file.write(json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode().ljust(size))
+
+
+def _sweep(path: Path) -> None:
+    """Remove what killed processes left under a temporary name of `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        owner = left.name.split(".")[-2]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                left.unlink(missing_ok=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
 from wsra.runtime.device import Device, this_device
-from wsra.runtime.errors import ConfigError, FeatureError
+from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.features import Features
 from wsra.runtime.moments import Moment, best_first, suppress
 from wsra.runtime.routes import Route, choose, open_route
@@ -91,6 +92,14 @@ class Grounder:
         scorer = GraphScorer(graphs["keys"], graphs["scorer"])
         return cls(bundle.manifest, encoder, scorer, bundle=bundle.folder, precision=route.precision)
 
+    def __enter__(self) -> Grounder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Give back what the graphs hold, on a GPU its memory."""
+        for backend in (self.encoder.backend, self.scorer.keys_graph, self.scorer.graph):
+            backend.__exit__(kind, error, trace)
+
     def ground(self, features: Features, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
         """The moments of a video that match a sentence, best first.
 
@@ -106,6 +115,7 @@ class Grounder:
         Raises:
             QueryError: the sentence is empty or too long.
             FeatureError: the features are not of the bundle's backbone.
+            BackendError: a graph fails, or gives numbers that are not finite.
         """
         return self.answer(features, query, top_k=top_k, plan=plan).moments
 
@@ -127,6 +137,10 @@ class Grounder:
         found = []
         for query, row in zip(queries, text, strict=True):
             logits = self.scorer.logits(keys, row[None])[0]
+            if not np.isfinite(logits).all():
+                raise BackendError(
+                    f"{self.bundle}: {self.precision} gives NaN or infinite scores for {query!r} in {features.video}; run wsra verify"
+                )
             positions, scores = self._spans(features, timeline, keys, row[None], logits, plan or self.manifest.plan, top_k)
             starts_s, ends_s = timeline.seconds(positions[:, 0], positions[:, 1])
             moments = [

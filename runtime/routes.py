@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.protocol import Backend
@@ -52,6 +57,8 @@ def routes_here(bundle: Bundle, device: Device) -> list[Route]:
 
 def engine_failure(bundle: Bundle, precision: str, device: Device) -> str | None:
     """Why the engines of a precision cannot run here, in one line; None when they can."""
+    if device.gpu is None:
+        return "there is no GPU to run them"
     try:
         folder = engines_here(bundle, device) / precision
         library, version = _library(device)
@@ -94,7 +101,7 @@ def open_route(bundle: Bundle, route: Route, device: Device, *, threads: int = 0
             name: OrtBackend(bundle.graph(route.precision, name), provider=route.provider, threads=threads, allow_fallback=allow_fallback)
             for name in GRAPHS
         }
-    failure = "there is no GPU to run them" if device.gpu is None else engine_failure(bundle, route.precision, device)
+    failure = engine_failure(bundle, route.precision, device)
     if failure is None:
         from wsra.runtime.backends.trt import TrtBackend
 
@@ -103,14 +110,17 @@ def open_route(bundle: Bundle, route: Route, device: Device, *, threads: int = 0
         return {name: TrtBackend(folder / f"{name}.plan", device_name=device.gpu.name) for name in GRAPHS}
     if allow_fallback:
         return open_route(bundle, Route(route.precision, "cpu"), device, threads=threads)
+    remedy = f"build them with wsra build {bundle.folder}, or accept" if device.gpu else "accept"
     raise BackendError(
-        f"{bundle.folder}: the engines of {route.precision} cannot run here ({failure}); build them with wsra build {bundle.folder},"
-        " or accept ONNX Runtime on the CPU with --allow-fallback"
+        f"{bundle.folder}: the engines of {route.precision} cannot run here ({failure}); {remedy} ONNX Runtime on the CPU with"
+        " --allow-fallback"
     )
 
 
 def choose(bundle: Bundle, device: Device, precision: str = "auto", provider: str = "auto") -> Route:
     """Resolve "auto": the fastest route that passed `wsra verify` on this device; before that, FP32 on the CPU.
+
+    Without ONNX Runtime, or for engines, it is the most precise one whose engines fit. What failed here is never taken.
 
     Args:
         bundle: an open bundle.
@@ -119,75 +129,84 @@ def choose(bundle: Bundle, device: Device, precision: str = "auto", provider: st
         provider: "cpu", "cuda", "tensorrt", "engine" or "auto".
 
     Raises:
-        BundleError: the bundle has no such precision, or it failed its gate.
+        BundleError: the bundle has no such precision, or what was asked for failed a gate.
     """
     if precision != "auto":
         bundle.check(precision)
-    verified = [
-        (entry["ms_per_query"], Route(entry["precision"], entry["provider_asked"]))
-        for entry in read_record(bundle, device).values()
-        if entry["passed"]
-        and entry.get("engine_sha256") == engine_digest(bundle, device, Route(entry["precision"], entry["provider_asked"]))
-        and entry["precision"] in bundle.passed()
-        and precision in ("auto", entry["precision"])
-        and provider in ("auto", entry["provider_asked"])
+    record = read_record(bundle, device)
+    asked = [
+        Route(name, way)
+        for name in sorted(bundle.passed(), key=PRECISIONS.index)
+        for way in PROVIDERS
+        if precision in ("auto", name) and provider in ("auto", way)
     ]
+    failed = [route for route in asked if route.name in record and not record[route.name]["passed"]]
+    left = [route for route in asked if route not in failed]
+    verified = {route: float(record[route.name]["ms_per_query"]) for route in left if "ms_per_query" in record.get(route.name, {})}
     if verified:
-        limit_ms = (1 + NOISE) * min(milliseconds for milliseconds, _ in verified)
-        return min(
-            (route for milliseconds, route in verified if milliseconds <= limit_ms), key=lambda route: PRECISIONS.index(route.precision)
-        )
-    chosen: Provider = "cpu" if provider == "auto" else provider  # type: ignore[assignment]
-    if precision != "auto":
-        return Route(precision, chosen)
-    if not bundle.passed():
-        raise BundleError(f"{bundle.folder}: no precision passed its gate; export the bundle again")
-    return Route("fp32" if "fp32" in bundle.passed() else bundle.passed()[0], chosen)
+        limit_ms = (1 + NOISE) * min(verified.values())
+        return next(route for route in left if verified.get(route, np.inf) <= limit_ms)  # the most precise one comes first
+    first = "cpu" if find_spec("onnxruntime") else "engine"
+    unverified = [route for route in left if route.provider == (first if provider == "auto" else provider)]
+    fitting = [route for route in unverified if route.provider != "engine" or engine_failure(bundle, route.precision, device) is None]
+    if not unverified:
+        told = "; ".join(f"{route.name}: {record[route.name]['reason']}" for route in failed) or "no precision passed its gate"
+        raise BundleError(f"{bundle.folder}: nothing to run ({told}); export or build it again, then wsra verify")
+    return (fitting or unverified)[0]
 
 
-def engine_digest(bundle: Bundle, device: Device, route: Route) -> str | None:
-    """Digest of the sidecar of a route's engines, so that a record of other engines does not count; None without engines."""
-    if route.provider != "engine":
-        return None
-    try:
-        return sha256_of(engines_here(bundle, device) / route.precision / SIDECAR)
-    except (WsraError, OSError):
-        return None
-
-
-def record_path(bundle: Bundle, device: Device) -> Path:
-    """Where the record of this device lies in a bundle."""
-    return bundle.folder / RECORDS / f"{device.name}.json"
+def record_paths(bundle: Bundle, device: Device) -> tuple[Path, Path]:
+    """Where the record of this device lies: in the bundle, or where that cannot be written, in the user's state folder."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    golden = bundle.manifest.files.get("golden.safetensors", "")
+    return bundle.folder / RECORDS / f"{device.name}.json", state / "wsra" / RECORDS / golden[:16] / f"{device.name}.json"
 
 
 def read_record(bundle: Bundle, device: Device) -> dict[str, dict[str, Any]]:
-    """What `wsra verify` found on this device: route -> entry. Empty where it has not run on this bundle with these libraries."""
-    try:
-        table = json.loads(record_path(bundle, device).read_text(encoding="utf-8"))
-        routes: dict[str, dict[str, Any]] = table["routes"] if table["of"] == _of(bundle) else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return routes
+    """What `wsra verify` found on this device: route -> entry, of these very graphs and libraries only."""
+    record: dict[str, dict[str, Any]] = {}
+    for path in record_paths(bundle, device):
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+            record |= {name: entry for name, entry in table.items() if entry["of"] == what_it_holds_for(bundle, device, _route(entry))}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return record
 
 
-def write_record(bundle: Bundle, device: Device, entries: dict[str, dict[str, Any]]) -> None:
-    """Keep what `wsra verify` found; entries of other routes stay.
+def write_record(bundle: Bundle, device: Device, entries: dict[str, dict[str, Any]]) -> Path:
+    """Keep what `wsra verify` found; what holds still of other routes stays.
+
+    Returns:
+        Where it is kept.
 
     Raises:
-        OutputError: the bundle cannot be written.
+        OutputError: neither the bundle nor the user's state folder can be written.
     """
-    path, routes = record_path(bundle, device), read_record(bundle, device) | entries
+    known = read_record(bundle, device) | {
+        name: {**entry, "of": what_it_holds_for(bundle, device, _route(entry))} for name, entry in entries.items()
+    }
+    inside, outside = record_paths(bundle, device)
+    path = inside if os.access(bundle.folder, os.W_OK) else outside
     with replacing(path) as part:
-        part.write_text(json.dumps({"of": _of(bundle), "routes": routes}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    return path
 
 
-def _of(bundle: Bundle) -> dict[str, str]:
-    """What a record holds for: the graphs, and the libraries that ran them."""
-    versions = {}
-    for name in ("onnxruntime", "onnxruntime-gpu"):
+def _route(entry: dict[str, Any]) -> Route:
+    return Route(entry["precision"], entry["provider_asked"])
+
+
+def what_it_holds_for(bundle: Bundle, device: Device, route: Route) -> dict[str, str]:
+    """What a record of a route was found with: golden data, graphs or engines, and the library that ran them."""
+    files = bundle.manifest.files
+    held = {name: digest for name, digest in files.items() if name == "golden.safetensors" or name.startswith(f"{route.precision}/")}
+    if route.provider == "engine":
         try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    graphs = {name: digest for name, digest in bundle.manifest.files.items() if name.endswith(".onnx")}
-    return {**graphs, **versions}
+            return held | {SIDECAR: sha256_of(engines_here(bundle, device) / route.precision / SIDECAR)}
+        except (WsraError, OSError):
+            return held | {SIDECAR: "none"}
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            held[name] = metadata.version(name)
+    return held

@@ -96,12 +96,12 @@ def _open(bundle: Bundle, request: Request) -> tuple[Route, Grounder]:
 
 
 def _tell(bundle: Bundle, request: Request, route: Route, grounder: Grounder) -> None:
-    """Say what runs, and what of it was not asked for."""
+    """Say what runs, whether it was verified, and what of it was not asked for."""
     say(f"bundle {bundle.folder} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
     if route.provider != "cpu" and grounder.scorer.device == "cpu":
         say(f"WARNING: {route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
-    if "auto" in (request.precision, request.provider) and not read_record(bundle, this_device()):
-        say(f"not verified on this device, so auto takes {route.name}; after wsra verify {bundle.folder} it takes the fastest that passes")
+    if route.name not in read_record(bundle, this_device()):
+        say(f"{route.name} was not verified on this device; after wsra verify {bundle.folder} auto takes the fastest that passes")
 
 
 def _split(request: Request) -> tuple[list[Path], list[str]]:

@@ -99,10 +99,18 @@ class OrtBackend:
         return self._outputs
 
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Run the graph; see `Backend.infer`."""
+        """Run the graph; see `Backend.infer`.
+
+        Raises:
+            BackendError: the feeds do not fit, or ONNX Runtime fails on them.
+        """
         check_feeds(feeds, self._inputs, self._path.name)
         names = list(self._outputs)
-        return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+        try:
+            return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
+        except Exception as err:  # ONNX Runtime raises its own types, some of them bare Exception
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
+            raise BackendError(f"{self._path}: {self.provider} fails on {shapes} ({str(err).splitlines()[0]}); run wsra verify") from err
 
     def __enter__(self) -> OrtBackend:
         return self

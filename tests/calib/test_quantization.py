@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nets import WIDTH, rows, two_products
-from onnx import TensorProto, numpy_helper
 
-from wsra.calib.quantize import narrowing, products_of, quantize
-from wsra.calib.ranges import channel_maxima, plain_session, ranges_of
-from wsra.calib.samples import Samples
-from wsra.calib.sensitivity import sensitivity
-from wsra.calib.smooth import smooth
-from wsra.runtime.errors import DataError
+onnx = pytest.importorskip("onnx", reason="a device has no onnx, and does not quantise")
+
+from onnx import TensorProto, numpy_helper  # noqa: E402
+
+from nets import WIDTH, rows, two_products  # noqa: E402
+from wsra.calib.quantize import narrowing, products_of, quantize  # noqa: E402
+from wsra.calib.ranges import channel_maxima, plain_session, ranges_of  # noqa: E402
+from wsra.calib.samples import Samples  # noqa: E402
+from wsra.calib.sensitivity import sensitivity  # noqa: E402
+from wsra.calib.smooth import smooth  # noqa: E402
+from wsra.runtime.errors import DataError  # noqa: E402
 
 PRODUCTS = ["first", "second"]
 

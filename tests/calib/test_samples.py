@@ -12,7 +12,7 @@ import pytest
 
 from wsra.calib.samples import SENTENCES, SNIPPETS, choose_samples, samples_from_captions
 from wsra.runtime.errors import DataError, FeatureError
-from wsra.runtime.features import Features, write_features
+from wsra.runtime.features import Features, read_features, write_features
 
 pytestmark = pytest.mark.device
 Make = Callable[..., Features]
@@ -102,12 +102,17 @@ def words(sentence: str) -> list[int]:
 def test_what_the_gate_checks_is_left_out(captioned: tuple[Path, Path]) -> None:
     path, folder = captioned
     checked = [f"sentence {n}" for n in range(6)]
-    samples = samples_from_captions(path, folder, words, width=4, checked_sentences=checked, checked_videos=["v0", "v1"])
+    videos = [read_features(folder / f"v{n}.feat") for n in range(6)]
+    renamed = replace(videos[1], video="another name")
+    upper = [sentence.upper() for sentence in checked]
+    samples = samples_from_captions(
+        path, folder, lambda s: words(s.lower()), width=4, checked_sentences=upper, checked_videos=[videos[0], renamed]
+    )
     assert len(samples.features) == 4 * 60 and len(samples.token_ids) == 12
     assert not {tuple(words(s)) for s in checked} & {tuple(row) for row in samples.token_ids}
     assert samples.source == "captions.jsonl"
     with pytest.raises(DataError, match="is one that the gate checks"):
-        samples_from_captions(path, folder, words, width=4, checked_videos=[f"v{n}" for n in range(6)])
+        samples_from_captions(path, folder, words, width=4, checked_videos=videos)
 
 
 def test_missing_or_foreign_features_are_named(captioned: tuple[Path, Path]) -> None:

@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from graphs import one_node, product, small_bundle
 
+from graphs import one_node, product, small_bundle
 from wsra.export import build, child
 from wsra.export.build import build_bundle, build_onnx, profile_from_text, profiles_of, workspace_of
 from wsra.runtime.bundle import GRAPHS, Manifest, open_bundle, read_manifest, write_manifest
@@ -30,7 +30,7 @@ from wsra.runtime.errors import BackendError, BundleError, ConfigError, ExportEr
 pytestmark = pytest.mark.trt
 trt: Any = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
 
-A2000 = Gpu("NVIDIA RTX A2000", "8.6", 5937, "550.54.15", "12.4")
+A2000 = Gpu("NVIDIA RTX A2000", "8.6", 5937, "550.54.15", "12.4", 26)
 PROFILE = profile_from_text("x=1x4:2x4:8x4")
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graphs import one_node, product, save
 from onnx import TensorProto, helper
 
+from graphs import one_node, product, save
 from wsra.export.engine import _check_profiles, _fits, _parse, _read_times, _remedy, _write_times, compile_graph
 from wsra.runtime.backends.trt_log import error_log
 from wsra.runtime.engines import Profile

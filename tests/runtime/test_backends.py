@@ -9,11 +9,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import fake_tensorrt
 import numpy as np
 import onnxruntime
 import pytest
 
+import fake_tensorrt
 from wsra.runtime.backends import ort
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.profiles import fitting_profile
@@ -213,7 +213,7 @@ def test_no_cuda_python_names_the_one_for_the_driver(plan: Path, monkeypatch: py
     fake_tensorrt.install(monkeypatch, PROFILES)
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
     for cuda, expected in (("12.6", "'cuda-python>=12.6.2,<13'"), ("13.0", "'cuda-python>=12.6.2'")):
-        monkeypatch.setattr("wsra.runtime.backends.cuda.find_gpu", lambda cuda=cuda: Gpu("Orin", "8.7", 7620, "", cuda))
+        monkeypatch.setattr("wsra.runtime.backends.cuda.find_gpu", lambda cuda=cuda: Gpu("Orin", "8.7", 7620, "", cuda, 8))
         with pytest.raises(BackendError, match="needs cuda-python") as error:
             TrtBackend(plan)
         assert str(error.value).endswith(f"pip install {expected}")

@@ -88,6 +88,9 @@ BAD = {
     "verify: no such precision": (["verify", "bundle", "--precision", "fp8"], 1, "no precision fp8"),
     "build: shapes for a bundle": (["build", "bundle", "--profile", "x=1:2:3"], 2, "for X.onnx"),
     "build: no bundle": (["build", "nowhere"], 1, "no bundle there"),
+    "build: a precision for a graph": (["build", "x.onnx", "--precision", "fp16"], 2, "for a bundle"),
+    "export: calibration without INT8": (["export", "weights", "--calib", "blank.txt"], 2, "for --int8"),
+    "ground: rebuild without engines": (["ground", "video.mp4", "man", "--rebuild", "auto"], 2, "--provider engine"),
     "unknown provider": (["ground", "video.mp4", "man", "--provider", "npu"], 2, "provider"),
     "convert: no such suffix": (["convert", "video.mp4", "-o", "x.feat", "--snippet-s", "1"], 1, "suffix .mp4"),
 }
@@ -136,7 +139,7 @@ def test_a_provider_that_is_not_there_is_an_error_until_it_is_accepted(place: Pa
 
 def test_verify_here_and_what_auto_takes_then(place: Path) -> None:
     shutil.rmtree(place / "bundle" / "verified", ignore_errors=True)
-    hint = "not verified on this device, so auto takes fp32"
+    hint = "fp32 was not verified on this device"
     assert hint in wsra("ground", "video.mp4", "man", folder=place).stderr
     run = wsra("verify", "bundle", "--threads", "1", "--json", folder=place)
     assert run.returncode == 0, run.stderr
@@ -177,7 +180,7 @@ def test_info_tells_of_features_and_bundles(place: Path) -> None:
     [
         (["train", "run.toml"], "torch", "train"),
         (["export"], "onnx", "export"),
-        (["demo", "--out", "d"], "torch", "train"),
+        (["demo", "--out", "d"], "torch", "demo"),
         (["ground", "video.mp4", "man"], "onnxruntime", "cpu"),
         (["extract", "video.mp4", "-o", "out"], "av", "video"),
         (["extract", "video.mp4", "-o", "out"], "cv2", "video"),

@@ -27,8 +27,8 @@ from wsra.runtime.jetson import jetpack_of, jetson_checks
 
 pytestmark = pytest.mark.device
 
-ORIN = Gpu("Orin", "8.7", 7620, "", "12.6")
-RTX = Gpu("NVIDIA RTX A2000", "8.6", 5937, "550.54.15", "12.4")
+ORIN = Gpu("Orin", "8.7", 7620, "", "12.6", 8)
+RTX = Gpu("NVIDIA RTX A2000", "8.6", 5937, "550.54.15", "12.4", 26)
 PC = Device("a processor", 2, 16000, 8000, None, "", "")
 
 

@@ -30,9 +30,9 @@ from wsra.runtime.files import sha256_of
 
 pytestmark = pytest.mark.device
 
-ORIN = Gpu("Orin", "8.7", 7620, "", "12.6")
+ORIN = Gpu("Orin", "8.7", 7620, "", "12.6", 8)
 JETSON = Device("a processor", 6, 7620, 4000, ORIN, "36.4.3", "NVIDIA Jetson Orin Nano")
-PC = Device("a processor", 8, 32000, 16000, Gpu("NVIDIA RTX A2000", "8.6", 5937, "550.54.15", "12.4"), "", "")
+PC = Device("a processor", 8, 32000, 16000, Gpu("NVIDIA RTX A2000", "8.6", 5937, "550.54.15", "12.4", 26), "", "")
 NO_GPU = replace(PC, gpu=None)
 LIBRARY = ("tensorrt", "10.3.0")
 
@@ -64,8 +64,8 @@ def test_what_is_written_is_read(made: tuple[Engine, Path, dict[str, Path]]) -> 
 
 
 def test_names_of_folders(tmp_path: Path) -> None:
-    assert engines_folder(tmp_path, JETSON, "tensorrt", "10.3.0") == tmp_path / "engines" / "orin-sm87-trt10.3.0"
-    assert engines_folder(tmp_path, PC, "tensorrt_rtx", "1.7.1").name == "nvidia-rtx-a2000-sm86-rtx1.7.1"
+    assert engines_folder(tmp_path, JETSON, "tensorrt", "10.3.0") == tmp_path / "engines" / "orin-8-sm87-trt10.3.0"
+    assert engines_folder(tmp_path, PC, "tensorrt_rtx", "1.7.1").name == "nvidia-rtx-a2000-26-sm86-rtx1.7.1"
     assert engines_folder(tmp_path, NO_GPU, "tensorrt_rtx", "1.7.1").name == "nogpu-rtx1.7.1"
 
 
@@ -80,7 +80,7 @@ CASES: list[tuple[dict[str, Any], Device, tuple[str, str], list[str]]] = [
     ({"gpu": "", "compute_capability": "", "cuda": ""}, JETSON, LIBRARY, ["built on a machine without a GPU", "here is Orin"]),
     ({}, NO_GPU, LIBRARY, ["built for Orin", "here is no GPU"]),
     ({"l4t": "36.4.0"}, JETSON, LIBRARY, ["built on L4T 36.4.0", "here is L4T 36.4.3"]),
-    ({"cuda": "13.0"}, JETSON, LIBRARY, ["built with CUDA 13.0", "here is CUDA 12.6"]),
+    ({"multiprocessors": 16}, JETSON, LIBRARY, ["Orin sm87 with 16 multiprocessors", "Orin sm87 with 8 multiprocessors"]),
 ]
 
 
@@ -101,7 +101,10 @@ def test_what_is_no_misfit(made: tuple[Engine, Path, dict[str, Path]]) -> None:
     newer = replace(JETSON, gpu=replace(JETSON.gpu, cuda="12.8", driver="560.1"))
     built = replace(engine, driver="540.3")
     assert misfit(built, folder, graphs, newer, *LIBRARY) is None
-    assert remarks(built, newer) == ["built with driver 540.3, here is driver 560.1", "built with CUDA 12.6, here is CUDA 12.8"]
+    assert remarks(built, newer) == [
+        "built with driver 540.3, here is driver 560.1",
+        "built with a driver for CUDA 12.6, here is a driver for CUDA 12.8",
+    ]
     assert remarks(built, NO_GPU) == []
     assert outdated(engine, folder, graphs, *LIBRARY) is None
 
