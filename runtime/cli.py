@@ -83,19 +83,23 @@ def demo(
 def extract(
     videos: Annotated[list[Path], typer.Argument(help="Video files.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the .feat files.")],
-    backbone: Annotated[Literal["motion"], typer.Option(help="What makes the features.")] = "motion",
+    backbone: Annotated[str, typer.Option(help="motion, or an encoder: X.onnx beside X.json, or a folder with backbone.json.")] = "motion",
+    regions: Annotated[
+        Literal["whole", "grid", "moving"], typer.Option(help="What an encoder sees of a frame: grid adds its quarters, moving what moves.")
+    ] = "whole",
+    provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder.")] = "cpu",
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
     continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
 ) -> None:
     """Turn videos into .feat files; those that are current are kept."""
+    from wsra.runtime.backbone import BackboneChoice
     from wsra.runtime.console import progress, say
     from wsra.runtime.extract import extract_batch
 
-    if continued and jobs > 1:
-        raise typer.BadParameter("--continue takes one file after the other; leave out --jobs")
-
-    failed = 0
+    if continued and (jobs > 1 or backbone != "motion"):
+        raise typer.BadParameter("--continue is for the motion backbone, and takes one file after the other; leave out --jobs")
+    choice, failed = BackboneChoice(backbone, regions, provider), 0
     by_seconds = jobs == 1 or len(videos) == 1
     with progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)) as bar:
         task = bar.task_ids[0]
@@ -105,7 +109,7 @@ def extract(
 
             batch = extract_recording(videos, out, snippet_s=snippet_s, progress=within)
         else:
-            batch = extract_batch(videos, out, snippet_s=snippet_s, jobs=jobs, progress=within)
+            batch = extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, jobs=jobs, progress=within)
         for done in batch:
             if not by_seconds:
                 bar.advance(task)

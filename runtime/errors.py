@@ -5,6 +5,7 @@ WsraError                      what a user can mend; one line at the command lin
 ├── VideoError                 a video that cannot be opened or decoded
 ├── QueryError                 a sentence that cannot be encoded
 ├── BundleError                a bundle that is missing, damaged or does not fit
+├── BackboneError              an encoder, or the JSON beside it, that cannot make features
 ├── BackendError               an inference library that is missing or refuses a graph
 ├── ConfigError                a run file or setting that is wrong
 ├── DataError                  captions or annotations that cannot be used
@@ -38,6 +39,10 @@ class QueryError(WsraError):
 
 class BundleError(WsraError):
     """A bundle is missing, damaged or does not fit what it is used with."""
+
+
+class BackboneError(WsraError):
+    """An encoder, or the JSON beside it, cannot make features."""
 
 
 class BackendError(WsraError):

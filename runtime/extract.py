@@ -1,75 +1,63 @@
-"""Videos to .feat files: one backbone, presentation times, a batch that resumes."""
+"""Videos to .feat files: any backbone, presentation times, a batch that resumes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsra.runtime.ahead import ahead
-from wsra.runtime.errors import FeatureError, MissingExtraError, OutputError, VideoError, WsraError
+from wsra.runtime.backbone import Backbone, BackboneChoice, MotionBackbone
+from wsra.runtime.errors import FeatureError, OutputError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of
 from wsra.runtime.video import Video
 from wsra.runtime.wallclock import start_of
 
-if TYPE_CHECKING:
-    from wsra.runtime.camera import Camera
-
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
+_WRITTEN = frozenset({"source_sha256", "snippet_s"})  # what tells that a .feat file is of wsra extract, which can make it again
 
 
-# Counted up whenever a number of the features changes (tests/runtime/test_motion.py pins some), so that old and new never mix.
-BACKBONE = "motion-1"
 AHEAD = 8  # frames that are decoded ahead of the backbone
 
 
-def backbone_id(snippet_s: float) -> str:
-    """Name of the built-in backbone with what its numbers depend on, as a .feat file and a manifest carry it."""
-    return f"{BACKBONE}@{snippet_s:g}s"
-
-
 def extract_features(
-    path: Path | str, *, snippet_s: float = 1.0, progress: Progress | None = None, camera: Camera | None = None
+    path: Path | str, *, backbone: Backbone | None = None, snippet_s: float = 1.0, progress: Progress | None = None
 ) -> Features:
-    """Extract the `motion` features of one video, streaming.
+    """Extract the features of one video, streaming.
 
     Args:
         path: the video.
+        backbone: what makes them; None for the built-in `motion`.
         snippet_s: length of a snippet in seconds.
         progress: called with seconds done and in all.
-        camera: its state at the end of the file before; afterwards its state at the end of this one (`runtime/recording.py`).
 
     Returns:
         Features with one row per snippet in which a frame was shown; a gap in the video is a gap in `times_s`.
 
     Raises:
         VideoError: the video cannot be decoded.
+        BackboneError: the encoder gives something else than its JSON says.
         MissingExtraError: PyAV or OpenCV is not installed.
     """
-    try:
-        from wsra.runtime.motion import FRAMES_PER_S, HEIGHT_PX, motion_features
-    except ImportError as err:
-        raise MissingExtraError("OpenCV", "video", f"extracting {path}") from err
-
-    path = Path(path)
+    path, backbone = Path(path), backbone or MotionBackbone()
+    height_px, frames_per_s = backbone.reads_at(snippet_s)
     rows, numbers = bytearray(), []  # grows in place; a list of rows would be copied to be joined
-    video = Video(path, height_px=HEIGHT_PX, frames_per_s=max(FRAMES_PER_S, 1.0 / snippet_s))
+    video = Video(path, height_px=height_px, frames_per_s=frames_per_s)
     with video, closing(ahead(video.frames(), AHEAD)) as frames:
-        for number, row in motion_features(frames, snippet_s, camera):
+        for number, row in backbone.features(frames, snippet_s):
             rows += row.tobytes()
             numbers.append(number)
             if progress is not None:
                 progress((number + 1) * snippet_s, video.declared_s)
         end_s, damage = video.end_s, video.damage()
-    if camera is not None:
-        camera.last_s -= end_s  # seen from the next file
     starts = np.array(numbers, np.float64) * snippet_s
     times = np.stack([starts, np.minimum(starts + snippet_s, end_s)], axis=1)
     start = start_of(path, video.metadata, end_s)
@@ -79,7 +67,7 @@ def extract_features(
     if damage:
         extra["damage"] = damage
     values = np.frombuffer(rows, np.float32).reshape(len(numbers), -1)
-    return Features(values, times, path.name, end_s, backbone_id(snippet_s), extra)
+    return Features(values, times, path.name, end_s, backbone.id(snippet_s), extra)
 
 
 def refuse_foreign(feat: Path) -> None:
@@ -92,17 +80,17 @@ def refuse_foreign(feat: Path) -> None:
         features = read_features(feat)
     except FeatureError:
         return
-    if not features.backbone.startswith("motion-") or "source_sha256" not in features.extra:
+    if not _WRITTEN.issubset(features.extra):
         raise OutputError(f"{feat}: features of {features.backbone}, not of wsra extract; they are kept: move them, or extract elsewhere")
 
 
-def is_current(feat: Path, video: Path, *, snippet_s: float) -> bool:
-    """Whether a .feat file is complete and was made of this very video with this backbone."""
+def is_current(feat: Path, video: Path, *, backbone: str) -> bool:
+    """Whether a .feat file is complete and was made of this very video with the backbone of this id."""
     try:
         features = read_features(feat)
     except FeatureError:
         return False
-    return features.backbone == backbone_id(snippet_s) and features.extra.get("source_sha256") == sha256_of(video)
+    return features.backbone == backbone and features.extra.get("source_sha256") == sha256_of(video)
 
 
 @dataclass(frozen=True)
@@ -139,37 +127,71 @@ def feat_paths(videos: Sequence[Path], folder: Path) -> dict[Path, Path]:
     return paths
 
 
-def _extract(job: tuple[Path, Path, float], progress: Progress | None = None) -> Extracted:
-    video, feat, snippet_s = job
+@dataclass(frozen=True)
+class _Job:
+    video: Path
+    feat: Path
+    snippet_s: float
+    choice: BackboneChoice
+
+
+@cache
+def _loaded(choice: BackboneChoice) -> Backbone:
+    """The backbone of this process."""
+    return choice.load()
+
+
+def _extract(job: _Job, progress: Progress | None = None) -> Extracted:
     try:
-        refuse_foreign(feat)
-        if feat.exists() and video.is_file() and is_current(feat, video, snippet_s=snippet_s):
-            return Extracted(video, feat, True, None)
-        features = extract_features(video, snippet_s=snippet_s, progress=progress)
-        write_features(feat, features)
+        refuse_foreign(job.feat)
+        backbone = _loaded(job.choice)
+        if job.feat.exists() and job.video.is_file() and is_current(job.feat, job.video, backbone=backbone.id(job.snippet_s)):
+            return Extracted(job.video, job.feat, True, None)
+        features = extract_features(job.video, backbone=backbone, snippet_s=job.snippet_s, progress=progress)
+        write_features(job.feat, features)
     except WsraError as err:
-        return Extracted(video, feat, False, str(err))
-    return Extracted(video, feat, False, None, features.extra.get("damage"))
+        return Extracted(job.video, job.feat, False, str(err))
+    return Extracted(job.video, job.feat, False, None, features.extra.get("damage"))
 
 
 def extract_batch(
-    videos: Sequence[Path], folder: Path, *, snippet_s: float = 1.0, jobs: int = 1, progress: Progress | None = None
+    videos: Sequence[Path],
+    folder: Path,
+    *,
+    backbone: BackboneChoice | None = None,
+    snippet_s: float = 1.0,
+    jobs: int = 1,
+    progress: Progress | None = None,
 ) -> Iterator[Extracted]:
     """Extract many videos; those whose .feat file is current are left alone, and a broken one does not stop the rest.
 
     Args:
         videos: files.
         folder: gets the .feat files.
+        backbone: what makes the features; None for the built-in `motion`. Every process loads it once; where it does not say how many
+            threads it takes, they share the processors.
         snippet_s: length of a snippet in seconds.
         jobs: processes.
         progress: called within each video, where one process does it all.
 
     Yields:
         One result per video, in their order.
+
+    Raises:
+        WsraError: the backbone cannot be loaded.
     """
-    work = [(video, feat, snippet_s) for video, feat in feat_paths(videos, folder).items()]
-    if jobs == 1 or len(work) == 1:
-        yield from (_extract(job, progress) for job in work)
+    choice, paths = backbone or BackboneChoice(), feat_paths(videos, folder)
+    jobs = min(jobs, len(paths))
+    if jobs > 1 and not choice.threads:
+        choice = replace(choice, threads=max(1, (os.cpu_count() or 1) // jobs))
+    work = [_Job(video, feat, snippet_s, choice) for video, feat in paths.items()]
+    if jobs > 1:
+        choice.load()  # what is wrong with it is said here, once
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(_extract, work, chunksize=min(8, max(1, len(work) // (4 * jobs))))
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_extract, work, chunksize=min(8, max(1, len(work) // (4 * jobs))))
+    _loaded(choice)
+    try:
+        yield from (_extract(job, progress) for job in work)
+    finally:
+        _loaded.cache_clear()  # the encoder's memory is free again

@@ -112,7 +112,7 @@ def motion_features(frames: Iterator[Frame], snippet_s: float, camera: Camera | 
         camera.background, camera.thumbnail, camera.last_s = scene, _thumbnail(newest), last_s
 
 
-def _shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None) -> Iterator[Iterator[Frame]]:
+def _shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> Iterator[Iterator[Frame]]:
     """Split frames where the picture changes at once, after `seen`, too; each part must be read before the next."""
     ahead = next(frames, None)
 

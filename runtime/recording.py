@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from wsra.runtime.backbone import MotionBackbone, backbone_id
 from wsra.runtime.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.errors import WsraError
 from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, is_current, refuse_foreign
@@ -53,12 +54,13 @@ def _extract_next(video: Path, feat: Path, before: Path | None, snippet_s: float
     carried = before.with_suffix(SUFFIX) if before is not None and anew is None else None
     continues = sha256_of(carried) if carried is not None else ""
     state = feat.with_suffix(SUFFIX)
-    if feat.exists() and state.exists() and video.is_file() and is_current(feat, video, snippet_s=snippet_s):
+    if feat.exists() and state.exists() and video.is_file() and is_current(feat, video, backbone=backbone_id(snippet_s)):
         extra = read_features(feat).extra
         if extra.get("continues") == continues and extra.get("camera_sha256") == sha256_of(state):
             return Extracted(video, feat, True, None, anew)
     camera = read_camera(carried) if carried is not None else Camera()
-    features = extract_features(video, snippet_s=snippet_s, progress=progress, camera=camera)
+    features = extract_features(video, backbone=MotionBackbone(camera), snippet_s=snippet_s, progress=progress)
+    camera.last_s -= features.duration_s  # as the next file sees it
     camera.write(state)  # before the features, which tell its digest: what is current is complete
     extra = {**features.extra, "continues": continues, "camera_sha256": sha256_of(state)}
     write_features(feat, replace(features, extra=extra))

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsra.runtime.backbone import BACKBONE_JSON, Backbone, backbone_of
 from wsra.runtime.bundle import Bundle, SpanPlan, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
 from wsra.runtime.device import this_device
-from wsra.runtime.errors import DataError, FeatureError, OutputError, QueryError
-from wsra.runtime.extract import backbone_id, extract_features, is_current, refuse_foreign
+from wsra.runtime.errors import DataError, OutputError, QueryError
+from wsra.runtime.extract import extract_features, is_current, refuse_foreign
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.moments import Moment
@@ -78,9 +79,10 @@ def search(request: Request) -> Found:
         grounder.encoder.token_ids(query)
     for file in files:
         _check_readable(file, grounder)
+    backbone = None if all(file.suffix == ".feat" for file in files) else _backbone(bundle, route, request)
     # Whatever can be refused has been refused by now, before an hour of video is extracted.
     _tell(bundle, request, route, grounder)
-    videos = [_features(file, grounder) for file in files]
+    videos = [read_features(file) if backbone is None or file.suffix == ".feat" else _features(file, grounder, backbone) for file in files]
     per_video = [grounder.answers(video, queries, top_k=request.top_k, plan=request.plan) for video in videos]
     results = []
     for query, answers in zip(queries, zip(*per_video, strict=True), strict=True):
@@ -93,6 +95,15 @@ def _open(bundle: Bundle, request: Request) -> tuple[Route, Grounder]:
     device = this_device()
     route = choose(bundle, device, request.precision, request.provider)
     return route, Grounder.of_route(bundle, route, device, threads=request.threads, allow_fallback=request.allow_fallback)
+
+
+def _backbone(bundle: Bundle, route: Route, request: Request) -> Backbone:
+    """What makes the features of videos, on the provider of the route where it has that."""
+    if route.provider == "engine" and (bundle.folder / BACKBONE_JSON).is_file():
+        say("engines are of the text and the scorer; ONNX Runtime runs the encoder of videos on the CPU")
+    return backbone_of(
+        bundle, precision=route.precision, provider=route.provider, threads=request.threads, allow_fallback=request.allow_fallback
+    )
 
 
 def _tell(bundle: Bundle, request: Request, route: Route, grounder: Grounder) -> None:
@@ -151,12 +162,9 @@ def _check_readable(path: Path, grounder: Grounder) -> None:
     Raises:
         WsraError: the file cannot be read, is of another backbone, or its features could not be kept beside it.
     """
-    backbone, snippet_s = grounder.manifest.backbone, grounder.manifest.snippet_s
     if path.suffix == ".feat":
         grounder.check(read_features(path))
         return
-    if backbone != backbone_id(snippet_s):
-        raise FeatureError(f"{path}: the bundle's backbone is {backbone}, which wsra does not carry; give a .feat file made with it")
     with Video(path, height_px=1, frames_per_s=1.0):
         pass
     refuse_foreign(path.with_suffix(".feat"))
@@ -166,18 +174,17 @@ def _check_readable(path: Path, grounder: Grounder) -> None:
         )
 
 
-def _features(path: Path, grounder: Grounder) -> Features:
-    if path.suffix == ".feat":
-        return read_features(path)
+def _features(path: Path, grounder: Grounder, backbone: Backbone) -> Features:
     snippet_s = grounder.manifest.snippet_s
     feat = path.with_suffix(".feat")
-    if feat.exists() and is_current(feat, path, snippet_s=snippet_s):
+    if feat.exists() and is_current(feat, path, backbone=backbone.id(snippet_s)):
         say(f"features {feat}")
         return read_features(feat)
     say(f"extracting {path}; the features are kept in {feat}")
     with progress("seconds", None) as bar:
         features = extract_features(
             path,
+            backbone=backbone,
             snippet_s=snippet_s,
             progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
         )

@@ -8,9 +8,10 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
+from wsra.runtime.backbone import BACKBONE, backbone_id  # noqa: E402
 from wsra.runtime.background import Background  # noqa: E402
 from wsra.runtime.blobs import COLOURS, find_blobs  # noqa: E402
-from wsra.runtime.extract import BACKBONE, extract_batch, extract_features, is_current  # noqa: E402
+from wsra.runtime.extract import extract_batch, extract_features, is_current  # noqa: E402
 from wsra.runtime.features import read_features  # noqa: E402
 from wsra.runtime.motion import FEATURE_NAMES, WIDTH, motion_features  # noqa: E402
 from wsra.runtime.video import Frame  # noqa: E402
@@ -73,7 +74,7 @@ def test_a_walker_has_place_direction_and_colour() -> None:
 
 
 def test_the_numbers_of_this_version_are_pinned() -> None:
-    """When this fails on purpose, count up `BACKBONE` in runtime/extract.py: old features and new ones must never mix."""
+    """When this fails on purpose, count up `BACKBONE` in runtime/backbone.py: old features and new ones must never mix."""
 
     def paint(image: np.ndarray, t: float) -> None:
         if 5 <= t < 15:
@@ -188,7 +189,7 @@ def test_a_batch_resumes_and_survives_a_broken_file(clip_file: Path, tmp_path: P
     again = next(iter(extract_batch([good], tmp_path / "out")))
     assert again.kept and (tmp_path / "out" / "good.feat").stat().st_mtime_ns == written
     (tmp_path / "out" / "good.feat").write_bytes((tmp_path / "out" / "good.feat").read_bytes()[:-100])
-    assert not is_current(again.feat, good, snippet_s=1.0)
+    assert not is_current(again.feat, good, backbone=backbone_id(1.0))
     mended = next(iter(extract_batch([good], tmp_path / "out")))
     assert not mended.kept and len(read_features(mended.feat)) > 0
 

@@ -114,6 +114,6 @@ def test_a_file_that_grows_is_extracted_as_far_as_it_is_there_and_again_later(tm
     half = extract_features(path, progress=grow)
     assert "written to while it was read" in half.extra["damage"]
     write_features(tmp_path / "growing.feat", half)
-    assert not is_current(tmp_path / "growing.feat", path, snippet_s=1.0)
+    assert not is_current(tmp_path / "growing.feat", path, backbone=half.backbone)
     again = extract_features(path)
     assert again.duration_s > half.duration_s and "damage" not in again.extra

@@ -69,7 +69,7 @@ def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int 
     """Captions, features and a run file over made-up events that are learnable: each sentence adds its own pattern to some snippets."""
     import numpy as np
 
-    from wsra.runtime.extract import backbone_id
+    from wsra.runtime.backbone import backbone_id
     from wsra.runtime.features import Features, write_features
     from wsra.runtime.motion import WIDTH
 

@@ -1,0 +1,199 @@
+"""The JSON beside an ONNX encoder: how frames become its input, and its output the features of a snippet. Every key is checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from wsra.runtime.errors import BackboneError
+from wsra.runtime.files import replacing
+
+FORMAT, VERSION = "wsra.backbone", 1
+IMAGE_LAYOUTS, CLIP_LAYOUTS = ("NCHW", "NHWC"), ("NCTHW", "NTCHW", "NTHWC")
+# Counted up whenever a number of the features changes for the same settings, so that old and new never mix.
+_NUMBERS = 1
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """How an ONNX encoder is used.
+
+    Attributes:
+        name: of the encoder; the first part of the backbone's id.
+        graph: name of the ONNX file.
+        sha256: of the ONNX file.
+        input: the graph's input.
+        output: the output that is used.
+        layout: axes of the input: "NCHW" or "NHWC" of an image encoder, "NCTHW", "NTCHW" or "NTHWC" of a clip encoder.
+        size: height and width of the input in pixels.
+        resize: "crop" (shortest side, then the middle), "stretch", or "pad" (longest side, then black on both sides).
+        colour: order of the channels, "RGB" or "BGR".
+        scale: what 0 to 255 is multiplied with.
+        mean: subtracted from each channel after `scale`, in the order of `colour`.
+        std: divides each channel after that.
+        width: numbers in an embedding, D.
+        normalise: "l2" scales each embedding to length 1 before pooling; "none" leaves it.
+        frames: frames per call: 1 of an image encoder, more of a clip encoder.
+        frames_per_snippet: frames encoded per snippet; of a clip encoder always `frames`. 0 stands for `frames`.
+        sampling: "uniform", the middles of equal parts of the snippet, or "middle", one frame.
+        pool: "mean" over the embeddings of a snippet.
+        output_axis: which axis of the output is D; the mean is taken over all others but the first.
+        batch: "dynamic", or the number of rows that every call must have.
+    """
+
+    name: str
+    graph: str
+    sha256: str
+    input: str
+    output: str
+    layout: str
+    size: tuple[int, int]
+    resize: str
+    colour: str
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    width: int
+    normalise: str
+    frames: int = 1
+    frames_per_snippet: int = 0
+    sampling: str = "uniform"
+    pool: str = "mean"
+    output_axis: int = 1
+    batch: int | Literal["dynamic"] = "dynamic"
+
+    def __post_init__(self) -> None:
+        """Check every value, and that they fit each other.
+
+        Raises:
+            BackboneError: one does not; the message names the key.
+        """
+        object.__setattr__(self, "frames_per_snippet", self.frames_per_snippet or self.frames)
+        for key, (fits, expected) in _EXPECTED.items():
+            if not fits(getattr(self, key)):
+                raise BackboneError(f"{key} is {json.dumps(getattr(self, key), default=str)}; expected {expected}")
+        for key in ("scale", "mean", "std"):  # 1 and 1.0 are one setting and have one digest
+            told = getattr(self, key)
+            object.__setattr__(self, key, tuple(map(float, told)) if isinstance(told, tuple) else float(told))
+        kind, layouts = ("image", IMAGE_LAYOUTS) if self.frames == 1 else ("clip", CLIP_LAYOUTS)
+        if self.layout not in layouts:
+            raise BackboneError(
+                f'layout is "{self.layout}" and frames {self.frames}; an encoder of {self.frames} frames per call takes {_one_of(layouts)}'
+            )
+        if kind == "clip" and self.frames_per_snippet != self.frames:
+            raise BackboneError(
+                f"frames_per_snippet is {self.frames_per_snippet}; of a clip encoder it is frames, {self.frames}: leave it out"
+            )
+        if self.sampling == "middle" and self.frames_per_snippet != 1:
+            raise BackboneError(
+                f'sampling is "middle", which is one frame, and frames_per_snippet {self.frames_per_snippet}: use "uniform"'
+            )
+
+    def dumps(self) -> str:
+        """The JSON."""
+        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the JSON.
+
+        Raises:
+            OutputError: the place cannot be written.
+        """
+        with replacing(path) as part:
+            part.write_text(self.dumps(), encoding="utf-8")
+
+    def digest(self) -> str:
+        """12 digits that differ wherever the graph or a setting that touches the numbers differs."""
+        told = {key: value for key, value in asdict(self).items() if key not in ("name", "graph", "batch")}
+        return hashlib.sha256(json.dumps([_NUMBERS, told], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_settings(path: Path) -> EncoderSettings:
+    """Read the JSON beside an encoder.
+
+    Raises:
+        BackboneError: it is missing, is no such JSON, or a key is missing, unknown or wrong.
+    """
+    if not path.is_file():
+        raise BackboneError(f"{path}: no such file; expected the JSON that tells how the encoder is used (docs/backbones.md)")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise BackboneError(f"{path}: not readable as JSON ({err}); write it anew (docs/backbones.md)") from err
+    if not isinstance(table, dict) or (table.pop("format", None), table.pop("version", None)) != (FORMAT, VERSION):
+        raise BackboneError(f'{path}: not a {FORMAT} of version {VERSION}; it must say "format": "{FORMAT}", "version": {VERSION}')
+    known = {field.name: field for field in fields(EncoderSettings)}
+    if unknown := table.keys() - known.keys():
+        raise BackboneError(f"{path}: unknown key {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    if missing := [key for key, field in known.items() if field.default is MISSING and key not in table]:
+        raise BackboneError(f"{path}: lacks {', '.join(missing)}; see docs/backbones.md")
+    if table.get("frames_per_snippet", 1) == 0:
+        raise BackboneError(f"{path}: frames_per_snippet is 0; expected a whole number from 1 to 1024")
+    try:
+        return EncoderSettings(**{key: _plain(value) for key, value in table.items()})
+    except BackboneError as err:
+        raise BackboneError(f"{path}: {err}") from err
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_count(low: int, high: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_triple(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 3 and all(_is_number(number) for number in value)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _one_of(words: tuple[str, ...]) -> str:
+    return " or ".join(f'"{word}"' for word in words)
+
+
+def _is_one_of(*words: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in words, _one_of(words)
+
+
+_SIDE = _is_count(1, 4096)
+# Key -> what it must be, and how that is said.
+_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (_matches(r"[A-Za-z0-9._-]+"), "letters, digits, dots, dashes and underscores"),
+    "graph": (_matches(r"[^/\\]+\.onnx"), "the name of an .onnx file in the same folder"),
+    "sha256": (_matches(r"[0-9a-f]{64}"), "the 64 hexadecimal digits of the graph's SHA-256"),
+    "input": (_is_name, "the name of the graph's input"),
+    "output": (_is_name, "the name of one of the graph's outputs"),
+    "layout": _is_one_of(*IMAGE_LAYOUTS, *CLIP_LAYOUTS),
+    "size": (lambda value: isinstance(value, tuple) and len(value) == 2 and all(map(_SIDE, value)), "[height, width] in pixels, 1 to 4096"),
+    "resize": _is_one_of("crop", "stretch", "pad"),
+    "colour": _is_one_of("RGB", "BGR"),
+    "scale": (lambda value: _is_number(value) and value > 0, "a number above 0, such as 0.00392156862745098 for 1 / 255"),
+    "mean": (_is_triple, "three numbers, of the channels after scale"),
+    "std": (lambda value: _is_triple(value) and min(value) > 0, "three numbers above 0"),
+    "width": (_is_count(1, 1 << 20), "a whole number from 1"),
+    "normalise": _is_one_of("l2", "none"),
+    "frames": (_is_count(1, 1024), "a whole number from 1 to 1024"),
+    "frames_per_snippet": (_is_count(1, 1024), "a whole number from 1 to 1024"),
+    "sampling": _is_one_of("middle", "uniform"),
+    "pool": _is_one_of("mean"),
+    "output_axis": (_is_count(1, 5), "an axis of the output, 1 to 5"),
+    "batch": (lambda value: value == "dynamic" or _is_count(1, 4096)(value), '"dynamic" or a whole number from 1 to 4096'),
+}
