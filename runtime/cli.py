@@ -90,6 +90,7 @@ def extract(
     provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder.")] = "cpu",
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
+    decoder: Annotated[str, typer.Option(help="cpu, or hardware that FFmpeg knows: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
     continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
 ) -> None:
     """Turn videos into .feat files; those that are current are kept."""
@@ -107,9 +108,9 @@ def extract(
         if continued:
             from wsra.runtime.recording import extract_recording
 
-            batch = extract_recording(videos, out, snippet_s=snippet_s, progress=within)
+            batch = extract_recording(videos, out, snippet_s=snippet_s, decoder=decoder, progress=within)
         else:
-            batch = extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, jobs=jobs, progress=within)
+            batch = extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, jobs=jobs, decoder=decoder, progress=within)
         for done in batch:
             if not by_seconds:
                 bar.advance(task)

@@ -10,9 +10,10 @@ from pathlib import Path
 from wsra.runtime.backbone import MotionBackbone, backbone_id
 from wsra.runtime.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.errors import WsraError
-from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, is_current, refuse_foreign
+from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, is_current, refuse_foreign, warning
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of
+from wsra.runtime.hardware import CPU
 from wsra.runtime.video import Video
 from wsra.runtime.wallclock import Start, start_of
 
@@ -21,7 +22,7 @@ _CLOCK_S = 60.0  # what clocks in names and metadata may be off
 
 
 def extract_recording(
-    videos: Sequence[Path], folder: Path, *, snippet_s: float = 1.0, progress: Progress | None = None
+    videos: Sequence[Path], folder: Path, *, snippet_s: float = 1.0, decoder: str = CPU, progress: Progress | None = None
 ) -> Iterator[Extracted]:
     """Extract the files of one camera in the given order, one after the other.
 
@@ -33,6 +34,7 @@ def extract_recording(
         videos: files, in the order of time.
         folder: gets the .feat and .camera files.
         snippet_s: length of a snippet in seconds.
+        decoder: as for `Video`.
         progress: called within each video.
 
     Yields:
@@ -41,14 +43,14 @@ def extract_recording(
     before: Path | None = None  # features of the file before
     for video, feat in feat_paths(videos, folder).items():
         try:
-            done = _extract_next(video, feat, before, snippet_s, progress)
+            done = _extract_next(video, feat, before, snippet_s, decoder, progress)
         except WsraError as err:
             done = Extracted(video, feat, False, str(err))
         before = feat if done.error is None else None
         yield done
 
 
-def _extract_next(video: Path, feat: Path, before: Path | None, snippet_s: float, progress: Progress | None) -> Extracted:
+def _extract_next(video: Path, feat: Path, before: Path | None, snippet_s: float, decoder: str, progress: Progress | None) -> Extracted:
     refuse_foreign(feat)
     anew = _why_anew(video, read_features(before)) if before is not None else None
     carried = before.with_suffix(SUFFIX) if before is not None and anew is None else None
@@ -59,12 +61,12 @@ def _extract_next(video: Path, feat: Path, before: Path | None, snippet_s: float
         if extra.get("continues") == continues and extra.get("camera_sha256") == sha256_of(state):
             return Extracted(video, feat, True, None, anew)
     camera = read_camera(carried) if carried is not None else Camera()
-    features = extract_features(video, backbone=MotionBackbone(camera), snippet_s=snippet_s, progress=progress)
+    features = extract_features(video, backbone=MotionBackbone(camera), snippet_s=snippet_s, decoder=decoder, progress=progress)
     camera.last_s -= features.duration_s  # as the next file sees it
     camera.write(state)  # before the features, which tell its digest: what is current is complete
     extra = {**features.extra, "continues": continues, "camera_sha256": sha256_of(state)}
     write_features(feat, replace(features, extra=extra))
-    return Extracted(video, feat, False, None, "; ".join(told for told in (anew, features.extra.get("damage")) if told) or None)
+    return Extracted(video, feat, False, None, "; ".join(told for told in (anew, warning(features, decoder)) if told) or None)
 
 
 def _why_anew(video: Path, before: Features) -> str | None:

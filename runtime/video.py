@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.container import declared_length_s, is_complete, open_container
+from wsra.runtime.container import declared_length_s, is_complete
 from wsra.runtime.errors import VideoError
+from wsra.runtime.hardware import CPU, open_decoder
 from wsra.runtime.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
 from wsra.runtime.stamps import RESET_S, Stamps
 
@@ -41,13 +42,14 @@ class Video:
     `interlaced` the number of frames that were deinterlaced.
     """
 
-    def __init__(self, path: Path, *, height_px: int, frames_per_s: float) -> None:
+    def __init__(self, path: Path, *, height_px: int, frames_per_s: float, decoder: str = CPU) -> None:
         """Open a video.
 
         Args:
             path: the file.
             height_px: frames are scaled to this height, the shape kept, if they are higher.
             frames_per_s: at most so many frames a second are converted; all are decoded.
+            decoder: "cpu", or a device type of FFmpeg such as "cuda"; where that gives no frame the CPU decodes, as `fallback` tells.
 
         Raises:
             VideoError: the file is missing, empty or no video.
@@ -60,7 +62,7 @@ class Video:
         self.broken = 0
         self.interlaced = 0
         self._state = _state(path)
-        self._container = open_container(path)
+        self._container, self.fallback = open_decoder(path, decoder)
         self._stream: Any = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self._size: tuple[int, int] | None = None
