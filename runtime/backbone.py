@@ -17,6 +17,7 @@ from wsra.runtime.files import sha256_of
 from wsra.runtime.video import Frame
 
 if TYPE_CHECKING:
+    from wsra.runtime.camera import Camera
     from wsra.runtime.onnx_backbone import OnnxBackbone
     from wsra.runtime.regions import Regions
 
@@ -58,16 +59,20 @@ class Backbone(Protocol):
 class MotionBackbone:
     """The built-in `motion` features.
 
+    Args (constructor):
+        camera: its state at the end of the file before; afterwards its state at the end of this one (`runtime/recording.py`).
+
     Raises:
         MissingExtraError: OpenCV is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, camera: Camera | None = None) -> None:
         try:
             from wsra.runtime import motion
         except ImportError as err:
             raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
         self._motion = motion
+        self._camera = camera
 
     @property
     def width(self) -> int:
@@ -84,7 +89,7 @@ class MotionBackbone:
 
     def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """See `motion_features`."""
-        return self._motion.motion_features(frames, snippet_s)
+        return self._motion.motion_features(frames, snippet_s, self._camera)
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,12 @@ def _colour_table() -> NDArray[np.float32]:
 _TABLE = _colour_table()
 
 
-def _colour_codes(image: Image) -> NDArray[np.int64]:
-    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV).astype(np.int64)
-    return np.asarray((hsv[..., 0] >> 2) * 64 + (hsv[..., 1] >> 5) * 8 + (hsv[..., 2] >> 5))
+def _colour_codes(image: Image) -> NDArray[np.uint16]:
+    hue, saturation, value = (np.asarray(channel, np.uint8) for channel in cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV)))
+    return np.asarray((hue >> 2).astype(np.uint16) << 6 | (saturation >> 5 << 3 | value >> 5))
 
 
-def _shares(codes: NDArray[np.int64], mask: Mask) -> NDArray[np.float32]:
+def _shares(codes: NDArray[np.uint16], mask: Mask) -> NDArray[np.float32]:
     chosen = codes[mask]
     if chosen.size == 0:
         return np.zeros(len(COLOURS), np.float32)
@@ -103,18 +103,17 @@ def find_blobs(image: Image, foreground: Mask) -> list[Blob]:
     large = [i for i in range(1, count) if stats[i, cv2.CC_STAT_AREA] >= max(12, MIN_AREA * height * width)]
     if not large:
         return []
-    codes = _colour_codes(image)
     blobs = []
     for label in large:
         left, top, box_width, box_height, area = (int(n) for n in stats[label])
         mask = labels[top : top + box_height, left : left + box_width] == label
         cells = cv2.resize(mask.astype(np.float32), (SILHOUETTE_COLUMNS * 2, SILHOUETTE_ROWS), interpolation=cv2.INTER_AREA)
         folded = (cells[:, :SILHOUETTE_COLUMNS] + cells[:, : SILHOUETTE_COLUMNS - 1 : -1]) / 2
-        box_codes = codes[top : top + box_height, left : left + box_width]
+        codes = _colour_codes(image[top : top + box_height, left : left + box_width])
         colours = []
         for first, last in PARTS.values():
             rows = slice(int(first * box_height), max(int(first * box_height) + 1, int(last * box_height)))
-            colours.append(_shares(box_codes[rows], mask[rows]))
+            colours.append(_shares(codes[rows], mask[rows]))
         blobs.append(
             Blob(
                 x=(left + box_width / 2) / width,

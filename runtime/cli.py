@@ -90,18 +90,28 @@ def extract(
     provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder.")] = "cpu",
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
+    decoder: Annotated[str, typer.Option(help="cpu, or hardware that FFmpeg knows: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
+    continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
 ) -> None:
     """Turn videos into .feat files; those that are current are kept."""
     from wsra.runtime.backbone import BackboneChoice
     from wsra.runtime.console import progress, say
     from wsra.runtime.extract import extract_batch
 
+    if continued and (jobs > 1 or backbone != "motion"):
+        raise typer.BadParameter("--continue is for the motion backbone, and takes one file after the other; leave out --jobs")
     choice, failed = BackboneChoice(backbone, regions, provider), 0
     by_seconds = jobs == 1 or len(videos) == 1
     with progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)) as bar:
         task = bar.task_ids[0]
         within = (lambda done, total: bar.update(task, completed=done, total=total)) if by_seconds else None
-        for done in extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, jobs=jobs, progress=within):
+        if continued:
+            from wsra.runtime.recording import extract_recording
+
+            batch = extract_recording(videos, out, snippet_s=snippet_s, decoder=decoder, progress=within)
+        else:
+            batch = extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, jobs=jobs, decoder=decoder, progress=within)
+        for done in batch:
             if not by_seconds:
                 bar.advance(task)
             if done.error is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
@@ -12,18 +13,29 @@ from pathlib import Path
 
 import numpy as np
 
+from wsra.runtime.ahead import ahead
 from wsra.runtime.backbone import Backbone, BackboneChoice, MotionBackbone
 from wsra.runtime.errors import FeatureError, OutputError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of
+from wsra.runtime.hardware import CPU
 from wsra.runtime.video import Video
+from wsra.runtime.wallclock import start_of
 
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
 _WRITTEN = frozenset({"source_sha256", "snippet_s"})  # what tells that a .feat file is of wsra extract, which can make it again
 
 
+AHEAD = 8  # frames that are decoded ahead of the backbone
+
+
 def extract_features(
-    path: Path | str, *, backbone: Backbone | None = None, snippet_s: float = 1.0, progress: Progress | None = None
+    path: Path | str,
+    *,
+    backbone: Backbone | None = None,
+    snippet_s: float = 1.0,
+    decoder: str = CPU,
+    progress: Progress | None = None,
 ) -> Features:
     """Extract the features of one video, streaming.
 
@@ -31,6 +43,7 @@ def extract_features(
         path: the video.
         backbone: what makes them; None for the built-in `motion`.
         snippet_s: length of a snippet in seconds.
+        decoder: as for `Video`.
         progress: called with seconds done and in all.
 
     Returns:
@@ -43,20 +56,27 @@ def extract_features(
     """
     path, backbone = Path(path), backbone or MotionBackbone()
     height_px, frames_per_s = backbone.reads_at(snippet_s)
-    rows, numbers = [], []
-    with Video(path, height_px=height_px, frames_per_s=frames_per_s) as video:
-        for number, row in backbone.features(video.frames(), snippet_s):
-            rows.append(row)
+    rows, numbers = bytearray(), []  # grows in place; a list of rows would be copied to be joined
+    video = Video(path, height_px=height_px, frames_per_s=frames_per_s, decoder=decoder)
+    with video, closing(ahead(video.frames(), AHEAD)) as frames:
+        for number, row in backbone.features(frames, snippet_s):
+            rows += row.tobytes()
             numbers.append(number)
             if progress is not None:
                 progress((number + 1) * snippet_s, video.declared_s)
         end_s, damage = video.end_s, video.damage()
     starts = np.array(numbers, np.float64) * snippet_s
     times = np.stack([starts, np.minimum(starts + snippet_s, end_s)], axis=1)
-    extra = {"source_sha256": sha256_of(path), "snippet_s": f"{snippet_s:g}"}
+    start = start_of(path, video.metadata, end_s)
+    extra = {"source_sha256": sha256_of(path), "snippet_s": f"{snippet_s:g}", "start_time": start.time, "start_time_source": start.source}
+    if video.changed():
+        extra["source_sha256"] = ""  # of what was read it is not: extracted again next time
+    if decoder != CPU:
+        extra["decoder"] = video.fallback or decoder
     if damage:
         extra["damage"] = damage
-    return Features(np.stack(rows), times, path.name, end_s, backbone.id(snippet_s), extra)
+    values = np.frombuffer(rows, np.float32).reshape(len(numbers), -1)
+    return Features(values, times, path.name, end_s, backbone.id(snippet_s), extra)
 
 
 def refuse_foreign(feat: Path) -> None:
@@ -122,6 +142,7 @@ class _Job:
     feat: Path
     snippet_s: float
     choice: BackboneChoice
+    decoder: str
 
 
 @cache
@@ -136,11 +157,17 @@ def _extract(job: _Job, progress: Progress | None = None) -> Extracted:
         backbone = _loaded(job.choice)
         if job.feat.exists() and job.video.is_file() and is_current(job.feat, job.video, backbone=backbone.id(job.snippet_s)):
             return Extracted(job.video, job.feat, True, None)
-        features = extract_features(job.video, backbone=backbone, snippet_s=job.snippet_s, progress=progress)
+        features = extract_features(job.video, backbone=backbone, snippet_s=job.snippet_s, decoder=job.decoder, progress=progress)
         write_features(job.feat, features)
     except WsraError as err:
         return Extracted(job.video, job.feat, False, str(err))
-    return Extracted(job.video, job.feat, False, None, features.extra.get("damage"))
+    return Extracted(job.video, job.feat, False, None, warning(features, job.decoder))
+
+
+def warning(features: Features, decoder: str) -> str | None:
+    """What is to be said of features that were just extracted, or None."""
+    fallback = features.extra.get("decoder", decoder)
+    return "; ".join(told for told in (fallback if fallback != decoder else None, features.extra.get("damage")) if told) or None
 
 
 def extract_batch(
@@ -150,6 +177,7 @@ def extract_batch(
     backbone: BackboneChoice | None = None,
     snippet_s: float = 1.0,
     jobs: int = 1,
+    decoder: str = CPU,
     progress: Progress | None = None,
 ) -> Iterator[Extracted]:
     """Extract many videos; those whose .feat file is current are left alone, and a broken one does not stop the rest.
@@ -161,6 +189,7 @@ def extract_batch(
             threads it takes, they share the processors.
         snippet_s: length of a snippet in seconds.
         jobs: processes.
+        decoder: as for `Video`.
         progress: called within each video, where one process does it all.
 
     Yields:
@@ -173,7 +202,7 @@ def extract_batch(
     jobs = min(jobs, len(paths))
     if jobs > 1 and not choice.threads:
         choice = replace(choice, threads=max(1, (os.cpu_count() or 1) // jobs))
-    work = [_Job(video, feat, snippet_s, choice) for video, feat in paths.items()]
+    work = [_Job(video, feat, snippet_s, choice, decoder) for video, feat in paths.items()]
     if jobs > 1:
         choice.load()  # what is wrong with it is said here, once
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.files import replacing
+from wsra.runtime.files import replacing, save_tensors
 
 FORMAT, VERSION = "wsra.feat", "1"
 _PIECE = 16_384  # snippets read at a time, so that a day of video stays on disk
@@ -186,6 +185,5 @@ def write_features(path: Path | str, features: Features) -> None:
         "backbone": features.backbone,
         **features.extra,
     }
-    tensors = {"features": np.ascontiguousarray(features.values), "times_s": np.ascontiguousarray(features.times_s)}
     with replacing(Path(path)) as part:
-        save_file(tensors, part, metadata)
+        save_tensors({"features": features.values, "times_s": features.times_s}, part, metadata)

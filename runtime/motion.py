@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.background import Background, Image
 from wsra.runtime.blobs import find_blobs
+from wsra.runtime.camera import Camera
 from wsra.runtime.tracks import OBJECT_NAMES, Tracker
 from wsra.runtime.video import Frame
 
@@ -54,7 +55,7 @@ class _Snippet:
         self.scene.append((covered, brightness / 255, (red - blue) / 255, spread / 255))
 
 
-def motion_features(frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def motion_features(frames: Iterator[Frame], snippet_s: float, camera: Camera | None = None) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Describe what moves, snippet by snippet.
 
     The first 20 s are held in memory at 120 rows until the background stands; from then on nothing looks ahead. After a cut (the camera
@@ -63,12 +64,15 @@ def motion_features(frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple
     Args:
         frames: in presentation order.
         snippet_s: length of a snippet in seconds.
+        camera: what is known of it from the video before, if anything; afterwards what is known at the end of this one.
 
     Yields:
         (k, (WIDTH,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s); snippets without a frame are left out.
     """
     cv2.setNumThreads(1)
-    tracker, snippet, index, last_s = Tracker(), _Snippet(), -1, 0.0
+    camera = camera or Camera()
+    tracker, snippet, index, last_s = Tracker(), _Snippet(), -1, camera.last_s
+    known, newest = camera.background, None
 
     def closed() -> NDArray[np.float32]:
         objects = tracker.close_snippet()
@@ -76,13 +80,15 @@ def motion_features(frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple
 
     def ready() -> Iterator[tuple[Frame, Background]]:
         """Each frame with the background to compare it with; a cut starts a new one."""
-        for shot in _shots(frames):
+        nonlocal known
+        for shot in _shots(frames, camera.thumbnail):
             held: list[Frame] = []
-            background: Background | None = None
+            background, known = known, None
             for frame in shot:
-                if background is not None:
+                if background is not None and background.shape == frame.image.shape:
                     yield frame, background
                     continue
+                background = None
                 held.append(frame)
                 if frame.time_s - held[0].time_s >= WARM_UP_S:
                     background = _first_background(held)
@@ -98,17 +104,17 @@ def motion_features(frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple
             snippet = _Snippet()
         index = number
         image, foreground = scene.subtract(frame.image, elapsed_s=max(frame.time_s - last_s, 0.0))
-        last_s = frame.time_s
+        last_s, newest = frame.time_s, frame.image
         tracker.add(frame.time_s, find_blobs(image, foreground))
         snippet.add(frame.image, float(foreground.mean()))
-    if index >= 0:
+    if newest is not None:
         yield index, closed()
+        camera.background, camera.thumbnail, camera.last_s = scene, _thumbnail(newest), last_s
 
 
-def _shots(frames: Iterator[Frame]) -> Iterator[Iterator[Frame]]:
-    """Split frames where the picture changes at once; each part must be read before the next."""
+def _shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> Iterator[Iterator[Frame]]:
+    """Split frames where the picture changes at once, after `seen`, too; each part must be read before the next."""
     ahead = next(frames, None)
-    seen: NDArray[np.float32] | None = None
 
     def shot() -> Iterator[Frame]:
         nonlocal ahead, seen

@@ -1,24 +1,25 @@
-"""Frames of a video file with their presentation times, decoded by PyAV, scaled in FFmpeg's library."""
+"""Frames of a video file with their presentation times, decoded by PyAV, scaled in FFmpeg's library, shown upright."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.errors import MissingExtraError, VideoError
+from wsra.runtime.container import declared_length_s, is_complete
+from wsra.runtime.errors import VideoError
+from wsra.runtime.hardware import CPU, open_decoder
+from wsra.runtime.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
+from wsra.runtime.stamps import RESET_S, Stamps
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
-
-SUFFIXES = frozenset({".mp4", ".mkv", ".avi", ".mov", ".m4v", ".webm", ".ts", ".mts", ".mpg", ".mpeg", ".wmv", ".flv"})
-
-
-RESET_S = 1.0  # stamps that jump back by more than this begin anew
+SUFFIXES = frozenset(
+    {".mp4", ".mov", ".m4v", ".3gp", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".dav"}
+    | {".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}  # bare streams
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Frame:
 
     Attributes:
         time_s: presentation time in seconds after the first frame of the stream.
-        image: (H, W, 3) uint8 BGR.
+        image: (H, W, 3) uint8 BGR, upright, with square pixels.
     """
 
     time_s: float
@@ -37,16 +38,18 @@ class Frame:
 class Video:
     """A video file, decoded once from its start.
 
-    After the last frame `end_s` is its end (seconds) and `broken` the number of packets that could not be decoded.
+    After the last frame `end_s` is its end (seconds), `broken` the number of packets and frames that were damaged as far as FFmpeg tells,
+    `interlaced` the number of frames that were deinterlaced.
     """
 
-    def __init__(self, path: Path, *, height_px: int, frames_per_s: float) -> None:
+    def __init__(self, path: Path, *, height_px: int, frames_per_s: float, decoder: str = CPU) -> None:
         """Open a video.
 
         Args:
             path: the file.
             height_px: frames are scaled to this height, the shape kept, if they are higher.
             frames_per_s: at most so many frames a second are converted; all are decoded.
+            decoder: "cpu", or a device type of FFmpeg such as "cuda"; where that gives no frame the CPU decodes, as `fallback` tells.
 
         Raises:
             VideoError: the file is missing, empty or no video.
@@ -57,17 +60,17 @@ class Video:
         self.frames_per_s = frames_per_s
         self.end_s = 0.0
         self.broken = 0
-        self._container = _open(path)
+        self.interlaced = 0
+        self._state = _state(path)
+        self._container, self.fallback = open_decoder(path, decoder)
         self._stream: Any = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
         self._size: tuple[int, int] | None = None
-        declared = self._stream.duration
-        base = self._stream.time_base
-        if declared is not None and base is not None:
-            self.declared_s: float | None = float(declared * base)
-        else:
-            total = self._container.duration
-            self.declared_s = total / 1e6 if total else None
+        self._assumed_per_s: float | None = None
+        self.declared_s = declared_length_s(self._container)
+        tags = {**self._stream.metadata, **self._container.metadata}
+        self.metadata = {key.lower(): value for key, value in tags.items()}
+        self._complete = is_complete(path, self._container)
 
     def __enter__(self) -> Video:
         return self
@@ -79,12 +82,26 @@ class Video:
         import av
 
         for packet in self._container.demux(self._stream):
+            self.broken += packet.is_corrupt
             try:
                 yield from packet.decode()
             except av.FFmpegError:
                 self.broken += 1
 
-    def frames(self) -> Iterator[Frame]:
+    def _shown(self) -> Iterator[tuple[float, Any]]:
+        """Every frame with its time, in presentation order."""
+        stamps, fields = Stamps(self._container.format.name), Deinterlacer()
+        for frame in self._decoded():
+            time_s = stamps.time_s(frame)
+            self.broken += frame.is_corrupt or time_s is None
+            if time_s is None:
+                continue
+            self.end_s = stamps.end_s
+            yield from fields.feed(time_s, frame)
+        yield from fields.flush()
+        self.interlaced, self._assumed_per_s = fields.interlaced, stamps.assumed_per_s
+
+    def frames(self) -> Generator[Frame, None, None]:
         """Decode to the end.
 
         Yields:
@@ -97,67 +114,53 @@ class Video:
         from av.video.reformatter import VideoReformatter
 
         scaler = VideoReformatter()
-        base = float(self._stream.time_base or 0)
-        origin_s: float | None = None
-        last_s, step_s, next_s = -1.0, 1.0 / 25, 0.0
+        next_s = 0.0
         try:
-            for frame in self._decoded():
-                if frame.time is None:
-                    self.broken += 1
-                    continue
-                origin_s = frame.time if origin_s is None else origin_s
-                if frame.time - origin_s < last_s - RESET_S:  # stamps begin anew, as where two recordings were joined
-                    origin_s = frame.time - last_s - step_s
-                time_s = frame.time - origin_s
-                if time_s <= last_s:
-                    self.broken += 1
-                    continue
-                step_s = float(frame.duration) * base if frame.duration else (min(time_s - last_s, 1.0) if last_s >= 0 else step_s)
-                last_s = time_s
+            for time_s, frame in self._shown():
                 if time_s + 1e-6 < next_s:
                     continue
                 next_s = (np.floor((time_s + 1e-6) * self.frames_per_s) + 1) / self.frames_per_s
-                width, height = self._scaled(frame)
+                matrix = display_matrix(frame)
+                width, height = self._scaled(frame, on_its_side=is_on_its_side(matrix))
                 scaled = scaler.reformat(frame, width, height, "bgr24", interpolation="AREA")
-                yield Frame(float(time_s), scaled.to_ndarray())
+                yield Frame(time_s, upright(scaled.to_ndarray(), matrix))
         except av.FFmpegError as err:
             raise VideoError(f"{self.path}: cannot be decoded ({err}); is the file damaged?") from err
-        if origin_s is None:
-            raise VideoError(f"{self.path}: a video stream without one decodable frame; is the file damaged or still empty?")
-        self.end_s = last_s + step_s
-
-    def _scaled(self, frame: Any) -> tuple[int, int]:
-        """Width and height of what is yielded; those of the first frame, should the stream change its size."""
         if self._size is None:
-            height = min(self.height_px, frame.height)
-            self._size = max(2, round(frame.width * height / frame.height / 2) * 2), height
-        return self._size
+            raise VideoError(f"{self.path}: a video stream without one decodable frame; is the file damaged or still empty?")
+
+    def _scaled(self, frame: Any, *, on_its_side: bool) -> tuple[int, int]:
+        """Width and height to scale to, before turning; of what is shown those of the first frame, should the stream change its size."""
+        if self._size is None:
+            shown = frame.width * float(self._stream.sample_aspect_ratio or 1), frame.height
+            width, height = shown[::-1] if on_its_side else shown
+            rows = min(self.height_px, round(height))
+            self._size = max(2, round(width * rows / height / 2) * 2), rows
+        return (self._size[1], self._size[0]) if on_its_side else self._size
+
+    def changed(self) -> bool:
+        """Whether the file was written to since it was opened."""
+        return _state(self.path) != self._state
 
     def damage(self) -> str | None:
-        """After the last frame: what was lost, in words, or None."""
+        """After the last frame: what was lost or is not certain, in words, or None."""
         told = []
         if self.broken:
-            told.append(f"{self.broken} packets or frames could not be used")
-        if self.declared_s is not None and self.end_s < self.declared_s - RESET_S:
+            told.append(f"{self.broken} packets or frames were damaged")
+        if self.changed():
+            told.append("the file was written to while it was read: extract it again when it is complete")
+        elif not self._complete:
+            told.append("not complete: still being written, or never closed; what was there is used")
+        elif self.declared_s is not None and self.end_s < self.declared_s - RESET_S:
             told.append(f"ends at {self.end_s:.1f} s of {self.declared_s:.1f} s that it declares")
+        if self._assumed_per_s is not None:
+            told.append(f"its frames carry no times: {self._assumed_per_s:g} a second are assumed")
         return "; ".join(told) or None
 
 
-def _open(path: Path) -> InputContainer:
+def _state(path: Path) -> tuple[int, int] | None:
     try:
-        import av
-    except ImportError as err:
-        raise MissingExtraError("PyAV", "video", f"decoding {path}") from err
-    if not path.is_file():
-        raise VideoError(f"{path}: no such file; expected a video")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty (0 bytes); expected a video")
-    try:
-        container = av.open(str(path))
-    except (av.FFmpegError, ValueError) as err:
-        raise VideoError(f"{path}: not a video that FFmpeg can open ({err})") from err
-    if not container.streams.video:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-        container.close()
-        raise VideoError(f"{path}: no video stream (found: {kinds}); expected a video")
-    return container
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns

@@ -77,6 +77,7 @@ BAD = {
     "queries file without queries": (["ground", "video.mp4", "--queries", "blank.txt"], 1, "holds no query"),
     "top-k 0": (["ground", "video.mp4", "man", "--top-k", "0"], 2, "top-k"),
     "unknown plan": (["ground", "video.mp4", "man", "--plan", "best"], 2, "plan"),
+    "extract: one camera in several processes": (["extract", "video.mp4", "-o", "out", "--continue", "--jobs", "2"], 2, "--continue"),
     "extract: no video stream": (["extract", "sound.mp4", "-o", "out"], 1, "no video stream"),
     "extract: zero-length file": (["extract", "empty.mp4", "-o", "out"], 1, "0 bytes"),
     "extract: two videos of one name": (["extract", "video.mp4", "./video.mp4", "-o", "out"], 1, "another video of this batch"),

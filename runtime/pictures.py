@@ -1,0 +1,107 @@
+"""A decoded picture as it must be shown: without the comb of interlaced fields, upright, with square pixels."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_UPRIGHT = (65536, 0, 0, 65536)
+
+
+class Deinterlacer:
+    """FFmpeg's bwdif over the frames that are flagged interlaced, with the field order that each tells; others pass unchanged.
+
+    Frames come out in order with what they went in with; once a frame was interlaced, one frame later. `interlaced` counts them.
+    """
+
+    def __init__(self) -> None:
+        self.interlaced = 0
+        self._graph: Any = None
+        self._sink: Any = None
+        self._shape: tuple[int, int, str] | None = None
+        self._waiting: deque[float] = deque()
+
+    def feed(self, time_s: float, frame: Any) -> Iterator[tuple[float, Any]]:
+        """Take a frame with its time; give those that are ready."""
+        self.interlaced += bool(frame.interlaced_frame)
+        shape = frame.width, frame.height, frame.format.name
+        if self._graph is not None and shape != self._shape:
+            yield from self.flush()
+        if self._graph is None:
+            if not frame.interlaced_frame:
+                yield time_s, frame
+                return
+            self._build(frame, shape)
+        self._waiting.append(time_s)
+        self._graph.push(frame)
+        yield from self._ready()
+
+    def flush(self) -> Iterator[tuple[float, Any]]:
+        """Give what is still held."""
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._ready()
+            self._graph = None
+            self._waiting.clear()
+
+    def _build(self, frame: Any, shape: tuple[int, int, str]) -> None:
+        from av.filter import Graph
+
+        graph = Graph()
+        width, height, _ = shape
+        source = graph.add_buffer(width=width, height=height, format=frame.format, time_base=frame.time_base)
+        fields = graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
+        sink = graph.add("buffersink")
+        source.link_to(fields)
+        fields.link_to(sink)
+        graph.configure()
+        self._graph, self._sink, self._shape = graph, sink, shape
+
+    def _ready(self) -> Iterator[tuple[float, Any]]:
+        import av
+
+        while self._waiting:
+            try:
+                frame = self._sink.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            yield self._waiting.popleft(), frame
+
+
+def display_matrix(frame: Any) -> tuple[int, int, int, int]:
+    """The turning part (a, b, c, d) of a frame's display matrix: x' = ax + cy, y' = bx + dy, y downward, in 1/65536."""
+    side = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    if side is None:
+        return _UPRIGHT
+    a, b, _, c, d = np.frombuffer(bytes(side), np.int32)[:5]
+    return int(a), int(b), int(c), int(d)
+
+
+def is_on_its_side(matrix: tuple[int, int, int, int]) -> bool:
+    """Whether the picture is shown with rows and columns exchanged."""
+    a, b, _, _ = matrix
+    return abs(b) > abs(a)
+
+
+def upright(image: NDArray[Any], matrix: tuple[int, int, int, int]) -> NDArray[Any]:
+    """Turn and mirror a picture to the nearest quarter, as its display matrix says.
+
+    Args:
+        image: (H, W, 3).
+        matrix: of `display_matrix`.
+
+    Returns:
+        (H, W, 3), or (W, H, 3) when it was on its side.
+    """
+    a, b, c, d = matrix
+    if is_on_its_side(matrix):
+        image, rightward, downward = image.transpose(1, 0, 2), c, b
+    else:
+        rightward, downward = a, d
+    image = image[:, ::-1] if rightward < 0 else image
+    image = image[::-1] if downward < 0 else image
+    return np.ascontiguousarray(image)

@@ -1,0 +1,93 @@
+"""Files of one camera, one after the other: each begins with the background that the one before ended with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from wsra.runtime.backbone import MotionBackbone, backbone_id
+from wsra.runtime.camera import SUFFIX, Camera, read_camera
+from wsra.runtime.errors import WsraError
+from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, is_current, refuse_foreign, warning
+from wsra.runtime.features import Features, read_features, write_features
+from wsra.runtime.files import sha256_of
+from wsra.runtime.hardware import CPU
+from wsra.runtime.video import Video
+from wsra.runtime.wallclock import Start, start_of
+
+MAX_GAP_S = 600.0  # after a longer one a new background is found, as at the start of a recording
+_CLOCK_S = 60.0  # what clocks in names and metadata may be off
+
+
+def extract_recording(
+    videos: Sequence[Path], folder: Path, *, snippet_s: float = 1.0, decoder: str = CPU, progress: Progress | None = None
+) -> Iterator[Extracted]:
+    """Extract the files of one camera in the given order, one after the other.
+
+    Beside each `NAME.feat` the state of the camera at the end of the file is kept as `NAME.camera`. A file is kept when it is current and
+    began with the very state that the file before has now. A file begins anew where the picture changed since, where the wall clock (of
+    metadata or names, not file times) says that more than ten minutes lie between or that the order is wrong, and after a broken file.
+
+    Args:
+        videos: files, in the order of time.
+        folder: gets the .feat and .camera files.
+        snippet_s: length of a snippet in seconds.
+        decoder: as for `Video`.
+        progress: called within each video.
+
+    Yields:
+        One result per video, in their order.
+    """
+    before: Path | None = None  # features of the file before
+    for video, feat in feat_paths(videos, folder).items():
+        try:
+            done = _extract_next(video, feat, before, snippet_s, decoder, progress)
+        except WsraError as err:
+            done = Extracted(video, feat, False, str(err))
+        before = feat if done.error is None else None
+        yield done
+
+
+def _extract_next(video: Path, feat: Path, before: Path | None, snippet_s: float, decoder: str, progress: Progress | None) -> Extracted:
+    refuse_foreign(feat)
+    anew = _why_anew(video, read_features(before)) if before is not None else None
+    carried = before.with_suffix(SUFFIX) if before is not None and anew is None else None
+    continues = sha256_of(carried) if carried is not None else ""
+    state = feat.with_suffix(SUFFIX)
+    if feat.exists() and state.exists() and video.is_file() and is_current(feat, video, backbone=backbone_id(snippet_s)):
+        extra = read_features(feat).extra
+        if extra.get("continues") == continues and extra.get("camera_sha256") == sha256_of(state):
+            return Extracted(video, feat, True, None, anew)
+    camera = read_camera(carried) if carried is not None else Camera()
+    features = extract_features(video, backbone=MotionBackbone(camera), snippet_s=snippet_s, decoder=decoder, progress=progress)
+    camera.last_s -= features.duration_s  # as the next file sees it
+    camera.write(state)  # before the features, which tell its digest: what is current is complete
+    extra = {**features.extra, "continues": continues, "camera_sha256": sha256_of(state)}
+    write_features(feat, replace(features, extra=extra))
+    return Extracted(video, feat, False, None, "; ".join(told for told in (anew, warning(features, decoder)) if told) or None)
+
+
+def _why_anew(video: Path, before: Features) -> str | None:
+    """Why the background of the file before is not taken, or None."""
+    with Video(video, height_px=1, frames_per_s=1.0) as opened:
+        start = start_of(video, opened.metadata, 0.0)
+    earlier = before.extra.get("start_time"), before.extra.get("start_time_source")
+    gap_s = _gap_s(earlier, start, before.duration_s)
+    if gap_s is None or -_CLOCK_S <= gap_s <= MAX_GAP_S:
+        return None
+    if gap_s < 0:
+        return f"begins anew: {before.video} ends {-gap_s:.0f} s after it starts; give the files in the order of time"
+    return f"begins anew: {gap_s:.0f} s lie between it and {before.video}"
+
+
+def _gap_s(earlier: tuple[str | None, str | None], later: Start, duration_s: float) -> float | None:
+    """Seconds from the end of a file to the start of the next, where both clocks are of one kind that can be trusted."""
+    time, source = earlier
+    if time is None or source != later.source or source == "modified":
+        return None
+    first, second = datetime.fromisoformat(time), datetime.fromisoformat(later.time)
+    if (first.tzinfo is None) != (second.tzinfo is None):
+        return None
+    return (second - first).total_seconds() - duration_s

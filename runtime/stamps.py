@@ -1,0 +1,58 @@
+"""When each decoded frame is shown: seconds after the first frame, from presentation stamps where there are any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+RESET_S = 1.0  # stamps that jump back by more than this begin anew
+_ASSUMED_STEP_S = 1 / 25
+
+
+class Stamps:
+    """Times of the frames of one stream, in the order in which they are decoded.
+
+    Frames without a stamp follow the frame before at its length.
+    """
+
+    def __init__(self, format_name: str) -> None:
+        self._in_file_order = format_name == "avi"  # AVI has no presentation stamps, only an order; FFmpeg's guesses jump with B-frames
+        self._origin_s: float | None = None
+        self._last_s = -1.0
+        self._step_s = _ASSUMED_STEP_S
+
+    @property
+    def end_s(self) -> float:
+        """End of the newest frame, in seconds."""
+        return self._last_s + self._step_s
+
+    @property
+    def assumed_per_s(self) -> float | None:
+        """Frames a second that were assumed, where no frame so far had a stamp."""
+        return 1 / self._step_s if self._origin_s is None and self._last_s >= 0 else None
+
+    def time_s(self, frame: Any) -> float | None:
+        """Seconds after the first frame at which a frame is shown; None when it cannot be placed after the one before."""
+        base = float(frame.time_base or 0)
+        ticks = next((t for t in ((frame.dts,) if self._in_file_order else (frame.pts, frame.dts)) if t is not None), None)
+        length_s = float(getattr(frame, "duration", None) or 0) * base  # PyAV 13 tells no duration
+        if ticks is None or not base:
+            return self._follow(length_s)
+        shown_s = float(ticks * frame.time_base)
+        self._origin_s = shown_s if self._origin_s is None else self._origin_s
+        if shown_s - self._origin_s < self._last_s - RESET_S:  # stamps begin anew, as where two recordings were joined
+            self._origin_s = shown_s - self._last_s - self._step_s
+        time_s = shown_s - self._origin_s
+        if time_s <= self._last_s:
+            return None
+        if length_s:
+            self._step_s = length_s
+        elif self._last_s >= 0:
+            self._step_s = min(time_s - self._last_s, 1.0)
+        self._last_s = time_s
+        return time_s
+
+    def _follow(self, length_s: float) -> float:
+        time_s = self.end_s if self._last_s >= 0 else 0.0
+        self._step_s = length_s or self._step_s
+        self._last_s = time_s
+        return time_s

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from wsra.runtime.ahead import ahead
+
+pytestmark = pytest.mark.device
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    assert threading.active_count() == before
+
+
+def counted(made: list[int], stop: int = 1000) -> Iterator[int]:
+    try:
+        for number in range(stop):
+            made.append(number)
+            yield number
+    finally:
+        made.append(-1)
+
+
+def settled(made: list[int]) -> int:
+    """How many were made once nothing more happens."""
+    seen = -1
+    while seen != len(made):
+        seen = len(made)
+        time.sleep(0.05)
+    return seen
+
+
+def test_items_come_in_order_from_another_thread() -> None:
+    assert list(ahead(iter_of(50), 4)) == list(range(50))
+    (thread,) = set(ahead((threading.current_thread().name for _ in range(3)), 1))
+    assert thread != threading.current_thread().name
+
+
+def iter_of(stop: int) -> Iterator[int]:
+    yield from range(stop)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_no_more_are_made_than_fit(depth: int) -> None:
+    made: list[int] = []
+    with closing(ahead(counted(made), depth)) as items:
+        assert next(items) == 0
+        assert settled(made) == 1 + depth + 1  # taken, waiting, in hand
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ValueError("the third")
+
+    got = []
+    with pytest.raises(ValueError, match="the third"):
+        for item in ahead(broken(), 8):
+            got.append(item)
+    assert got == [1, 2]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5])
+def test_who_stops_early_ends_the_thread_and_closes_the_source(taken: int) -> None:
+    made: list[int] = []
+    with closing(ahead(counted(made), 2)) as items:
+        for _ in range(taken):
+            next(items)
+    assert (made[-1] == -1 and len(made) <= taken + 4) if taken else not made
+
+
+def test_an_error_of_the_user_ends_the_thread() -> None:
+    made: list[int] = []
+    with pytest.raises(RuntimeError), closing(ahead(counted(made), 1)) as items:
+        for _ in items:
+            raise RuntimeError
+    assert made[-1] == -1

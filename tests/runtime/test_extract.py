@@ -1,0 +1,82 @@
+"""Extraction as a command: what an interruption leaves, and how much memory a long video takes."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+av = pytest.importorskip("av")
+
+pytestmark = pytest.mark.device
+
+FILES = 30
+MIB = 1024  # ru_maxrss is in KiB
+FEATURES_MIB = 7200 * 251 * 4 / 2**20 * 1.125  # the result itself, in memory that grows by an eighth at a time
+ALLOWED_MIB = 4  # what two runs differ by
+
+
+def command(videos: list[Path], out: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "wsra.runtime.cli", "extract", *map(str, videos), "-o", str(out), *options]
+
+
+@pytest.mark.parametrize("options", [(), ("--continue",)], ids=["apart", "continued"])
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_killed_batch_resumes_and_ends_as_an_undisturbed_one(options: tuple[str, ...], clip_file: Path, tmp_path: Path) -> None:
+    """`kill -9` in the middle of 30 files; what is complete is kept, the rest is made, and no byte differs."""
+    videos = [shutil.copy(clip_file, tmp_path / f"{number:02d}.mp4") for number in range(FILES)]
+    subprocess.run(command(videos, tmp_path / "undisturbed", *options), check=True, capture_output=True)
+    out = tmp_path / "out"
+    running = subprocess.Popen(command(videos, out, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("*.feat"))) < FILES // 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    done = {path.name: path.stat().st_mtime_ns for path in out.glob("*.feat")}
+    assert FILES // 3 <= len(done) < FILES
+    resumed = subprocess.run(command(videos, out, *options), check=True, capture_output=True, text=True)
+    assert resumed.stderr.count("kept, already extracted") == len(done)
+    assert {name: (out / name).stat().st_mtime_ns for name in done} == done
+    made = {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
+    assert made == {path.name: path.read_bytes() for path in (tmp_path / "undisturbed").iterdir()}
+
+
+def steady(path: Path, seconds: int) -> Path:
+    """One frame a second, of which the encoder writes almost nothing."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": "40", "threads": "1"}
+        for number in range(seconds):
+            image = np.full((120, 160, 3), 110, np.uint8)
+            image[60:100, number % 140 : number % 140 + 12] = 30
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts, frame.time_base = number, Fraction(1, 1)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the module resource")
+@pytest.mark.slow
+def test_two_hours_take_no_more_memory_than_a_minute_but_for_the_features(tmp_path: Path) -> None:
+    measured = {}
+    for name, seconds in (("minute", 60), ("two hours", 7200)):
+        video = steady(tmp_path / f"{seconds}.mkv", seconds)
+        told = (
+            "import resource; from wsra.runtime.extract import extract_features;"
+            f"print(len(extract_features({str(video)!r})), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        run = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True)
+        snippets, measured[name] = (int(word) for word in run.stdout.split())
+        assert snippets == seconds
+    assert (measured["two hours"] - measured["minute"]) / MIB < FEATURES_MIB + ALLOWED_MIB, measured

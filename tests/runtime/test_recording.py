@@ -1,0 +1,119 @@
+"""Hourly files of one camera: the features of a whole recording and of its parts agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2")
+av = pytest.importorskip("av")
+
+from wsra.runtime.extract import extract_features  # noqa: E402
+from wsra.runtime.features import Features, read_features  # noqa: E402
+from wsra.runtime.motion import FEATURE_NAMES  # noqa: E402
+from wsra.runtime.recording import extract_recording  # noqa: E402
+
+pytestmark = pytest.mark.device
+
+FPS, PART_S, PARTS = 10, 40, 3
+PHASE = 0.1  # the background of a camera that was moved is updated a frame earlier than that of a file alone
+NOISE = np.random.default_rng(0).normal(0, 2, (8, 120, 160, 3))
+
+
+def picture(number: int, *, moved: bool = False) -> np.ndarray:
+    """Somebody stands in the middle throughout the second part, and a walker passes from each part into the next."""
+    ground = np.full((120, 160, 3), 120.0)
+    ground[:, ::16] += 15
+    if moved:
+        ground += np.linspace(-70, 70, 160)[None, :, None]
+    image = np.clip(ground + NOISE[number % 8], 0, 255).astype(np.uint8)
+    time_s = number / FPS
+    if 30 <= time_s < 95:
+        image[55:100, 90:104] = (20, 200, 230)
+    left = int(((time_s + 5) % PART_S - 2) * 14)
+    if 0 <= left < 140:
+        image[60:100, left : left + 12] = (30, 30, 200)
+    return image
+
+
+def encode(path: Path, images: Iterator[np.ndarray]) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=FPS)  # every frame of a part decodes as it does in the whole
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuvj420p"
+        stream.options = {"qmin": "2", "qmax": "2"}  # constant: no bits are saved for later
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuvj420p")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("parts")
+    count = PART_S * FPS
+    return [encode(folder / f"door_20261123_14{k:02d}00.mkv", (picture(k * count + n) for n in range(count))) for k in range(PARTS)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Features:
+    path = encode(tmp_path_factory.mktemp("whole") / "whole.mkv", (picture(n) for n in range(PARTS * PART_S * FPS)))
+    return extract_features(path)
+
+
+def rows(folder: Path, parts: list[Path]) -> np.ndarray:
+    return np.concatenate([read_features(folder / f"{part.stem}.feat").values for part in parts])
+
+
+def test_the_whole_and_its_parts_agree(parts: list[Path], whole: Features, tmp_path: Path) -> None:
+    assert [done.error for done in extract_recording(parts, tmp_path)] == [None] * PARTS
+    continued = rows(tmp_path, parts)
+    assert continued.shape == whole.values.shape
+    first_of_a_part = np.arange(1, PARTS) * PART_S  # tracks begin anew there, so speeds are measured from its first frame
+    np.testing.assert_array_equal(np.delete(continued, first_of_a_part, axis=0), np.delete(whole.values, first_of_a_part, axis=0))
+    told_of_motion = [k for k, name in enumerate(FEATURE_NAMES) if name.endswith(("ward", "down", "stride", "still"))]
+    np.testing.assert_array_equal(*(np.delete(rows[first_of_a_part], told_of_motion, axis=1) for rows in (continued, whole.values)))
+    # Alone, the second part takes who stands there for background.
+    alone, presence = extract_features(parts[1]).values, FEATURE_NAMES.index("any object: presence")
+    assert alone[15:30, presence].max() < 0.5 < whole.values[PART_S + 15 : PART_S + 30, presence].min()
+
+
+def test_a_part_is_kept_while_the_one_before_is_the_same(parts: list[Path], tmp_path: Path) -> None:
+    list(extract_recording(parts, tmp_path))
+    undisturbed = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert all(done.kept for done in extract_recording(parts, tmp_path))
+    (tmp_path / f"{parts[1].stem}.feat").unlink()  # as if it had been interrupted there
+    (tmp_path / f"{parts[2].stem}.feat").unlink()
+    assert [done.kept for done in extract_recording(parts, tmp_path)] == [True, False, False]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == undisturbed
+    assert [done.kept for done in extract_recording(parts[1:], tmp_path)] == [False, False]  # now nothing comes before
+
+
+def test_a_camera_that_was_moved_begins_anew(parts: list[Path], tmp_path: Path) -> None:
+    moved = encode(tmp_path / "moved.mkv", (picture(n, moved=True) for n in range(PART_S * FPS)))
+    list(extract_recording([parts[0], moved], tmp_path / "out"))
+    continued, alone = read_features(tmp_path / "out" / "moved.feat"), extract_features(moved)
+    np.testing.assert_allclose(continued.values, alone.values, atol=PHASE)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("door_20261123_160000", "7160 s lie between"), ("door_20261123_130000", "give the files in the order")]
+)
+def test_a_long_gap_or_a_wrong_order_begins_anew_and_is_told(name: str, told: str, parts: list[Path], tmp_path: Path) -> None:
+    later = tmp_path / f"{name}.mkv"
+    later.write_bytes(parts[1].read_bytes())
+    *_, done = extract_recording([parts[0], later], tmp_path)
+    assert done.warning is not None and told in done.warning
+    np.testing.assert_array_equal(read_features(done.feat).values, extract_features(parts[1]).values)
+
+
+def test_a_broken_part_does_not_stop_the_rest(parts: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "broken.mkv").write_bytes(b"nothing")
+    results = list(extract_recording([parts[0], tmp_path / "broken.mkv", parts[1]], tmp_path))
+    assert [done.error is None for done in results] == [True, False, True]
+    assert read_features(results[2].feat).extra["continues"] == ""
