@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("cv2")
 
+from wsra.runtime.annotations import read_annotations
 from wsra.runtime.blobs import Blob
 from wsra.runtime.regions import Box, Sample, box_of, read_at, samples
-from wsra.runtime.video import Frame
+from wsra.runtime.video import Frame, Video
 
 pytestmark = pytest.mark.device
 RED, BLUE = (30, 30, 200), (200, 60, 20)
@@ -114,6 +116,19 @@ def test_no_more_than_the_chosen_frames_is_held_while_the_background_is_learnt()
 
     assert sum(1 for _ in samples(frames(), "moving", count=1, snippet_s=1.0, aspect=1.0)) == 30
     assert 20 <= most < 26  # one of each of the first 20 s, and what passes
+
+
+@pytest.mark.parametrize("name", ["car-detection", "one-by-one-person-detection"])
+def test_every_labelled_second_of_real_footage_has_a_region(data_folder: Path, name: str) -> None:
+    pytest.importorskip("av")
+    folder = data_folder / "footage"
+    windows = [window for row in read_annotations(folder / "annotations.jsonl") if row.vid == name for window in row.windows_s]
+    height_px, rate = read_at("moving", count=1, snippet_s=1.0, input_height_px=224)
+    with Video(folder / f"{name}.mp4", height_px=height_px, frames_per_s=rate) as video:
+        found = {s.number + 0.5: s.boxes[0][1:] for s in samples(video.frames(), "moving", count=1, snippet_s=1.0, aspect=1.0)}
+    labelled = [middle for middle in found if any(start <= middle <= end for start, end in windows)]
+    assert len(labelled) > 10 and all(found[middle] for middle in labelled)
+    assert not all(found.values())  # and where nothing moves there is none
 
 
 def blob(x: float, foot: float, width: float, height: float) -> Blob:

