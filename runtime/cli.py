@@ -173,11 +173,11 @@ def export(
     overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
 ) -> None:
     """Export a checkpoint to ONNX; a precision that disagrees with PyTorch is set aside."""
+    if not int8 and (calib, features, ranges) != (None, None, "minmax"):
+        raise typer.BadParameter("--calib, --features and --ranges are for --int8")
     from wsra.export.pack import Calibration, export_bundle, newest_checkpoint
     from wsra.runtime.console import say
 
-    if not int8 and (calib, features, ranges) != (None, None, "minmax"):
-        raise typer.BadParameter("--calib, --features and --ranges are for --int8")
     source = checkpoint or newest_checkpoint(Path("runs"))
     say(f"checkpoint {source}")
     calibration = Calibration(calib, features, ranges)
