@@ -40,7 +40,7 @@ class Golden:
         videos: to check with.
         pairs: (P, 2) int64, a sentence and the video in which it is looked for.
         moments: (P, 2) float64 seconds, the first answer of PyTorch to each pair; NaN where it finds nothing.
-        edges: graph -> calls at the edges of its shapes.
+        edges: graph -> calls at the edges of its shapes; "words" -> of the text graph, words from the whole vocabulary.
         calibration_sentences: for ranges.
         calibration_videos: for ranges.
     """

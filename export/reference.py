@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wsra.export.gates import first_moments
 from wsra.export.golden import Case, Golden, regular_videos
-from wsra.export.graphs import AnyScorer, Graph, graphs_of
+from wsra.export.graphs import AnyScorer, Graph, graphs_of, text_graph
 from wsra.runtime.backends.protocol import Arrays, Backend, TensorSpec
 from wsra.runtime.bundle import Manifest
 from wsra.runtime.errors import DataError
@@ -116,13 +116,15 @@ def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder
     by_score = np.argsort(-_best_logits(scorer, keys, text), kind="stable")  # scores far from 0 and 1 first: there an error is seen
     token_ids = sorted((encoder.tokenizer(sentence)["input_ids"] for sentence in golden.sentences), key=len)
     calls = {
-        "text": [*(_padded(batch) for batch in _batches(token_ids, encoder.max_tokens)), _any_tokens(encoder)],
+        "text": [_padded(batch) for batch in _batches(token_ids, encoder.max_tokens)],
         "keys": [{"features": _tiled(features, n)} for n in WINDOWS],
         "scorer": [{"keys": _tiled(keys[by_score], n), "text": _tiled(text, q)} for n, q in zip(WINDOWS, SENTENCES, strict=True)],
     }
     edges = {
         graph.name: [Case(feeds, TorchBackend(graph).infer(feeds)) for feeds in calls[graph.name]] for graph in graphs_of(scorer, encoder)
     }
+    words = _any_words(encoder)
+    edges["words"] = [Case(words, TorchBackend(text_graph(encoder)).infer(words))]
     return replace(golden, pairs=pairs, moments=moments, edges=edges)
 
 
@@ -139,7 +141,7 @@ def _best_logits(scorer: AnyScorer, keys: NDArray[np.float32], text: NDArray[np.
     return best
 
 
-def _any_tokens(encoder: TextEncoder) -> dict[str, NDArray[Any]]:
+def _any_words(encoder: TextEncoder) -> dict[str, NDArray[Any]]:
     """The largest batch of the most tokens, drawn from the whole vocabulary: words that no caption has must be whole, too."""
     ids = np.random.default_rng(0).integers(0, len(encoder.tokenizer), (8, encoder.max_tokens))
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}

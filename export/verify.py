@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +206,9 @@ def _through_the_gates(
         found, told = tensor_gate(backend, golden.edges[name], limits)
         tensors |= found
         wrong += told
+    words, told = tensor_gate(backends["text"], golden.edges["words"], replace(limits, cosine=limits.words, vectors=np.inf))
+    tensors["words"] = words.get("text", {})
+    wrong += [f"any words: {line}" for line in told]
     if any("NaN" in line for line in wrong):  # then no moment means anything
         return {"tensors": tensors}, wrong
     grounding, told = grounding_gate(grounder, golden, limits)

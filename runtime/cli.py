@@ -199,17 +199,17 @@ def export(
     overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
 ) -> None:
     """Export a checkpoint to ONNX, or a model of two towers; a precision that disagrees with PyTorch is set aside."""
-    from wsra.export.encoder import export_encoder
-    from wsra.export.pack import Calibration, Wanted, export_bundle, newest_checkpoint
-    from wsra.export.zeroshot import export_zero_shot
-    from wsra.runtime.console import say
-
     if not int8 and (calib, features, ranges) != (None, None, "minmax"):
         raise typer.BadParameter("--calib, --features and --ranges are for --int8")
     if zero_shot is None and regions != "whole":
         raise typer.BadParameter("--regions is for --zero-shot; a checkpoint has those of its features")
     if zero_shot is not None and (checkpoint is not None or backbone is not None):
         raise typer.BadParameter("--zero-shot needs no checkpoint and brings its own backbone")
+    from wsra.export.encoder import export_encoder
+    from wsra.export.pack import Calibration, Wanted, export_bundle, newest_checkpoint
+    from wsra.export.zeroshot import export_zero_shot
+    from wsra.runtime.console import say
+
     wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
     carried = Path(backbone) if backbone is not None and (Path(backbone) / "backbone.json").is_file() else None
     if backbone is not None and carried is None:

@@ -156,13 +156,16 @@ def choose(bundle: Bundle, device: Device, precision: str = "auto", provider: st
     if verified:
         limit_ms = (1 + NOISE) * min(verified.values())
         return next(route for route in left if verified.get(route, np.inf) <= limit_ms)  # the most precise one comes first
-    first = "cpu" if find_spec("onnxruntime") else "engine"
-    unverified = [route for route in left if route.provider == (first if provider == "auto" else provider)]
-    fitting = [route for route in unverified if route.provider != "engine" or engine_failure(bundle, route.precision, device) is None]
+    runs = [route for route in left if route.provider != "engine" or engine_failure(bundle, route.precision, device) is None]
+    if provider != "auto":
+        unverified = [route for route in runs if route.provider == provider] or [route for route in left if route.provider == provider]
+    else:  # engines where there is no ONNX Runtime
+        engines = [] if find_spec("onnxruntime") else [route for route in runs if route.provider == "engine"]
+        unverified = engines or [route for route in left if route.provider == "cpu"]
     if not unverified:
         told = "; ".join(f"{route.name}: {record[route.name]['reason']}" for route in failed) or "no precision passed its gate"
         raise BundleError(f"{bundle.folder}: nothing to run ({told}); export or build it again, then wsra verify")
-    return (fitting or unverified)[0]
+    return unverified[0]
 
 
 def record_paths(bundle: Bundle, device: Device) -> tuple[Path, Path]:

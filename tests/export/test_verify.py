@@ -66,14 +66,15 @@ def test_every_precision_passes_on_300_queries_or_more(bundle: Bundle, precision
     assert entry["passed"] and entry["reason"] is None and entry["provider"] == "CPUExecutionProvider"
     assert entry["grounding"]["queries"] >= 300 and entry["grounding"]["answered"] > 100 and entry["ran"]
     assert entry["grounding"]["agreement"] >= LIMITS[precision].agreement
-    assert set(entry["tensors"]) == {"text", "keys", "scores", "logits"}
+    assert set(entry["tensors"]) == {"text", "keys", "scores", "logits", "words"}
     assert entry["tensors"]["text"]["cosine_mean"] >= LIMITS[precision].cosine
 
 
 def test_the_edges_really_are_edges(bundle: Bundle) -> None:
     golden, longest = read_golden(bundle.folder / "golden.safetensors"), bundle.manifest.text["max_tokens"]
     text = [case.feeds["input_ids"].shape for case in golden.edges["text"]]
-    assert (1, 1) in text and (1, longest) in text and (8, longest) in text
+    assert (1, 1) in text and (1, longest) in text and max(batch for batch, _ in text) == 8
+    assert golden.edges["words"][0].feeds["input_ids"].shape == (8, longest)
     lengths = {1, 2, 21, 47, 255, 256, 257, 1024}  # 256 is where one profile ends and the next begins
     assert {case.feeds["keys"].shape[0] for case in golden.edges["scorer"]} == lengths
     assert {case.feeds["features"].shape[0] for case in golden.edges["keys"]} == lengths
@@ -235,8 +236,8 @@ def test_words_that_no_caption_has_are_checked(bundle: Bundle) -> None:
     table = max((w for w in model.graph.initializer if len(w.dims) == 2), key=lambda w: w.dims[0])
     damaged = numpy_helper.to_array(table).copy()
     golden = read_golden(bundle.folder / "golden.safetensors")
-    said = {int(token) for case in golden.edges["text"][:-1] for token in case.feeds["input_ids"].ravel()}
-    drawn = golden.edges["text"][-1].feeds["input_ids"].ravel()
+    said = {int(token) for case in golden.edges["text"] for token in case.feeds["input_ids"].ravel()}
+    drawn = golden.edges["words"][0].feeds["input_ids"].ravel()
     unsaid = next(int(token) for token in drawn if int(token) not in said)
     damaged[unsaid] = np.nan
     table.CopyFrom(numpy_helper.from_array(damaged, table.name))

@@ -16,9 +16,9 @@ for library in ("av", "cv2", "onnx", "onnxruntime"):
     pytest.importorskip(library)
 
 from encoders import encoder, halved, mean_colour  # noqa: E402
-from graphs import save  # noqa: E402
 from onnx import helper  # noqa: E402
 
+from graphs import save  # noqa: E402
 from wsra.runtime.backbone import MotionBackbone, backbone_of, load_backbone  # noqa: E402
 from wsra.runtime.bundle import open_bundle, read_manifest, sealed_files, write_manifest  # noqa: E402
 from wsra.runtime.device import find_gpu  # noqa: E402
