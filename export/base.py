@@ -105,7 +105,7 @@ def carry_encoder(source: Source, folder: Path, part: Path) -> Source:
 
     Args:
         source: of the checkpoint.
-        folder: with `backbone.json` and its graph.
+        folder: with `backbone.json` and its graph, or a bundle that carries them.
         part: the bundle.
 
     Raises:
@@ -116,7 +116,8 @@ def carry_encoder(source: Source, folder: Path, part: Path) -> Source:
     if source.backbone not in made:
         raise ConfigError(f"{folder}: makes {made[0]}, the checkpoint was trained on {source.backbone}; give that encoder")
     (part / "fp32").mkdir()
-    shutil.copy2(folder / settings.graph, part / "fp32" / "image.onnx")
+    graphs = [folder / place / settings.graph for place in ("", "fp32")]  # a folder of its own, or a bundle that carries it
+    shutil.copy2(next((graph for graph in graphs if graph.is_file()), graphs[0]), part / "fp32" / "image.onnx")
     replace(settings, graph="image.onnx").write(part / BACKBONE_JSON)
     return replace(source, image=OrtBackend(part / "fp32" / "image.onnx"), images={settings.input: scene_pixels(settings)})
 

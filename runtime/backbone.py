@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.bundle import Bundle
+from wsra.runtime.bundle import MANIFEST, Bundle, open_bundle
 from wsra.runtime.encoder_settings import EncoderSettings, read_settings
 from wsra.runtime.errors import BackboneError, BundleError, MissingExtraError
 from wsra.runtime.files import sha256_of
@@ -117,8 +117,8 @@ def load_backbone(name_or_path: Path | str, *, regions: Regions = "whole", provi
     """Load a backbone.
 
     Args:
-        name_or_path: "motion", X.onnx or X.json (they lie beside each other), or a folder with backbone.json.
-        regions: what of a frame an encoder sees: "whole", "grid" or "moving".
+        name_or_path: "motion", X.onnx or X.json (they lie beside each other), a folder with backbone.json, or a bundle that carries one.
+        regions: what of a frame an encoder sees: "whole", "grid" or "moving"; those of a bundle are its own.
         provider: of ONNX Runtime, for encoders: "cpu", "cuda" or "tensorrt".
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
 
@@ -134,6 +134,8 @@ def load_backbone(name_or_path: Path | str, *, regions: Regions = "whole", provi
             )
         return MotionBackbone()
     given = Path(name_or_path)
+    if (given / MANIFEST).is_file():
+        return backbone_of(open_bundle(given), provider=provider, threads=threads)
     path = given / BACKBONE_JSON if given.is_dir() else given.with_suffix(".json")
     if given.suffix not in (".onnx", ".json") and not given.is_dir():
         raise BackboneError(f"{given}: no backbone; expected motion, X.onnx with X.json beside it, or a folder with {BACKBONE_JSON}")

@@ -81,7 +81,7 @@ def motion_features(frames: Iterator[Frame], snippet_s: float, camera: Camera | 
     def ready() -> Iterator[tuple[Frame, Background]]:
         """Each frame with the background to compare it with; a cut starts a new one."""
         nonlocal known
-        for shot in _shots(frames, camera.thumbnail):
+        for shot in shots(frames, camera.thumbnail):
             held: list[Frame] = []
             background, known = known, None
             for frame in shot:
@@ -91,10 +91,10 @@ def motion_features(frames: Iterator[Frame], snippet_s: float, camera: Camera | 
                 background = None
                 held.append(frame)
                 if frame.time_s - held[0].time_s >= WARM_UP_S:
-                    background = _first_background(held)
+                    background = first_background(held)
                     yield from ((earlier, background) for earlier in held)
             if background is None:
-                background = _first_background(held)
+                background = first_background(held)
                 yield from ((earlier, background) for earlier in held)
 
     for frame, scene in ready():
@@ -112,7 +112,7 @@ def motion_features(frames: Iterator[Frame], snippet_s: float, camera: Camera | 
         camera.background, camera.thumbnail, camera.last_s = scene, _thumbnail(newest), last_s
 
 
-def _shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> Iterator[Iterator[Frame]]:
+def shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> Iterator[Iterator[Frame]]:
     """Split frames where the picture changes at once, after `seen`, too; each part must be read before the next."""
     ahead = next(frames, None)
 
@@ -143,6 +143,6 @@ def _is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
     return float((np.abs(after / light - before) > CUT_LEVELS).mean()) > CUT_SHARE
 
 
-def _first_background(held: list[Frame]) -> Background:
+def first_background(held: list[Frame]) -> Background:
     chosen = np.linspace(0, len(held) - 1, min(WARM_UP_FRAMES, len(held))).astype(int)
     return Background([held[i].image for i in chosen])

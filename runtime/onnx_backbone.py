@@ -148,9 +148,7 @@ class OnnxBackbone:
         feeds = {settings.input: arranged(filled, settings.layout).astype(self._dtype, copy=False)}
         try:
             out = np.asarray(self._backend.infer(feeds)[settings.output])
-        except BackendError:
-            raise
-        except Exception as err:  # ONNX Runtime raises its own types
+        except BackendError as err:
             raise BackboneError(
                 f"{self._graph}: does not run on {settings.input} {feeds[settings.input].shape} ({err}); compare size, frames and batch"
                 " of the JSON with the graph"

@@ -12,7 +12,7 @@ import cv2
 
 from wsra.runtime.background import Background, Image
 from wsra.runtime.blobs import Blob, find_blobs
-from wsra.runtime.motion import FRAMES_PER_S, HEIGHT_PX, WARM_UP_S, _first_background, _shots
+from wsra.runtime.motion import FRAMES_PER_S, HEIGHT_PX, WARM_UP_S, first_background, shots
 from wsra.runtime.snippets import by_snippet, frames_per_s, uniform
 from wsra.runtime.video import Frame
 
@@ -133,7 +133,7 @@ def _with_blobs(frames: Iterator[_Watched]) -> Iterator[tuple[_Watched, list[Blo
             last_s = frame.time_s
             yield frame, find_blobs(image, foreground) if frame.full is not None else []
 
-    for shot in _shots(frames):
+    for shot in shots(frames):
         background: Background | None = None
         held: list[_Watched] = []
         for frame in cast("Iterator[_Watched]", shot):
@@ -141,12 +141,12 @@ def _with_blobs(frames: Iterator[_Watched]) -> Iterator[tuple[_Watched, list[Blo
                 held.append(frame)
                 if frame.time_s - held[0].time_s < WARM_UP_S:
                     continue
-                background = _first_background([*held])
+                background = first_background([*held])
             else:
                 held = [frame]
             yield from compared(background, held)
         if background is None:
-            yield from compared(_first_background([*held]), held)
+            yield from compared(first_background([*held]), held)
 
 
 def box_of(blob: Blob, image: Image, aspect: float) -> Box:
