@@ -144,5 +144,6 @@ def _is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
 
 
 def first_background(held: list[Frame]) -> Background:
+    """The empty scene as the first frames of a shot tell it, evenly chosen from them."""
     chosen = np.linspace(0, len(held) - 1, min(WARM_UP_FRAMES, len(held))).astype(int)
     return Background([held[i].image for i in chosen])
