@@ -198,7 +198,7 @@ def _through_the_gates(
         tensors |= found
         wrong += told
     words, told = tensor_gate(backends["text"], golden.edges["words"], replace(limits, cosine=limits.words, vectors=np.inf))
-    tensors |= {"words": entry for entry in words.values()}
+    tensors |= {name.replace("text", "words"): entry for name, entry in words.items()}
     wrong += [f"any words: {line}" for line in told]
     if any("NaN" in line for line in wrong):  # then no moment means anything
         return {"tensors": tensors}, wrong
