@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: P
         load_towers(str(bare))
     with pytest.raises(ConfigError, match="does not tell 'image_mean'"):
         preparation_of({"size": 224}, "x")
-    monkeypatch.setitem(LIMITS, "fp32", LIMITS["fp32"].__class__(0, 0, 0, 2, 100, 0))
+    monkeypatch.setitem(LIMITS, "fp32", replace(LIMITS["fp32"], vectors=0.0))
     with pytest.raises(ExportError, match="fp32 image fails its gate"):
         export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
     assert not (tmp_path / "encoder").exists()

@@ -88,6 +88,7 @@ def small_bundle(folder: Path) -> Path:
     manifest = Manifest(
         wsra="0",
         checkpoint_sha256="0" * 64,
+        scorer="trained",
         feature_width=DV,
         text_width=DT,
         key_width=H,
@@ -97,7 +98,7 @@ def small_bundle(folder: Path) -> Path:
         span_score="additive",
         theta=0.0,
         text={"max_tokens": TOKENS},
-        tensors={},
+        tensors={"text": {}, "keys": {}, "scorer": {}},
         profiles={
             "text": [{"input_ids": sentence, "attention_mask": sentence}],
             "keys": [{"features": [[n, DV] for n in three]} for three in counts],
