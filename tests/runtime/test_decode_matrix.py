@@ -184,6 +184,9 @@ def test_frames_and_times(case: Case, reference: str, tmp_path: Path) -> None:
     assert (np.diff(times_s) > 0).all() and times_s[0] == 0 and video.end_s > times_s[-1]
     if reference == "ffprobe":
         theirs = ffprobe_s(path)
+        if not case.exact:  # versions of FFmpeg differ in whether they give the last frame of a cut file
+            assert abs(len(times_s) - len(theirs)) <= 1
+            times_s, theirs = times_s[: len(theirs)], theirs[: len(times_s)]
         assert len(times_s) == len(theirs)
         known = np.array([k for k, time_s in enumerate(theirs) if time_s is not None])
         np.testing.assert_allclose(times_s[known], [theirs[k] for k in known], atol=STAMP_S)
