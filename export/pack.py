@@ -325,6 +325,6 @@ def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, En
     open_bundle(bundle.folder)
     fresh = {name: dict(entry) for name, entry in record.items() if entry["provider_asked"] == "cpu" and name in bundle.passed()}
     for name, taken in time_routes(bundle, device, [Route(name, "cpu") for name in fresh], golden).items():
-        fresh[name]["ms_per_query"] = taken
+        fresh[name] |= {"passed": False, "ran": False, "reason": taken} if isinstance(taken, str) else {"ms_per_query": taken}
     write_record(bundle, device, fresh)
     return bundle.manifest

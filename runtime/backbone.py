@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BACKBONE_JSON = "backbone.json"
 # Counted up whenever a number of the features changes (tests/runtime/test_motion.py pins some), so that old and new never mix.
-BACKBONE = "motion-1"
+BACKBONE = "motion-2"
 
 
 def backbone_id(snippet_s: float) -> str:

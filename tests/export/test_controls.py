@@ -15,7 +15,7 @@ def video(name: str, moving: slice) -> Features:
     values = np.zeros((20, len(FEATURE_NAMES)), np.float32)
     values[moving, FEATURE_NAMES.index("scene: foreground")] = 0.05
     starts = np.arange(20.0)
-    return Features(values, np.stack([starts, starts + 1], 1), name, 20.0, "motion-1@1s")
+    return Features(values, np.stack([starts, starts + 1], 1), name, 20.0, "motion-2@1s")
 
 
 def row(qid: str, vid: str, window: tuple[float, float]) -> Annotation:

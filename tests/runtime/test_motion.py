@@ -91,7 +91,7 @@ def test_the_numbers_of_this_version_are_pinned() -> None:
         "scene: foreground": 0.0261,
         "scene: brightness": 0.4821,
     }
-    assert BACKBONE == "motion-1" and WIDTH == 251
+    assert BACKBONE == "motion-2" and WIDTH == 251
     assert {name: float(column(row, name)[0]) for name in pinned} == pytest.approx(pinned, abs=2e-3)
 
 
