@@ -113,12 +113,13 @@ def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder
     with torch.no_grad():
         keys: NDArray[np.float32] = scorer.keys(torch.from_numpy(features)).numpy()
     text = encoder.encode(golden.sentences[:64]).numpy()
-    by_score = np.argsort(-_best_logits(scorer, keys, text), kind="stable")  # scores far from 0 and 1 first: there an error is seen
+    logits = _logits(scorer, keys, text)  # the largest first: where scores are far from 0, an error is seen
+    keys, text = keys[np.argsort(-logits.max(axis=0), kind="stable")], text[np.argsort(-logits.max(axis=1), kind="stable")]
     token_ids = sorted((encoder.tokenizer(sentence)["input_ids"] for sentence in golden.sentences), key=len)
     calls = {
         "text": [_padded(batch) for batch in _batches(token_ids, encoder.max_tokens)],
         "keys": [{"features": _tiled(features, n)} for n in WINDOWS],
-        "scorer": [{"keys": _tiled(keys[by_score], n), "text": _tiled(text, q)} for n, q in zip(WINDOWS, SENTENCES, strict=True)],
+        "scorer": [{"keys": _tiled(keys, n), "text": _tiled(text, q)} for n, q in zip(WINDOWS, SENTENCES, strict=True)],
     }
     edges = {
         graph.name: [Case(feeds, TorchBackend(graph).infer(feeds)) for feeds in calls[graph.name]] for graph in graphs_of(scorer, encoder)
@@ -135,10 +136,10 @@ def image_cases(backend: Backend, images: Arrays) -> list[Case]:
 
 
 @torch.no_grad()
-def _best_logits(scorer: AnyScorer, keys: NDArray[np.float32], text: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Largest logit of each key (N,) over the first sentences."""
-    best: NDArray[np.float32] = scorer.matrix(torch.from_numpy(keys), torch.from_numpy(text[:8])).amax(dim=0).numpy()
-    return best
+def _logits(scorer: AnyScorer, keys: NDArray[np.float32], text: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits (Q, N) of keys (N, H) for sentences (Q, Dt)."""
+    logits: NDArray[np.float32] = scorer.matrix(torch.from_numpy(keys), torch.from_numpy(text)).numpy()
+    return logits
 
 
 def _any_words(encoder: TextEncoder) -> dict[str, NDArray[Any]]:
