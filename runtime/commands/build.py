@@ -1,0 +1,49 @@
+"""`wsra build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def build(
+    source: Annotated[Path | None, typer.Argument(help="A bundle, or X.onnx; default $WSRA_BUNDLE, else ./bundle.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32, fp16 or int8; default all that passed.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The plan, for X.onnx; default X.plan.")] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="For X.onnx: NAME=MIN:OPT:MAX[,NAME=...], shapes as 1x3x224x224; one or more.")
+    ] = None,
+    rebuild: Annotated[Literal["auto", "never"], typer.Option(help="auto builds what does not fit; never refuses instead.")] = "auto",
+    workspace_mb: Annotated[
+        int | None, typer.Option("--workspace-mb", min=1, help="Memory for trying kernels, in MiB; default half of what is free.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing plan of X.onnx.")] = False,
+) -> None:
+    """Compile TensorRT engines for this device, and verify them where there is a GPU."""
+    from wsra.export.build import build_bundle, build_onnx, profile_from_text
+    from wsra.export.verify import verify_bundle
+    from wsra.runtime.bundle import default_bundle
+    from wsra.runtime.console import say
+    from wsra.runtime.device import find_gpu
+
+    if source is not None and source.suffix == ".onnx":
+        if precision or rebuild != "auto":
+            raise typer.BadParameter("--precision and --rebuild are for a bundle; the precision of X.onnx is the graph's")
+        plan = out or source.with_suffix(".plan")
+        profiles = [profile_from_text(text) for text in profile or []]
+        build_onnx(source, plan, profiles, workspace_mb=workspace_mb, overwrite=overwrite, say=say)
+        print(plan)
+        return
+    if out is not None or profile or overwrite:
+        raise typer.BadParameter("--out, --profile and --overwrite are for X.onnx; a bundle has its own profiles and folders")
+    folder = default_bundle(source)
+    for engines in build_bundle(folder, precision, rebuild=rebuild, workspace_mb=workspace_mb, say=say):
+        print(engines)
+    if find_gpu() is None:
+        say("not verified: there is no GPU to run engines on")
+        return
+    failed = [name for name, entry in verify_bundle(folder, provider="engine", say=say).items() if not entry["passed"]]
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,28 @@
+"""`wsra doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsra.runtime.commands.options import JsonOption, print_json
+
+
+def doctor(
+    bundle: Annotated[Path | None, typer.Argument(help="A bundle to look at, too; default $WSRA_BUNDLE, else ./bundle.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what this machine has, what stops grounding on it, and what to do."""
+    from wsra.runtime.doctor import can_ground, doctor_json, doctor_table, examine
+
+    checks = examine(bundle)
+    if as_json:
+        print_json(doctor_json(checks))
+    else:
+        from rich.console import Console
+
+        Console().print(doctor_table(checks))
+    if not can_ground(checks):
+        raise typer.Exit(1)

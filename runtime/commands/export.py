@@ -1,0 +1,59 @@
+"""`wsra export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def export(
+    checkpoint: Annotated[Path | None, typer.Argument(help="A checkpoint; default the newest under runs/.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The bundle, default ./bundle; of --backbone ./backbone.")] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Also half precision.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Also INT8, mixed with half precision.")] = False,
+    calib: Annotated[Path | None, typer.Option(help="Captions to calibrate INT8 on, as JSON lines; give --features, too.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Folder of the .feat files of these captions.")] = None,
+    ranges: Annotated[Literal["minmax", "percentile"], typer.Option(help="How INT8 ranges are read.")] = "minmax",
+    engine: Annotated[bool, typer.Option("--engine", help="Also compile with the installed TensorRT or TensorRT-RTX.")] = False,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="A folder with backbone.json, for the bundle to carry; or a CLIP or SigLIP, to make one of."),
+    ] = None,
+    zero_shot: Annotated[
+        str | None, typer.Option("--zero-shot", help="A CLIP or SigLIP by name or folder, as a bundle without training.")
+    ] = None,
+    regions: Annotated[
+        Literal["whole", "grid", "moving"],
+        typer.Option(help="What a zero-shot bundle sees: grid adds quarters, moving what moves."),
+    ] = "whole",
+    overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
+) -> None:
+    """Export a checkpoint to ONNX, or a model of two towers; a precision that disagrees with PyTorch is set aside."""
+    if not int8 and (calib, features, ranges) != (None, None, "minmax"):
+        raise typer.BadParameter("--calib, --features and --ranges are for --int8")
+    if zero_shot is None and regions != "whole":
+        raise typer.BadParameter("--regions is for --zero-shot; a checkpoint has those of its features")
+    if zero_shot is not None and (checkpoint is not None or backbone is not None):
+        raise typer.BadParameter("--zero-shot needs no checkpoint and brings its own backbone")
+    from wsra.export.encoder import export_encoder
+    from wsra.export.pack import Calibration, Wanted, export_bundle, newest_checkpoint
+    from wsra.export.zeroshot import export_zero_shot
+    from wsra.runtime.console import say
+
+    wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
+    carried = Path(backbone) if backbone is not None and (Path(backbone) / "backbone.json").is_file() else None
+    if backbone is not None and carried is None:
+        if checkpoint is not None or int8 or engine:
+            raise typer.BadParameter(f"{backbone} has no backbone.json; make one first: wsra export --backbone {backbone} [--fp16] -o DIR")
+        place = out or Path("backbone")
+        export_encoder(backbone, place, fp16=fp16, overwrite=overwrite, say=say)
+    elif zero_shot is not None:
+        place = out or Path("bundle")
+        export_zero_shot(zero_shot, place, wanted, regions=regions, say=say)
+    else:
+        place, source = out or Path("bundle"), checkpoint or newest_checkpoint(Path("runs"))
+        say(f"checkpoint {source}")
+        export_bundle(source, place, wanted, encoder=carried, say=say)
+    print(place)

@@ -1,0 +1,57 @@
+"""`wsra extract`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsra.runtime.commands.options import JobsOption, SnippetOption
+
+
+def extract(
+    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the .feat files.")],
+    backbone: Annotated[str, typer.Option(help="motion, or an encoder: X.onnx beside X.json, or a folder with backbone.json.")] = "motion",
+    regions: Annotated[
+        Literal["whole", "grid", "moving"], typer.Option(help="What an encoder sees of a frame: grid adds its quarters, moving what moves.")
+    ] = "whole",
+    provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder.")] = "cpu",
+    snippet_s: SnippetOption = 1.0,
+    jobs: JobsOption = 1,
+    decoder: Annotated[str, typer.Option(help="cpu, or hardware that FFmpeg knows: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
+    continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
+) -> None:
+    """Turn videos into .feat files; those that are current are kept."""
+    from wsra.runtime.backbone import BackboneChoice
+    from wsra.runtime.console import progress, say
+    from wsra.runtime.extract import extract_batch
+
+    if continued and (jobs > 1 or backbone != "motion"):
+        raise typer.BadParameter("--continue is for the motion backbone, and takes one file after the other; leave out --jobs")
+    choice, failed = BackboneChoice(backbone, regions, provider), 0
+    by_seconds = jobs == 1 or len(videos) == 1
+    with progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)) as bar:
+        task = bar.task_ids[0]
+        within = (lambda done, total: bar.update(task, completed=done, total=total)) if by_seconds else None
+        if continued:
+            from wsra.runtime.recording import extract_recording
+
+            batch = extract_recording(videos, out, snippet_s=snippet_s, decoder=decoder, progress=within)
+        else:
+            batch = extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, jobs=jobs, decoder=decoder, progress=within)
+        for done in batch:
+            if not by_seconds:
+                bar.advance(task)
+            if done.error is not None:
+                failed += 1
+                print(f"wsra: {done.error}", file=sys.stderr)
+            else:
+                print(done.feat)
+                say(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
+                if done.warning is not None:
+                    say(f"WARNING: {done.video}: {done.warning}")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,73 @@
+"""`wsra ground`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsra.runtime.commands.options import BundleOption, JsonOption, ProviderOption, ThreadsOption, print_json
+
+
+def ground(
+    inputs: Annotated[list[str], typer.Argument(help='VIDEO, X.feat or folder, one or more, then the "QUERY".', show_default=False)],
+    bundle: BundleOption = None,
+    queries: Annotated[Path | None, typer.Option(help="File with one query per line, instead of QUERY.")] = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Moments per query; changes no span.")] = 5,
+    plan: Annotated[
+        Literal["maximal", "seconds", "relative", "segments"] | None,
+        typer.Option(help="Candidate spans; default the bundle's."),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8; auto is the fastest that wsra verify passed here.")] = "auto",
+    provider: ProviderOption = "auto",
+    allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
+    rebuild: Annotated[Literal["auto", "never"], typer.Option(help="With --provider engine: auto builds what does not fit.")] = "never",
+    threads: ThreadsOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Find the moments that match a sentence."""
+    from wsra.runtime.search import Request, search
+
+    if rebuild == "auto":
+        if provider != "engine":
+            raise typer.BadParameter("--rebuild auto is for --provider engine")
+        _rebuild(bundle, None if precision == "auto" else [precision])
+    request = Request(
+        inputs=inputs,
+        queries=queries,
+        bundle=bundle,
+        top_k=top_k,
+        plan=plan,
+        precision=precision,
+        provider=provider,
+        threads=threads,
+        allow_fallback=allow_fallback,
+    )
+    found = search(request)
+    if as_json:
+        from wsra.runtime.report import answer_json
+
+        results = [answer_json(result.query, result.moments, found.grounder) for result in found.results]
+        print_json(results if queries is not None else results[0])
+        return
+    from rich.console import Console
+
+    from wsra.runtime.report import answer_view
+
+    for result in found.results:
+        Console().print(answer_view(result.query, result.answers, found.durations_s, result.moments))
+
+
+def _rebuild(bundle: Path | None, precisions: list[str] | None) -> None:
+    """Build and verify engines that do not fit; without a GPU there is nothing to build for."""
+    from wsra.export.build import build_bundle
+    from wsra.export.verify import verify_bundle
+    from wsra.runtime.bundle import default_bundle
+    from wsra.runtime.console import say
+    from wsra.runtime.device import find_gpu
+
+    folder = default_bundle(bundle)
+    if find_gpu() is not None:
+        build_bundle(folder, precisions, say=say)
+        verify_bundle(folder, provider="engine", say=say)

@@ -1,0 +1,23 @@
+"""`wsra info`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsra.runtime.commands.options import JsonOption, print_json
+
+
+def info(path: Annotated[Path, typer.Argument(help="X.feat, a checkpoint or a bundle.")], as_json: JsonOption = False) -> None:
+    """Say what a file or folder holds."""
+    from wsra.runtime.info import describe, info_table
+
+    facts = describe(path)
+    if as_json:
+        print_json(facts)
+    else:
+        from rich.console import Console
+
+        Console().print(info_table(facts))

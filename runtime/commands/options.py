@@ -1,0 +1,24 @@
+"""Options that several commands take, and how JSON is printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+BundleOption = Annotated[Path | None, typer.Option("--bundle", "-b", help="The bundle; default $WSRA_BUNDLE, else ./bundle.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+SnippetOption = Annotated[float, typer.Option("--snippet-s", min=0.04, max=60.0, help="Length of a snippet in seconds.")]
+ProviderOption = Annotated[
+    Literal["auto", "cpu", "cuda", "tensorrt", "engine"],
+    typer.Option(help="cpu, cuda or tensorrt of ONNX Runtime, or engine: plans of wsra build."),
+]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of ONNX Runtime on the CPU; 0 lets it decide.")]
+JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a result on stdout."""
+    print(json.dumps(value))

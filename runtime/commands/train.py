@@ -1,0 +1,20 @@
+"""`wsra train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    run: Annotated[Path, typer.Argument(help="RUN.toml.")],
+    out: Annotated[Path | None, typer.Option(help="The checkpoint; default runs/NAME of the run file.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, over the run file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint stands.")] = False,
+) -> None:
+    """Train a scorer from captions without times."""
+    from wsra.train.command import train_run
+
+    print(train_run(run, out or Path("runs") / run.stem, settings or [], resume=resume))

@@ -1,0 +1,39 @@
+"""`wsra verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsra.runtime.commands.options import JsonOption, ProviderOption, ThreadsOption, print_json
+
+
+def verify(
+    bundle: Annotated[Path | None, typer.Argument(help="The bundle; default $WSRA_BUNDLE, else ./bundle.")] = None,
+    precision: Annotated[str, typer.Option(help="auto (all), fp32, fp16 or int8.")] = "auto",
+    provider: ProviderOption = "auto",
+    data: Annotated[Path | None, typer.Option(help="Labelled queries, as JSON lines with relevant_windows; give --features, too.")] = None,
+    features: Annotated[Path | None, typer.Option(help="Folder of the .feat files of their videos.")] = None,
+    threads: ThreadsOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Check on this device every way to run a bundle: its tensors, and the moments it finds."""
+    from wsra.export.verify import verify_bundle
+    from wsra.runtime.bundle import default_bundle
+    from wsra.runtime.console import say
+
+    entries = verify_bundle(
+        default_bundle(bundle), precision=precision, provider=provider, data=data, features=features, threads=threads, say=say
+    )
+    if as_json:
+        print_json({"precisions": entries})
+    else:
+        from rich.console import Console
+
+        from wsra.export.verify_report import verify_table
+
+        Console().print(verify_table(entries))
+    if not all(entry["passed"] for entry in entries.values()):
+        raise typer.Exit(1)
