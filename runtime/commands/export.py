@@ -38,7 +38,8 @@ def export(
     if zero_shot is not None and (checkpoint is not None or backbone is not None):
         raise typer.BadParameter("--zero-shot needs no checkpoint and brings its own backbone")
     from wsra.export.encoder import export_encoder
-    from wsra.export.pack import Calibration, Wanted, export_bundle, newest_checkpoint
+    from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
+    from wsra.export.precisions import Calibration
     from wsra.export.zeroshot import export_zero_shot
     from wsra.runtime.console import say
 

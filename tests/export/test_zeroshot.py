@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,10 @@ def bundle_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
-def test_both_towers_are_those_of_transformers(model: Path, bundle_folder: Path) -> None:
+TOLD = {"clip": "CLIP of transformers, 2 layers, 32 x 32", "siglip": "SigLIP of transformers, 2 layers, 32 x 32"}
+
+
+def test_both_towers_are_those_of_transformers(model: Path, bundle_folder: Path, tell_parity: Callable[..., None]) -> None:
     from transformers import AutoModel, AutoTokenizer
 
     reference: Any = AutoModel.from_pretrained(model)
@@ -62,8 +66,12 @@ def test_both_towers_are_those_of_transformers(model: Path, bundle_folder: Path)
         images = reference.get_image_features(pixel_values=torch.from_numpy(pixels)).pooler_output.numpy()
     np.testing.assert_allclose(grounder.encoder.encode(SENTENCES), text, atol=1e-5)
     for precision, tolerance in (("fp32", 1e-5), ("fp16", 5e-3)):
+        half = Grounder.open(bundle_folder, precision=precision, provider="cpu", threads=1)
         got = OrtBackend(bundle_folder / precision / "image.onnx", threads=1).infer({"pixels": pixels})["vectors"]
-        assert np.abs(got - images).max() / np.abs(images).max() < tolerance
+        of_image = np.abs(got - images).max() / np.abs(images).max()
+        of_text = np.abs(half.encoder.encode(SENTENCES) - text).max() / np.abs(text).max()
+        tell_parity(TOLD[model.name], precision, "ONNX Runtime", f"image {of_image:.1e}, text {of_text:.1e}")
+        assert max(of_image, of_text) < tolerance
 
 
 def test_the_scorer_is_the_cosine_against_neutral_words() -> None:
@@ -149,10 +157,14 @@ def test_preparations_of_released_models(table: dict[str, Any], size: tuple[int,
 
 
 @pytest.mark.trt
-def test_every_graph_of_a_zero_shot_bundle_compiles(bundle_folder: Path, tmp_path: Path) -> None:
+def test_every_graph_of_a_zero_shot_bundle_compiles(
+    model: Path, bundle_folder: Path, tmp_path: Path, tell_parity: Callable[..., None]
+) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
     from wsra.export.build import build_bundle
 
     copy = Path(shutil.copytree(bundle_folder, tmp_path / "bundle"))
     for folder in build_bundle(copy, None, workspace_mb=512, say=lambda _: None):
-        assert sorted(plan.stem for plan in folder.glob("*.plan")) == ["image", "keys", "scorer", "text"]
+        plans = {plan.stem: plan.stat().st_size / 1e6 for plan in folder.glob("*.plan")}
+        assert sorted(plans) == ["image", "keys", "scorer", "text"]
+        tell_parity(TOLD[model.name], folder.name, "TensorRT-RTX", f"compiled, image {plans['image']:.2f} MB, text {plans['text']:.2f} MB")
