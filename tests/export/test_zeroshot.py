@@ -126,6 +126,17 @@ def test_an_encoder_is_a_backbone(model: Path, clip_file: Path, tmp_path: Path) 
     assert (half.values * features.values).sum(axis=1).min() > 0.999
 
 
+def test_a_model_as_transformers_5_saves_it_in_a_folder_of_any_name(model: Path, tmp_path: Path) -> None:
+    """The processor is one file, with the preparation of images as a part of it."""
+    folder = shutil.copytree(model, tmp_path / "My CLIP (tiny)")
+    table = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": table, "processor_class": "CLIPProcessor"}))
+    towers = load_towers(str(folder))
+    assert towers.preparation == load_towers(str(model)).preparation
+    assert towers.name == "my-clip--tiny-"
+
+
 def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tiny import make_encoder
 
