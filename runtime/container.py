@@ -10,6 +10,7 @@ from wsra.runtime.errors import MissingExtraError, VideoError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 
 def open_container(path: Path, **options: Any) -> InputContainer:
@@ -59,9 +60,15 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
+def video_stream(container: InputContainer) -> VideoStream:
+    """The video stream that FFmpeg takes for the main one: of several the largest picture, and a cover picture last."""
+    best: Any = container.streams.best("video")
+    return best or container.streams.video[0]
+
+
 def declared_length_s(container: InputContainer) -> float | None:
-    """Seconds that the first video stream declares, or the whole file, or None."""
-    stream = container.streams.video[0]
+    """Seconds that the video stream declares, or the whole file, or None."""
+    stream = video_stream(container)
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if not container.duration:

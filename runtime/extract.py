@@ -217,7 +217,7 @@ def extract_batch(
         choice.load()  # what is wrong with it is said here, once
         try:
             with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-                yield from pool.map(_extract, work, chunksize=min(8, max(1, len(work) // (4 * jobs))))
+                yield from pool.map(_extract, work)
         except BrokenProcessPool as err:
             raise WsraError(
                 f"one of the {jobs} processes was killed, most often for memory; what is complete is kept: run it again with fewer --jobs"

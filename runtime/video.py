@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.container import declared_length_s, is_complete
+from wsra.runtime.container import declared_length_s, is_complete, video_stream
 from wsra.runtime.errors import VideoError
 from wsra.runtime.hardware import CPU, open_decoder
 from wsra.runtime.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
@@ -63,7 +63,7 @@ class Video:
         self.interlaced = 0
         self._state = _state(path)
         self._container, self.fallback = open_decoder(path, decoder)
-        self._stream: Any = self._container.streams.video[0]
+        self._stream: Any = video_stream(self._container)
         self._stream.thread_type = "AUTO"
         self._size: tuple[int, int] | None = None
         self._assumed_per_s: float | None = None

@@ -46,10 +46,10 @@ def export(
     wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
     carried = Path(backbone) if backbone is not None and (Path(backbone) / "backbone.json").is_file() else None
     if backbone is not None and carried is None:
-        if checkpoint is not None or int8 or engine:
+        if checkpoint is not None or calib is not None:
             raise typer.BadParameter(f"{backbone} has no backbone.json; make one first: wsra export --backbone {backbone} [--fp16] -o DIR")
         place = out or Path("backbone")
-        export_encoder(backbone, place, fp16=fp16, overwrite=overwrite, say=say)
+        export_encoder(backbone, place, fp16=fp16, int8=int8, engine=engine, overwrite=overwrite, say=say)
     elif zero_shot is not None:
         place = out or Path("bundle")
         export_zero_shot(zero_shot, place, wanted, regions=regions, say=say)

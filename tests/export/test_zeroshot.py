@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -135,6 +136,26 @@ def test_a_model_as_transformers_5_saves_it_in_a_folder_of_any_name(model: Path,
     towers = load_towers(str(folder))
     assert towers.preparation == load_towers(str(model)).preparation
     assert towers.name == "my-clip--tiny-"
+
+
+def test_an_encoder_in_int8_passes_the_gate_of_int8(model: Path, clip_file: Path, tmp_path: Path, tell_parity: Callable[..., None]) -> None:
+    export_encoder(str(model), tmp_path / "encoder", int8=True, say=lambda _: None)
+    graph = onnx.load(str(tmp_path / "encoder" / "int8" / "image.onnx"))
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) > 4
+    one, other = (extract_features(clip_file, backbone=load_backbone(tmp_path / "encoder" / part)) for part in ("", "int8"))
+    cosine = (one.values * other.values).sum(axis=1)
+    tell_parity(TOLD[model.name], "int8", "ONNX Runtime", f"image: cosine {cosine.mean():.5f}, at least {cosine.min():.5f}")
+    assert one.backbone != other.backbone and cosine.mean() >= LIMITS["int8"].cosine
+
+
+@pytest.mark.trt
+def test_an_encoder_is_compiled_beside_its_graphs(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
+    export_encoder(str(model), tmp_path / "encoder", fp16=True, int8=True, engine=True, say=lambda _: None)
+    for part in ("", "fp16", "int8"):
+        assert (tmp_path / "encoder" / part / "image.plan").stat().st_size > 10_000
+        sidecar = json.loads((tmp_path / "encoder" / part / "image.engine.json").read_text())
+        assert sidecar["engine"]["graphs"]["image"]["profiles"][0]["pixels"][2] == [16, 3, 32, 32]
 
 
 def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

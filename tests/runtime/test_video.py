@@ -119,3 +119,17 @@ def test_names_that_no_feature_file_can_carry_and_folders_are_refused(tmp_path: 
         Video(odd, height_px=120, frames_per_s=4)
     with pytest.raises(VideoError, match="a folder; expected a video"):
         Video(tmp_path, height_px=120, frames_per_s=4)
+
+
+def test_of_two_video_streams_the_larger_one_is_read(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "two.mkv"), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream, (width, height), shade in zip(streams, ((64, 48), (320, 240)), (40, 200), strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for _ in range(25):
+                image = np.full((height, width, 3), shade, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+            container.mux(stream.encode(None))
+    with Video(tmp_path / "two.mkv", height_px=240, frames_per_s=4) as video:
+        shown = [frame.image for frame in video.frames()]
+    assert shown[0].shape == (240, 320, 3) and abs(float(shown[0].mean()) - 200) < 4
