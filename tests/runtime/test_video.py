@@ -124,10 +124,11 @@ def test_names_that_no_feature_file_can_carry_and_folders_are_refused(tmp_path: 
 def test_of_two_video_streams_the_larger_one_is_read(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "two.mkv"), "w") as container:
         streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
-        for stream, (width, height), shade in zip(streams, ((64, 48), (320, 240)), (40, 200), strict=True):
+        for stream, (width, height) in zip(streams, ((64, 48), (320, 240)), strict=True):
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for stream, shade in zip(streams, (40, 200), strict=True):
+            image = np.full((stream.height, stream.width, 3), shade, np.uint8)
             for _ in range(25):
-                image = np.full((height, width, 3), shade, np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
             container.mux(stream.encode(None))
     with Video(tmp_path / "two.mkv", height_px=240, frames_per_s=4) as video:
