@@ -61,9 +61,13 @@ def _is_utf8(name: str) -> bool:
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """The video stream that FFmpeg takes for the main one: of several the largest picture, and a cover picture last."""
-    best: Any = container.streams.best("video")
-    return best or container.streams.video[0]
+    """The video stream with the largest picture, the first of equals, as the `ffmpeg` program chooses; a cover picture comes last."""
+    from av.stream import Disposition
+
+    def worth(stream: VideoStream) -> tuple[bool, int]:
+        return Disposition.attached_pic not in stream.disposition, stream.width * stream.height
+
+    return max(container.streams.video, key=worth)
 
 
 def declared_length_s(container: InputContainer) -> float | None:

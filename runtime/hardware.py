@@ -38,10 +38,8 @@ def open_decoder(path: Path, decoder: str) -> tuple[InputContainer, str | None]:
 
 def _why_not(path: Path, decoder: str) -> str | None:
     """Why a decoder of the hardware cannot be used for this file, found by decoding one frame; None when it can."""
-    try:
-        from av.codec.hwaccel import hwdevices_available
-    except ImportError:
-        return "needs PyAV 14 or newer"
+    from av.codec.hwaccel import hwdevices_available
+
     if decoder not in hwdevices_available():
         return f"is not in this build of PyAV (it has {', '.join(hwdevices_available()) or 'none'})"
     try:

@@ -35,7 +35,7 @@ class Stamps:
         """Seconds after the first frame at which a frame is shown; None when it cannot be placed after the one before."""
         base = float(frame.time_base or 0)
         ticks = next((t for t in ((frame.dts,) if self._in_file_order else (frame.pts, frame.dts)) if t is not None), None)
-        length_s = float(getattr(frame, "duration", None) or 0) * base  # PyAV 13 tells no duration
+        length_s = float(frame.duration or 0) * base
         if ticks is None or not base:
             return self._follow(length_s)
         shown_s = float(ticks * frame.time_base)
