@@ -156,3 +156,24 @@ def test_every_graph_of_a_zero_shot_bundle_compiles(bundle_folder: Path, tmp_pat
     copy = Path(shutil.copytree(bundle_folder, tmp_path / "bundle"))
     for folder in build_bundle(copy, None, workspace_mb=512, say=lambda _: None):
         assert sorted(plan.stem for plan in folder.glob("*.plan")) == ["image", "keys", "scorer", "text"]
+
+
+def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, tmp_path: Path) -> None:
+    from wsra.runtime.evaluate import EvaluationRequest, evaluate
+    from wsra.runtime.features import write_features
+
+    features = extract_features(clip_file, backbone=backbone_of(open_bundle(bundle_folder)))
+    rows = []
+    for number, name in enumerate(("one", "two")):
+        write_features(tmp_path / f"{name}.feat", replace(features, video=name))
+        rows.append({"qid": number, "query": SENTENCES[number], "vid": name, "duration": features.duration_s, "relevant_windows": [[2, 8]]})
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = EvaluationRequest(bundle_folder, tmp_path / "a.jsonl", "spans", features=tmp_path, threads=1)
+    told = evaluate(request)
+    assert told.queries == 2 and set(told.controls) == {"chance", "prior", "shuffled"}
+    # The videos are alike, so the shuffled sentences are answered as in their own video: only the places of the answers change.
+    assert told.controls["shuffled"] is not None and told.controls["shuffled"]["miou"] == pytest.approx(told.result["miou"])
+    grounder = Grounder.open(bundle_folder, threads=1)
+    for annotation, answer in zip(told.annotations, told.answers, strict=True):
+        moments = grounder.ground(features, annotation.query, top_k=10)
+        np.testing.assert_allclose(answer[:, :2], np.array([[m.start_s, m.end_s] for m in moments]).reshape(-1, 2))
