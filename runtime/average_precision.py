@@ -30,30 +30,35 @@ def map_scores(answers: Sequence[Array], truths: Sequence[Array]) -> dict[str, A
     Returns:
         (Q,) values in [0, 1] of `map_iou50` to `map_iou95`, and of `map`, their mean.
     """
-    found = {
-        _name(level): np.array([average_precision(a[:MOST], t, level) for a, t in zip(answers, truths, strict=True)]) for level in LEVELS
-    }
+    overlaps = [ious(a[:MOST], t) for a, t in zip(answers, truths, strict=True)]
+    found = {_name(level): np.array([average_precision(each, level) for each in overlaps]) for level in LEVELS}
     return {"map": np.mean(list(found.values()), axis=0), **found}
 
 
-def average_precision(answers: Array, truth: Array, level: float) -> float:
+def ious(answers: Array, truth: Array) -> Array:
+    """IoU (n, M) of answers (n, 2) with true spans (M, 2)."""
+    return np.stack([iou(answers, span) for span in truth], axis=1)
+
+
+def average_precision(overlaps: Array, level: float) -> float:
     """Interpolated average precision of one query.
 
     Args:
-        answers: (n, 2), best first.
-        truth: (M, 2), M > 0.
+        overlaps: (n, M) IoU of the answers, best first, with M > 0 true spans.
         level: IoU to reach.
     """
-    free = np.ones(len(truth), bool)
-    hits = np.zeros(len(answers))
-    for place, answer in enumerate(answers):
-        overlaps = np.where(free, iou(truth, answer), -1.0)
-        best = int(np.argmax(overlaps))
-        if overlaps[best] >= level - ON_THRESHOLD:
-            free[best], hits[place] = False, 1.0
+    left = overlaps.copy()
+    hits = np.zeros(len(left))
+    for place, row in enumerate(left):
+        best = int(np.argmax(row))
+        if row[best] >= level - ON_THRESHOLD:
+            left[place + 1 :, best] = -1.0
+            hits[place] = 1.0
+    if not hits.any():
+        return 0.0
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     highest = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((hits * highest).sum() / len(truth))
+    return float((hits * highest).sum() / overlaps.shape[1])
 
 
 def map_chance_scores(plans: Iterable[Array], truths: Sequence[Array]) -> dict[str, Array] | None:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from wsra.runtime.average_precision import average_precision, map_chance_scores, map_scores
+from wsra.runtime.average_precision import average_precision, ious, map_chance_scores, map_scores
 
 pytestmark = pytest.mark.device
 
@@ -28,12 +28,12 @@ A, B, OFF = [0.0, 10.0], [20.0, 30.0], [50.0, 60.0]
     ],
 )
 def test_by_hand(answers: list[list[float]], truth: list[list[float]], expected: float) -> None:
-    assert average_precision(np.array(answers).reshape(-1, 2), np.array(truth), 0.5) == pytest.approx(expected)
+    assert average_precision(ious(np.array(answers).reshape(-1, 2), np.array(truth)), 0.5) == pytest.approx(expected)
 
 
 def test_the_best_free_span_is_taken() -> None:
     truth = np.array([[0.0, 10.0], [0.0, 8.0]])
-    assert average_precision(np.array([[0.0, 10.0], [0.0, 9.0]]), truth, 0.75) == 1.0  # the second takes the second span: 8 / 9
+    assert average_precision(ious(np.array([[0.0, 10.0], [0.0, 9.0]]), truth), 0.75) == 1.0  # the second takes the second span: 8 / 9
 
 
 def test_only_ten_answers_count_and_map_is_the_mean_of_ten_ious() -> None:
@@ -48,6 +48,6 @@ def test_exact_chance_is_the_mean_over_all_rankings() -> None:
     assert told is not None
     rankings = [plan[list(order)] for order in itertools.permutations(range(len(plan)))]
     for level in (0.5, 0.75, 0.9):
-        mean = np.mean([average_precision(ranking, truth, level) for ranking in rankings])
+        mean = np.mean([average_precision(ious(ranking, truth), level) for ranking in rankings])
         assert told[f"map_iou{round(100 * level)}"][0] == pytest.approx(mean)
     assert map_chance_scores([plan], [np.array([A, B])]) is None
