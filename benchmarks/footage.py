@@ -1,8 +1,8 @@
 """Real fixed-camera footage that no model was trained or tuned on: every answer beside the truth, good or bad.
 
-    WSRA_DATA=... python benchmarks/footage.py demo/bundle [OTHER_VIDEO...]
+    WSRA_DATA=... python benchmarks/footage.py BUNDLE [BUNDLE ...]
 
-Other videos are run through: extracted, asked one sentence, and their snippets counted.
+Each bundle makes the features with its own backbone.
 """
 
 from __future__ import annotations
@@ -13,45 +13,53 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.runtime.annotations import read_annotations
+from wsra.runtime.annotations import Annotation, read_annotations
+from wsra.runtime.backbone import load_backbone
 from wsra.runtime.extract import extract_features
-from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.moments import best_iou
+from wsra.runtime.moments import Moment, best_iou
 
 
-def main(bundle: Path, others: list[Path]) -> int:
+def first_answers(bundle: Path, annotations: list[Annotation], folder: Path) -> list[Moment | None]:
+    """The best moment of each sentence, if there is any."""
+    grounder, backbone = Grounder.open(bundle, precision="fp32", provider="cpu", threads=2), load_backbone(bundle, threads=2)
+    videos = {row.vid for row in annotations}
+    features = {vid: extract_features(folder / f"{vid}.mp4", backbone=backbone) for vid in sorted(videos)}
+    for vid, made in features.items():
+        print(f"{bundle}: {vid}, {len(made)} snippets for {made.duration_s:.2f} s", file=sys.stderr)
+    return [next(iter(grounder.ground(features[row.vid], row.query, top_k=1)), None) for row in annotations]
+
+
+def overlap(moment: Moment | None, row: Annotation) -> float:
+    """IoU with the best true span."""
+    if moment is None or not row.windows_s:
+        return 0.0
+    return float(best_iou(np.array([[moment.start_s, moment.end_s]]), np.array(row.windows_s))[0])
+
+
+def cell(moment: Moment | None, row: Annotation) -> str:
+    """An answer with its IoU, or whether saying nothing is right."""
+    if moment is None:
+        return "nothing" if row.windows_s else "nothing, right"
+    told = f"{moment.start_s:.1f} to {moment.end_s:.1f}"
+    return f"{told} ({overlap(moment, row):.2f})" if row.windows_s else f"{told}, false alarm"
+
+
+def main(bundles: list[Path]) -> int:
     """Extract, ask, print; the exit code."""
     folder = Path(os.environ["WSRA_DATA"]) / "footage"
-    grounder = Grounder.open(bundle, precision="fp32", provider="cpu", threads=2)
     annotations = read_annotations(folder / "annotations.jsonl")
-    videos: dict[str, Features] = {}
-    print("| video | sentence | truth | answer | score | IoU |\n|---|---|---|---|---|---|")
-    overlaps = []
-    for row in annotations:
-        if row.vid not in videos:
-            videos[row.vid] = extract_features(folder / f"{row.vid}.mp4")
-        moments = grounder.ground(videos[row.vid], row.query, top_k=1)
-        truth = np.array(row.windows_s).reshape(-1, 2)
-        answer = np.array([[m.start_s, m.end_s] for m in moments]).reshape(-1, 2)
-        overlap = float(max(best_iou(answer, truth), default=0.0))
-        told = f"{moments[0].start_s:.1f} to {moments[0].end_s:.1f}" if moments else "nothing"
-        score = f"{moments[0].score:.1f}" if moments else ""
-        wanted = ", ".join(f"{start:.1f} to {end:.1f}" for start, end in truth) or "does not appear"
-        right = "right" if not moments else "false alarm"
-        print(f"| {row.vid} | {row.query} | {wanted} | {told} | {score} | {f'{overlap:.2f}' if len(truth) else right} |")
-        if len(truth):
-            overlaps.append(overlap)
-    hits = sum(overlap >= 0.5 for overlap in overlaps)
-    print(f"\n{hits} of {len(overlaps)} at IoU 0.5 or more, mean IoU {np.mean(overlaps):.2f}")
-    for name, features in videos.items():
-        print(f"{name}: {len(features)} snippets for {features.duration_s:.2f} s")
-    for path in others:
-        features = extract_features(path)
-        moments = grounder.ground(features, "man in yellow shirt", top_k=1)
-        print(f"{path.name}: {len(features)} snippets for {features.duration_s:.2f} s, {len(moments)} moment of 'man in yellow shirt'")
+    answers = [first_answers(bundle, annotations, folder) for bundle in bundles]
+    print(f"| video | sentence | truth | {' | '.join(str(bundle) for bundle in bundles)} |\n|---|---|---|{'---|' * len(bundles)}")
+    for number, row in enumerate(annotations):
+        wanted = ", ".join(f"{start:.1f} to {end:.1f}" for start, end in row.windows_s) or "does not appear"
+        print(f"| {row.vid} | {row.query} | {wanted} | {' | '.join(cell(found[number], row) for found in answers)} |")
+    there = [number for number, row in enumerate(annotations) if row.windows_s]
+    overlaps = [np.array([overlap(found[number], annotations[number]) for number in there]) for found in answers]
+    told = [f"{(each >= 0.5).sum()} of {len(there)}, {each.mean():.2f}" for each in overlaps]
+    print(f"| | IoU 0.5 or more, mean IoU | | {' | '.join(told)} |")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]))
+    sys.exit(main([Path(name) for name in sys.argv[1:]]))

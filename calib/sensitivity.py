@@ -28,7 +28,7 @@ def sensitivity(
     """Change of the logits when one product alone is in INT8.
 
     Args:
-        models: "text", "keys" and "scorer" in FP32.
+        models: "text", "keys" and "scorer" in FP32, "image" with them or alone.
         products: graph -> names of the products that may be quantised.
         ranges: graph -> of `ranges_of`.
         samples: calibration data.
@@ -38,7 +38,8 @@ def sensitivity(
         (graph, product) -> RMS change of the logits, for the image encoder of its vectors, over their RMS; the worst first.
     """
     sessions = {name: plain_session(model) for name, model in models.items()}
-    expected = {"logits": _logits(sessions, samples)} | ({"vectors": _vectors(sessions, samples)} if samples.images else {})
+    expected = {"logits": _logits(sessions, samples)} if "scorer" in models else {}
+    expected |= {"vectors": _vectors(sessions, samples)} if samples.images else {}
     pairs = [(graph, product) for graph in products for product in products[graph]]
     found = {}
     for done, (graph, product) in enumerate(pairs, 1):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from wsra.export.controls import TestSet, control_figures, model_figures, scorer_grounder
-from wsra.export.pack import Calibration, Wanted, export_bundle
+from wsra.export.pack import Wanted, export_bundle
+from wsra.export.precisions import Calibration
 from wsra.runtime.annotations import read_annotations
 from wsra.runtime.bundle import read_manifest
 from wsra.runtime.console import progress, say

@@ -1,22 +1,31 @@
-"""`wsra export --backbone`: the image tower of CLIP, SigLIP and their like as a backbone folder, FP32 and, halved, FP16."""
+"""`wsra export --backbone`: the image tower of CLIP, SigLIP and their like as a backbone folder, in FP32, FP16 and INT8, and compiled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from wsra.calib.samples import Samples
+from wsra.export.build import build_onnx
 from wsra.export.gates import LIMITS, tensor_gate
+from wsra.export.golden import Case
 from wsra.export.graphs import Graph, image_graph
 from wsra.export.half import half
+from wsra.export.int8 import int8_until_it_passes, prepare
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.reference import TorchBackend, image_cases
 from wsra.runtime.backbone import BACKBONE_JSON
 from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.backends.trt import find_library
+from wsra.runtime.device import this_device
 from wsra.runtime.encoder_settings import EncoderSettings
+from wsra.runtime.engines import Profile
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files import refuse_existing, replacing, sha256_of
 from wsra.runtime.pixels import arranged, fitted
@@ -28,40 +37,77 @@ Say = Callable[[str], None]
 IMAGES = 16  # rendered frames that an encoder is checked with
 
 
-def export_encoder(name: str, out: Path, *, fp16: bool = False, overwrite: bool = False, say: Say = print) -> EncoderSettings:
+def export_encoder(
+    name: str, out: Path, *, fp16: bool = False, int8: bool = False, engine: bool = False, overwrite: bool = False, say: Say = print
+) -> EncoderSettings:
     """Export the image tower of a model as a backbone.
 
     Args:
         name: hub name or folder of the model.
-        out: the folder; `backbone.json` and `image.onnx` in it, and with `fp16` a folder `fp16` of the same.
+        out: the folder; `backbone.json` and `image.onnx` in it, and the same in folders `fp16` and `int8`.
         fp16: also half precision; features of it are others than those of FP32, and have another id.
+        int8: also INT8, mixed with half precision, calibrated on rendered scenes.
+        engine: also compile each graph with the installed TensorRT, as `image.plan` beside it.
         overwrite: replace what stands at `out`.
         say: told each step.
 
     Raises:
         ConfigError: the model cannot be loaded, or has not both towers.
-        ExportError: a graph cannot be made, or disagrees with PyTorch; then nothing is published.
+        ExportError: a graph cannot be made or compiled, or disagrees with PyTorch; then nothing is published.
         OutputError: `out` exists.
+        MissingExtraError, BackendError: TensorRT is missing, or cannot be used.
     """
     refuse_existing(out, overwrite=overwrite)
+    if engine:
+        find_library(gpu=this_device().gpu is not None)  # before the work, not after it
     towers = load_towers(name)
     with replacing(out) as part:
         part.mkdir()
         settings, graph = write_encoder(towers, part, part, say)
         cases = image_cases(TorchBackend(graph), {"pixels": scene_pixels(settings)})
-        precisions = {"fp32": part}
+        _pass("fp32", part / settings.graph, cases, say)
+        folders = [part]
         if fp16:
             say("exporting image in fp16")
-            precisions["fp16"] = part / "fp16"
-            (part / "fp16").mkdir()
+            folders.append(part / "fp16")
+            folders[-1].mkdir()
             onnx.save_model(half(onnx.load(str(part / settings.graph)), name="image"), str(part / "fp16" / settings.graph))
-            settings_of(towers, part / "fp16" / settings.graph).write(part / "fp16" / BACKBONE_JSON)
-        for precision, folder in precisions.items():
-            told, wrong = tensor_gate(OrtBackend(folder / settings.graph), cases, LIMITS[precision])
-            if wrong:
-                raise ExportError(f"{precision} image fails its gate: {'; '.join(wrong)}; nothing is published")
-            say(f"{precision}: mean cosine with PyTorch {told['vectors']['cosine_mean']:.6f}")
+            _pass("fp16", part / "fp16" / settings.graph, cases, say)
+        if int8:
+            folders.append(part / "int8")
+            _int8(part, settings, cases, say)
+        for folder in folders[1:]:
+            settings_of(towers, folder / settings.graph).write(folder / BACKBONE_JSON)
+        for folder in folders if engine else []:
+            shape = (3, *settings.size)
+            profile: Profile = {settings.input: ((1, *shape), (IMAGES, *shape), (IMAGES, *shape))}
+            build_onnx(folder / settings.graph, folder / "image.plan", [profile], say=say)
     return settings
+
+
+def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> dict[str, Any]:
+    told, wrong = tensor_gate(OrtBackend(graph), cases, LIMITS[precision])
+    return {"passed": not wrong, "reason": "; ".join(wrong) or None, "tensors": told}
+
+
+def _pass(precision: str, graph: Path, cases: Sequence[Case], say: Say) -> None:
+    _judge(precision, _gate(precision, graph, cases), say)
+
+
+def _judge(precision: str, entry: dict[str, Any], say: Say) -> None:
+    if not entry["passed"]:
+        raise ExportError(f"{precision} image fails its gate: {entry['reason']}; nothing is published")
+    say(f"{precision}: mean cosine with PyTorch {entry['tensors']['vectors']['cosine_mean']:.6f}")
+
+
+def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case], say: Say) -> None:
+    """Quantise the image tower alone, by the rules of a bundle's."""
+    pixels = {settings.input: scene_pixels(settings, first=1000)}
+    samples = Samples(np.zeros((0, settings.width), np.float32), [], "rendered scenes", [], images=pixels)
+    say(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
+    folder = part / "int8"
+    gate = partial(_gate, "int8", folder / settings.graph, cases)
+    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples, say), say)
 
 
 def write_encoder(towers: Towers, folder: Path, graphs: Path, say: Say) -> tuple[EncoderSettings, Graph]:

@@ -49,10 +49,10 @@ class Prepared:
 
 
 def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: ScorerKind = "trained") -> Prepared:
-    """Smooth the FP32 graphs of a bundle and read the ranges of their activations.
+    """Smooth FP32 graphs and read the ranges of their activations.
 
     Args:
-        fp32: their folder.
+        fp32: their folder: those of a bundle, or "image" alone.
         samples: calibration data.
         method: how ranges are read.
         scorer: of the bundle.
@@ -77,13 +77,16 @@ def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: Sco
 
 
 def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, list[Feeds]]:
-    """Feeds of every graph; the scorer's are what the other two give."""
+    """Feeds of every graph; the scorer's are what text and keys give."""
+    images: list[Feeds] = list(samples.image_batches())
+    if "scorer" not in models:
+        return {"image": images}
     text_feeds: list[Feeds] = [dict(batch) for batch in samples.text_batches()]
     sessions = {name: plain_session(models[name]) for name in ("text", "keys")}
     text = np.concatenate([sessions["text"].run(["text"], dict(feeds))[0] for feeds in text_feeds])
     keys = sessions["keys"].run(["keys"], {"features": samples.features})[0]
     scorer: list[Feeds] = [{"keys": keys[:_SCORER_KEYS], "text": text}]
-    return {"text": text_feeds, "keys": [{"features": samples.features}], "scorer": scorer, "image": list(samples.image_batches())}
+    return {"text": text_feeds, "keys": [{"features": samples.features}], "scorer": scorer, "image": images}
 
 
 def write_int8(prepared: Prepared, left: dict[Product, str], folder: Path) -> None:

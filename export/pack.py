@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import onnx
-from tokenizers import Tokenizer
-
-from wsra.calib.ranges import Method
-from wsra.calib.samples import Samples, choose_samples, samples_from_captions
 from wsra.export.base import base_bundle, carry_encoder, trained_source
 from wsra.export.build import build_bundle
-from wsra.export.encoder import scene_pixels
-from wsra.export.gates import FEWEST
 from wsra.export.golden import Golden, read_golden
-from wsra.export.half import half
-from wsra.export.int8 import int8_until_it_passes, prepare
-from wsra.export.verify import gate_route, time_routes, verify_bundle
-from wsra.runtime.backbone import BACKBONE_JSON
+from wsra.export.precisions import Calibration, Entry, Say, gated, make_fp16, make_int8
+from wsra.export.verify import time_routes, verify_bundle
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.bundle import (
     GOLDEN,
     MANIFEST,
     REJECTED,
-    TOKENIZER,
     Bundle,
     Manifest,
     is_sealed,
@@ -39,32 +26,12 @@ from wsra.runtime.bundle import (
     sealed_files,
     write_manifest,
 )
-from wsra.runtime.console import progress
 from wsra.runtime.device import Device, this_device
-from wsra.runtime.encoder_settings import read_settings
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.files import replacing, sha256_of
 from wsra.runtime.routes import Route, read_record, write_record
 from wsra.train.checkpoint import MODEL, load_checkpoint
 from wsra.train.text import load_encoder
-
-Say = Callable[[str], None]
-Entry = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Where INT8 ranges come from.
-
-    Attributes:
-        captions: JSON lines, or None for the calibration part of the golden data.
-        features: folder of .feat files of their videos.
-        method: how ranges are read: "minmax" or "percentile".
-    """
-
-    captions: Path | None = None
-    features: Path | None = None
-    method: Method = "minmax"
 
 
 def newest_checkpoint(runs: Path) -> Path:
@@ -93,7 +60,7 @@ class Wanted:
 
     fp16: bool = False
     int8: bool = False
-    calibration: Calibration = Calibration()
+    calibration: Calibration = field(default_factory=Calibration)
     engine: bool = False
     overwrite: bool = False
 
@@ -155,7 +122,7 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
         if before is None:
             part.mkdir()
             bundle, golden = base(part)
-            bundle, entry = _gated(bundle, device, "fp32", golden, say)
+            bundle, entry = gated(bundle, device, "fp32", golden, say)
             if not entry["passed"]:
                 raise ExportError(f"fp32 fails its gate: {entry['reason']}; nothing is published")
             record = {"fp32": entry}
@@ -165,10 +132,10 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)
         if wanted.fp16 and "fp16" not in bundle.passed():
-            bundle, record["fp16"] = _fp16(bundle, device, golden, say)
+            bundle, record["fp16"] = make_fp16(bundle, device, golden, say)
             made.append("fp16")
         if wanted.int8 and _is_wanted(bundle, calibration):
-            bundle, record["int8"] = _int8(bundle, device, golden, calibration, say)
+            bundle, record["int8"] = make_int8(bundle, device, golden, calibration, say)
             made.append("int8")
         manifest = _finish(bundle, device, golden, record)
         if wanted.engine:
@@ -214,105 +181,6 @@ def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
     if manifest.checkpoint_sha256 != weights_sha256:
         raise OutputError(f"{out}: a bundle of another checkpoint; choose another place with -o or replace it with --overwrite")
     return manifest
-
-
-def _gated(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
-    """Put the graphs of a precision through both gates; the bundle as it is with them."""
-    say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
-    if len(golden.pairs) < FEWEST:
-        say(f"WARNING: fewer than {FEWEST} queries to judge it by; give more validation captions")
-    entry = gate_route(_with(bundle, precision, {"passed": True}), device, Route(precision, "cpu"), golden)
-    return _with(bundle, precision, entry), entry
-
-
-def _with(bundle: Bundle, precision: str, entry: Entry) -> Bundle:
-    return Bundle(bundle.folder, replace(bundle.manifest, precisions={**bundle.manifest.precisions, precision: entry}))
-
-
-def _clear(bundle: Bundle, precision: str) -> Path:
-    for name in (precision, f"{precision}{REJECTED}"):
-        shutil.rmtree(bundle.folder / name, ignore_errors=True)
-    (bundle.folder / precision).mkdir()
-    return bundle.folder / precision
-
-
-def _fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
-    say("exporting fp16")
-    folder = _clear(bundle, "fp16")
-    for name in bundle.graphs:
-        halved = half(onnx.load(str(bundle.graph("fp32", name))), name=name, scorer=bundle.manifest.scorer)
-        onnx.save_model(halved, str(folder / f"{name}.onnx"))
-    return _gated(bundle, device, "fp16", golden, say)
-
-
-def _int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, say: Say) -> tuple[Bundle, Entry]:
-    """Make INT8; one that passed before stays until a new one passes."""
-    samples = _samples(bundle, golden, calibration)
-    if "image" in bundle.graphs:
-        settings = read_settings(bundle.folder / BACKBONE_JSON)
-        samples = replace(samples, images={settings.input: scene_pixels(settings, first=1000)})
-    for warning in samples.warnings:
-        say(f"WARNING: {warning}")
-    say(f"calibrating int8 on {len(samples.features)} snippets and {len(samples.token_ids)} sentences of {samples.source}")
-    prepared = prepare(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
-    before, kept = bundle, bundle.folder / ".int8"
-    if "int8" in bundle.passed():
-        os.replace(bundle.folder / "int8", kept)
-    folder = _clear(bundle, "int8")
-    say("exporting int8")
-    with progress("products", None) as bar:
-        entry = int8_until_it_passes(
-            prepared,
-            folder,
-            lambda: _gated(bundle, device, "int8", golden, say)[1],
-            replace(_probe(bundle, golden), images=samples.images),
-            say,
-            lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
-        )
-    if entry["passed"] or not kept.is_dir():
-        shutil.rmtree(kept, ignore_errors=True)
-        return _with(bundle, "int8", entry), entry
-    os.replace(folder, bundle.folder / f"int8{REJECTED}")
-    os.replace(kept, folder)
-    say("the int8 that passed before stays")
-    return before, entry
-
-
-def _probe(bundle: Bundle, golden: Golden) -> Samples:
-    """The golden data's calibration part, to tell by which products suffer, whatever the calibration data are worth."""
-    rows = np.concatenate([video.rows(0, len(video)) for video in golden.calibration_videos])
-    tokens = _tokens(bundle)
-    ids = sorted((tokens(sentence) for sentence in golden.calibration_sentences), key=len)
-    return Samples(rows, ids, "golden data", [])
-
-
-def _tokens(bundle: Bundle) -> Callable[[str], list[int]]:
-    tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-
-    def token_ids(sentence: str) -> list[int]:
-        ids: list[int] = tokenizer.encode(sentence).ids
-        return ids
-
-    return token_ids
-
-
-def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Samples:
-    token_ids = _tokens(bundle)
-    if calibration.captions is not None and calibration.features is not None:
-        return samples_from_captions(
-            calibration.captions,
-            calibration.features,
-            token_ids,
-            width=bundle.manifest.feature_width,
-            checked_sentences=golden.sentences,
-            checked_videos=golden.videos,
-        )
-    source = "the golden data's calibration part"
-    chosen = choose_samples(golden.calibration_videos, [token_ids(s) for s in golden.calibration_sentences], source=source)
-    told = f"no --calib is given: INT8 ranges come from {source}, a few validation captions; the training captions are better"
-    return replace(chosen, warnings=[told, *chosen.warnings])
 
 
 def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, Entry]) -> Manifest:

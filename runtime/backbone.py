@@ -101,19 +101,30 @@ class BackboneChoice:
         regions: "whole", "grid" or "moving"; for encoders.
         provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: run on the CPU where the provider cannot be had.
     """
 
     name: str = "motion"
     regions: Regions = "whole"
     provider: str = "cpu"
     threads: int = 0
+    allow_fallback: bool = False
 
     def load(self) -> Backbone:
         """See `load_backbone`."""
-        return load_backbone(self.name, regions=self.regions, provider=self.provider, threads=self.threads)
+        return load_backbone(
+            self.name, regions=self.regions, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback
+        )
 
 
-def load_backbone(name_or_path: Path | str, *, regions: Regions = "whole", provider: str = "cpu", threads: int = 0) -> Backbone:
+def load_backbone(
+    name_or_path: Path | str,
+    *,
+    regions: Regions = "whole",
+    provider: str = "cpu",
+    threads: int = 0,
+    allow_fallback: bool = False,
+) -> Backbone:
     """Load a backbone.
 
     Args:
@@ -121,6 +132,7 @@ def load_backbone(name_or_path: Path | str, *, regions: Regions = "whole", provi
         regions: what of a frame an encoder sees: "whole", "grid" or "moving"; those of a bundle are its own.
         provider: of ONNX Runtime, for encoders: "cpu", "cuda" or "tensorrt".
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: run on the CPU where the provider cannot be had.
 
     Raises:
         BackboneError: there is none, its JSON is wrong, or the two do not fit.
@@ -135,7 +147,7 @@ def load_backbone(name_or_path: Path | str, *, regions: Regions = "whole", provi
         return MotionBackbone()
     given = Path(name_or_path)
     if (given / MANIFEST).is_file():
-        return backbone_of(open_bundle(given), provider=provider, threads=threads)
+        return backbone_of(open_bundle(given), provider=provider, threads=threads, allow_fallback=allow_fallback)
     path = given / BACKBONE_JSON if given.is_dir() else given.with_suffix(".json")
     if given.suffix not in (".onnx", ".json") and not given.is_dir():
         raise BackboneError(f"{given}: no backbone; expected motion, X.onnx with X.json beside it, or a folder with {BACKBONE_JSON}")
@@ -149,7 +161,7 @@ def load_backbone(name_or_path: Path | str, *, regions: Regions = "whole", provi
         raise BackboneError(f"{path}: its graph {settings.graph} is not beside it; copy both, they belong together")
     if sha256_of(graph) != settings.sha256:
         raise BackboneError(f"{graph}: not the graph that {path.name} describes (sha256 differs); copy both again, or write the JSON anew")
-    return _encoder(settings, graph, regions=regions, provider=provider, threads=threads)
+    return _encoder(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
 
 
 def backbone_of(
@@ -192,7 +204,7 @@ def backbone_of(
 
 
 def _encoder(
-    settings: EncoderSettings, graph: Path, *, regions: Regions, provider: str, threads: int, allow_fallback: bool = False
+    settings: EncoderSettings, graph: Path, *, regions: Regions, provider: str, threads: int, allow_fallback: bool
 ) -> OnnxBackbone:
     try:
         from wsra.runtime.onnx_backbone import OnnxBackbone

@@ -10,6 +10,7 @@ from wsra.runtime.errors import MissingExtraError, VideoError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 
 def open_container(path: Path, **options: Any) -> InputContainer:
@@ -20,19 +21,23 @@ def open_container(path: Path, **options: Any) -> InputContainer:
         options: further arguments of `av.open`.
 
     Raises:
-        VideoError: the file is missing, empty, without a video stream or no video.
+        VideoError: the file is missing, empty, without a video stream or no video, or its name is not UTF-8.
         MissingExtraError: PyAV is not installed.
     """
     try:
         import av
     except ImportError as err:
         raise MissingExtraError("PyAV", "video", f"decoding {path}") from err
+    if path.is_dir():
+        raise VideoError(f"{path}: a folder; expected a video: give the files in it, such as {path / '*.mp4'}")
     if not path.is_file():
         raise VideoError(f"{path}: no such file; expected a video")
+    if not _is_utf8(path.name):
+        raise VideoError(f"{path}: its name is not UTF-8, so no feature file can carry it; rename the video")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty (0 bytes); expected a video")
     try:
-        container: InputContainer = av.open(str(path), **options)
+        container: InputContainer = av.open(f"file:{path}", **options)  # else FFmpeg takes what stands before a colon for a protocol
     except (av.FFmpegError, ValueError) as err:
         if _lacks_index(path):
             raise VideoError(
@@ -47,9 +52,23 @@ def open_container(path: Path, **options: Any) -> InputContainer:
     return container
 
 
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The video stream that FFmpeg takes for the main one: of several the largest picture, and a cover picture last."""
+    best: Any = container.streams.best("video")
+    return best or container.streams.video[0]
+
+
 def declared_length_s(container: InputContainer) -> float | None:
-    """Seconds that the first video stream declares, or the whole file, or None."""
-    stream = container.streams.video[0]
+    """Seconds that the video stream declares, or the whole file, or None."""
+    stream = video_stream(container)
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if not container.duration:

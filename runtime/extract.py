@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,7 +18,7 @@ from wsra.runtime.ahead import ahead
 from wsra.runtime.backbone import Backbone, BackboneChoice, MotionBackbone
 from wsra.runtime.errors import FeatureError, OutputError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
-from wsra.runtime.files import sha256_of
+from wsra.runtime.files import sha256_of, usable_folder
 from wsra.runtime.hardware import CPU
 from wsra.runtime.video import Video
 from wsra.runtime.wallclock import start_of
@@ -159,9 +160,16 @@ def _extract(job: _Job, progress: Progress | None = None) -> Extracted:
             return Extracted(job.video, job.feat, True, None)
         features = extract_features(job.video, backbone=backbone, snippet_s=job.snippet_s, decoder=job.decoder, progress=progress)
         write_features(job.feat, features)
-    except WsraError as err:
-        return Extracted(job.video, job.feat, False, str(err))
+    except (WsraError, OSError) as err:  # OSError: a recorder that deletes its oldest files, a disk that fails
+        return Extracted(job.video, job.feat, False, told_of(err, job.video))
     return Extracted(job.video, job.feat, False, None, warning(features, job.decoder))
+
+
+def told_of(err: WsraError | OSError, video: Path) -> str:
+    """Why a video was not extracted, in one line."""
+    if isinstance(err, WsraError):
+        return str(err)
+    return f"{video}: cannot be read to its end ({err.strerror or err}); was it deleted or replaced meanwhile?"
 
 
 def warning(features: Features, decoder: str) -> str | None:
@@ -196,8 +204,10 @@ def extract_batch(
         One result per video, in their order.
 
     Raises:
-        WsraError: the backbone cannot be loaded.
+        OutputError: the folder cannot be written to.
+        WsraError: the backbone cannot be loaded, or a process was killed.
     """
+    usable_folder(folder)
     choice, paths = backbone or BackboneChoice(), feat_paths(videos, folder)
     jobs = min(jobs, len(paths))
     if jobs > 1 and not choice.threads:
@@ -205,8 +215,13 @@ def extract_batch(
     work = [_Job(video, feat, snippet_s, choice, decoder) for video, feat in paths.items()]
     if jobs > 1:
         choice.load()  # what is wrong with it is said here, once
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(_extract, work, chunksize=min(8, max(1, len(work) // (4 * jobs))))
+        try:
+            with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+                yield from pool.map(_extract, work)
+        except BrokenProcessPool as err:
+            raise WsraError(
+                f"one of the {jobs} processes was killed, most often for memory; what is complete is kept: run it again with fewer --jobs"
+            ) from err
         return
     _loaded(choice)
     try:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,20 @@ def replacing(path: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def usable_folder(folder: Path) -> None:
+    """Stop before long work whose result could not be written to a folder; leaves nothing, nor makes the folder.
+
+    Raises:
+        OutputError: it cannot be made or written to.
+    """
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with TemporaryFile(dir=there):
+            pass
+    except OSError as err:
+        raise OutputError(f"{folder}: cannot be written to ({err.strerror}); choose another place") from err
 
 
 def save_tensors(tensors: Mapping[str, NDArray[Any]], path: Path, metadata: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsra.runtime.container import open_container
+from wsra.runtime.container import open_container, video_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -46,7 +46,7 @@ def _why_not(path: Path, decoder: str) -> str | None:
         return f"is not in this build of PyAV (it has {', '.join(hwdevices_available()) or 'none'})"
     try:
         with open_container(path, hwaccel=_accelerator(decoder)) as container:
-            next(container.decode(video=0)).to_ndarray(format="bgr24")
+            next(container.decode(video_stream(container))).to_ndarray(format="bgr24")
     except StopIteration:
         return "gives no frame"
     except Exception as err:  # drivers raise what they like

@@ -10,9 +10,9 @@ from pathlib import Path
 from wsra.runtime.backbone import MotionBackbone, backbone_id
 from wsra.runtime.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.errors import WsraError
-from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, is_current, refuse_foreign, warning
+from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, is_current, refuse_foreign, told_of, warning
 from wsra.runtime.features import Features, read_features, write_features
-from wsra.runtime.files import sha256_of
+from wsra.runtime.files import sha256_of, usable_folder
 from wsra.runtime.hardware import CPU
 from wsra.runtime.video import Video
 from wsra.runtime.wallclock import Start, start_of
@@ -39,13 +39,17 @@ def extract_recording(
 
     Yields:
         One result per video, in their order.
+
+    Raises:
+        OutputError: the folder cannot be written to.
     """
+    usable_folder(folder)
     before: Path | None = None  # features of the file before
     for video, feat in feat_paths(videos, folder).items():
         try:
             done = _extract_next(video, feat, before, snippet_s, decoder, progress)
-        except WsraError as err:
-            done = Extracted(video, feat, False, str(err))
+        except (WsraError, OSError) as err:
+            done = Extracted(video, feat, False, told_of(err, video))
         before = feat if done.error is None else None
         yield done
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from wsra.runtime.backbone import BACKBONE_JSON, Backbone, backbone_of
 from wsra.runtime.bundle import Bundle, SpanPlan, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
 from wsra.runtime.device import this_device
-from wsra.runtime.errors import DataError, OutputError, QueryError
+from wsra.runtime.errors import DataError, OutputError, QueryError, VideoError
 from wsra.runtime.extract import extract_features, is_current, refuse_foreign
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.moments import Moment
 from wsra.runtime.routes import Route, choose, read_record
 from wsra.runtime.video import SUFFIXES, Video
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -72,23 +75,41 @@ def search(request: Request) -> Found:
         WsraError: an input, a query or the bundle cannot be used.
     """
     paths, queries = _split(request)
-    files = [file for path in paths for file in _files(path)]
+    files = {file: path.is_dir() for path in paths for file in _files(path)}  # and whether it is one of a folder
     bundle = open_bundle(default_bundle(request.bundle))
     route, grounder = _open(bundle, request)
     for query in queries:
         grounder.encoder.token_ids(query)
-    for file in files:
-        _check_readable(file, grounder)
+    files = {file: files[file] for file in _each(files, lambda file: _check_readable(file, grounder))}
     backbone = None if all(file.suffix == ".feat" for file in files) else _backbone(bundle, route, request)
     # Whatever can be refused has been refused by now, before an hour of video is extracted.
     _tell(bundle, request, route, grounder)
-    videos = [read_features(file) if backbone is None or file.suffix == ".feat" else _features(file, grounder, backbone) for file in files]
+    videos = _each(files, lambda file: _features(file, grounder, backbone)).values()
     per_video = [grounder.answers(video, queries, top_k=request.top_k, plan=request.plan) for video in videos]
     results = []
     for query, answers in zip(queries, zip(*per_video, strict=True), strict=True):
         moments = sorted((m for answer in answers for m in answer.moments), key=lambda m: -m.score)[: request.top_k]
         results.append(Result(query, moments, list(answers)))
     return Found(grounder, results, [video.duration_s for video in videos])
+
+
+def _each(files: Mapping[Path, bool], use: Callable[[Path], Made]) -> dict[Path, Made]:
+    """What comes of each file; a video of a folder that cannot be decoded is said and left out, for recorders are still writing one.
+
+    Raises:
+        WsraError: a file that was named fails, or no file is left.
+    """
+    made = {}
+    for file, in_folder in files.items():
+        try:
+            made[file] = use(file)
+        except VideoError as err:
+            if not in_folder:
+                raise
+            say(f"WARNING: left out: {err}")
+    if not made:
+        raise VideoError("none of these videos can be decoded")
+    return made
 
 
 def _open(bundle: Bundle, request: Request) -> tuple[Route, Grounder]:
@@ -140,14 +161,15 @@ def _is_file(name: str) -> bool:
 
 
 def _files(path: Path) -> list[Path]:
-    """A file itself; of a folder its .feat files, and its videos that have none beside them."""
+    """A file itself; of a folder its .feat files, and its videos that have none beside them; no hidden ones."""
     if not path.is_dir():
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; expected a video, a .feat file or a folder of them")
         return [path]
-    feats = sorted(path.glob("*.feat"))
+    seen = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+    feats = [file for file in seen if file.suffix == ".feat"]
     known = {feat.stem for feat in feats}
-    videos = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.stem not in known)
+    videos = [file for file in seen if file.suffix.lower() in SUFFIXES and file.stem not in known]
     if not feats and not videos:
         raise DataError(f"{path}: no .feat file and no video in this folder; extract some with wsra extract VIDEO... -o {path}")
     twice = [video for video in videos if [other.stem for other in videos].count(video.stem) > 1]
@@ -174,7 +196,9 @@ def _check_readable(path: Path, grounder: Grounder) -> None:
         )
 
 
-def _features(path: Path, grounder: Grounder, backbone: Backbone) -> Features:
+def _features(path: Path, grounder: Grounder, backbone: Backbone | None) -> Features:
+    if backbone is None or path.suffix == ".feat":
+        return read_features(path)
     snippet_s = grounder.manifest.snippet_s
     feat = path.with_suffix(".feat")
     if feat.exists() and is_current(feat, path, backbone=backbone.id(snippet_s)):

@@ -11,11 +11,12 @@ _ASSUMED_STEP_S = 1 / 25
 class Stamps:
     """Times of the frames of one stream, in the order in which they are decoded.
 
-    Frames without a stamp follow the frame before at its length.
+    Frames without a stamp follow the frame before at its length. `resets` counts how often stamps began anew.
     """
 
     def __init__(self, format_name: str) -> None:
         self._in_file_order = format_name == "avi"  # AVI has no presentation stamps, only an order; FFmpeg's guesses jump with B-frames
+        self.resets = 0
         self._origin_s: float | None = None
         self._last_s = -1.0
         self._step_s = _ASSUMED_STEP_S
@@ -41,6 +42,7 @@ class Stamps:
         self._origin_s = shown_s if self._origin_s is None else self._origin_s
         if shown_s - self._origin_s < self._last_s - RESET_S:  # stamps begin anew, as where two recordings were joined
             self._origin_s = shown_s - self._last_s - self._step_s
+            self.resets += 1
         time_s = shown_s - self._origin_s
         if time_s <= self._last_s:
             return None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.container import declared_length_s, is_complete
+from wsra.runtime.container import declared_length_s, is_complete, video_stream
 from wsra.runtime.errors import VideoError
 from wsra.runtime.hardware import CPU, open_decoder
 from wsra.runtime.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
@@ -63,10 +63,11 @@ class Video:
         self.interlaced = 0
         self._state = _state(path)
         self._container, self.fallback = open_decoder(path, decoder)
-        self._stream: Any = self._container.streams.video[0]
+        self._stream: Any = video_stream(self._container)
         self._stream.thread_type = "AUTO"
         self._size: tuple[int, int] | None = None
         self._assumed_per_s: float | None = None
+        self._resets = 0
         self.declared_s = declared_length_s(self._container)
         tags = {**self._stream.metadata, **self._container.metadata}
         self.metadata = {key.lower(): value for key, value in tags.items()}
@@ -99,7 +100,7 @@ class Video:
             self.end_s = stamps.end_s
             yield from fields.feed(time_s, frame)
         yield from fields.flush()
-        self.interlaced, self._assumed_per_s = fields.interlaced, stamps.assumed_per_s
+        self.interlaced, self._assumed_per_s, self._resets = fields.interlaced, stamps.assumed_per_s, stamps.resets
 
     def frames(self) -> Generator[Frame, None, None]:
         """Decode to the end.
@@ -147,6 +148,8 @@ class Video:
         told = []
         if self.broken:
             told.append(f"{self.broken} packets or frames were damaged")
+        if self._resets:
+            told.append(f"its stamps jump back {self._resets} times: later times are counted on, and may be off")
         if self.changed():
             told.append("the file was written to while it was read: extract it again when it is complete")
         elif not self._complete:

@@ -11,6 +11,31 @@ import pytest
 
 from wsra.runtime.features import Features, write_features
 
+ParityRows = dict[tuple[str, str], dict[str, str]]
+PARITY = pytest.StashKey[ParityRows]()
+ENGINES = ("PyTorch's own half", "ONNX Runtime", "TensorRT-RTX")
+
+
+@pytest.fixture
+def tell_parity(request: pytest.FixtureRequest) -> Callable[[str, str, str, str], None]:
+    """Note (encoder, precision, engine, what was found) for the table at the end of the run."""
+    rows = request.config.stash.setdefault(PARITY, {})
+
+    def tell(encoder: str, precision: str, engine: str, found: str) -> None:
+        rows.setdefault((encoder, precision), {})[engine] = found
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash.get(PARITY, {})
+    if rows:
+        terminalreporter.section("encoders beside PyTorch in FP32: largest difference, of the largest number")
+        terminalreporter.line(f"| encoder | precision | {' | '.join(ENGINES)} |")
+        terminalreporter.line("|---|---|---|---|---|")
+    for (encoder, precision), found in sorted(rows.items()):
+        terminalreporter.line(f"| {encoder} | {precision} | {' | '.join(found.get(engine, '') for engine in ENGINES)} |")
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,20 +111,33 @@ def load_towers(name: str) -> Towers:
     Raises:
         ConfigError: it cannot be loaded, or has not both towers.
     """
-    from transformers.utils.hub import cached_file
-
     from wsra.train.text import load_encoder
 
     text = load_encoder(name, "mean")
     if not isinstance(text, TextTower):
         raise ConfigError(f"{name}: a model without an image tower; expected CLIP, SigLIP or their like")
-    try:
-        told = cached_file(name, "preprocessor_config.json")
-    except OSError as err:
-        raise ConfigError(f"{name}: no preprocessor_config.json ({str(err).splitlines()[0]}), which tells of images") from err
-    preparation = preparation_of(json.loads(Path(str(told)).read_text(encoding="utf-8")), name)
     model: Any = text.model
-    return Towers(Path(name).name.lower(), ImageTower(model), text, preparation, float(model.logit_scale.detach().exp()))
+    short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the letters of a backbone's name
+    return Towers(short, ImageTower(model), text, preparation_of(_told_of_images(name), name), float(model.logit_scale.detach().exp()))
+
+
+def _told_of_images(name: str) -> dict[str, Any]:
+    """How the model's images are prepared: preprocessor_config.json, or a part of the processor_config.json that transformers 5 writes."""
+    from transformers.utils.hub import cached_file
+
+    for file in ("preprocessor_config.json", "processor_config.json"):
+        try:
+            path = cached_file(name, file)
+            table = json.loads(Path(str(path)).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        told = table.get("image_processor") if file.startswith("processor") else table
+        if isinstance(told, dict):
+            return told
+    raise ConfigError(
+        f"{name}: no preprocessor_config.json, and no processor_config.json with an image_processor, to tell how images are prepared;"
+        " save the model's processor beside it"
+    )
 
 
 def preparation_of(table: Mapping[str, Any], name: str) -> Preparation:

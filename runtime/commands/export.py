@@ -38,17 +38,18 @@ def export(
     if zero_shot is not None and (checkpoint is not None or backbone is not None):
         raise typer.BadParameter("--zero-shot needs no checkpoint and brings its own backbone")
     from wsra.export.encoder import export_encoder
-    from wsra.export.pack import Calibration, Wanted, export_bundle, newest_checkpoint
+    from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
+    from wsra.export.precisions import Calibration
     from wsra.export.zeroshot import export_zero_shot
     from wsra.runtime.console import say
 
     wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
     carried = Path(backbone) if backbone is not None and (Path(backbone) / "backbone.json").is_file() else None
     if backbone is not None and carried is None:
-        if checkpoint is not None or int8 or engine:
+        if checkpoint is not None or calib is not None:
             raise typer.BadParameter(f"{backbone} has no backbone.json; make one first: wsra export --backbone {backbone} [--fp16] -o DIR")
         place = out or Path("backbone")
-        export_encoder(backbone, place, fp16=fp16, overwrite=overwrite, say=say)
+        export_encoder(backbone, place, fp16=fp16, int8=int8, engine=engine, overwrite=overwrite, say=say)
     elif zero_shot is not None:
         place = out or Path("bundle")
         export_zero_shot(zero_shot, place, wanted, regions=regions, say=say)

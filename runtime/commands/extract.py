@@ -19,6 +19,7 @@ def extract(
         Literal["whole", "grid", "moving"], typer.Option(help="What an encoder sees of a frame: grid adds its quarters, moving what moves.")
     ] = "whole",
     provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder.")] = "cpu",
+    allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
     decoder: Annotated[str, typer.Option(help="cpu, or hardware that FFmpeg knows: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
@@ -31,7 +32,7 @@ def extract(
 
     if continued and (jobs > 1 or backbone != "motion"):
         raise typer.BadParameter("--continue is for the motion backbone, and takes one file after the other; leave out --jobs")
-    choice, failed = BackboneChoice(backbone, regions, provider), 0
+    choice, failed = BackboneChoice(backbone, regions, provider, allow_fallback=allow_fallback), 0
     by_seconds = jobs == 1 or len(videos) == 1
     with progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)) as bar:
         task = bar.task_ids[0]

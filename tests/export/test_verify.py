@@ -13,13 +13,14 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-import wsra.export.pack
+import wsra.export.precisions
 from tiny import SENTENCES, make_checkpoint
 from wsra.calib.samples import Samples, choose_samples
 from wsra.export.gates import LIMITS, label_gate, limits_of, tensor_gate
 from wsra.export.golden import Case, read_golden
 from wsra.export.int8 import int8_until_it_passes, prepare, write_int8
-from wsra.export.pack import Calibration, Wanted, export_bundle
+from wsra.export.pack import Wanted, export_bundle
+from wsra.export.precisions import Calibration
 from wsra.export.verify import gate_route, verify_bundle
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import Bundle, open_bundle, read_manifest, sealed_files, write_manifest
@@ -381,4 +382,4 @@ def test_the_cpu_runs_what_the_gate_saw(bundle: Bundle) -> None:
     feeds = {"input_ids": np.array([[2, 7, 3]], np.int64), "attention_mask": np.ones((1, 3), np.int64)}
     expected = OrtBackend(bundle.graph("int8", "text"), threads=1).infer(feeds)["text"]
     np.testing.assert_array_equal(backend.infer(feeds)["text"], expected)
-    assert wsra.export.pack.gate_route is gate_route
+    assert wsra.export.precisions.gate_route is gate_route

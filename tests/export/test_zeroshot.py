@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -46,7 +48,10 @@ def bundle_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
-def test_both_towers_are_those_of_transformers(model: Path, bundle_folder: Path) -> None:
+TOLD = {"clip": "CLIP of transformers, 2 layers, 32 x 32", "siglip": "SigLIP of transformers, 2 layers, 32 x 32"}
+
+
+def test_both_towers_are_those_of_transformers(model: Path, bundle_folder: Path, tell_parity: Callable[..., None]) -> None:
     from transformers import AutoModel, AutoTokenizer
 
     reference: Any = AutoModel.from_pretrained(model)
@@ -62,8 +67,12 @@ def test_both_towers_are_those_of_transformers(model: Path, bundle_folder: Path)
         images = reference.get_image_features(pixel_values=torch.from_numpy(pixels)).pooler_output.numpy()
     np.testing.assert_allclose(grounder.encoder.encode(SENTENCES), text, atol=1e-5)
     for precision, tolerance in (("fp32", 1e-5), ("fp16", 5e-3)):
+        half = Grounder.open(bundle_folder, precision=precision, provider="cpu", threads=1)
         got = OrtBackend(bundle_folder / precision / "image.onnx", threads=1).infer({"pixels": pixels})["vectors"]
-        assert np.abs(got - images).max() / np.abs(images).max() < tolerance
+        of_image = np.abs(got - images).max() / np.abs(images).max()
+        of_text = np.abs(half.encoder.encode(SENTENCES) - text).max() / np.abs(text).max()
+        tell_parity(TOLD[model.name], precision, "ONNX Runtime", f"image {of_image:.1e}, text {of_text:.1e}")
+        assert max(of_image, of_text) < tolerance
 
 
 def test_the_scorer_is_the_cosine_against_neutral_words() -> None:
@@ -118,6 +127,37 @@ def test_an_encoder_is_a_backbone(model: Path, clip_file: Path, tmp_path: Path) 
     assert (half.values * features.values).sum(axis=1).min() > 0.999
 
 
+def test_a_model_as_transformers_5_saves_it_in_a_folder_of_any_name(model: Path, tmp_path: Path) -> None:
+    """The processor is one file, with the preparation of images as a part of it."""
+    folder = shutil.copytree(model, tmp_path / "My CLIP (tiny)")
+    table = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": table, "processor_class": "CLIPProcessor"}))
+    towers = load_towers(str(folder))
+    assert towers.preparation == load_towers(str(model)).preparation
+    assert towers.name == "my-clip--tiny-"
+
+
+def test_an_encoder_in_int8_passes_the_gate_of_int8(model: Path, clip_file: Path, tmp_path: Path, tell_parity: Callable[..., None]) -> None:
+    export_encoder(str(model), tmp_path / "encoder", int8=True, say=lambda _: None)
+    graph = onnx.load(str(tmp_path / "encoder" / "int8" / "image.onnx"))
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) > 4
+    one, other = (extract_features(clip_file, backbone=load_backbone(tmp_path / "encoder" / part)) for part in ("", "int8"))
+    cosine = (one.values * other.values).sum(axis=1)
+    tell_parity(TOLD[model.name], "int8", "ONNX Runtime", f"image: cosine {cosine.mean():.5f}, at least {cosine.min():.5f}")
+    assert one.backbone != other.backbone and cosine.mean() >= LIMITS["int8"].cosine
+
+
+@pytest.mark.trt
+def test_an_encoder_is_compiled_beside_its_graphs(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
+    export_encoder(str(model), tmp_path / "encoder", fp16=True, int8=True, engine=True, say=lambda _: None)
+    for part in ("", "fp16", "int8"):
+        assert (tmp_path / "encoder" / part / "image.plan").stat().st_size > 10_000
+        sidecar = json.loads((tmp_path / "encoder" / part / "image.engine.json").read_text())
+        assert sidecar["engine"]["graphs"]["image"]["profiles"][0]["pixels"][2] == [16, 3, 32, 32]
+
+
 def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tiny import make_encoder
 
@@ -149,13 +189,17 @@ def test_preparations_of_released_models(table: dict[str, Any], size: tuple[int,
 
 
 @pytest.mark.trt
-def test_every_graph_of_a_zero_shot_bundle_compiles(bundle_folder: Path, tmp_path: Path) -> None:
+def test_every_graph_of_a_zero_shot_bundle_compiles(
+    model: Path, bundle_folder: Path, tmp_path: Path, tell_parity: Callable[..., None]
+) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
     from wsra.export.build import build_bundle
 
     copy = Path(shutil.copytree(bundle_folder, tmp_path / "bundle"))
     for folder in build_bundle(copy, None, workspace_mb=512, say=lambda _: None):
-        assert sorted(plan.stem for plan in folder.glob("*.plan")) == ["image", "keys", "scorer", "text"]
+        plans = {plan.stem: plan.stat().st_size / 1e6 for plan in folder.glob("*.plan")}
+        assert sorted(plans) == ["image", "keys", "scorer", "text"]
+        tell_parity(TOLD[model.name], folder.name, "TensorRT-RTX", f"compiled, image {plans['image']:.2f} MB, text {plans['text']:.2f} MB")
 
 
 def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, tmp_path: Path) -> None:

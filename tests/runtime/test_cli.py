@@ -80,6 +80,8 @@ BAD = {
     "extract: one camera in several processes": (["extract", "video.mp4", "-o", "out", "--continue", "--jobs", "2"], 2, "--continue"),
     "extract: no video stream": (["extract", "sound.mp4", "-o", "out"], 1, "no video stream"),
     "extract: zero-length file": (["extract", "empty.mp4", "-o", "out"], 1, "0 bytes"),
+    "extract: a folder for a video": (["extract", "folder", "-o", "out"], 1, "a folder; expected a video"),
+    "extract: a file for the folder": (["extract", "video.mp4", "-o", "blank.txt/out"], 1, "blank.txt/out: cannot be written to"),
     "extract: two videos of one name": (["extract", "video.mp4", "./video.mp4", "-o", "out"], 1, "another video of this batch"),
     "info: empty folder": (["info", "folder"], 1, "a folder without manifest.json"),
     "info: damaged bundle": (["info", "damaged"], 1, "changed after it was written"),
@@ -122,6 +124,22 @@ def test_ground_on_a_video_equals_ground_on_its_features(place: Path) -> None:
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU, on which it may start")
+def test_of_a_folder_what_cannot_be_decoded_is_left_out(place: Path) -> None:
+    """A recorder still writes one of them, and hidden files of a desktop are no videos."""
+    folder = place / "folder"
+    shutil.copy(place / "video.mp4", folder / "a.mp4")
+    shutil.copy(place / "text.mp4", folder / "._a.mp4")
+    alone = wsra("ground", "folder", "man", "--json", folder=place)
+    shutil.copy(place / "text.mp4", folder / "b.mp4")
+    beside = wsra("ground", "folder", "man", "--json", folder=place)
+    assert alone.returncode == beside.returncode == 0 and beside.stdout == alone.stdout
+    assert "left out" not in alone.stderr and "WARNING: left out: folder/b.mp4: not a video" in beside.stderr
+    (folder / "a.feat").unlink()
+    (folder / "a.mp4").unlink()
+    none = wsra("ground", "folder", "man", folder=place)
+    assert none.returncode == 1 and "none of these videos can be decoded" in none.stderr
+
+
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt", "engine"])
 def test_a_provider_that_is_not_there_is_an_error_until_it_is_accepted(place: Path, provider: str) -> None:
     before = listing(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,13 @@ import numpy as np
 import pytest
 
 pytest.importorskip("cv2")
-av = pytest.importorskip("av")
+pytest.importorskip("av")
+
+import av
+
+from wsra.runtime.errors import OutputError, WsraError
+from wsra.runtime.extract import extract_batch
+from wsra.runtime.recording import extract_recording
 
 pytestmark = pytest.mark.device
 
@@ -80,3 +87,34 @@ def test_two_hours_take_no_more_memory_than_a_minute_but_for_the_features(tmp_pa
         snippets, measured[name] = (int(word) for word in run.stdout.split())
         assert snippets == seconds
     assert (measured["two hours"] - measured["minute"]) / MIB < FEATURES_MIB + ALLOWED_MIB, measured
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_a_video_that_is_deleted_meanwhile_does_not_stop_the_rest(continued: bool, clip_file: Path, tmp_path: Path) -> None:
+    """Recorders delete their oldest files."""
+    videos = [Path(shutil.copy(clip_file, tmp_path / name)) for name in ("old.mp4", "new.mp4")]
+
+    def delete(done_s: float, total_s: float | None) -> None:
+        videos[0].unlink(missing_ok=True)
+
+    extract = extract_recording if continued else extract_batch
+    old, new = extract(videos, tmp_path / "out", progress=delete)
+    assert old.error is not None and "deleted or replaced meanwhile" in old.error and not old.feat.exists()
+    assert new.error is None and new.feat.exists()
+
+
+def test_a_process_that_was_killed_is_one_line(clip_file: Path, tmp_path: Path) -> None:
+    videos = [Path(shutil.copy(clip_file, tmp_path / f"{number}.mp4")) for number in range(40)]
+    batch = extract_batch(videos, tmp_path / "out", jobs=2)
+    next(batch)
+    worker = multiprocessing.active_children()[0]
+    worker.kill()
+    with pytest.raises(WsraError, match="one of the 2 processes was killed.*fewer --jobs"):
+        list(batch)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_an_hour_is_decoded(clip_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for extract in (extract_batch, extract_recording):
+        with pytest.raises(OutputError, match="cannot be written to"):
+            list(extract([clip_file], tmp_path / "file" / "out"))

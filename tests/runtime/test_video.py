@@ -92,6 +92,7 @@ def test_stamps_that_begin_anew_go_on(tmp_path: Path) -> None:
     times, _, video = read(joined)
     assert len(times) >= 95 and (np.diff(times) > 0).all()
     assert video.end_s == pytest.approx(4.0, abs=0.25)
+    assert "its stamps jump back 1 times" in str(video.damage())
 
 
 def test_a_long_gap_does_not_lengthen_the_video(tmp_path: Path) -> None:
@@ -103,3 +104,32 @@ def test_a_file_that_ends_early_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", list(range(0, 8000, 40)))
     _, _, whole = read(path)
     assert whole.damage() is None
+
+
+@pytest.mark.parametrize("name", ["2026-11-23T14:05:00.mp4", ":a:.mp4", "-dash.mp4", "cam%03d.mp4", "ünï 日本'\".mp4"])
+def test_any_name_is_a_file_and_no_protocol(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.mp4", [0, 40]).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert len(read(Path(name))[0]) == 2
+
+
+def test_names_that_no_feature_file_can_carry_and_folders_are_refused(tmp_path: Path) -> None:
+    odd = write(tmp_path / "a.mp4", [0, 40]).rename(tmp_path / "bad\udcff.mp4")
+    with pytest.raises(VideoError, match="not UTF-8"):
+        Video(odd, height_px=120, frames_per_s=4)
+    with pytest.raises(VideoError, match="a folder; expected a video"):
+        Video(tmp_path, height_px=120, frames_per_s=4)
+
+
+def test_of_two_video_streams_the_larger_one_is_read(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "two.mkv"), "w") as container:
+        streams = [container.add_stream("libx264", rate=25) for _ in range(2)]
+        for stream, (width, height), shade in zip(streams, ((64, 48), (320, 240)), (40, 200), strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            for _ in range(25):
+                image = np.full((height, width, 3), shade, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+            container.mux(stream.encode(None))
+    with Video(tmp_path / "two.mkv", height_px=240, frames_per_s=4) as video:
+        shown = [frame.image for frame in video.frames()]
+    assert shown[0].shape == (240, 320, 3) and abs(float(shown[0].mean()) - 200) < 4

@@ -108,7 +108,8 @@ def make_checkpoint(folder: Path, *, kind: str = "bert", epochs: int = 2) -> Pat
 
 def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
     """An exported bundle in all precisions."""
-    from wsra.export.pack import Calibration, Wanted, export_bundle
+    from wsra.export.pack import Wanted, export_bundle
+    from wsra.export.precisions import Calibration
 
     checkpoint = make_checkpoint(folder, kind=kind, epochs=40)
     calibration = Calibration(folder / "train.jsonl", folder / "features")
