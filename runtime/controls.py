@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wsra.runtime.annotations import Annotation
 from wsra.runtime.metrics import ON_THRESHOLD
 from wsra.runtime.moments import best_iou
-from wsra.runtime.windows import PlanName, Timeline, planned_positions, relative_windows, segment_windows
+from wsra.runtime.windows import PlanName, Timeline, planned_positions, relative_windows, segments_within
 
 Array = NDArray[np.float64]
 FITTED_IOU = 0.5
@@ -30,7 +30,7 @@ def plan_windows(plan: PlanName, duration_s: float, times_s: Array) -> Array:
     if plan == "relative":
         return relative_windows(duration_s)
     if plan == "segments":
-        return segment_windows()
+        return segments_within(duration_s)
     timeline = Timeline(times_s)
     positions = planned_positions(plan, timeline, times_s, duration_s)
     return np.stack(timeline.seconds(positions[:, 0], positions[:, 1]), axis=1)
