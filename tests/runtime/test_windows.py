@@ -68,9 +68,8 @@ def test_relative_windows_in_a_gap_are_left_out() -> None:
     times = np.array([[0.0, 1.0], [99.0, 100.0]])
     positions = planned_positions("relative", Timeline(times), times, 100.0)
     assert 0 < len(positions) < 47
-    assert (
-        len(planned_positions("segments", Timeline(times), times, 100.0)) == 6
-    )  # of the first snippet; what ranks all 21 asks for their scores
+    # Six of DiDeMo's 21 cover the first snippet; what ranks all 21 asks for their scores.
+    assert len(planned_positions("segments", Timeline(times), times, 100.0)) == 6
 
 
 @pytest.mark.parametrize(("duration_s", "count"), [(30.0, 21), (25.0, 15), (29.2, 21), (25.3, 21), (3.0, 1), (60.0, 21)])
