@@ -14,14 +14,16 @@ from wsra.export.base import theta_of
 from wsra.export.graphs import keys_graph, scorer_graph
 from wsra.export.reference import TorchBackend
 from wsra.runtime.annotations import Annotation
+from wsra.runtime.controls import fixed_windows, of_other_videos, plan_windows
+from wsra.runtime.errors import DataError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.metrics import Figures, chance, figures, fixed_window
+from wsra.runtime.metrics import Figures, chance, figures
 from wsra.runtime.moments import best_first
 from wsra.runtime.motion import FEATURE_NAMES
 from wsra.runtime.score import GraphScorer
 from wsra.runtime.spans import maximal_spans
-from wsra.runtime.windows import Timeline, seconds_windows
+from wsra.runtime.windows import Timeline
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.run import Prepared
 
@@ -75,19 +77,15 @@ def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounde
 
 def chance_figures(test: TestSet) -> Figures:
     """Exact expectation of a random ranking of the windows of the `seconds` plan."""
-    plans = []
-    for annotation in test.annotations:
-        times_s = test.features[annotation.vid].times_s
-        positions = seconds_windows(len(times_s), float(np.median(times_s[:, 1] - times_s[:, 0])))
-        plans.append(np.stack(Timeline(times_s).seconds(positions[:, 0], positions[:, 1]), axis=1))
+    plans = [plan_windows("seconds", a.duration_s, test.features[a.vid].times_s) for a in test.annotations]
     return chance(plans, test.truths)
 
 
 def prior_figures(test: TestSet, training: Sequence[Annotation]) -> Figures:
     """The one window, in shares of the video, that fits the TRAINING spans best; it has seen times, which wsra has not."""
     known = [a for a in training if a.windows_s]
-    start, end = fixed_window([np.array(a.windows_s) for a in known], [a.duration_s for a in known])
-    return test.figures([np.array([[start, end]]) * a.duration_s for a in test.annotations])
+    windows = fixed_windows([np.array(a.windows_s) for a in known], [a.duration_s for a in known], count=1)
+    return test.figures([windows * a.duration_s for a in test.annotations])
 
 
 def motion_curve(features: Features) -> Array:
@@ -110,9 +108,10 @@ def motion_figures(test: TestSet, val: Sequence[Features]) -> Figures:
 
 def shuffled_queries(test: TestSet, seed: int) -> list[str]:
     """For each query a sentence that was said of another video."""
-    rng = np.random.default_rng(seed)
-    others = {a.vid: [b.query for b in test.annotations if b.vid != a.vid] for a in test.annotations}
-    return [str(rng.choice(others[a.vid])) for a in test.annotations]
+    others = of_other_videos(test.annotations, seed=seed)
+    if others is None:
+        raise DataError("all queries are of one video; a sentence of another one is wanted")
+    return [test.annotations[number].query for number in others]
 
 
 def other_event(test: TestSet, seed: int) -> tuple[list[str], list[bool]]:

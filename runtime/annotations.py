@@ -1,13 +1,13 @@
-"""Captions and annotations: the field's JSON lines."""
+"""Captions and annotations of videos."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
+from wsra.runtime.annotation_formats import KNOWN, Row, read_durations, read_rows
 from wsra.runtime.errors import DataError
 
 
@@ -36,7 +36,7 @@ class Annotation:
         vid: name of the video.
         duration_s: length of the video in seconds.
         windows_s: (start, end) in seconds; empty when the thing does not appear.
-        row: the whole JSON row.
+        row: all that the file tells of it, as a row of JSON lines.
     """
 
     qid: str
@@ -47,62 +47,76 @@ class Annotation:
     row: dict[str, Any]
 
 
-def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # JSON strings may hold the other line ends of Unicode
-    except (OSError, UnicodeDecodeError) as err:
-        raise DataError(f"{path}: cannot be read ({err}); expected JSON lines") from err
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as err:
-            raise DataError(f"{path}, line {number}: not JSON ({err.msg}); expected one JSON object per line") from err
-        missing = [key for key in required if not isinstance(row, dict) or key not in row]
-        if missing:
-            raise DataError(f"{path}, line {number}: lacks {', '.join(missing)}; expected an object with {', '.join(required)}")
-        yield number, row
+def _check(row: Row, required: tuple[str, ...]) -> None:
+    missing = [key for key in required if key not in row.values]
+    if missing:
+        raise DataError(f"{row.place}: lacks {', '.join(missing)}; expected an object with {', '.join(required)}")
+    query = row.values["query"]
+    if not isinstance(query, str) or not query.strip():
+        raise DataError(f"{row.place}: query is {query!r}; expected a sentence")
 
 
-def _check_query(path: Path, number: int, row: dict[str, Any]) -> None:
-    if not isinstance(row["query"], str) or not row["query"].strip():
-        raise DataError(f"{path}, line {number}: query is {row['query']!r}; expected a sentence")
+def _unseen(row: Row, seen: set[str]) -> str:
+    qid = str(row.values["qid"])
+    if qid in seen:
+        raise DataError(f"{row.place}: qid {qid} occurs twice; give each sentence its own")
+    seen.add(qid)
+    return qid
 
 
 def read_captions(path: Path) -> list[Caption]:
-    """Read captions; times are not looked at.
+    """Read captions, in any known form; times are not looked at. Where a row has no `qid` it is the number of its line, from 1.
 
     Raises:
         DataError: the file cannot be read, is empty, or holds an id twice.
     """
     captions = []
     seen: set[str] = set()
-    for number, row in _rows(path, ("query", "vid")):
-        _check_query(path, number, row)
-        qid = str(row.get("qid", number))
-        if qid in seen:
-            raise DataError(f"{path}, line {number}: qid {qid} occurs twice; give each sentence its own")
-        seen.add(qid)
-        captions.append(Caption(qid, row["query"], str(row["vid"])))
+    for row in read_rows(path)[1]:
+        _check(row, ("query", "vid"))
+        captions.append(Caption(_unseen(row, seen), row.values["query"], str(row.values["vid"])))
     if not captions:
         raise DataError(f"{path}: no captions in it; expected JSON lines with query and vid")
     return captions
 
 
-def read_annotations(path: Path) -> list[Annotation]:
-    """Read annotations with their spans.
+def read_annotations(path: Path, *, durations: Path | None = None) -> list[Annotation]:
+    """Read annotations with their spans, in any known form.
+
+    Args:
+        path: JSON lines, DiDeMo's JSON (every annotator's moment becomes a window), UCA's JSON, or Charades-STA's text.
+        durations: JSON with the durations of videos, for forms that hold none.
 
     Raises:
-        DataError: the file cannot be read or a row is wrong.
+        DataError: the file cannot be read, a row is wrong, an id occurs twice, or a duration is not known.
     """
+    form, rows = read_rows(path)
+    known_s = read_durations(durations) if durations is not None else {}
     annotations = []
-    for number, row in _rows(path, ("qid", "query", "vid", "duration", "relevant_windows")):
-        _check_query(path, number, row)
-        try:
-            windows = tuple((float(start), float(end)) for start, end in row["relevant_windows"])
-            duration_s = float(row["duration"])
-        except (TypeError, ValueError) as err:
-            raise DataError(f"{path}, line {number}: relevant_windows or duration are no seconds ({err})") from err
-        annotations.append(Annotation(str(row["qid"]), row["query"], str(row["vid"]), duration_s, windows, row))
+    seen: set[str] = set()
+    for row in rows:
+        _check(row, ("query", "vid", "relevant_windows"))
+        vid = str(row.values["vid"])
+        if "duration" not in row.values and vid in known_s:
+            row.values["duration"] = known_s[vid]
+        if "duration" not in row.values and form == "charades":
+            raise DataError(f"{row.place}: no duration of {vid}; give the durations of all videos with --durations charades.json")
+        _check(row, ("qid", "query", "vid", "duration", "relevant_windows"))
+        annotations.append(_annotation(row, vid, _unseen(row, seen)))
+    if not annotations:
+        raise DataError(f"{path}: no annotations in it; expected {KNOWN}")
     return annotations
+
+
+def _annotation(row: Row, vid: str, qid: str) -> Annotation:
+    try:
+        windows_s = tuple((float(start), float(end)) for start, end in row.values["relevant_windows"])
+        duration_s = float(row.values["duration"])
+    except (TypeError, ValueError) as err:
+        raise DataError(f"{row.place}: relevant_windows or duration are no seconds ({err})") from err
+    if not 0 < duration_s < inf:
+        raise DataError(f"{row.place}: duration is {duration_s}; expected seconds greater than 0")
+    for start_s, end_s in windows_s:
+        if not -inf < start_s <= end_s < inf:
+            raise DataError(f"{row.place}: a window from {start_s} to {end_s}; expected seconds, start before end")
+    return Annotation(qid, row.values["query"], vid, duration_s, windows_s, row.values)

@@ -11,6 +11,7 @@ from wsra.runtime.commands.build import build
 from wsra.runtime.commands.convert import convert
 from wsra.runtime.commands.demo import demo
 from wsra.runtime.commands.doctor import doctor
+from wsra.runtime.commands.evaluate import evaluate
 from wsra.runtime.commands.export import export
 from wsra.runtime.commands.extract import extract
 from wsra.runtime.commands.ground import ground
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (demo, extract, convert, info, train, export, verify, build, doctor, ground):
+for command in (demo, extract, convert, info, train, export, verify, evaluate, build, doctor, ground):
     app.command()(command)
 
 

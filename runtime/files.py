@@ -103,4 +103,4 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
         OutputError: `path` exists and `overwrite` is not set.
     """
     if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another place with -o or replace it with --overwrite")
+        raise OutputError(f"{path}: exists already; choose another place or replace it with --overwrite")

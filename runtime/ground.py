@@ -150,6 +150,31 @@ class Grounder:
             found.append(Answer(query, features.video, moments, logits.astype(np.float64) - self.manifest.theta, features.times_s))
         return found
 
+    def window_scores(self, features: Features, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores of given windows, all of them, in their order.
+
+        Args:
+            features: of the video.
+            queries: Q sentences.
+            windows_s: (N, 2) seconds.
+
+        Returns:
+            (Q, N) span scores; a window without snippets scores 0 where scores add up, and means nothing where they are pooled.
+
+        Raises:
+            QueryError: a sentence is empty or too long.
+            FeatureError: the features are not of the bundle's backbone.
+            BackendError: a graph fails, or gives numbers that are not finite.
+        """
+        self.check(features)
+        keys = self.scorer.keys(features)
+        positions = Timeline(features.times_s).positions(windows_s)
+        text = self.encoder.encode(queries)
+        scores = np.stack([self._scores(keys, row[None], self.scorer.logits(keys, row[None])[0], positions) for row in text])
+        if not np.isfinite(scores).all():
+            raise BackendError(f"{self.bundle}: {self.precision} gives NaN or infinite scores in {features.video}; run wsra verify")
+        return scores
+
     def check(self, features: Features) -> None:
         """Refuse features that another backbone made.
 
@@ -182,13 +207,18 @@ class Grounder:
             best = best_first(scores)[:top_k]
             return positions[best], scores[best]
         positions = planned_positions(plan, timeline, features.times_s, features.duration_s)
-        if self.manifest.span_score == "pooled":
-            scores = self.scorer.pooled_scores(keys, text, positions)
-        else:
-            scores = additive_scores(logits, positions, self.manifest.theta)
+        scores = self._scores(keys, text, logits, positions)
+        if self.manifest.span_score == "additive":
             positions, scores = positions[scores > 0], scores[scores > 0]
         best = np.array(suppress(positions, scores, count=top_k), int) if plan == "seconds" else best_first(scores)[:top_k]
         return positions[best], scores[best]
+
+    def _scores(
+        self, keys: NDArray[np.float32], text: NDArray[np.float32], logits: NDArray[np.float32], positions: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        if self.manifest.span_score == "pooled":
+            return self.scorer.pooled_scores(keys, text, positions)
+        return additive_scores(logits, positions, self.manifest.theta)
 
     def _maximal(self, features: Features, logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Maximal spans of every stretch of video without a longer gap; none reaches over a gap."""

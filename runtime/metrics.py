@@ -1,14 +1,16 @@
-"""How good answers are: recall at n and IoU, mean IoU, and what chance and a fixed window reach.
+"""How good answers are: recall at n and IoU, mean IoU, and what a random ranking of a plan's windows reaches.
 
-The rules are those of the Charades-STA protocol in seconds: float64, `>=`, no rounding; of several true spans the best one counts.
-Predictions that sit exactly on a threshold exist, and rounding would put them on either side: an IoU less than 1e-9 below it reaches it.
+The rules are those of the Charades-STA protocol in seconds: float64, `>=`, no rounding; of several true spans the best one counts; where
+there are fewer than n answers, those there are. Predictions that sit exactly on a threshold exist, and the order of float operations would
+put them on either side: an IoU less than 1e-9 below it reaches it.
+
+Every figure is the mean over queries of one value in [0, 1]; `scores` and `chance_scores` give these values, (Q,) per figure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from wsra.runtime.moments import best_iou
 
 Array = NDArray[np.float64]
 ON_THRESHOLD = 1e-9
+RANKS, LEVELS = (1, 5), (0.3, 0.5, 0.7)
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Figures:
     Attributes:
         queries: how many.
         r1_iou30, r1_iou50, r1_iou70: share whose first answer reaches the IoU.
-        r5_iou50: share with one of the first five at 0.5.
+        r5_iou30, r5_iou50, r5_iou70: share with one of the first five that does.
         miou: mean IoU of the first answer; no answer counts 0.
     """
 
@@ -34,56 +37,104 @@ class Figures:
     r1_iou30: float
     r1_iou50: float
     r1_iou70: float
+    r5_iou30: float
     r5_iou50: float
+    r5_iou70: float
     miou: float
 
 
-def figures(answers: Sequence[Array], truths: Sequence[Array]) -> Figures:
-    """Score answers.
+def recall_name(rank: int, level: float) -> str:
+    """Name of a recall: r5_iou70 for one of the first five at 0.7."""
+    return f"r{rank}_iou{round(100 * level)}"
+
+
+def scores(
+    answers: Sequence[Array], truths: Sequence[Array], *, ranks: Sequence[int] = RANKS, levels: Sequence[float] = LEVELS
+) -> dict[str, Array]:
+    """Score answers, per query.
 
     Args:
         answers: per query (n, 2) seconds, best first; may be empty.
         truths: per query (M, 2) seconds.
+        ranks: how many of the first answers may hold the hit.
+        levels: IoU to reach.
+
+    Returns:
+        (Q,) values of `r1_iou30` and so on, and of `miou`.
     """
-    first = np.array([max(best_iou(a[:1], t), default=0.0) for a, t in zip(answers, truths, strict=True)])
-    five = np.array([max(best_iou(a[:5], t), default=0.0) for a, t in zip(answers, truths, strict=True)])
-    return _percent(len(truths), [_share(first, level) for level in (0.3, 0.5, 0.7)], _share(five, 0.5), first.mean())
+    overlaps = [best_iou(a[: max(ranks)], t) for a, t in zip(answers, truths, strict=True)]
+    best = {rank: np.array([found[:rank].max(initial=0.0) for found in overlaps]) for rank in {1, *ranks}}
+    recalls = {recall_name(rank, level): (best[rank] >= level - ON_THRESHOLD).astype(float) for rank in ranks for level in levels}
+    return {**recalls, "miou": best[1]}
 
 
-def chance(plans: Sequence[Array], truths: Sequence[Array]) -> Figures:
-    """Exact expectation of a random ranking of a plan's windows.
+def chance_scores(
+    plans: Iterable[Array], truths: Sequence[Array], *, ranks: Sequence[int] = RANKS, levels: Sequence[float] = LEVELS
+) -> dict[str, Array]:
+    """Exact expectation of a random ranking of a plan's windows, per query.
+
+    Of N windows of which h reach the IoU, n distinct ones hold a hit with 1 - C(N - h, n) / C(N, n).
 
     Args:
         plans: per query (N, 2) seconds.
         truths: per query (M, 2) seconds.
+        ranks: how many of the first windows may hold the hit.
+        levels: IoU to reach.
+
+    Returns:
+        As `scores`.
     """
-    hits: dict[float, list[float]] = {0.3: [], 0.5: [], 0.7: []}
-    five, means = [], []
-    for plan, truth in zip(plans, truths, strict=True):
+    windows = hit_counts(plans, truths, levels)
+    recalls = {recall_name(rank, level): 1 - miss_chance(windows.counts, windows.hits[level], rank) for level in levels for rank in ranks}
+    return {**recalls, "miou": windows.mean_ious}
+
+
+@dataclass(frozen=True)
+class HitCounts:
+    """Windows of each query's plan: `counts` (Q,), how many reach an IoU `hits[level]` (Q,), and their mean IoU `mean_ious` (Q,)."""
+
+    counts: NDArray[np.int64]
+    hits: dict[float, NDArray[np.int64]]
+    mean_ious: Array
+
+
+def hit_counts(plans: Iterable[Array], truths: Sequence[Array], levels: Sequence[float]) -> HitCounts:
+    """Count the windows of each query's plan that reach each IoU; one query's overlaps are held at a time."""
+    counts, means = np.zeros(len(truths), np.int64), np.zeros(len(truths))
+    hits = {level: np.zeros(len(truths), np.int64) for level in levels}
+    for query, (plan, truth) in enumerate(zip(plans, truths, strict=True)):
         overlaps = best_iou(plan, truth)
-        for level, shares in hits.items():
-            shares.append(float(_share(overlaps, level)))
-        good, count, draws = int((overlaps >= 0.5 - ON_THRESHOLD).sum()), len(plan), min(5, len(plan))
-        five.append(1 - comb(count - good, draws) / comb(count, draws))
-        means.append(float(overlaps.mean()))
-    return _percent(len(truths), [np.mean(shares) for shares in hits.values()], np.mean(five), np.mean(means))
+        counts[query], means[query] = len(overlaps), overlaps.mean()
+        for level in levels:
+            hits[level][query] = (overlaps >= level - ON_THRESHOLD).sum()
+    return HitCounts(counts, hits, means)
 
 
-def fixed_window(truths: Sequence[Array], durations_s: Sequence[float], *, step: float = 0.02) -> tuple[float, float]:
-    """The one window, as shares of the video, that has the highest R@1 at IoU 0.5 on the given spans."""
-    edges = np.arange(0, 1 + step / 2, step)
-    candidates = np.array([(start, end) for start in edges for end in edges if end > start])
-    hits = sum(
-        (best_iou(candidates * length, truth) >= 0.5 - ON_THRESHOLD).astype(float)
-        for truth, length in zip(truths, durations_s, strict=True)
-    )
-    start, end = candidates[int(np.argmax(hits))]
-    return float(start), float(end)
+def miss_chance(counts: NDArray[np.int64], hits: NDArray[np.int64], draws: int) -> Array:
+    """Probability that none of `draws` distinct windows is a hit.
+
+    Args:
+        counts: (Q,) windows, N.
+        hits: (Q,) of them that reach the IoU, h.
+        draws: windows drawn; all where there are fewer.
+    """
+    miss = np.ones(len(counts))
+    for drawn in range(draws):
+        left = counts - drawn
+        miss *= np.where(left > 0, np.maximum(left - hits, 0) / np.maximum(left, 1), 1.0)
+    return miss
 
 
-def _share(overlaps: Array, level: float) -> np.floating:
-    return np.mean(overlaps >= level - ON_THRESHOLD)
+def percent(values: Mapping[str, Array]) -> dict[str, float]:
+    """Means over queries, in percent with three decimals."""
+    return {name: round(100 * float(each.mean()), 3) for name, each in values.items()}
 
 
-def _percent(queries: int, recalls: Sequence[np.floating], five: np.floating, mean: np.floating) -> Figures:
-    return Figures(queries, *(round(100 * float(share), 3) for share in (*recalls, five, mean)))
+def figures(answers: Sequence[Array], truths: Sequence[Array]) -> Figures:
+    """Figures of answers, as in `scores`."""
+    return Figures(len(truths), **percent(scores(answers, truths)))
+
+
+def chance(plans: Iterable[Array], truths: Sequence[Array]) -> Figures:
+    """Figures of a random ranking, as in `chance_scores`."""
+    return Figures(len(truths), **percent(chance_scores(plans, truths)))

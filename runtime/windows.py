@@ -72,6 +72,12 @@ def segment_windows() -> Array:
     return np.array([[first * SEGMENT_S, (last + 1) * SEGMENT_S] for first, last in pairs])
 
 
+def segments_within(duration_s: float) -> Array:
+    """Those of `segment_windows` whose last segment starts before the video ends: 21 of 30 s, 15 of 25 s."""
+    windows_s = segment_windows()
+    return windows_s[windows_s[:, 1] - SEGMENT_S < duration_s - 1e-6]
+
+
 def seconds_windows(count: int, snippet_s: float) -> Array:
     """Windows of 2, 4, ..., 128 s in whole snippets, overlapping by 80 %; the whole video where it is shorter than all of them.
 
@@ -101,10 +107,10 @@ def planned_positions(plan: PlanName, timeline: Timeline, times_s: Array, durati
         duration_s: of the video.
 
     Returns:
-        (N, 2) positions; windows that cover no snippet are left out, except that `segments` always has its 21.
+        (N, 2) positions; windows that cover no snippet are left out, of `segments` those that reach beyond the video's last one.
     """
     if plan == "seconds":
         return seconds_windows(len(times_s), float(np.median(times_s[:, 1] - times_s[:, 0])))
-    windows_s = relative_windows(duration_s) if plan == "relative" else segment_windows()
+    windows_s = relative_windows(duration_s) if plan == "relative" else segments_within(duration_s)
     positions = timeline.positions(windows_s)
-    return positions if plan == "segments" else positions[positions[:, 1] > positions[:, 0]]
+    return positions[positions[:, 1] > positions[:, 0]]

@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from wsra.runtime.commands.options import SnippetOption
-
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="FILE.npy, .npz, .h5, .hdf5 or .pt with an array (snippets, width).")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The .feat file.")],
-    snippet_s: SnippetOption,
+    source: Annotated[
+        Path, typer.Argument(help="FILE.npy, .npz, .h5, .hdf5 or .pt with an array (snippets, width); or what --layout says.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The .feat file; with --layout a folder.")],
+    snippet_s: Annotated[float | None, typer.Option("--snippet-s", min=0.04, max=60.0, help="Length of a snippet in seconds.")] = None,
     key: Annotated[str | None, typer.Option(help="Which array, where the file holds several.")] = None,
     video: Annotated[str | None, typer.Option(help="Name of the video; default the file's or the key's.")] = None,
-    backbone: Annotated[str, typer.Option(help="What made the features.")] = "converted",
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing file.")] = False,
+    backbone: Annotated[str | None, typer.Option(help="What made the features; default converted, or the layout and its files.")] = None,
+    layout: Annotated[
+        Literal["didemo", "charades-i3d", "activitynet-c3d"] | None, typer.Option(help="Published features of many videos.")
+    ] = None,
+    flow: Annotated[Path | None, typer.Option(help="With --layout didemo: the HDF5 of flow, appended to that of RGB.")] = None,
+    context: Annotated[bool, typer.Option(help="With --layout didemo: append the mean over all proposals, as the paper does.")] = True,
+    durations: Annotated[Path | None, typer.Option(help="With --layout: JSON with the durations, from which snippets get times.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
-    """Turn features of other tools into a .feat file."""
+    """Turn features of other tools into .feat files."""
+    if layout is not None:
+        from wsra.runtime.annotation_formats import read_durations
+        from wsra.runtime.console import say
+        from wsra.runtime.published import Published, convert_all
+
+        if key is not None or video is not None:
+            raise typer.BadParameter("--key and --video are for one array, --layout is for files of many videos")
+        durations_s = read_durations(durations) if durations is not None else {}
+        published = Published(source, layout, flow, durations_s, snippet_s, context, backbone)
+        done = convert_all(published, out, overwrite=overwrite)
+        lengths = "" if done.snippet_s is None else f"; snippets of {done.snippet_s:.4g} s in the median"
+        say(f"{done.written} videos written, {done.kept} were there already{lengths}; backbone {published.made_by}")
+        print(out)
+        return
     from wsra.runtime.convert import array_from_file, features_from_array
     from wsra.runtime.features import write_features
     from wsra.runtime.files import refuse_existing
 
+    if snippet_s is None:
+        raise typer.BadParameter("--snippet-s is needed: an array does not tell how long a snippet is")
+    if flow is not None or durations is not None:
+        raise typer.BadParameter("--flow and --durations go with --layout")
     refuse_existing(out, overwrite=overwrite)
     array = array_from_file(source, key)
-    features = features_from_array(array, video=video or key or source.stem, snippet_s=snippet_s, backbone=backbone)
+    features = features_from_array(array, video=video or key or source.stem, snippet_s=snippet_s, backbone=backbone or "converted")
     write_features(out, features)
     print(out)

@@ -12,7 +12,7 @@ from wsra.export.demo import run_demo
 from wsra.runtime.cli import app
 from wsra.runtime.errors import OutputError
 
-FIELDS = {"queries", "r1_iou30", "r1_iou50", "r1_iou70", "r5_iou50", "miou"}
+FIELDS = {"queries", "r1_iou30", "r1_iou50", "r1_iou70", "r5_iou30", "r5_iou50", "r5_iou70", "miou"}
 
 
 @pytest.mark.slow

@@ -200,3 +200,24 @@ def test_every_graph_of_a_zero_shot_bundle_compiles(
         plans = {plan.stem: plan.stat().st_size / 1e6 for plan in folder.glob("*.plan")}
         assert sorted(plans) == ["image", "keys", "scorer", "text"]
         tell_parity(TOLD[model.name], folder.name, "TensorRT-RTX", f"compiled, image {plans['image']:.2f} MB, text {plans['text']:.2f} MB")
+
+
+def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, tmp_path: Path) -> None:
+    from wsra.runtime.evaluate import EvaluationRequest, evaluate
+    from wsra.runtime.features import write_features
+
+    features = extract_features(clip_file, backbone=backbone_of(open_bundle(bundle_folder)))
+    rows = []
+    for number, name in enumerate(("one", "two")):
+        write_features(tmp_path / f"{name}.feat", replace(features, video=name))
+        rows.append({"qid": number, "query": SENTENCES[number], "vid": name, "duration": features.duration_s, "relevant_windows": [[2, 8]]})
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = EvaluationRequest(bundle_folder, tmp_path / "a.jsonl", "spans", features=tmp_path, threads=1)
+    told = evaluate(request)
+    assert told.queries == 2 and set(told.controls) == {"chance", "prior", "shuffled"}
+    # The videos are alike, so the shuffled sentences are answered as in their own video: only the places of the answers change.
+    assert told.controls["shuffled"] is not None and told.controls["shuffled"]["miou"] == pytest.approx(told.result["miou"])
+    grounder = Grounder.open(bundle_folder, threads=1)
+    for annotation, answer in zip(told.annotations, told.answers, strict=True):
+        moments = grounder.ground(features, annotation.query, top_k=10)
+        np.testing.assert_allclose(answer[:, :2], np.array([[m.start_s, m.end_s] for m in moments]).reshape(-1, 2))

@@ -68,4 +68,13 @@ def test_relative_windows_in_a_gap_are_left_out() -> None:
     times = np.array([[0.0, 1.0], [99.0, 100.0]])
     positions = planned_positions("relative", Timeline(times), times, 100.0)
     assert 0 < len(positions) < 47
-    assert len(planned_positions("segments", Timeline(times), times, 100.0)) == 21
+    # Six of DiDeMo's 21 cover the first snippet; what ranks all 21 asks for their scores.
+    assert len(planned_positions("segments", Timeline(times), times, 100.0)) == 6
+
+
+@pytest.mark.parametrize(("duration_s", "count"), [(30.0, 21), (25.0, 15), (29.2, 21), (25.3, 21), (3.0, 1), (60.0, 21)])
+def test_segments_lie_within_the_video(duration_s: float, count: int) -> None:
+    starts = np.arange(np.ceil(duration_s))
+    times_s = np.stack([starts, np.minimum(starts + 1, duration_s)], axis=1)
+    positions = planned_positions("segments", Timeline(times_s), times_s, duration_s)
+    assert len(positions) == count and (positions[:, 1] > positions[:, 0]).all()

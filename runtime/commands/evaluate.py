@@ -1,0 +1,70 @@
+"""`wsra evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wsra.runtime.commands.options import JsonOption, ProviderOption, ThreadsOption, print_json
+
+
+def evaluate(
+    source: Annotated[Path, typer.Argument(metavar="MODEL|PREDICTIONS", help="A bundle, or JSON lines of answers.", show_default=False)],
+    annotations: Annotated[
+        Path,
+        typer.Argument(help="JSON lines with relevant_windows, DiDeMo's JSON, UCA's JSON or Charades-STA's text.", show_default=False),
+    ],
+    protocol: Annotated[Literal["didemo", "charades", "spans"], typer.Option(help="Whose rules; see docs/evaluate.md.")],
+    features: Annotated[Path | None, typer.Option(help="Folder of .feat files named by video, for a bundle.")] = None,
+    plan: Annotated[
+        Literal["maximal", "seconds", "relative", "segments"] | None,
+        typer.Option(help="Candidate spans, also those that chance draws from; default the bundle's, or the protocol's."),
+    ] = None,
+    prior_from: Annotated[Path | None, typer.Option(help="Annotations of the TRAINING split, whose timing the prior fits.")] = None,
+    durations: Annotated[Path | None, typer.Option(help="JSON with the durations, for Charades-STA's text: charades.json.")] = None,
+    clip_ends: Annotated[bool, typer.Option("--clip-ends", help="Clip true spans to the end of the video.")] = False,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Moments asked of a bundle per query; changes no span.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of shuffled queries and of the intervals.")] = 0,
+    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8.")] = "auto",
+    provider: ProviderOption = "auto",
+    threads: ThreadsOption = 0,
+    predictions_out: Annotated[Path | None, typer.Option(help="Also write the answers as JSON lines.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing --predictions-out.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a bundle or predictions, beside chance, timing alone and shuffled queries."""
+    from wsra.runtime.evaluate import EvaluationRequest
+    from wsra.runtime.evaluate import evaluate as measure
+    from wsra.runtime.files import refuse_existing
+    from wsra.runtime.predictions import write_predictions
+
+    if predictions_out is not None:
+        refuse_existing(predictions_out, overwrite=overwrite)
+    request = EvaluationRequest(
+        source=source,
+        annotations=annotations,
+        protocol=protocol,
+        features=features,
+        plan=plan,
+        prior_from=prior_from,
+        durations=durations,
+        clip_ends=clip_ends,
+        top_k=top_k,
+        seed=seed,
+        precision=precision,
+        provider=provider,
+        threads=threads,
+    )
+    evaluation = measure(request)
+    if predictions_out is not None:
+        write_predictions(predictions_out, evaluation.annotations, evaluation.answers)
+    from wsra.runtime.evaluate_report import evaluation_json, evaluation_view
+
+    if as_json:
+        print_json(evaluation_json(evaluation))
+        return
+    from rich.console import Console
+
+    Console().print(evaluation_view(evaluation))

@@ -1,0 +1,57 @@
+"""An evaluation for people: the result with its intervals, the controls below; and for programs: JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from wsra.runtime.evaluate import Evaluation
+
+_RECALLS = {f"r{rank}_iou{level}": f"R@{rank} .{level // 10}" for rank in (1, 5) for level in (30, 50, 70)}
+COLUMNS = {
+    "didemo": {"r1": "R@1", "r5": "R@5", "miou": "mIoU"},
+    "charades": {**_RECALLS, "miou": "mIoU"},
+    "spans": {**_RECALLS, "miou": "mIoU", "map": "mAP", "map_iou50": "mAP .5", "map_iou75": "mAP .75"},
+}
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """What `evaluate --json` prints."""
+    names = ("protocol", "plan", "queries", "videos", "unanswered", "result", "controls", "interval95", "notes")
+    return {name: getattr(evaluation, name) for name in names}
+
+
+def evaluation_view(evaluation: Evaluation) -> RenderableType:
+    """What `evaluate` shows."""
+    columns = COLUMNS[evaluation.protocol]
+    table = Table(box=None, pad_edge=False)
+    table.add_column(Text(f"{evaluation.protocol}, percent"), no_wrap=True)
+    for heading in columns.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row("result", *(_cell(evaluation.result, name) for name in columns), style="bold")
+    for label, end in (("  95 % from", 0), ("  95 % to", 1)):
+        table.add_row(label, *(f"{evaluation.interval95[name][end]:.1f}" for name in columns), style="dim")
+    for control, figures in evaluation.controls.items():
+        table.add_row(control, *(_cell(figures, name) for name in columns))
+    told = [
+        f"{evaluation.queries} queries of {evaluation.videos} videos; plan {evaluation.plan}; intervals by the bootstrap over videos",
+        *(f"{control}: {note}" for control, note in evaluation.notes.items()),
+        _verdict(evaluation),
+    ]
+    return Group(table, *(Text(line) for line in told))
+
+
+def _cell(figures: dict[str, float] | None, name: str) -> str:
+    return "-" if figures is None or name not in figures else f"{figures[name]:.2f}"
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    """How far the first answers are above what needs no sentence."""
+    name = "r1" if evaluation.protocol == "didemo" else "r1_iou50"
+    level, strongest = max((figures[name], control) for control, figures in evaluation.controls.items() if figures is not None)
+    low, heading = evaluation.interval95[name][0], COLUMNS[evaluation.protocol][name]
+    above = f"{heading} is {evaluation.result[name] - level:+.2f} points from the strongest control ({strongest})"
+    return above if low > level else f"{above}: its interval does not lie above it, so this does not show that sentences are used"
