@@ -19,11 +19,13 @@ class Caption:
         qid: identifier of the sentence.
         query: the sentence.
         vid: name of the video.
+        has_times: whether its row carries `relevant_windows`, which are not looked at.
     """
 
     qid: str
     query: str
     vid: str
+    has_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def read_captions(path: Path) -> list[Caption]:
         if qid in seen:
             raise DataError(f"{path}, line {number}: qid {qid} occurs twice; give each sentence its own")
         seen.add(qid)
-        captions.append(Caption(qid, row["query"], str(row["vid"])))
+        captions.append(Caption(qid, row["query"], str(row["vid"]), "relevant_windows" in row))
     if not captions:
         raise DataError(f"{path}: no captions in it; expected JSON lines with query and vid")
     return captions

@@ -153,4 +153,4 @@ def instance_contrast(own: Tensor, other: Tensor, mask: Tensor, *, temperature: 
     every = torch.cat([own[None], other]).masked_fill(~mask, -torch.inf)  # (1 + n, B, T)
     length = mask.sum(dim=1).to(own.dtype).log()
     best = temperature * (torch.logsumexp(every / temperature, dim=-1) - length)  # (1 + n, B)
-    return F.cross_entropy(best.T, torch.zeros(best.shape[1], dtype=torch.long))
+    return F.cross_entropy(best.T, torch.zeros(best.shape[1], dtype=torch.long, device=best.device))
