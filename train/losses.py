@@ -48,9 +48,8 @@ def pool(values: Tensor, alpha: Tensor, mask: Tensor) -> Pooled:
     """
     weights = mask.to(alpha.dtype)
     others = (weights.sum(dim=1) - 1).clamp_min(1)  # (B,)
-    foreground = torch.einsum("bt,btw->bw", alpha, values)
-    background = torch.einsum("bt,btw->bw", weights - alpha, values) / others[:, None]
-    return Pooled(foreground, background)
+    both = torch.stack([alpha, (weights - alpha) / others[:, None]], dim=1) @ values  # (B, 2, W), reading `values` once
+    return Pooled(both[:, 0], both[:, 1])
 
 
 def background_loss(foreground_phi: Tensor, background_phi: Tensor, *, gamma: float, margin: float) -> Tensor:

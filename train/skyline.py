@@ -13,7 +13,8 @@ from wsra.runtime.annotations import Annotation
 from wsra.train.config import Sampling
 from wsra.train.data import Batch, CaptionedVideos
 from wsra.train.model import Scorer
-from wsra.train.objective import negative_logits
+from wsra.train.objective import own_and_other_logits
+from wsra.train.pairs import batch_keys
 from wsra.train.sampling import draw_negatives, rank_batch
 
 
@@ -33,9 +34,8 @@ class SpanObjective:
         """Loss and figures of one batch."""
         ranked = rank_batch(batch.text, batch.videos, first=self.sampling.first, last=self.sampling.last)
         negatives = draw_negatives(ranked, self.sampling.draws, generator)
-        keys = scorer.keys(batch.values)
-        own = scorer.logits(keys, batch.text[:, None])
-        other = negative_logits(scorer, keys, batch.text, negatives)
+        keys = batch_keys(scorer, batch.values)
+        own, other = own_and_other_logits(scorer, keys, batch.text, negatives)
         target = torch.nn.utils.rnn.pad_sequence([self.inside[n] for n in batch.numbers.tolist()], batch_first=True).to(own.device)
         own_loss = F.binary_cross_entropy_with_logits(own[batch.mask], target[batch.mask])
         other_loss = F.binary_cross_entropy_with_logits(other[:, batch.mask], torch.zeros_like(other[:, batch.mask]))
