@@ -125,8 +125,9 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
         with safe_open(path, framework="pt") as file:
             state: dict[str, Any] = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as err:
-        raise ConfigError(f"{path}: damaged ({err}); start the run without --resume") from err
+        reached = Reached(**state, order=tensors["order"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as err:
+        raise ConfigError(f"{path}: damaged, or of another version of wsra ({err}); start the run anew in another --out") from err
     scorer.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -135,7 +136,7 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
             moments.setdefault(int(number), {})[moment] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     generator.set_state(tensors["generator"])
-    return Reached(**state, order=tensors["order"])
+    return reached
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

@@ -119,7 +119,9 @@ def similar_video(values: Tensor, mask: Tensor, foreground: Tensor, *, temperatu
         foreground: (B, W) v_f.
         temperature: 1 is the paper.
     """
-    cosines = F.cosine_similarity(values, foreground[:, None], dim=-1)  # (B, T)
+    # A product and norms: F.cosine_similarity would hold several tensors of the size of `values`.
+    unit = F.normalize(foreground, dim=-1, eps=1e-8)
+    cosines = (values @ unit[..., None]).squeeze(-1) / torch.linalg.vector_norm(values, dim=-1).clamp_min(1e-8)  # (B, T)
     return pool(values, attention(cosines, mask, temperature=temperature), mask)
 
 

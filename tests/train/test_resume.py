@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tiny import make_run
+from wsra.runtime.errors import ConfigError
 from wsra.train.checkpoint import read_metrics
 from wsra.train.command import train_run
 
@@ -64,3 +65,13 @@ def test_the_command_killed_interrupted_and_resumed(tmp_path: Path) -> None:
     train_run(run, out, [], resume=True)
     for name in ("model.safetensors", "last.safetensors", "metrics.csv", "config.toml"):
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("spoil", ["cut", "other"])
+def test_a_state_that_cannot_be_gone_on_from(tmp_path: Path, spoil: str) -> None:
+    run = make_run(tmp_path)
+    out = train_run(run, tmp_path / "runs" / "a", [], resume=False)
+    last, model = out / "last.safetensors", out / "model.safetensors"
+    last.write_bytes(last.read_bytes()[:-10] if spoil == "cut" else model.read_bytes())
+    with pytest.raises(ConfigError, match=r"last\.safetensors: damaged, or of another version"):
+        train_run(run, out, [], resume=True)
