@@ -141,7 +141,9 @@ BAD_DATA = {
     "no vid": (lambda f: (f / "train.jsonl").write_text('{"query": "a"}\n'), "lacks vid"),
     "no file": (lambda f: (f / "train.jsonl").unlink(), "cannot be read"),
     "too long": (
-        lambda f: (f / "train.jsonl").open("a").write(json.dumps({"qid": "x", "query": "man " * 100, "vid": "train0"}) + "\n"),
+        lambda f: (f / "train.jsonl").write_text(
+            (f / "train.jsonl").read_text() + json.dumps({"qid": "x", "query": "man " * 100, "vid": "train0"}) + "\n"
+        ),
         "102 tokens .* takes 64",
     ),
     "another width": (other_width, "7 wide"),
