@@ -19,11 +19,13 @@ class Caption:
         qid: identifier of the sentence.
         query: the sentence.
         vid: name of the video.
+        has_times: whether its row carries `relevant_windows`, which are not looked at.
     """
 
     qid: str
     query: str
     vid: str
+    has_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def read_captions(path: Path) -> list[Caption]:
     seen: set[str] = set()
     for row in read_rows(path)[1]:
         _check(row, ("query", "vid"))
-        captions.append(Caption(_unseen(row, seen), row.values["query"], str(row.values["vid"])))
+        captions.append(Caption(_unseen(row, seen), row.values["query"], str(row.values["vid"]), "relevant_windows" in row.values))
     if not captions:
         raise DataError(f"{path}: no captions in it; expected JSON lines with query and vid")
     return captions

@@ -85,6 +85,7 @@ EXTRA_OF = {
     "torch": "train",
     "transformers": "train",
     "pydantic": "train",
+    "matplotlib": "train",
     "tomli": "train",
     "tomli_w": "train",
     "onnx": "export",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,9 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path / CHECKPOINT}: cannot be read ({err}); it may be truncated") from err
     if metadata.get("format") != "wsra.checkpoint":
         raise ConfigError(f"{path / CHECKPOINT}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
-    metrics = path / "metrics.json"
-    rows = json.loads(metrics.read_text(encoding="utf-8")) if metrics.is_file() else []
+    metrics = path / "metrics.csv"
+    lines = csv.DictReader(metrics.read_text(encoding="utf-8").splitlines()) if metrics.is_file() else ()
+    rows = [{name: float(value) for name, value in line.items()} for line in lines]
     return {
         "kind": "checkpoint",
         **metadata,

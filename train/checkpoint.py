@@ -1,24 +1,29 @@
-"""A checkpoint is a folder: model.safetensors (the best), last.safetensors (all that resuming needs), config.toml, metrics.json."""
+"""A checkpoint is a folder: model.safetensors (the best), last.safetensors (all that resuming needs), config.toml, metrics.csv.
+
+Every file is replaced in one step, and last.safetensors after the others: a run killed between two of them goes on from the last state
+before, and writes the others again as they were. Equal states are equal bytes.
+"""
 
 from __future__ import annotations
 
+import csv
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from wsra.runtime.errors import ConfigError
-from wsra.runtime.files import replacing
+from wsra.runtime.files import replacing, save_tensors
 from wsra.train.config import Run, read_run, table_from_run
 from wsra.train.model import Scorer
 
-MODEL, LAST, CONFIG, METRICS = "model.safetensors", "last.safetensors", "config.toml", "metrics.json"
+MODEL, LAST, CONFIG, METRICS = "model.safetensors", "last.safetensors", "config.toml", "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,32 @@ class Checkpoint:
     metrics: list[dict[str, float]]
 
 
+@dataclass
+class Reached:
+    """How far a run has come.
+
+    Attributes:
+        epoch: whole epochs done, validated.
+        step: steps done of the epoch under way.
+        order: of the captions in that epoch; empty before its first step.
+        sums: of the figures of its steps.
+        best: highest `val_match`.
+        rows: figures of each whole epoch.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    order: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    sums: dict[str, float] = field(default_factory=dict)
+    best: float = -1.0
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    with replacing(path) as part:
+        save_tensors({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}, part, metadata)
+
+
 def save_model(folder: Path, scorer: Scorer, *, backbone: str, snippet_s: float, epoch: int) -> None:
     """Write the best weights."""
     metadata = {
@@ -51,8 +82,7 @@ def save_model(folder: Path, scorer: Scorer, *, backbone: str, snippet_s: float,
         "snippet_s": repr(snippet_s),
         "epoch": str(epoch),
     }
-    with replacing(folder / MODEL) as part:
-        save_file(scorer.state_dict(), part, metadata)
+    _write(folder / MODEL, scorer.state_dict(), metadata)
 
 
 def save_run(folder: Path, run: Run) -> None:
@@ -62,26 +92,28 @@ def save_run(folder: Path, run: Run) -> None:
 
 
 def save_metrics(folder: Path, rows: list[dict[str, float]]) -> None:
-    """Write one row per epoch."""
-    with replacing(folder / METRICS) as part:
-        part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    """Write one line per epoch, numbers as Python prints them, so that reading gives back the same."""
+    with replacing(folder / METRICS) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
-def save_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, generator: torch.Generator, state: dict[str, float]) -> None:
-    """Write all that resuming needs in one file: weights, Adam's moments, the source of chance, and where the run stands."""
+def save_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, generator: torch.Generator, reached: Reached) -> None:
+    """Write all that resuming needs in one file: weights, Adam's moments, the source of chance, and how far the run has come."""
     tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in scorer.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors.update({f"adam.{number}.{name}": value for name, value in moments.items()})
-    tensors["generator"] = generator.get_state()
-    with replacing(folder / LAST) as part:
-        save_file(tensors, part, {"state": json.dumps(state)})
+    tensors |= {"generator": generator.get_state(), "order": reached.order}
+    state = {"epoch": reached.epoch, "step": reached.step, "sums": reached.sums, "best": reached.best, "rows": reached.rows}
+    _write(folder / LAST, tensors, {"state": json.dumps(state)})
 
 
-def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> dict[str, float]:
+def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Reached:
     """Restore what `save_last` wrote, in place.
 
     Returns:
-        The `state` given to `save_last`.
+        How far the run has come.
 
     Raises:
         ConfigError: there is nothing to resume, or it is damaged.
@@ -91,10 +123,11 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
         raise ConfigError(f"{folder}: no {LAST} to resume from; start the run without --resume")
     try:
         with safe_open(path, framework="pt") as file:
-            state: dict[str, float] = json.loads(file.metadata()["state"])
+            state: dict[str, Any] = json.loads(file.metadata()["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as err:
-        raise ConfigError(f"{path}: damaged ({err}); start the run without --resume") from err
+        reached = Reached(**state, order=tensors["order"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as err:
+        raise ConfigError(f"{path}: damaged, or of another version of wsra ({err}); start the run anew in another --out") from err
     scorer.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
@@ -103,7 +136,7 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
             moments.setdefault(int(number), {})[moment] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     generator.set_state(tensors["generator"])
-    return state
+    return reached
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
@@ -113,11 +146,13 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
         ConfigError: the file is damaged.
     """
     path = folder / METRICS
+    if not path.is_file():
+        return []
     try:
-        rows: list[dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    except ValueError as err:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    except (ValueError, TypeError) as err:
         raise ConfigError(f"{path}: damaged ({err}); restore it or train again") from err
-    return rows
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

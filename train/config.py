@@ -33,12 +33,14 @@ class Data:
         val_captions: the same for validation, of other videos.
         features: folder of .feat files named by `vid`.
         seen_as: "snippets", or "windows": the paper's proposals, 47 pooled windows of 20 to 50 % of the video.
+        longest: a video of more snippets is seen in training as so many equal runs of snippets, averaged; 0 for no limit.
     """
 
     captions: str
     val_captions: str
     features: str
     seen_as: Literal["snippets", "windows"] = "snippets"
+    longest: Annotated[int, Field(ge=0, strict=True)] = 0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -117,6 +119,10 @@ class Training:
         feature_noise: standard deviation of noise on normalised features, a regulariser.
         seed: of everything.
         threads: of torch.
+        device: "cuda", "cpu", or "auto": a CUDA GPU where there is one.
+        autocast: products in bfloat16 on a CUDA GPU; nothing on a CPU.
+        save_every_s: seconds between savings within an epoch, so that a long epoch resumes; 0 saves after every step.
+        cache_mb: features kept in memory, of the training and of the validation videos each; the others are read anew each time.
     """
 
     key_width: Count = 128
@@ -127,6 +133,10 @@ class Training:
     feature_noise: Weight = 0.0
     seed: Annotated[int, Field(strict=True)] = 0
     threads: Count = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    autocast: Annotated[bool, Field(strict=True)] = True
+    save_every_s: Weight = 300.0
+    cache_mb: Annotated[int, Field(ge=0, strict=True)] = 1000
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -2,35 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from wsra.runtime.ahead import ahead
 from wsra.runtime.errors import ConfigError, OutputError, TrainingError
-from wsra.train.checkpoint import CONFIG, load_last, save_last, save_metrics, save_model, save_run
+from wsra.train.checkpoint import CONFIG, LAST, Reached, load_last, save_last, save_metrics, save_model, save_run
 from wsra.train.config import Run, read_run, table_from_run
-from wsra.train.data import CaptionedVideos, moments_of_features
+from wsra.train.data import Batch, CaptionedVideos, moments_of_features
+from wsra.train.device import autocast, choose_device
 from wsra.train.model import Scorer
 from wsra.train.objective import Objective
 
 Report = Callable[[dict[str, float]], None]
+Progress = Callable[[str, int, int], None]
+AHEAD = 2  # batches that wait in memory, read by a thread of their own
+# What a resumed run may change: none of it changes what is learned, threads apart in the last digits.
+MAY_CHANGE = {("training", name) for name in ("epochs", "threads", "save_every_s", "cache_mb")}
 COLLAPSE_EPOCHS = 3  # so many epochs in a row with the association loss at its margin mean that attention sits on background
 COLLAPSE_SHARE, COLLAPSE_CONTRAST = 0.9, 0.1
 
 
-def _mean(rows: Iterable[dict[str, float]]) -> dict[str, float]:
-    rows = list(rows)
-    return {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
+@dataclass(frozen=True)
+class Trainer:
+    """What the steps of a run share.
+
+    Attributes:
+        run: the settings.
+        scorer: on `device`.
+        optimizer: of its weights.
+        generator: the source of chance, on the CPU on every device.
+        device: where steps are computed.
+    """
+
+    run: Run
+    scorer: Scorer
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    device: torch.device
+
+    def step(self, batch: Batch, objective: Objective) -> dict[str, float]:
+        """Learn from one batch; its figures.
+
+        Raises:
+            TrainingError: the loss is not finite, or the batch has no negatives.
+        """
+        training = self.run.training
+        batch = batch.to(self.device)
+        if training.feature_noise:
+            noise = torch.randn(batch.values.shape, generator=self.generator).to(self.device) * training.feature_noise
+            batch = Batch(batch.values + noise / self.scorer.feature_scale, batch.mask, batch.text, batch.videos, batch.numbers)
+        with autocast(training, self.device):
+            loss, figures = objective(self.scorer, batch, self.generator)
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss is {float(loss)}; lower training.learning_rate or check the features with wsra info")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return figures
+
+    def save(self, folder: Path, reached: Reached) -> None:
+        """Write all that resuming needs."""
+        save_last(folder, self.scorer, self.optimizer, self.generator, reached)
 
 
 @torch.no_grad()
-def validate(scorer: Scorer, data: CaptionedVideos, text: Tensor, objective: Objective, run: Run) -> dict[str, float]:
+def validate(
+    scorer: Scorer, data: CaptionedVideos, text: Tensor, objective: Objective, run: Run, *, progress: Progress | None = None
+) -> dict[str, float]:
     """Figures of an objective on held-out captions, with the same chance every time."""
     generator = torch.Generator().manual_seed(run.training.seed + 1)
     order = torch.randperm(len(data.captions), generator=generator)
-    return _mean(objective(scorer, batch, generator)[1] for batch in data.batches(text, order, run.training.batch))
+    device, steps = scorer.feature_mean.device, data.steps(run.training.batch)
+    sums: dict[str, float] = {}
+    with closing(ahead(data.batches(text, order, run.training.batch), AHEAD)) as batches:
+        for done, batch in enumerate(batches, 1):
+            with autocast(run.training, device):
+                figures = objective(scorer, batch.to(device), generator)[1]
+            _add(sums, figures)
+            if progress is not None:
+                progress("validation", done * run.training.batch, steps * run.training.batch)
+    return {name: value / steps for name, value in sums.items()}
+
+
+def _add(sums: dict[str, float], figures: dict[str, float]) -> None:
+    for name, value in figures.items():
+        sums[name] = sums.get(name, 0.0) + value
 
 
 def has_collapsed(rows: list[dict[str, float]], margin: float) -> bool:
@@ -59,6 +122,7 @@ def fit(
     val_objective: Objective | None = None,
     resume: bool = False,
     report: Report | None = None,
+    progress: Progress | None = None,
 ) -> list[dict[str, float]]:
     """Train a scorer.
 
@@ -72,83 +136,92 @@ def fit(
         val_objective: what to validate with, if not the same.
         resume: go on where `folder` stands.
         report: called with the figures of each epoch.
+        progress: called with what is going on ("features", "epoch 1 of 20", "validation"), and how many videos or pairs are done and to do.
 
     Returns:
         One row of figures per epoch.
 
     Raises:
         TrainingError: a loss is not finite, or the batch has no negatives.
+        FeatureError: a file of features cannot be used.
+        ConfigError: the GPU that is asked for is not there, or a run is resumed with other settings.
         OutputError: `folder` holds a run already and `resume` is not set.
     """
+    device = choose_device(run.training)
     torch.set_num_threads(run.training.threads)
-    if not resume and (folder / "last.safetensors").exists():
+    if not resume and (folder / LAST).exists():
         raise OutputError(f"{folder}: holds a run already; go on with --resume or choose another --out")
     data, text = train
     torch.manual_seed(run.training.seed)
-    scorer = Scorer(data.values[0].shape[1], text.shape[1], run.training.key_width)
-    scorer.normalise(*moments_of_features(data))
-    scorer.normalise_text(text)
+    scorer = Scorer(data.values[0].shape[1], text.shape[1], run.training.key_width).to(device)
     optimizer = torch.optim.Adam(
         scorer.parameters(), lr=run.training.learning_rate, betas=(0.9, 0.999), weight_decay=run.training.weight_decay
     )
-    generator = torch.Generator().manual_seed(run.training.seed)
-    rows: list[dict[str, float]] = []
-    best, first = -1.0, 0
+    trainer = Trainer(run, scorer, optimizer, torch.Generator().manual_seed(run.training.seed), device)
     if resume:
         _check_same_run(run, folder)
-        state = load_last(folder, scorer, optimizer, generator)
-        rows, best, first = state["rows"], state["best"], int(state["epoch"])  # type: ignore[assignment]
-    save_run(folder, run)
-    for epoch in range(first, run.training.epochs):
-        scorer.train()
-        figures = _mean(_steps(scorer, optimizer, data, text, objective, run, generator))
-        scorer.eval()
-        checked = validate(scorer, val[0], val[1], val_objective or objective, run)
-        row = {"epoch": epoch + 1, **figures, **{f"val_{name}": value for name, value in checked.items()}}
-        rows.append(row)
+        reached = load_last(folder, scorer, optimizer, trainer.generator)
+        save_run(folder, run)
+    else:
+        reached = Reached()
+        scorer.normalise(*moments_of_features(data, (lambda done, total: progress("features", done, total)) if progress else None))
+        scorer.normalise_text(text)
+        for _ in val[0].values:
+            pass  # a file that cannot be used is told before the first epoch, not after it
+        save_run(folder, run)
+        trainer.save(folder, reached)
+    while reached.epoch < run.training.epochs:
+        figures = _epoch(trainer, folder, train, objective, reached, progress)
+        checked = validate(scorer, val[0], val[1], val_objective or objective, run, progress=progress)
+        row = {"epoch": reached.epoch + 1, **figures, **{f"val_{name}": value for name, value in checked.items()}}
+        rows = [*reached.rows, row]
         row["collapsed"] = float(has_collapsed(rows, run.loss.margin))
-        if row["val_match"] > best:
-            best = row["val_match"]
-            save_model(folder, scorer, backbone=data.backbone, snippet_s=data.snippet_s, epoch=epoch + 1)
+        if row["val_match"] > reached.best:
+            save_model(folder, scorer, backbone=data.backbone, snippet_s=data.snippet_s, epoch=reached.epoch + 1)
         save_metrics(folder, rows)
-        save_last(folder, scorer, optimizer, generator, {"epoch": epoch + 1, "best": best, "rows": rows})  # type: ignore[dict-item]
+        reached = Reached(epoch=reached.epoch + 1, best=max(reached.best, row["val_match"]), rows=rows)
+        trainer.save(folder, reached)
         if report is not None:
             report(row)
-    return rows
+    return reached.rows
+
+
+def _epoch(
+    trainer: Trainer,
+    folder: Path,
+    train: tuple[CaptionedVideos, Tensor],
+    objective: Objective,
+    reached: Reached,
+    progress: Progress | None,
+) -> dict[str, float]:
+    """Do what is left of an epoch, saving now and then; the mean figures of its steps."""
+    data, text = train
+    settings = trainer.run.training
+    steps = data.steps(settings.batch)
+    if reached.step == 0:
+        reached.order = torch.randperm(len(data.captions), generator=trainer.generator)
+    saved = time.monotonic()
+    with closing(ahead(data.batches(text, reached.order, settings.batch, skip=reached.step), AHEAD)) as batches:
+        for batch in batches:
+            _add(reached.sums, trainer.step(batch, objective))
+            reached.step += 1
+            if progress is not None:
+                progress(f"epoch {reached.epoch + 1} of {settings.epochs}", reached.step * settings.batch, steps * settings.batch)
+            if time.monotonic() - saved >= settings.save_every_s:
+                trainer.save(folder, reached)
+                saved = time.monotonic()
+    return {name: value / steps for name, value in reached.sums.items()}
 
 
 def _check_same_run(run: Run, folder: Path) -> None:
-    """A run goes on with its own settings; only the number of epochs may change."""
+    """A run goes on with its own settings, but for what changes nothing that is learned."""
     if not (folder / CONFIG).is_file():
         return
     before, now = (table_from_run(r) for r in (read_run(folder / CONFIG), run))
     for section, values in now.items():
         for key in values.keys() | before[section].keys():
-            if (section, key) not in {("training", "epochs"), ("training", "threads")} and values.get(key) != before[section].get(key):
+            if (section, key) not in MAY_CHANGE and values.get(key) != before[section].get(key):
                 raise ConfigError(
                     f"{folder}: was begun with {section}.{key} = {before[section].get(key)!r}, now it is {values.get(key)!r};"
                     " resume with the same settings or choose another --out"
                 )
-
-
-def _steps(
-    scorer: Scorer,
-    optimizer: torch.optim.Optimizer,
-    data: CaptionedVideos,
-    text: Tensor,
-    objective: Objective,
-    run: Run,
-    generator: torch.Generator,
-) -> Iterable[dict[str, float]]:
-    order = torch.randperm(len(data.captions), generator=generator)
-    for batch in data.batches(text, order, run.training.batch):
-        if run.training.feature_noise:
-            noise = torch.randn(batch.values.shape, generator=generator) * run.training.feature_noise
-            batch = type(batch)(batch.values + noise / scorer.feature_scale, batch.mask, batch.text, batch.videos, batch.numbers)
-        loss, figures = objective(scorer, batch, generator)
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss is {float(loss)}; lower training.learning_rate or check the features with wsra info")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        yield figures

@@ -48,9 +48,8 @@ def pool(values: Tensor, alpha: Tensor, mask: Tensor) -> Pooled:
     """
     weights = mask.to(alpha.dtype)
     others = (weights.sum(dim=1) - 1).clamp_min(1)  # (B,)
-    foreground = torch.einsum("bt,btw->bw", alpha, values)
-    background = torch.einsum("bt,btw->bw", weights - alpha, values) / others[:, None]
-    return Pooled(foreground, background)
+    both = torch.stack([alpha, (weights - alpha) / others[:, None]], dim=1) @ values  # (B, 2, W), reading `values` once
+    return Pooled(both[:, 0], both[:, 1])
 
 
 def background_loss(foreground_phi: Tensor, background_phi: Tensor, *, gamma: float, margin: float) -> Tensor:
@@ -120,7 +119,9 @@ def similar_video(values: Tensor, mask: Tensor, foreground: Tensor, *, temperatu
         foreground: (B, W) v_f.
         temperature: 1 is the paper.
     """
-    cosines = F.cosine_similarity(values, foreground[:, None], dim=-1)  # (B, T)
+    # A product and norms: F.cosine_similarity would hold several tensors of the size of `values`.
+    unit = F.normalize(foreground, dim=-1, eps=1e-8)
+    cosines = (values @ unit[..., None]).squeeze(-1) / torch.linalg.vector_norm(values, dim=-1).clamp_min(1e-8)  # (B, T)
     return pool(values, attention(cosines, mask, temperature=temperature), mask)
 
 
@@ -153,4 +154,4 @@ def instance_contrast(own: Tensor, other: Tensor, mask: Tensor, *, temperature: 
     every = torch.cat([own[None], other]).masked_fill(~mask, -torch.inf)  # (1 + n, B, T)
     length = mask.sum(dim=1).to(own.dtype).log()
     best = temperature * (torch.logsumexp(every / temperature, dim=-1) - length)  # (1 + n, B)
-    return F.cross_entropy(best.T, torch.zeros(best.shape[1], dtype=torch.long))
+    return F.cross_entropy(best.T, torch.zeros(best.shape[1], dtype=torch.long, device=best.device))

@@ -70,6 +70,11 @@ class Scorer(nn.Module):
         keys: Tensor = self.video((features - self.feature_mean) * self.feature_scale)
         return keys
 
+    def sentences(self, text: Tensor) -> Tensor:
+        """Map text vectors (..., Dt) to the sentence's part (..., H) of the hidden layer."""
+        sentences: Tensor = self.text((text - self.text_mean) * self.text_scale)
+        return sentences
+
     def logits(self, keys: Tensor, text: Tensor) -> Tensor:
         """Logit of phi.
 
@@ -80,7 +85,7 @@ class Scorer(nn.Module):
         Returns:
             Logits with the broadcast leading shape.
         """
-        hidden = torch.relu(keys + self.text((text - self.text_mean) * self.text_scale))
+        hidden = torch.relu(keys + self.sentences(text))
         logits: Tensor = self.out(hidden).squeeze(-1)
         return logits
 

@@ -1,7 +1,6 @@
 """What a batch of captioned videos says about the scorer: the weighted losses of Eq. 11, and what to watch beside them.
 
-Shapes: B pairs, T snippets, n negatives, Dv, Dt, H as in train/model.py. Negatives are scored one after the other and recomputed in the
-backward pass, so no B x B x T x H tensor ever stands in memory.
+Shapes: B pairs, T snippets, n negatives, Dv, Dt, H as in train/model.py. No B x n x T x H tensor ever stands in memory (train/pairs.py).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from wsra.train.config import Loss, Sampling
 from wsra.train.data import Batch
@@ -27,14 +25,15 @@ from wsra.train.losses import (
     similar_video,
 )
 from wsra.train.model import Scorer
+from wsra.train.pairs import batch_keys, pair_logits
 from wsra.train.sampling import draw_negatives, rank_batch
 
 # (scorer, batch, generator) -> (loss to minimise, figures to average over the epoch)
 Objective = Callable[[Scorer, Batch, torch.Generator], tuple[Tensor, dict[str, float]]]
 
 
-def negative_logits(scorer: Scorer, keys: Tensor, text: Tensor, negatives: Tensor) -> Tensor:
-    """Logits of each video's snippets for each of its negatives.
+def own_and_other_logits(scorer: Scorer, keys: Tensor, text: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of each video's snippets for its own sentence and for each of its negatives.
 
     Args:
         scorer: the model.
@@ -43,15 +42,10 @@ def negative_logits(scorer: Scorer, keys: Tensor, text: Tensor, negatives: Tenso
         negatives: (B, n) indices into the batch.
 
     Returns:
-        (n, B, T).
+        (B, T) and (n, B, T).
     """
-    rows = [
-        checkpoint(scorer.logits, keys, text[negatives[:, j]][:, None], use_reentrant=False)
-        if torch.is_grad_enabled()
-        else scorer.logits(keys, text[negatives[:, j]][:, None])
-        for j in range(negatives.shape[1])
-    ]
-    return torch.stack(rows)
+    everything = pair_logits(scorer, keys, torch.cat([text[:, None], text[negatives]], dim=1))  # (B, 1 + n, T)
+    return everything[:, 0], everything[:, 1:].transpose(0, 1)
 
 
 @dataclass(frozen=True)
@@ -71,9 +65,8 @@ class CaptionObjective:
         weights, mask, text = self.loss, batch.mask, batch.text
         ranked = rank_batch(text, batch.videos, first=self.sampling.first, last=self.sampling.last)
         negatives = draw_negatives(ranked, self.sampling.draws, generator)
-        keys = scorer.keys(batch.values)
-        own = scorer.logits(keys, text[:, None])  # (B, T)
-        other = negative_logits(scorer, keys, text, negatives)  # (n, B, T)
+        keys = batch_keys(scorer, batch.values)
+        own, other = own_and_other_logits(scorer, keys, text, negatives)  # (B, T), (n, B, T)
         own_phi, other_phi = torch.sigmoid(own), torch.sigmoid(other)
         alpha = attention(own_phi, mask, temperature=weights.temperature)
         other_alpha = attention(other_phi, mask, temperature=weights.temperature)
@@ -117,13 +110,18 @@ class CaptionObjective:
         """Eq. 7 to 10; only pairs with an open gate are computed."""
         if self.loss.cross_video == 0 or not bool(gate.any()):
             return keys.new_zeros(())
-        in_keys = self.loss.cross_video_space == "keys"
-        space = keys if in_keys else (batch.values - scorer.feature_mean) * scorer.feature_scale
         chosen = gate.nonzero().squeeze(1)
-        video = pool(space[chosen], alpha[chosen], batch.mask[chosen])
         similar = nearest[chosen]
+        space, similar_space = (self._space(scorer, batch, keys, rows) for rows in (chosen, similar))
+        video = pool(space, alpha[chosen], batch.mask[chosen])
         temperature = self.loss.temperature
-        other = similar_video(space[similar], batch.mask[similar], video.foreground, temperature=temperature)
+        other = similar_video(similar_space, batch.mask[similar], video.foreground, temperature=temperature)
         several = batch.mask[similar].sum(dim=1) > 1
         loss = cross_video_loss(video, other, several, margin=self.loss.margin)
         return loss * (len(chosen) / len(gate))
+
+    def _space(self, scorer: Scorer, batch: Batch, keys: Tensor, rows: Tensor) -> Tensor:
+        """What Eq. 7 to 9 compare, of the pairs in `rows`: keys, or normalised features."""
+        if self.loss.cross_video_space == "keys":
+            return keys[rows]
+        return (batch.values[rows] - scorer.feature_mean) * scorer.feature_scale

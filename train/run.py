@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from wsra.runtime.errors import DataError
 from wsra.train.config import Run
 from wsra.train.data import CaptionedVideos, load
-from wsra.train.loop import Report, fit
+from wsra.train.loop import Progress, Report, fit
 from wsra.train.objective import CaptionObjective, Objective
 from wsra.train.text import cached_vectors, load_encoder
 
@@ -39,13 +40,51 @@ def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> Prep
         ConfigError: the text encoder cannot be loaded.
     """
     torch.set_num_threads(run.training.threads)
-    folder = Path(run.data.features)
-    sets = [load(Path(path), folder, seen_as=run.data.seen_as) for path in (run.data.captions, run.data.val_captions)]
+    sets = [
+        load(
+            Path(path),
+            Path(run.data.features),
+            seen_as=run.data.seen_as,
+            longest=run.data.longest,
+            cache_mb=run.training.cache_mb,
+        )
+        for path in (run.data.captions, run.data.val_captions)
+    ]
+    check_sets(run, *sets)
     encoder = load_encoder(run.text.encoder, run.text.pooling)
     sentences = [caption.query for data in sets for caption in data.captions]
     vectors = cached_vectors(encoder, sentences, cache, progress)
     first = len(sets[0].captions)
     return Prepared((sets[0], vectors[:first]), (sets[1], vectors[first:]))
+
+
+def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
+    """Refuse what would fail, or mean nothing, hours later.
+
+    Raises:
+        DataError: training and validation share videos, their features differ in kind, or a set leaves no negatives.
+    """
+    shared = sorted({caption.vid for caption in train.captions} & {caption.vid for caption in val.captions})
+    if shared:
+        raise DataError(
+            f"{len(shared)} videos are in data.captions and in data.val_captions (the first: {shared[0]}); the best epoch must be chosen"
+            " on other videos: move the captions of each video to one of the two"
+        )
+    kinds = [(data.backbone, data.values[0].shape[1]) for data in (train, val)]
+    if kinds[0] != kinds[1]:
+        (one, a), (two, b) = kinds
+        raise DataError(f"training features are of {one} ({a} wide), validation features of {two} ({b} wide); extract all alike")
+    first, last, batch = run.sampling.first, run.sampling.last, run.training.batch
+    for key, data in (("captions", train), ("val_captions", val)):
+        most = min(batch, len(data.captions))
+        others = min(most - 1, len(data.captions) - int(torch.bincount(data.video_of).max()))
+        if others - first - last >= 1:
+            continue
+        todo = "enlarge training.batch" if batch < len(data.captions) and most - 1 == others else "give more captions of other videos"
+        raise DataError(
+            f"data.{key}: a batch has at most {others} sentences of other videos than a pair's own; dropping the first {first} and the"
+            f" last {last} leaves no negative: {todo}, or lower sampling.first and sampling.last"
+        )
 
 
 def permuted(prepared: Prepared, seed: int) -> Prepared:
@@ -64,6 +103,7 @@ def train(
     val_objective: Objective | None = None,
     resume: bool = False,
     report: Report | None = None,
+    progress: Progress | None = None,
 ) -> list[dict[str, float]]:
     """Train on captions, or on another objective; see `fit`."""
     chosen = objective or CaptionObjective(run.loss, run.sampling)
@@ -76,4 +116,5 @@ def train(
         val_objective=val_objective,
         resume=resume,
         report=report,
+        progress=progress,
     )

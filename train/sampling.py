@@ -58,7 +58,7 @@ def rank_batch(text: Tensor, videos: Tensor, *, first: int, last: int) -> Ranked
             " leaves no negative: enlarge training.batch or lower sampling.first and sampling.last"
         )
     widest = int(counts.max())
-    places = torch.arange(widest)[None, :] % counts[:, None]  # (B, widest)
+    places = torch.arange(widest, device=counts.device)[None, :] % counts[:, None]  # (B, widest)
     negatives = ranked.indices.gather(1, places + first)
     return Ranked(negatives, counts, ranked.indices[:, 0], ranked.values[:, 0])
 
@@ -76,7 +76,8 @@ def draw_negatives(ranked: Ranked, draws: int, generator: torch.Generator) -> Te
     """
     if draws == 0 or draws >= ranked.negatives.shape[1]:
         return ranked.negatives
-    chance = torch.rand(ranked.negatives.shape, generator=generator)
-    beyond = torch.arange(ranked.negatives.shape[1])[None, :] >= ranked.counts[:, None]
+    device = ranked.negatives.device
+    chance = torch.rand(ranked.negatives.shape, generator=generator).to(device)  # drawn on the CPU: the same chance on every device
+    beyond = torch.arange(ranked.negatives.shape[1], device=device)[None, :] >= ranked.counts[:, None]
     chosen = chance.masked_fill(beyond, 2.0).argsort(dim=1)[:, :draws]
     return ranked.negatives.gather(1, chosen)

@@ -13,7 +13,8 @@ from wsra.runtime.annotations import Annotation
 from wsra.train.config import Sampling
 from wsra.train.data import Batch, CaptionedVideos
 from wsra.train.model import Scorer
-from wsra.train.objective import negative_logits
+from wsra.train.objective import own_and_other_logits
+from wsra.train.pairs import batch_keys
 from wsra.train.sampling import draw_negatives, rank_batch
 
 
@@ -33,10 +34,9 @@ class SpanObjective:
         """Loss and figures of one batch."""
         ranked = rank_batch(batch.text, batch.videos, first=self.sampling.first, last=self.sampling.last)
         negatives = draw_negatives(ranked, self.sampling.draws, generator)
-        keys = scorer.keys(batch.values)
-        own = scorer.logits(keys, batch.text[:, None])
-        other = negative_logits(scorer, keys, batch.text, negatives)
-        target = torch.nn.utils.rnn.pad_sequence([self.inside[int(n)] for n in batch.numbers], batch_first=True)
+        keys = batch_keys(scorer, batch.values)
+        own, other = own_and_other_logits(scorer, keys, batch.text, negatives)
+        target = torch.nn.utils.rnn.pad_sequence([self.inside[n] for n in batch.numbers.tolist()], batch_first=True).to(own.device)
         own_loss = F.binary_cross_entropy_with_logits(own[batch.mask], target[batch.mask])
         other_loss = F.binary_cross_entropy_with_logits(other[:, batch.mask], torch.zeros_like(other[:, batch.mask]))
         total = own_loss + other_loss
@@ -47,9 +47,10 @@ class SpanObjective:
 def shares_inside(data: CaptionedVideos, annotations: Sequence[Annotation]) -> list[Tensor]:
     """Per caption (T,) the share of each snippet that lies inside the spans of its annotation (found by qid)."""
     spans = {annotation.qid: annotation.windows_s for annotation in annotations}
+    lengths = [len(values) for values in data.values]
     shares = []
     for caption, video in zip(data.captions, data.video_of.tolist(), strict=True):
-        starts = torch.arange(len(data.values[video])) * data.snippet_s
+        starts = torch.arange(lengths[video]) * data.snippet_s
         inside = torch.zeros(len(starts))
         for start_s, end_s in spans[caption.qid]:
             covered = (starts + data.snippet_s).clamp_max(end_s) - starts.clamp_min(start_s)

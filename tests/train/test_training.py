@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tiny import make_checkpoint, make_encoder, make_run
 from wsra.runtime.annotations import read_annotations
 from wsra.runtime.errors import ConfigError, DataError, OutputError, WsraError
-from wsra.train.checkpoint import load_checkpoint
+from wsra.train.checkpoint import load_checkpoint, read_metrics
 from wsra.train.command import train_run
 from wsra.train.config import read_run
 from wsra.train.data import load
@@ -37,12 +37,12 @@ def test_every_sentence_ranks_snippets_in_its_own_way() -> None:
 
 def test_training_learns_which_sentence_belongs_to_which_video(tmp_path: Path) -> None:
     folder = make_checkpoint(tmp_path, epochs=16)
-    rows = json.loads((folder / "metrics.json").read_text())
+    rows = read_metrics(folder)
     assert max(row["val_match"] for row in rows) > 70 and rows[-1]["val_loss"] < rows[0]["val_loss"]
     assert {"attended", "open_gates", "val_attended", "val_open_gates", "collapsed"} <= rows[-1].keys()
     checkpoint = load_checkpoint(folder)
     assert checkpoint.run == read_run(folder / "config.toml") and checkpoint.scorer.key_width == 16
-    assert sorted(p.name for p in folder.iterdir()) == ["config.toml", "last.safetensors", "metrics.json", "model.safetensors"]
+    assert sorted(p.name for p in folder.iterdir()) == ["config.toml", "curves.png", "last.safetensors", "metrics.csv", "model.safetensors"]
 
 
 def test_the_same_seed_gives_the_same_weights_also_when_resumed(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_the_same_seed_gives_the_same_weights_also_when_resumed(tmp_path: Path) 
         first, second = load_file(whole / name), load_file(half / name)
         assert first.keys() == second.keys()
         assert all(torch.equal(first[key], second[key]) for key in first), name
-    assert json.loads((whole / "metrics.json").read_text()) == json.loads((half / "metrics.json").read_text())
+    assert read_metrics(whole) == read_metrics(half)
 
 
 def test_a_run_is_not_overwritten_and_nothing_is_resumed_from_nothing(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_collapse_really_happens_and_is_told(tmp_path: Path, capsys: pytest.Ca
     settings = ["loss.background=50", "loss.association=0.1", "loss.instance=0.1", "loss.contrast=0", "loss.temperature=0.05"]
     folder = train_run(make_run(tmp_path, epochs=8), tmp_path / "runs" / "c", [*settings, "training.seed=2"], resume=False)
     # How it goes on afterwards differs from machine to machine: some runs climb out in the end.
-    assert any(row["collapsed"] for row in json.loads((folder / "metrics.json").read_text()))
+    assert any(row["collapsed"] for row in read_metrics(folder))
     assert "attention has settled on the background" in capsys.readouterr().err.replace("\n", " ")
 
 
@@ -141,7 +141,9 @@ BAD_DATA = {
     "no vid": (lambda f: (f / "train.jsonl").write_text('{"query": "a"}\n'), "lacks vid"),
     "no file": (lambda f: (f / "train.jsonl").unlink(), "cannot be read"),
     "too long": (
-        lambda f: (f / "train.jsonl").write_text(json.dumps({"query": "man " * 100, "vid": "train0"}) + "\n"),
+        lambda f: (f / "train.jsonl").write_text(
+            (f / "train.jsonl").read_text() + json.dumps({"qid": "x", "query": "man " * 100, "vid": "train0"}) + "\n"
+        ),
         "102 tokens .* takes 64",
     ),
     "another width": (other_width, "7 wide"),
