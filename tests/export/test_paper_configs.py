@@ -16,6 +16,7 @@ from tiny import SENTENCES, make_encoder
 from wsra.export.pack import Wanted, export_bundle
 from wsra.runtime.evaluate import EvaluationRequest, evaluate
 from wsra.runtime.published import Published, convert_all
+from wsra.train.checkpoint import read_metrics
 from wsra.train.command import train_run
 from wsra.train.config import read_run
 
@@ -78,7 +79,7 @@ def settings(encoder: Path) -> list[str]:
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.toml")))
 def test_every_run_file_trains(folder: Path, encoder: Path, tmp_path: Path, name: str) -> None:
     checkpoint = train_run(folder / name / "run.toml", tmp_path / "runs" / name, settings(encoder), resume=False)
-    (row,) = json.loads((checkpoint / "metrics.json").read_text())
+    (row,) = read_metrics(checkpoint)
     assert np.isfinite(row["loss"]) and np.isfinite(row["val_loss"])
 
 
