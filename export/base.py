@@ -85,7 +85,8 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
     """
     run, scorer = checkpoint.run, checkpoint.scorer
     data = load(Path(run.data.val_captions), Path(run.data.features), seen_as="snippets")
-    pooled = run.data.seen_as == "windows"
+    plans: dict[str, SpanPlan] = {"snippets": "maximal", "windows": "relative", "segments": "segments"}
+    pooled = run.data.seen_as != "snippets"
     return Source(
         scorer=scorer,
         kind="trained",
@@ -94,7 +95,7 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
         sha256=sha256,
         backbone=checkpoint.backbone,
         snippet_s=checkpoint.snippet_s,
-        plan="relative" if pooled else "maximal",
+        plan=plans[run.data.seen_as],
         span_score="pooled" if pooled else "additive",
         theta=0.0 if pooled else theta_of(scorer, data, encoder.encode([caption.query for caption in data.captions])),
     )

@@ -32,14 +32,14 @@ class Data:
         captions: JSON lines with `query` and `vid`; times in them are not read.
         val_captions: the same for validation, of other videos.
         features: folder of .feat files named by `vid`.
-        seen_as: "snippets", or "windows": the paper's proposals, 47 pooled windows of 20 to 50 % of the video.
+        seen_as: "snippets", or the paper's pooled proposals: "windows" (47 of 20 to 50 % of the video) or "segments" (DiDeMo's 21).
         longest: a video of more snippets is seen in training as so many equal runs of snippets, averaged; 0 for no limit.
     """
 
     captions: str
     val_captions: str
     features: str
-    seen_as: Literal["snippets", "windows"] = "snippets"
+    seen_as: Literal["snippets", "windows", "segments"] = "snippets"
     longest: Annotated[int, Field(ge=0, strict=True)] = 0
 
 

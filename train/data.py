@@ -95,7 +95,7 @@ def load(captions_path: Path, folder: Path, *, seen_as: SeenAs, longest: int = 0
     Args:
         captions_path: JSON lines.
         folder: of .feat files named by `vid`.
-        seen_as: "snippets" or "windows" (47 pooled windows per video).
+        seen_as: "snippets", "windows" (47 pooled windows per video) or "segments" (those of DiDeMo's 21 that start before it ends).
         longest: a video of more snippets is seen as so many equal runs of them, averaged; 0 for no limit.
         cache_mb: features that may stay in memory.
 

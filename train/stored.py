@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.features import Features, read_features
+from wsra.runtime.features import read_features
 from wsra.runtime.spans import pooled_means
-from wsra.runtime.windows import Timeline, relative_windows
+from wsra.runtime.windows import PlanName, Timeline, planned_positions
 
-SeenAs = Literal["snippets", "windows"]
+SeenAs = Literal["snippets", "windows", "segments"]
 
 
 class StoredFeatures(Sequence[Tensor]):
@@ -27,7 +27,7 @@ class StoredFeatures(Sequence[Tensor]):
 
     Args (constructor):
         paths: the .feat files.
-        seen_as: "snippets" or "windows" (47 pooled windows per video).
+        seen_as: "snippets", "windows" (47 pooled windows per video) or "segments" (those of DiDeMo's 21 that start before it ends).
         longest: a video of more snippets is seen as so many equal runs of them, averaged; 0 for no limit.
         cache_mb: the first videos that are read stay in memory, up to so many MB.
     """
@@ -70,17 +70,13 @@ class StoredFeatures(Sequence[Tensor]):
             rows = features.rows(0, len(features))
         except FeatureError as err:
             raise FeatureError(f"{path}: {err}") from err
-        if self.seen_as == "windows":
-            return _pooled(rows, _relative(features))
+        if self.seen_as != "snippets":
+            plan: PlanName = "relative" if self.seen_as == "windows" else "segments"
+            return _pooled(rows, planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s))
         if 0 < self.longest < len(rows):
             edges = np.linspace(0, len(rows), self.longest + 1)
             return _pooled(rows, np.stack([edges[:-1], edges[1:]], axis=1))
         return np.array(rows)  # float32 rows are still the memory map
-
-
-def _relative(features: Features) -> NDArray[np.float64]:
-    positions = Timeline(features.times_s).positions(relative_windows(features.duration_s))
-    return positions[positions[:, 1] > positions[:, 0]]
 
 
 def _pooled(rows: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:

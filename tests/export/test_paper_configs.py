@@ -126,3 +126,18 @@ def test_every_row_is_a_command_that_reads(folder: Path, row: str) -> None:
 def test_every_row_has_its_own_run() -> None:
     outs = [row.split("--out ")[1].split()[0] for row in ROWS]
     assert len(set(outs)) == len(ROWS) == 16 + 4 + 6
+
+
+def test_didemo_is_seen_as_its_proposals(folder: Path) -> None:
+    """Each proposal is the mean of its segments beside the mean over all proposals of the video, 21 or 15 of them."""
+    from wsra.train.data import load
+
+    run = read_run(folder / "didemo" / "run.toml")
+    data = load(Path(run.data.captions), Path(run.data.features), seen_as=run.data.seen_as)
+    with h5py.File(folder / "rgb.h5") as rgb, h5py.File(folder / "flow.h5") as flow:
+        for values, caption in zip(data.values, data.captions[::2], strict=True):
+            rows = np.hstack([rgb[caption.vid], flow[caption.vid]])
+            count = 6 if rows[5].any() else 5
+            runs = [(i, i + 1) for i in range(count)] + [(i, j + 1) for i in range(count) for j in range(i + 1, count)]
+            pooled = np.array([rows[first:stop].mean(axis=0) for first, stop in runs])
+            np.testing.assert_allclose(values.numpy(), np.hstack([pooled, np.tile(pooled.mean(axis=0), (len(runs), 1))]), atol=1e-5)
