@@ -27,7 +27,7 @@ from wsra.train.losses import (
     similar_video,
 )
 from wsra.train.model import Scorer
-from wsra.train.sampling import draw_negatives, rank_batch
+from wsra.train.sampling import choose_negatives, rank_batch
 
 # (scorer, batch, generator) -> (loss to minimise, figures to average over the epoch)
 Objective = Callable[[Scorer, Batch, torch.Generator], tuple[Tensor, dict[str, float]]]
@@ -70,7 +70,7 @@ class CaptionObjective:
         """Loss and figures of one batch."""
         weights, mask, text = self.loss, batch.mask, batch.text
         ranked = rank_batch(text, batch.videos, first=self.sampling.first, last=self.sampling.last)
-        negatives = draw_negatives(ranked, self.sampling.draws, generator)
+        negatives = choose_negatives(ranked, self.sampling, generator)
         keys = scorer.keys(batch.values)
         own = scorer.logits(keys, text[:, None])  # (B, T)
         other = negative_logits(scorer, keys, text, negatives)  # (n, B, T)
@@ -99,7 +99,10 @@ class CaptionObjective:
             "cross_video": self._cross_video(scorer, batch, keys, alpha, ranked.nearest, gate),
             "contrast": instance_contrast(own, other, mask, temperature=weights.contrast_temperature),
         }
-        total = torch.stack([getattr(weights, name) * value for name, value in losses.items()]).sum()
+        shares = {name: getattr(weights, name) for name in losses}
+        if weights.background_after:
+            shares["background"] *= max(0.0, 1 - float(losses["association"].detach()) / weights.margin)
+        total = torch.stack([shares[name] * value for name, value in losses.items()]).sum()
         best, other_best = (x.masked_fill(~mask, -torch.inf).amax(dim=-1) for x in (own, other))  # (B,), (n, B)
         entropy = -(alpha * alpha.clamp_min(1e-12).log()).sum(dim=1)
         figures = {name: float(value.detach()) for name, value in losses.items()}

@@ -35,7 +35,7 @@ class Difficulty:
     Attributes:
         signal: amplitude of a sentence within its span.
         scene: of the vector that all snippets of a video share.
-        drift: of a slow random walk around it (first-order autoregressive, 0.95 per snippet).
+        drift: of a slow random walk around it (first-order autoregressive, 0.9 per snippet).
         noise: of each snippet for itself.
         trace: amplitude of unrelated sentences, as a share of `signal`.
         traces_per_minute: how many there are on average.
@@ -97,8 +97,8 @@ def _mixing(count: int, memory: float) -> NDArray[np.float64]:
     """(count, count): what turns white noise into first-order autoregressive noise of unit deviation."""
     steps = np.arange(count)
     weights = np.tril(memory ** np.abs(steps[:, None] - steps[None, :])) * np.sqrt(1 - memory**2)
-    weights[:, 0] = memory**steps
-    return weights
+    weights[:, 0] = np.power(memory, steps)
+    return np.asarray(weights)
 
 
 def _wander(rng: np.random.Generator, count: int, width: int, memory: float) -> NDArray[np.float64]:
@@ -140,7 +140,7 @@ class Planter:
         rng = np.random.default_rng([hard.seed, zlib.crc32(video.vid.encode())])
         count = max(1, int(np.ceil(video.duration_s - 1e-6)))
         times_s = np.stack([np.arange(count), np.minimum(np.arange(1, count + 1), video.duration_s)], axis=1).astype(np.float64)
-        values = hard.scene * rng.standard_normal(WIDTH) + hard.drift * _wander(rng, count, WIDTH, 0.95)
+        values = hard.scene * rng.standard_normal(WIDTH) + hard.drift * _wander(rng, count, WIDTH, 0.9)
         values += hard.noise * rng.standard_normal((count, WIDTH))
         for annotation in annotations:
             visible = coverage(annotation.windows_s, times_s) * _envelope(rng, count)

@@ -14,7 +14,7 @@ from wsra.train.config import Sampling
 from wsra.train.data import Batch, CaptionedVideos
 from wsra.train.model import Scorer
 from wsra.train.objective import negative_logits
-from wsra.train.sampling import draw_negatives, rank_batch
+from wsra.train.sampling import choose_negatives, rank_batch
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class SpanObjective:
     def __call__(self, scorer: Scorer, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Loss and figures of one batch."""
         ranked = rank_batch(batch.text, batch.videos, first=self.sampling.first, last=self.sampling.last)
-        negatives = draw_negatives(ranked, self.sampling.draws, generator)
+        negatives = choose_negatives(ranked, self.sampling, generator)
         keys = scorer.keys(batch.values)
         own = scorer.logits(keys, batch.text[:, None])
         other = negative_logits(scorer, keys, batch.text, negatives)

@@ -42,6 +42,7 @@ def make(name: str, out: Path, data: Path) -> None:
 
 
 def main() -> None:
+    """Write the sets that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="+", choices=list(DIFFICULTIES))
     parser.add_argument("-o", "--out", type=Path, required=True)

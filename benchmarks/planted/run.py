@@ -1,6 +1,7 @@
 """Train and measure the trials of a table: python benchmarks/planted/run.py TABLE... -o DIR --sets DIR [--part 1/2].
 
-One JSON per trial under -o; trials that have theirs are skipped, so a stopped table goes on. Two processes share a table by --part.
+One JSON per trial under -o; trials that have theirs are skipped, and a stopped one goes on at its last epoch.
+Two processes share a table by --part.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import time
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from answers import FORMS, Reader, logit_curves, measured, plain_controls, shuffled
@@ -21,7 +21,7 @@ from trials import TABLES, Trial, run_of
 from wsra.runtime.console import say
 from wsra.runtime.errors import WsraError
 from wsra.runtime.files import replacing
-from wsra.train.checkpoint import load_checkpoint
+from wsra.train.checkpoint import LAST, load_checkpoint
 from wsra.train.config import Run
 from wsra.train.loop import fit
 from wsra.train.objective import CaptionObjective, Objective
@@ -51,17 +51,17 @@ def objectives(trial: Trial, run: Run, data: Opened) -> tuple[Objective, Objecti
     return weak, weak
 
 
-def result(trial: Trial, sets: Path) -> dict[str, Any]:
+def result(trial: Trial, sets: Path, folder: Path) -> dict[str, Any]:
     """Train one trial and measure it: the form of inference that is best on validation, and the default one."""
     start = time.monotonic()
     run = run_of(trial, sets)
     data = _opened(sets / trial.planted, run.data.captions, run.data.seen_as, run.text.pooling)
     objective, val_objective = objectives(trial, run, data)
-    with TemporaryDirectory() as folder:
-        begin = time.process_time()
-        rows = fit(run, Path(folder), data.prepared.train, data.prepared.val, objective=objective, val_objective=val_objective)
-        fit_s = time.process_time() - begin
-        scorer = load_checkpoint(Path(folder)).scorer
+    begin = time.process_time()
+    train, val_data = data.prepared.train, data.prepared.val
+    rows = fit(run, folder, train, val_data, objective=objective, val_objective=val_objective, resume=(folder / LAST).exists())
+    fit_s = time.process_time() - begin
+    scorer = load_checkpoint(folder).scorer
     curves = cosines if trial.recipe == "tga" else logit_curves
     val, test = (Reader(scorer, curves, part, part.text) for part in (data.val, data.test))
     theta = val.theta()
@@ -87,10 +87,15 @@ def result(trial: Trial, sets: Path) -> dict[str, Any]:
     }
 
 
+def set_of(planted: str, sets: Path) -> Opened:
+    """A set as wsra's own recipe reads it."""
+    run = run_of(Trial("", planted), sets)
+    return _opened(sets / planted, run.data.captions, run.data.seen_as, run.text.pooling)
+
+
 def controls(planted: str, sets: Path) -> dict[str, Any]:
     """Chance of both plans, and the best fixed window of the training spans."""
-    run = run_of(Trial("", planted), sets)
-    data = _opened(sets / planted, run.data.captions, run.data.seen_as, run.text.pooling)
+    data = set_of(planted, sets)
     return {plan: plain_controls(data.train, data.test, plan) for plan in ("relative", "seconds")}
 
 
@@ -100,6 +105,7 @@ def _save(path: Path, table: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    """Run the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="+", choices=list(TABLES))
     parser.add_argument("-o", "--out", type=Path, required=True)
@@ -117,7 +123,7 @@ def main() -> None:
         if number % parts != mine - 1 or path.exists():
             continue
         try:
-            table = result(trial, asked.sets)
+            table = result(trial, asked.sets, asked.out / "runs" / trial.name)
         except WsraError as err:  # a recipe that learns nothing has no theta: that is its result
             table = {"trial": asdict(trial), "failed": str(err)}
         _save(path, table)

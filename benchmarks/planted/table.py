@@ -58,7 +58,11 @@ def table_of(folder: Path, name: str) -> str:
         for plan, figures in control.items():
             lines.append(_line([f"chance, {plan}", "exact", plan, *(f"{figures['chance'][key]:.1f}" for key in COLUMNS), *rest]))
         prior = control["relative"]
-        lines.append(_line([f"prior {prior['prior_window']} (has seen times)", "-", "fixed", *(f"{prior['prior'][key]:.1f}" for key in COLUMNS), *rest]))
+        lines.append(
+            _line(
+                [f"prior {prior['prior_window']} (has seen times)", "-", "fixed", *(f"{prior['prior'][key]:.1f}" for key in COLUMNS), *rest]
+            )
+        )
         for (where, label), results in groups.items():
             if where == planted:
                 lines.append(_line([label, str(len(results)), *_rows(results)]))
@@ -66,6 +70,7 @@ def table_of(folder: Path, name: str) -> str:
 
 
 def main() -> None:
+    """Print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("tables", nargs="*", default=["headline", "ablation", "k", "levers", "tune"])

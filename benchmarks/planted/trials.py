@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 from wsra.train.config import Run, run_from_table
 
@@ -71,7 +72,12 @@ LOSSES = ("background", "association", "instance", "cross_video")
 
 def _tuning() -> list[Trial]:
     return [
-        _trial("tune", f"{recipe}-lr{rate:g}-temperature{temperature:g}", recipe, {"training.learning_rate": rate, "loss.temperature": temperature})
+        _trial(
+            "tune",
+            f"{recipe}-lr{rate:g}-temperature{temperature:g}",
+            recipe,
+            {"training.learning_rate": rate, "loss.temperature": temperature},
+        )
         for recipe, temperatures in TEMPERATURES.items()
         for rate in RATES
         for temperature in temperatures
@@ -112,7 +118,40 @@ def _ablation() -> list[Trial]:
 def _k() -> list[Trial]:
     """Fig. 5: how many of the most and of the least similar sentences are left out."""
     chosen = [(first, 2) for first in (0, 1, 3, 6, 12)] + [(3, last) for last in (0, 8, 16)]
-    return [_trial("k", f"first{first}-last{last}", settings={"sampling.first": first, "sampling.last": last}, seed=seed) for seed in SEEDS for first, last in chosen]
+    return [
+        _trial("k", f"first{first}-last{last}", settings={"sampling.first": first, "sampling.last": last}, seed=seed)
+        for seed in SEEDS
+        for first, last in chosen
+    ]
 
 
-TABLES = {"tune": _tuning(), "headline": _headline(), "ablation": _ablation(), "k": _k()}
+LEVERS: dict[str, dict[str, Any]] = {
+    "contrast-0": {"loss.contrast": 0.0},
+    "contrast-2": {"loss.contrast": 2.0},
+    "contrast-only": {"loss.contrast": 1.0, "loss.background": 0.0, "loss.association": 0.0, "loss.instance": 0.0, "loss.cross_video": 0.0},
+    "background-0": {"loss.background": 0.0},
+    "background-0.2": {"loss.background": 0.2},
+    "background-0.2-after": {"loss.background": 0.2, "loss.background_after": True},
+    "windows": {"data.seen_as": "windows"},
+    "draws-12": {"sampling.draws": 12},
+    "hardest": {"sampling.hardest": True},
+    "temperature-1": {"loss.temperature": 1.0},
+    "instance-printed": {"loss.instance_scaled": False},
+    "contrast-temperature-0.3": {"loss.contrast_temperature": 0.3},
+    "contrast-temperature-3": {"loss.contrast_temperature": 3.0},
+    "cross-video-keys": {"loss.cross_video_space": "keys", "loss.gate_quantile": 0.3},
+    "feature-noise": {"training.feature_noise": 0.3},
+    "key-width-256": {"training.key_width": 256},
+    "words": {"text.pooling": "words"},
+}
+
+
+def _levers() -> list[Trial]:
+    """What the paper does not have, one change at a time; and wrong captions for every weak recipe."""
+    trials = [_trial("levers", label, settings=settings) for label, settings in LEVERS.items()]
+    for recipe in ("ours", "tga", "paper"):
+        trials += [_trial("levers", f"{recipe}-wrong{share}", recipe, captions=f"train-wrong{share}") for share in (10, 30)]
+    return trials
+
+
+TABLES = {"tune": _tuning(), "headline": _headline(), "ablation": _ablation(), "k": _k(), "levers": _levers()}

@@ -13,7 +13,7 @@ from wsra.runtime.errors import DataError, OutputError
 from wsra.train.config import run_from_table
 from wsra.train.data import load
 from wsra.train.loop import fit
-from wsra.train.planted import DIFFICULTIES, Difficulty, Planter, coverage, looks, planted_videos, write_planted
+from wsra.train.planted import DIFFICULTIES, Difficulty, Planter, coverage, looks, write_planted
 from wsra.train.planted_sets import Splits, read_charades, read_uca, with_wrong_captions
 from wsra.train.skyline import SpanObjective, shares_inside
 
@@ -113,8 +113,13 @@ def test_the_skyline_learns_a_small_planted_set(tmp_path: Path) -> None:
     annotations, text = splits(60)
     write_planted(tmp_path / "set", annotations, text, PLAIN)
     table = {"captions": "train", "val_captions": "val", "features": str(tmp_path / "set" / "features")}
-    run = run_from_table({"data": table, "training": {"epochs": 25, "learning_rate": 1e-2, "key_width": 32, "batch": 24, "threads": 1}}, "test")
-    sets = {name: load(tmp_path / "set" / f"captions-{name}.jsonl", tmp_path / "set" / "features", seen_as="snippets") for name in ("train", "val")}
+    run = run_from_table(
+        {"data": table, "training": {"epochs": 25, "learning_rate": 1e-2, "key_width": 32, "batch": 24, "threads": 1}}, "test"
+    )
+    sets = {
+        name: load(tmp_path / "set" / f"captions-{name}.jsonl", tmp_path / "set" / "features", seen_as="snippets")
+        for name in ("train", "val")
+    }
     count = len(annotations.train)
     vectors = {"train": torch.from_numpy(text[:count]), "val": torch.from_numpy(text[count : count + len(annotations.val)])}
     goals = {
@@ -143,6 +148,8 @@ def test_the_real_splits_share_no_video(name: str, sizes: tuple[int, int, int], 
     videos = [{a.vid for a in split} for split in (found.train, found.val, found.test)]
     assert not videos[0] & videos[1] and not videos[0] & videos[2] and not videos[1] & videos[2]
     assert (len(found.train), len(found.val), len(found.test)) == sizes
-    assert all(0 <= start < end <= a.duration_s for split in (found.train, found.val, found.test) for a in split for start, end in a.windows_s)
+    assert all(
+        0 <= start < end <= a.duration_s for split in (found.train, found.val, found.test) for a in split for start, end in a.windows_s
+    )
     if name == "charades":
         assert sum(found.seen()) == 1543  # 42.2 % verbatim of the whole training file (STATS); validation took some
