@@ -14,7 +14,7 @@ from wsra.runtime.annotations import Annotation
 from wsra.runtime.errors import DataError
 
 VAL_SHARE = 10  # one in so many training videos of Charades-STA is kept for validation
-LONGEST_S = 300.0  # longer videos of UCA are left out
+LONGEST_S = 180.0  # longer videos of UCA are left out
 
 
 @dataclass(frozen=True)

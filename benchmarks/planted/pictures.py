@@ -1,6 +1,6 @@
 """Pictures of docs/learning.md: python benchmarks/planted/pictures.py DIR --sets DIR -o docs/pictures.
 
-DIR is that of run.py, with the tables k and headline. The three queries shown are the best answered, the median and the worst of those
+DIR is that of run.py, with the tables k and middle. The three queries shown are the best answered, the median and the worst of those
 whose video has at least two sentences, so that one failure is among them.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from answers import Reader, logit_curves, truths
 from run import set_of
-from trials import MIDDLE, SEEDS, TABLES
+from trials import MIDDLE, TABLES
 
 from wsra.runtime.moments import best_iou
 from wsra.train.checkpoint import load_checkpoint
@@ -29,9 +29,9 @@ import matplotlib.pyplot as plt
 def k_curve(folder: Path, out: Path) -> None:
     """R@1 at IoU 0.5 over K and over K', mean and deviation over seeds, like Fig. 5."""
     values: dict[tuple[int, int], list[float]] = {}
-    for trial in TABLES["k"]:
+    for trial in (trial for row in TABLES["k"].values() for trial in row):
         result = json.loads((folder / f"{trial.name}.json").read_text(encoding="utf-8"))
-        key = (trial.settings["sampling.first"], trial.settings["sampling.last"])
+        key = (trial.settings.get("sampling.first", 3), trial.settings.get("sampling.last", 2))
         values.setdefault(key, []).append(result["test"][result["form"]]["r1_iou50"])
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True)
     for axis, place, name in ((axes[0], 0, "K, most similar left out (K' = 2)"), (axes[1], 1, "K', least similar left out (K = 3)")):
@@ -47,7 +47,7 @@ def k_curve(folder: Path, out: Path) -> None:
 
 def examples(folder: Path, sets: Path, out: Path) -> None:
     """Query, truth, attention and answer of a good, a median and a bad query, like Fig. 6."""
-    name = f"headline-{MIDDLE}-ours-{SEEDS[0]}"
+    name = TABLES["middle"]["ours"][0].name
     result = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     data = set_of(MIDDLE, sets)
     scorer = load_checkpoint(folder / "runs" / name).scorer

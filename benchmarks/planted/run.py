@@ -16,7 +16,7 @@ from typing import Any
 
 from answers import FORMS, Reader, logit_curves, measured, plain_controls, shuffled
 from sets import Opened, opened
-from trials import TABLES, Trial, run_of
+from trials import SEEDS, TABLES, Trial, run_of
 
 from wsra.runtime.console import say
 from wsra.runtime.errors import WsraError
@@ -31,7 +31,7 @@ from wsra.train.tga import TextGuidedObjective, cosines
 
 @lru_cache(maxsize=2)
 def _opened(folder: Path, captions: str, seen_as: str, pooling: str) -> Opened:
-    run = run_of(Trial("", folder.name), folder.parent)
+    run = run_of(Trial(folder.name), folder.parent)
     data = replace(run.data, captions=captions, seen_as=seen_as)
     return opened(folder, replace(run, data=data, text=replace(run.text, pooling=pooling)))
 
@@ -89,7 +89,7 @@ def result(trial: Trial, sets: Path, folder: Path) -> dict[str, Any]:
 
 def set_of(planted: str, sets: Path) -> Opened:
     """A set as wsra's own recipe reads it."""
-    run = run_of(Trial("", planted), sets)
+    run = run_of(Trial(planted), sets)
     return _opened(sets / planted, run.data.captions, run.data.seen_as, run.text.pooling)
 
 
@@ -113,8 +113,10 @@ def main() -> None:
     parser.add_argument("--part", default="1/1", help="which share of the trials: 1/2 or 2/2")
     asked = parser.parse_args()
     mine, parts = (int(number) for number in asked.part.split("/"))
-    trials = {trial.name: trial for table in asked.tables for trial in TABLES[table]}
-    for planted in dict.fromkeys(trial.planted for trial in trials.values()):
+    rows = [row for table in asked.tables for row in TABLES[table].values()]
+    by_seed = [row[k] for k in range(len(SEEDS)) for row in rows if k < len(row)]
+    trials = {trial.name: trial for trial in by_seed}
+    for planted in dict.fromkeys(trial.planted for trial in by_seed):
         path = asked.out / f"controls-{planted}.json"
         if mine == 1 and not path.exists():
             _save(path, controls(planted, asked.sets))

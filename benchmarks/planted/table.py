@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from trials import TABLES
+
 COLUMNS = {"r1_iou30": "R@1 .3", "r1_iou50": "R@1 .5", "r1_iou70": "R@1 .7", "r5_iou50": "R@5 .5", "miou": "mIoU"}
 
 
@@ -42,29 +44,22 @@ def _line(cells: list[str]) -> str:
 
 
 def table_of(folder: Path, name: str) -> str:
-    """Markdown of one table: the controls of each set it uses, then its trials, seeds put together."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for path in sorted(folder.glob(f"{name}-*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        planted = result["trial"]["planted"]
-        label = result["trial"]["name"].removeprefix(f"{name}-{planted}-").rsplit("-", 1)[0]
-        groups.setdefault((planted, label), []).append(result)
+    """Markdown of one table: the controls of each set it uses, then its trials, seeds put together; what has not run is left out."""
     head = ["trial", "seeds", "spans", *COLUMNS.values(), "default spans", "seen", "unseen", "shuffled", "val R@1 .5", "val match"]
     lines = []
-    for planted in dict.fromkeys(planted for planted, _ in groups):
-        lines += ["", f"**{planted}**", "", _line(head), "|" + "---|" * len(head)]
+    for planted in dict.fromkeys(trial.planted for row in TABLES[name].values() for trial in row):
+        lines += [f"**{planted}**", "", _line(head), "|" + "---|" * len(head)]
         control = json.loads((folder / f"controls-{planted}.json").read_text(encoding="utf-8"))
         rest = ["-"] * 6
         for plan, figures in control.items():
             lines.append(_line([f"chance, {plan}", "exact", plan, *(f"{figures['chance'][key]:.1f}" for key in COLUMNS), *rest]))
         prior = control["relative"]
-        lines.append(
-            _line(
-                [f"prior {prior['prior_window']} (has seen times)", "-", "fixed", *(f"{prior['prior'][key]:.1f}" for key in COLUMNS), *rest]
-            )
-        )
-        for (where, label), results in groups.items():
-            if where == planted:
+        seen = f"prior {prior['prior_window']} (has seen times)"
+        lines.append(_line([seen, "-", "fixed", *(f"{prior['prior'][key]:.1f}" for key in COLUMNS), *rest]))
+        for label, trials in TABLES[name].items():
+            paths = [folder / f"{trial.name}.json" for trial in trials if trial.planted == planted]
+            results = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+            if results:
                 lines.append(_line([label, str(len(results)), *_rows(results)]))
     return "\n".join(lines)
 
@@ -73,9 +68,11 @@ def main() -> None:
     """Print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("tables", nargs="*", default=["headline", "ablation", "k", "levers", "tune"])
+    parser.add_argument("tables", nargs="*")
     asked = parser.parse_args()
-    for name in asked.tables:
+    for name in asked.tables or TABLES:
+        if not any((asked.folder / f"{t.name}.json").exists() for row in TABLES[name].values() for t in row):
+            continue
         print(f"\n### {name}\n{table_of(asked.folder, name)}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from wsra.train.config import Run, run_from_table
 PAPER = Path(__file__).parents[2] / "configs" / "paper.toml"
 EPOCHS = 8  # of every trial: the same budget for all
 SEEDS = (0, 1, 2)
-SETS = ("charades-easy", "charades-middle", "charades-hard", "uca")
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,6 @@ class Trial:
     """One training run and its measurement.
 
     Attributes:
-        name: of its JSON.
         planted: the set.
         recipe: "ours" (the defaults of wsra train), "paper", "tga" or "skyline".
         settings: section.key -> value over the recipe.
@@ -29,12 +27,17 @@ class Trial:
         captions: "train", or "train-wrong10" and the like.
     """
 
-    name: str
-    planted: str
+    planted: str = "charades-middle"
     recipe: str = "ours"
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     captions: str = "train"
+
+    @property
+    def name(self) -> str:
+        """Of its JSON; equal trials of several tables share one."""
+        settings = [f"{key.partition('.')[2]}={value}" for key, value in sorted(self.settings.items())]
+        return "_".join([self.planted, self.recipe, *settings, self.captions, f"seed{self.seed}"])
 
 
 def run_of(trial: Trial, sets: Path) -> Run:
@@ -61,97 +64,103 @@ def run_of(trial: Trial, sets: Path) -> Run:
     return run_from_table(table, trial.name)
 
 
-# Every weak recipe is tuned on charades-middle by validation with as many trials each, learning rate by temperature of the attention.
+Table = dict[str, list[Trial]]  # label -> one trial per seed
+MIDDLE = "charades-middle"
+# Every weak recipe is tuned on charades-middle by R@1 at IoU 0.5 on validation with as many trials each: learning rate by temperature.
 RATES = (1e-3, 3e-3)
 TEMPERATURES = {"ours": (0.25, 0.1), "tga": (1.0, 0.1), "paper": (1.0, 0.1)}
-TGA = {"loss.margin": 0.2}
-BEST: dict[str, dict[str, Any]] = {"ours": {}, "tga": TGA, "paper": {}, "skyline": {}}  # what tuning chose
-MIDDLE = "charades-middle"
+BEST: dict[str, dict[str, Any]] = {"ours": {}, "tga": {}, "paper": {}, "skyline": {}}  # what tuning chose
 LOSSES = ("background", "association", "instance", "cross_video")
 
 
-def _tuning() -> list[Trial]:
-    return [
-        _trial(
-            "tune",
-            f"{recipe}-lr{rate:g}-temperature{temperature:g}",
-            recipe,
-            {"training.learning_rate": rate, "loss.temperature": temperature},
-        )
+def _seeds(
+    settings: dict[str, Any], *, planted: str = MIDDLE, recipe: str = "ours", seeds: tuple[int, ...] = SEEDS[:1], **rest: Any
+) -> list[Trial]:
+    """One trial per seed of the tuned recipe with settings over it."""
+    return [Trial(planted, recipe, {**BEST[recipe], **settings}, seed, **rest) for seed in seeds]
+
+
+def _tuning() -> Table:
+    return {
+        f"{recipe}, learning rate {rate:g}, temperature {temperature:g}": [
+            Trial(MIDDLE, recipe, {"training.learning_rate": rate, "loss.temperature": temperature})
+        ]
         for recipe, temperatures in TEMPERATURES.items()
         for rate in RATES
         for temperature in temperatures
-    ]
+    }
 
 
-def _trial(table: str, label: str, recipe: str = "ours", settings: dict[str, Any] | None = None, **rest: Any) -> Trial:
-    trial = Trial("", rest.pop("planted", MIDDLE), recipe, {**BEST[recipe], **(settings or {})}, **rest)
-    return replace(trial, name=f"{table}-{trial.planted}-{label}-{trial.seed}")
+def _headline(planted: str, seeds: tuple[int, ...]) -> Table:
+    """Every model on a set."""
+    rows = {recipe: _seeds({}, planted=planted, recipe=recipe, seeds=seeds) for recipe in ("skyline", "ours", "tga", "paper")}
+    return {**rows, "paper, as printed": [Trial(planted, "paper", {}, seed) for seed in seeds[:1]]}
 
 
-def _headline() -> list[Trial]:
-    """Every model on every set; three seeds on the middle one."""
-    trials = []
-    for planted in (MIDDLE, "charades-easy", "charades-hard", "uca"):
-        for seed in SEEDS if planted == MIDDLE else SEEDS[:1]:
-            trials += [_trial("headline", recipe, recipe, planted=planted, seed=seed) for recipe in ("ours", "skyline", "tga", "paper")]
-            trials.append(replace(_trial("headline", "printed", "paper", planted=planted, seed=seed), settings={}))
-    return trials
-
-
-def _ablation() -> list[Trial]:
+def _ablation() -> Table:
     """Table 1 of the paper: its losses alone and together, in wsra's form and without the term that is not in the paper."""
-    rows = ("b", "a", "i", "ba", "bi", "ai", "bai", "baic")
     weights = {loss[0]: f"loss.{loss}" for loss in LOSSES}
-    return [
-        _trial(
-            "ablation",
-            "+".join(loss for loss in LOSSES if loss[0] in row),
-            settings={"loss.contrast": 0.0} | {weights[letter]: 0.0 for letter in weights if letter not in row},
-            seed=seed,
+    return {
+        " + ".join(loss for loss in LOSSES if loss[0] in row): _seeds(
+            {"loss.contrast": 0.0} | {weights[letter]: 0.0 for letter in weights if letter not in row}, seeds=SEEDS
         )
-        for seed in SEEDS
-        for row in rows
-    ]
+        for row in ("b", "a", "i", "ba", "bi", "ai", "bai", "baic")
+    }
 
 
-def _k() -> list[Trial]:
+def _k() -> Table:
     """Fig. 5: how many of the most and of the least similar sentences are left out."""
     chosen = [(first, 2) for first in (0, 1, 3, 6, 12)] + [(3, last) for last in (0, 8, 16)]
-    return [
-        _trial("k", f"first{first}-last{last}", settings={"sampling.first": first, "sampling.last": last}, seed=seed)
-        for seed in SEEDS
+    return {
+        f"K {first}, K' {last}": _seeds({} if (first, last) == (3, 2) else {"sampling.first": first, "sampling.last": last}, seeds=SEEDS)
         for first, last in chosen
-    ]
+    }
 
 
 LEVERS: dict[str, dict[str, Any]] = {
-    "contrast-0": {"loss.contrast": 0.0},
-    "contrast-2": {"loss.contrast": 2.0},
-    "contrast-only": {"loss.contrast": 1.0, "loss.background": 0.0, "loss.association": 0.0, "loss.instance": 0.0, "loss.cross_video": 0.0},
-    "background-0": {"loss.background": 0.0},
-    "background-0.2": {"loss.background": 0.2},
-    "background-0.2-after": {"loss.background": 0.2, "loss.background_after": True},
+    "as it is": {},
+    "contrast 0": {"loss.contrast": 0.0},
+    "contrast 2": {"loss.contrast": 2.0},
+    "contrast alone": {"loss.contrast": 1.0} | {f"loss.{loss}": 0.0 for loss in LOSSES},
+    "background 0": {"loss.background": 0.0},
+    "background 0.2": {"loss.background": 0.2},
+    "background 0.2, after association": {"loss.background": 0.2, "loss.background_after": True},
     "windows": {"data.seen_as": "windows"},
-    "draws-12": {"sampling.draws": 12},
-    "hardest": {"sampling.hardest": True},
-    "temperature-1": {"loss.temperature": 1.0},
-    "instance-printed": {"loss.instance_scaled": False},
-    "contrast-temperature-0.3": {"loss.contrast_temperature": 0.3},
-    "contrast-temperature-3": {"loss.contrast_temperature": 3.0},
-    "cross-video-keys": {"loss.cross_video_space": "keys", "loss.gate_quantile": 0.3},
-    "feature-noise": {"training.feature_noise": 0.3},
-    "key-width-256": {"training.key_width": 256},
-    "words": {"text.pooling": "words"},
+    "12 negatives": {"sampling.draws": 12},
+    "4 most similar negatives": {"sampling.hardest": True},
+    "temperature 1": {"loss.temperature": 1.0},
+    "instance loss as printed": {"loss.instance_scaled": False},
+    "contrast temperature 0.3": {"loss.contrast_temperature": 0.3},
+    "contrast temperature 3": {"loss.contrast_temperature": 3.0},
+    "cross-video loss among keys, 30 % of gates open": {"loss.cross_video_space": "keys", "loss.gate_quantile": 0.3},
+    "feature noise 0.3": {"training.feature_noise": 0.3},
+    "key width 256": {"training.key_width": 256},
+    "word vectors": {"text.pooling": "words"},
 }
 
 
-def _levers() -> list[Trial]:
-    """What the paper does not have, one change at a time; and wrong captions for every weak recipe."""
-    trials = [_trial("levers", label, settings=settings) for label, settings in LEVERS.items()]
-    for recipe in ("ours", "tga", "paper"):
-        trials += [_trial("levers", f"{recipe}-wrong{share}", recipe, captions=f"train-wrong{share}") for share in (10, 30)]
-    return trials
+def _levers() -> Table:
+    """What the paper does not have, one change at a time."""
+    return {label: _seeds(settings) for label, settings in LEVERS.items()}
 
 
-TABLES = {"tune": _tuning(), "headline": _headline(), "ablation": _ablation(), "k": _k(), "levers": _levers()}
+def _wrong() -> Table:
+    """A share of the training captions dealt to wrong videos."""
+    return {
+        f"{recipe}, {share} % wrong captions": _seeds({}, recipe=recipe, captions=f"train-wrong{share}" if share else "train")
+        for recipe in ("ours", "tga", "paper")
+        for share in (0, 10, 30)
+    }
+
+
+TABLES: dict[str, Table] = {
+    "tune": _tuning(),
+    "middle": _headline(MIDDLE, SEEDS),
+    "easy": _headline("charades-easy", SEEDS[:1]),
+    "hard": _headline("charades-hard", SEEDS[:1]),
+    "uca": _headline("uca", SEEDS[:1]),
+    "ablation": _ablation(),
+    "k": _k(),
+    "levers": _levers(),
+    "wrong": _wrong(),
+}
