@@ -102,15 +102,12 @@ class Sampling:
         last: K', least similar sentences left out.
         draws: negatives drawn per pair, 0 for all.
         hardest: take the most similar ones instead of drawing.
-        swap_scenes: in training give each video the mean snippet of another one of the batch, so that no video is learned by heart by its
-            scene (not in the paper).
     """
 
     first: Annotated[int, Field(ge=0, strict=True)] = 3
     last: Annotated[int, Field(ge=0, strict=True)] = 2
     draws: Annotated[int, Field(ge=0, strict=True)] = 4
     hardest: Annotated[bool, Field(strict=True)] = False
-    swap_scenes: Annotated[bool, Field(strict=True)] = False
 
 
 @dataclass(frozen=True, config=_STRICT)

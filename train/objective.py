@@ -27,16 +27,10 @@ from wsra.train.losses import (
     similar_video,
 )
 from wsra.train.model import Scorer
-from wsra.train.sampling import choose_negatives, rank_batch, swap_scenes
+from wsra.train.sampling import choose_negatives, rank_batch
 
 # (scorer, batch, generator) -> (loss to minimise, figures to average over the epoch)
 Objective = Callable[[Scorer, Batch, torch.Generator], tuple[Tensor, dict[str, float]]]
-
-
-def training_keys(scorer: Scorer, batch: Batch, sampling: Sampling, generator: torch.Generator) -> Tensor:
-    """Keys (B, T, H) of a batch; scenes are swapped in training only, where that is asked for."""
-    keys = scorer.keys(batch.values)
-    return swap_scenes(keys, batch.mask, generator) if sampling.swap_scenes and torch.is_grad_enabled() else keys
 
 
 def negative_logits(scorer: Scorer, keys: Tensor, text: Tensor, negatives: Tensor) -> Tensor:
@@ -77,7 +71,7 @@ class CaptionObjective:
         weights, mask, text = self.loss, batch.mask, batch.text
         ranked = rank_batch(text, batch.videos, first=self.sampling.first, last=self.sampling.last)
         negatives = choose_negatives(ranked, self.sampling, generator)
-        keys = training_keys(scorer, batch, self.sampling, generator)
+        keys = scorer.keys(batch.values)
         own = scorer.logits(keys, text[:, None])  # (B, T)
         other = negative_logits(scorer, keys, text, negatives)  # (n, B, T)
         own_phi, other_phi = torch.sigmoid(own), torch.sigmoid(other)

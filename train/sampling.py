@@ -84,20 +84,3 @@ def choose_negatives(ranked: Ranked, sampling: Sampling, generator: torch.Genera
     beyond = torch.arange(ranked.negatives.shape[1])[None, :] >= ranked.counts[:, None]
     chosen = chance.masked_fill(beyond, 2.0).argsort(dim=1)[:, :draws]
     return ranked.negatives.gather(1, chosen)
-
-
-def swap_scenes(keys: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """Give each video the mean key of another video of the batch, so that a video cannot be told by its scene.
-
-    Args:
-        keys: (B, T, H); affine in features, so this is what swapping the mean features would give.
-        mask: (B, T) bool.
-        generator: the source of chance.
-
-    Returns:
-        (B, T, H).
-    """
-    weights = mask[..., None].to(keys.dtype)
-    means = (keys * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)  # (B, 1, H)
-    others = torch.randperm(len(keys), generator=generator)
-    return keys - means + means[others]

@@ -13,7 +13,7 @@ from wsra.runtime.annotations import Annotation
 from wsra.train.config import Sampling
 from wsra.train.data import Batch, CaptionedVideos
 from wsra.train.model import Scorer
-from wsra.train.objective import negative_logits, training_keys
+from wsra.train.objective import negative_logits
 from wsra.train.sampling import choose_negatives, rank_batch
 
 
@@ -33,7 +33,7 @@ class SpanObjective:
         """Loss and figures of one batch."""
         ranked = rank_batch(batch.text, batch.videos, first=self.sampling.first, last=self.sampling.last)
         negatives = choose_negatives(ranked, self.sampling, generator)
-        keys = training_keys(scorer, batch, self.sampling, generator)
+        keys = scorer.keys(batch.values)
         own = scorer.logits(keys, batch.text[:, None])
         other = negative_logits(scorer, keys, batch.text, negatives)
         target = torch.nn.utils.rnn.pad_sequence([self.inside[int(n)] for n in batch.numbers], batch_first=True)

@@ -15,11 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wsra.train.config import Sampling
 from wsra.train.data import Batch
 from wsra.train.losses import attention, pool
 from wsra.train.model import Scorer
-from wsra.train.objective import training_keys
 
 
 def text_keys(scorer: Scorer, text: Tensor) -> Tensor:
@@ -57,17 +55,14 @@ class TextGuidedObjective:
     Attributes:
         margin: m.
         temperature: of the softmax over cosines; 1 is the paper.
-        sampling: whether scenes are swapped; every other sentence of the batch is a negative.
     """
 
     margin: float
     temperature: float
-    sampling: Sampling
 
     def __call__(self, scorer: Scorer, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Loss and figures of one batch."""
-        keys = training_keys(scorer, batch, self.sampling, generator)
-        sentences = F.normalize(text_keys(scorer, batch.text), dim=-1)
+        keys, sentences = scorer.keys(batch.values), F.normalize(text_keys(scorer, batch.text), dim=-1)
         alike = torch.einsum("bth,bh->bt", F.normalize(keys, dim=-1), sentences)
         alpha = attention(alike, batch.mask, temperature=self.temperature)
         videos = F.normalize(pool(keys, alpha, batch.mask).foreground, dim=-1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wsra.runtime.errors import TrainingError
 from wsra.train.config import Sampling
-from wsra.train.sampling import choose_negatives, rank_batch, swap_scenes
+from wsra.train.sampling import choose_negatives, rank_batch
 
 ANGLES = torch.tensor([0.0, 0.1, 0.25, 0.45, 0.8, 1.6, 2.6])
 TEXT = torch.stack([torch.cos(ANGLES), torch.sin(ANGLES)], dim=1)
@@ -55,19 +55,6 @@ def test_the_hardest_negatives_are_the_most_similar() -> None:
     ranked = rank_batch(TEXT, torch.arange(7), first=1, last=1)
     hardest = choose_negatives(ranked, Sampling(draws=2, hardest=True), torch.Generator())
     assert torch.equal(hardest, ranked.negatives[:, :2])
-
-
-def test_swapped_scenes_keep_what_happens_and_pass_means_on() -> None:
-    keys = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
-    mask = torch.tensor([[True] * 4, [True] * 2 + [False] * 2, [True] * 3 + [False], [True] * 4, [True, False, False, False]])
-    swapped = swap_scenes(keys, mask, torch.Generator().manual_seed(1))
-
-    def means(rows: torch.Tensor) -> torch.Tensor:
-        return torch.stack([row[m].mean(dim=0) for row, m in zip(rows, mask, strict=True)])
-
-    torch.testing.assert_close(swapped - means(swapped)[:, None], keys - means(keys)[:, None])
-    torch.testing.assert_close(means(swapped).sort(dim=0).values, means(keys).sort(dim=0).values)
-    assert not torch.allclose(means(swapped), means(keys))
 
 
 def test_a_batch_too_small_says_so() -> None:

@@ -4,7 +4,6 @@ import math
 
 import torch
 
-from wsra.train.config import Sampling
 from wsra.train.data import Batch
 from wsra.train.model import Scorer
 from wsra.train.tga import TextGuidedObjective, cosines, ranking_loss
@@ -39,7 +38,7 @@ def test_attention_follows_the_sentence() -> None:
     values = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]], [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]])
     mask = torch.tensor([[True, True, False], [True, True, True]])
     batch = Batch(values, mask, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]), torch.tensor([0, 1]))
-    loss, figures = TextGuidedObjective(margin=0.95, temperature=0.5, sampling=Sampling())(scorer, batch, torch.Generator())
+    loss, figures = TextGuidedObjective(margin=0.95, temperature=0.5)(scorer, batch, torch.Generator())
     share = math.exp(2) / (math.exp(2) + 1)  # cosines 1 and 0 over a temperature of 0.5; the padded snippet has no share
     length = math.hypot(share, 1 - share)
     one, two = share / length, (1 - share) / length  # the first video with the first and the second sentence
