@@ -67,7 +67,7 @@ def result(trial: Trial, sets: Path, folder: Path) -> dict[str, Any]:
     theta = val.theta()
     on_val = {form: measured(data.val, val.answers(form, theta)) for form in FORMS}
     best = max(FORMS, key=lambda form: on_val[form]["r1_iou50"])
-    found = {form: test.answers(form, theta) for form in dict.fromkeys((best, "maximal"))}
+    found = {form: test.answers(form, theta) for form in dict.fromkeys((best, "maximal", "relative pooled"))}
     others = Reader(scorer, curves, data.test, data.test.text[shuffled(data.test, trial.seed)])
     kept = max(rows, key=lambda row: row["val_match"])
     return {

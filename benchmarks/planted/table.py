@@ -14,6 +14,8 @@ COLUMNS = {"r1_iou30": "R@1 .3", "r1_iou50": "R@1 .5", "r1_iou70": "R@1 .7", "r5
 
 
 def _cell(values: list[float]) -> str:
+    if not values:
+        return "-"
     return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
 
 
@@ -22,11 +24,12 @@ def _rows(results: list[dict[str, Any]]) -> list[str]:
     good = [r for r in results if "failed" not in r]
     failed = len(results) - len(good)
     if not good:
-        return ["learns nothing: no theta"] + ["-"] * (len(COLUMNS) + 6)
+        return ["learns nothing: no theta"] + ["-"] * (len(COLUMNS) + 7)
     forms = [r["form"] for r in good]
     form = max(set(forms), key=forms.count)
     every = [[r["test"][r["form"]][key] for r in good] for key in COLUMNS]
     more = [
+        [r["test"]["relative pooled"]["r1_iou50"] for r in good if "relative pooled" in r["test"]],
         [r["test"]["maximal"]["r1_iou50"] for r in good],
         [r["seen"]["r1_iou50"] for r in good],
         [r["unseen"]["r1_iou50"] for r in good],
@@ -45,12 +48,13 @@ def _line(cells: list[str]) -> str:
 
 def table_of(folder: Path, name: str) -> str:
     """Markdown of one table: the controls of each set it uses, then its trials, seeds put together; what has not run is left out."""
-    head = ["trial", "seeds", "spans", *COLUMNS.values(), "default spans", "seen", "unseen", "shuffled", "val R@1 .5", "val match"]
+    head = ["trial", "seeds", "spans", *COLUMNS.values()]
+    head += ["paper's spans", "maximal spans", "seen", "unseen", "shuffled", "val R@1 .5", "val match"]
     lines = []
     for planted in dict.fromkeys(trial.planted for row in TABLES[name].values() for trial in row):
         lines += [f"**{planted}**", "", _line(head), "|" + "---|" * len(head)]
         control = json.loads((folder / f"controls-{planted}.json").read_text(encoding="utf-8"))
-        rest = ["-"] * 6
+        rest = ["-"] * 7
         for plan, figures in control.items():
             lines.append(_line([f"chance, {plan}", "exact", plan, *(f"{figures['chance'][key]:.1f}" for key in COLUMNS), *rest]))
         prior = control["relative"]
