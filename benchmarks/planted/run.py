@@ -19,7 +19,7 @@ from sets import Opened, opened
 from trials import SEEDS, TABLES, Trial, run_of
 
 from wsra.runtime.console import say
-from wsra.runtime.errors import WsraError
+from wsra.runtime.errors import DataError
 from wsra.runtime.files import replacing
 from wsra.train.checkpoint import LAST, load_checkpoint
 from wsra.train.config import Run
@@ -126,7 +126,7 @@ def main() -> None:
             continue
         try:
             table = result(trial, asked.sets, asked.out / "runs" / trial.name)
-        except WsraError as err:  # a recipe that learns nothing has no theta: that is its result
+        except DataError as err:  # a recipe that learns nothing has no theta: that is its result
             table = {"trial": asdict(trial), "failed": str(err)}
         _save(path, table)
         form = table.get("form", "")
