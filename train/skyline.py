@@ -15,7 +15,7 @@ from wsra.train.data import Batch, CaptionedVideos
 from wsra.train.model import Scorer
 from wsra.train.objective import own_and_other_logits
 from wsra.train.pairs import batch_keys
-from wsra.train.sampling import draw_negatives, rank_batch
+from wsra.train.sampling import choose_negatives, rank_batch
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SpanObjective:
     def __call__(self, scorer: Scorer, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Loss and figures of one batch."""
         ranked = rank_batch(batch.text, batch.videos, first=self.sampling.first, last=self.sampling.last)
-        negatives = draw_negatives(ranked, self.sampling.draws, generator)
+        negatives = choose_negatives(ranked, self.sampling, generator)
         keys = batch_keys(scorer, batch.values)
         own, other = own_and_other_logits(scorer, keys, batch.text, negatives)
         target = torch.nn.utils.rnn.pad_sequence([self.inside[n] for n in batch.numbers.tolist()], batch_first=True).to(own.device)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from wsra.runtime.errors import ConfigError, DataError, MissingExtraError
 from wsra.runtime.files import replacing, sha256_of
 
-Pooling = Literal["mean", "all_blocks", "tower"]
+Pooling = Literal["mean", "all_blocks", "words", "tower"]
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _BATCH = 64
 
@@ -28,8 +28,8 @@ class TextEncoder(nn.Module):
     Args (constructor):
         model: a transformers model that returns `last_hidden_state` and `hidden_states`.
         tokenizer: its fast tokenizer.
-        pooling: "mean" over the tokens of the last layer, "all_blocks", over the tokens and the outputs of all blocks, or "tower", what a
-            model of two towers does by itself.
+        pooling: "mean" over the tokens of the last layer, "all_blocks", over the tokens and the outputs of all blocks, "words", over the
+            word vectors that the model begins with (no block runs), or "tower", what a model of two towers does by itself.
         name: what was asked for.
         max_tokens: longest sentence in tokens.
     """
@@ -57,9 +57,12 @@ class TextEncoder(nn.Module):
         Returns:
             (Q, Dt) float32.
         """
-        output = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=self.pooling == "all_blocks")
-        # The first hidden state is the embedding, not a block's output.
-        tokens = torch.stack(output.hidden_states[1:]).mean(dim=0) if self.pooling == "all_blocks" else output.last_hidden_state
+        if self.pooling == "words":
+            tokens = self.model.get_input_embeddings()(input_ids)  # type: ignore[operator]
+        else:
+            output = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=self.pooling == "all_blocks")
+            # The first hidden state is the embedding, not a block's output.
+            tokens = torch.stack(output.hidden_states[1:]).mean(dim=0) if self.pooling == "all_blocks" else output.last_hidden_state
         weights = attention_mask[..., None].to(tokens.dtype)
         pooled: Tensor = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp_min(1.0)
         return pooled

@@ -34,6 +34,15 @@ def test_each_weight_takes_its_loss_alone_and_trains(name: str) -> None:
     assert scorer.video.weight.grad is not None and scorer.video.weight.grad.abs().sum() > 0
 
 
+def test_the_background_loss_counts_as_far_as_sentences_are_told_apart() -> None:
+    weights = dict.fromkeys(("association", "instance", "cross_video", "contrast"), 0.0) | {"background": 2.0, "margin": 0.5}
+    total, figures, _ = run(Loss(**weights, background_after=True))
+    assert 0 < figures["association"] < 0.5
+    assert float(total.detach()) == pytest.approx(2 * (1 - figures["association"] / 0.5) * figures["background"], rel=1e-5)
+    wide, beyond, _ = run(Loss(**weights | {"margin": 0.01}, background_after=True))
+    assert beyond["association"] > 0.01 and float(wide.detach()) == 0.0
+
+
 def test_padding_changes_nothing() -> None:
     data = batch()
     longer = Batch(

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsra.runtime.errors import TrainingError
-from wsra.train.sampling import draw_negatives, rank_batch
+from wsra.train.config import Sampling
+from wsra.train.sampling import choose_negatives, rank_batch
 
 ANGLES = torch.tensor([0.0, 0.1, 0.25, 0.45, 0.8, 1.6, 2.6])
 TEXT = torch.stack([torch.cos(ANGLES), torch.sin(ANGLES)], dim=1)
@@ -37,7 +38,7 @@ def test_negatives_never_come_from_the_own_video(size: int, first: int, last: in
     except TrainingError as error:
         assert "leaves no negative" in str(error)
         return
-    negatives = draw_negatives(ranked, draws, generator)
+    negatives = choose_negatives(ranked, Sampling(draws=draws), generator)
     assert (videos[negatives] != videos[:, None]).all()
     unit = torch.nn.functional.normalize(text, dim=1)
     for i in range(size):
@@ -48,6 +49,12 @@ def test_negatives_never_come_from_the_own_video(size: int, first: int, last: in
         assert set(drawn) <= allowed
         if 0 < draws <= len(allowed):
             assert len(set(drawn)) == draws
+
+
+def test_the_hardest_negatives_are_the_most_similar() -> None:
+    ranked = rank_batch(TEXT, torch.arange(7), first=1, last=1)
+    hardest = choose_negatives(ranked, Sampling(draws=2, hardest=True), torch.Generator())
+    assert torch.equal(hardest, ranked.negatives[:, :2])
 
 
 def test_a_batch_too_small_says_so() -> None:

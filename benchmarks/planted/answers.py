@@ -1,0 +1,141 @@
+"""What a trained scorer answers on a planted split, in every form of inference, and the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sets import Part
+from torch import Tensor
+
+from wsra.calib.threshold import calibrate_theta
+from wsra.runtime.annotations import Annotation
+from wsra.runtime.metrics import Figures, chance, figures, fixed_window
+from wsra.runtime.moments import best_first, suppress
+from wsra.runtime.spans import PrefixSums, maximal_spans, pooled_means
+from wsra.runtime.windows import Timeline, relative_windows, seconds_windows
+from wsra.train.model import Scorer
+
+Array = NDArray[np.float64]
+TOP = 5
+FORMS = ("maximal", "maximal, own theta", "relative additive", "relative pooled", "seconds additive")
+Curves = Callable[[Scorer, Tensor, Tensor], Tensor]  # scorer, keys (T, H), text (Q, Dt) -> (Q, T)
+
+
+def logit_curves(scorer: Scorer, keys: Tensor, text: Tensor) -> Tensor:
+    """Logits of phi."""
+    return scorer.matrix(keys, text)
+
+
+class Reader:
+    """A scorer at work on one split.
+
+    Args (constructor):
+        scorer: trained.
+        curves: its snippet scores.
+        part: the split.
+        text: (captions, Dt) vectors of the queries to ask, one per annotation.
+    """
+
+    def __init__(self, scorer: Scorer, curves: Curves, part: Part, text: Tensor) -> None:
+        self.scorer, self.curves_of, self.part, self.text = scorer, curves, part, text
+        self.queries: dict[str, list[int]] = {}
+        for number, annotation in enumerate(part.annotations):
+            self.queries.setdefault(annotation.vid, []).append(number)
+        self.keys = {vid: self._keys(vid) for vid in self.queries}
+        self.curves: dict[int, NDArray[np.float64]] = {}
+        for vid, numbers in self.queries.items():
+            for number, row in zip(numbers, self._read(self.keys[vid], numbers), strict=True):
+                self.curves[number] = row
+
+    @torch.no_grad()
+    def _keys(self, vid: str) -> Tensor:
+        keys: Tensor = self.scorer.keys(torch.from_numpy(np.asarray(self.part.features[vid].values, np.float32)))
+        return keys
+
+    @torch.no_grad()
+    def _read(self, keys: Tensor, numbers: Sequence[int]) -> NDArray[np.float64]:
+        return self.curves_of(self.scorer, keys, self.text[list(numbers)]).double().numpy()
+
+    def theta(self) -> float:
+        """From the curves of this split's own captions; no span is read."""
+        return calibrate_theta(list(self.curves.values()))
+
+    def answers(self, form: str, theta: float) -> list[Array]:
+        """Per query (n, 2) seconds, best first.
+
+        Args:
+            form: of FORMS. "maximal" is the default of wsra; "own theta" reads the level from the curve at hand instead of validation
+                captions; "relative pooled" is the paper's, phi of the mean key of each of the 47 windows; "seconds" has NMS.
+            theta: for the additive forms.
+        """
+        found: list[Array] = [np.zeros((0, 2))] * len(self.part.annotations)
+        for vid, numbers in self.queries.items():
+            timeline = Timeline(self.part.features[vid].times_s)
+            spans = self._maximal(numbers, form, theta) if form.startswith("maximal") else self._planned(vid, numbers, form, theta)
+            for number, (positions, scores) in zip(numbers, spans, strict=True):
+                kept = suppress(positions, scores, count=TOP) if form.startswith("seconds") else best_first(scores)[:TOP]
+                found[number] = np.stack(timeline.seconds(positions[kept, 0], positions[kept, 1]), axis=1)
+        return found
+
+    def _maximal(self, numbers: Sequence[int], form: str, theta: float) -> Iterator[tuple[Array, Array]]:
+        for number in numbers:
+            curve = self.curves[number]
+            yield maximal_spans(curve, theta if form == "maximal" else calibrate_theta([curve]))
+
+    def _planned(self, vid: str, numbers: Sequence[int], form: str, theta: float) -> Iterator[tuple[Array, Array]]:
+        features = self.part.features[vid]
+        if form.startswith("seconds"):
+            positions = seconds_windows(len(features), 1.0)
+        else:
+            positions = Timeline(features.times_s).positions(relative_windows(features.duration_s))
+        if form == "relative pooled":
+            rows = self._read(torch.from_numpy(pooled_means(self.keys[vid].numpy(), positions)).float(), numbers)
+        else:
+            excess = np.stack([self.curves[number] for number in numbers], axis=1) - theta  # (T, Q)
+            rows = PrefixSums(excess).sums(positions).T
+        return ((positions, row) for row in rows)
+
+
+def truths(annotations: Sequence[Annotation]) -> list[Array]:
+    """Per query its true spans."""
+    return [np.array(a.windows_s).reshape(-1, 2) for a in annotations]
+
+
+def measured(part: Part, found: Sequence[Array], chosen: Sequence[bool] | None = None) -> dict[str, Any]:
+    """Figures over all queries or the chosen ones."""
+    flags = chosen if chosen is not None else [True] * len(found)
+    pairs = [(a, t) for a, t, flag in zip(found, truths(part.annotations), flags, strict=True) if flag]
+    return asdict(figures([a for a, _ in pairs], [t for _, t in pairs]))
+
+
+def shuffled(part: Part, seed: int) -> list[int]:
+    """For each query the number of one that was said of another video."""
+    rng = np.random.default_rng(seed)
+    numbers = []
+    for annotation in part.annotations:
+        while True:
+            other = int(rng.integers(len(part.annotations)))
+            if part.annotations[other].vid != annotation.vid:
+                numbers.append(other)
+                break
+    return numbers
+
+
+def plain_controls(train: Sequence[Annotation], test: Part, plan: str) -> dict[str, Any]:
+    """Exact chance of a plan ("relative" or "seconds"), and the one window, as a share of the video, that suits the training spans best."""
+
+    def windows(annotation_vid: str) -> Array:
+        features = test.features[annotation_vid]
+        if plan == "relative":
+            return relative_windows(features.duration_s)
+        return seconds_windows(len(features), 1.0)
+
+    by_chance: Figures = chance([windows(a.vid) for a in test.annotations], truths(test.annotations))
+    start, end = fixed_window(truths(train), [a.duration_s for a in train])
+    fixed = measured(test, [np.array([[start, end]]) * a.duration_s for a in test.annotations])
+    return {"chance": asdict(by_chance), "prior": fixed, "prior_window": [round(start, 2), round(end, 2)]}

@@ -1,0 +1,59 @@
+"""Plant features: python benchmarks/planted/make.py charades-middle uca -o DIR [--data $WSRA_DATA]."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from wsra.runtime.console import say
+from wsra.train.planted import DIFFICULTIES, write_planted
+from wsra.train.planted_sets import read_charades, read_uca
+from wsra.train.text import cached_vectors, load_encoder
+
+WRONG = (0.1, 0.3)  # shares of captions dealt to wrong videos, for the trials of robustness
+
+
+def make(name: str, out: Path, data: Path) -> None:
+    """Write one set under `out`, unless it is there.
+
+    Args:
+        name: of DIFFICULTIES.
+        out: folder of sets.
+        data: folder of third-party annotations.
+    """
+    if (out / name).exists():
+        say(f"{out / name}: there already")
+        return
+    start = time.monotonic()
+    splits = read_uca(data / "uca") if name == "uca" else read_charades(data / "charades_sta")
+    sentences = [a.query for split in (splits.train, splits.val, splits.test) for a in split]
+    text = cached_vectors(load_encoder("minilm", "mean"), sentences, out / "text-cache")
+    write_planted(out / name, splits, text.numpy(), DIFFICULTIES[name], wrong=WRONG)
+    sizes = {
+        part: f"{len(rows)} sentences of {len({a.vid for a in rows})} videos, {sum({a.vid: a.duration_s for a in rows}.values()):.0f} s"
+        for part, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test))
+    }
+    seen = splits.seen()
+    say(f"{name}: {sizes}; {100 * sum(seen) / len(seen):.1f} % of the test sentences occur in training; {time.monotonic() - start:.0f} s")
+
+
+def main() -> None:
+    """Write the sets that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", nargs="+", choices=list(DIFFICULTIES))
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=os.environ.get("WSRA_DATA"))
+    asked = parser.parse_args()
+    if asked.data is None:
+        parser.error("--data or WSRA_DATA: the folder of third-party annotations (charades_sta, uca)")
+    torch.set_num_threads(1)
+    for name in asked.sets:
+        make(name, asked.out, asked.data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Markdown tables of what run.py wrote: python benchmarks/planted/table.py DIR [TABLE...]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from trials import TABLES
+
+COLUMNS = {"r1_iou30": "R@1 .3", "r1_iou50": "R@1 .5", "r1_iou70": "R@1 .7", "r5_iou50": "R@5 .5", "miou": "mIoU"}
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return "-"
+    return f"{mean(values):.1f} ± {stdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
+
+
+def _rows(results: list[dict[str, Any]]) -> list[str]:
+    """One row of several seeds of a trial."""
+    good = [r for r in results if "failed" not in r]
+    failed = len(results) - len(good)
+    if not good:
+        return ["learns nothing: no theta"] + ["-"] * (len(COLUMNS) + 7)
+    forms = [r["form"] for r in good]
+    form = max(set(forms), key=forms.count)
+    every = [[r["test"][r["form"]][key] for r in good] for key in COLUMNS]
+    more = [
+        [r["test"]["relative pooled"]["r1_iou50"] for r in good if "relative pooled" in r["test"]],
+        [r["test"]["maximal"]["r1_iou50"] for r in good],
+        [r["seen"]["r1_iou50"] for r in good],
+        [r["unseen"]["r1_iou50"] for r in good],
+        [r["shuffled"]["r1_iou50"] for r in good],
+        [r["val"][r["form"]]["r1_iou50"] for r in good],
+        [r["kept"]["val_match"] for r in good],
+    ]
+    marks = [f"{len(good)} of {len(results)} seeds"] if failed else []
+    marks += ["collapsed"] if any(r["collapsed"] for r in good) else []
+    return ["; ".join([form, *marks]), *(_cell(values) for values in every + more)]
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def table_of(folder: Path, name: str) -> str:
+    """Markdown of one table: the controls of each set it uses, then its trials, seeds put together; what has not run is left out."""
+    head = ["trial", "seeds", "spans", *COLUMNS.values()]
+    head += ["paper's spans", "maximal spans", "seen", "unseen", "shuffled", "val R@1 .5", "val match"]
+    lines = []
+    for planted in dict.fromkeys(trial.planted for row in TABLES[name].values() for trial in row):
+        lines += [f"**{planted}**", "", _line(head), "|" + "---|" * len(head)]
+        control = json.loads((folder / f"controls-{planted}.json").read_text(encoding="utf-8"))
+        rest = ["-"] * 7
+        for plan, figures in control.items():
+            lines.append(_line([f"chance, {plan}", "exact", plan, *(f"{figures['chance'][key]:.1f}" for key in COLUMNS), *rest]))
+        prior = control["relative"]
+        seen = f"prior {prior['prior_window']} (has seen times)"
+        lines.append(_line([seen, "-", "fixed", *(f"{prior['prior'][key]:.1f}" for key in COLUMNS), *rest]))
+        for label, trials in TABLES[name].items():
+            paths = [folder / f"{trial.name}.json" for trial in trials if trial.planted == planted]
+            results = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+            if results:
+                lines.append(_line([label, str(len(results)), *_rows(results)]))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("tables", nargs="*")
+    asked = parser.parse_args()
+    for name in asked.tables or TABLES:
+        if not any((asked.folder / f"{t.name}.json").exists() for row in TABLES[name].values() for t in row):
+            continue
+        print(f"\n### {name}\n{table_of(asked.folder, name)}")
+
+
+if __name__ == "__main__":
+    main()
