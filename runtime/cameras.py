@@ -7,6 +7,7 @@ other when they are of one camera and the one starts, by its wall clock, within 
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -84,9 +85,8 @@ def footage_of(feat: Path, features: Features, *, root: Path | None) -> Footage:
 
 def told_apart(footage: Sequence[Footage]) -> list[Footage]:
     """The same, where those that share a name have that of their file instead."""
-    names = [file.video for file in footage]
-    shared = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    return [replace(file, video=file.feat.as_posix()) if file.video in shared else file for file in footage]
+    count = Counter(file.video for file in footage)
+    return [replace(file, video=file.feat.as_posix()) if count[file.video] > 1 else file for file in footage]
 
 
 def whole(footage: Footage) -> Stretch:

@@ -50,7 +50,8 @@ class _LeftOut:
         """Say why a file is left out, or raise where it was named."""
         if named:
             raise err if isinstance(err, WsraError) else VideoError(told_of(err, path)) from err
-        self.reasons.append(told_of(err, path))
+        told = told_of(err, path)
+        self.reasons.append(told if told.startswith(str(path)) else f"{path}: {told}")
         say(f"WARNING: left out: {self.reasons[-1]}")
 
     def refuse_none(self, files: Sequence[object]) -> None:

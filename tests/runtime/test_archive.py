@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import wsra.runtime.provenance
@@ -29,7 +30,7 @@ from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.moments import Moment
 from wsra.runtime.provenance import provenance
-from wsra.runtime.report import answer_json
+from wsra.runtime.report import answer_json, moments_table
 from wsra.runtime.request import Request
 from wsra.runtime.search import Found, search
 from wsra.runtime.video import file_state
@@ -142,6 +143,23 @@ def test_a_moment_over_two_files_as_json(grounder: Grounder, long: Features, tmp
         "start_time": "2026-11-23T13:59:00",
         "until": {"video": "door_20261123_140100.mp4", "end_s": 60.0},
     }
+
+
+def test_the_table_tells_camera_and_time_where_they_are_known(grounder: Grounder, long: Features, tmp_path: Path) -> None:
+    always = Grounder(replace(grounder.manifest, theta=-1e3), grounder.encoder, grounder.scorer, bundle=grounder.bundle, precision="fp32")
+    files = in_parts(tmp_path, long)
+    lines = table(asked(always, files))
+    assert lines[0].split() == ["#", "start", "end", "score", "camera", "at", "video"]
+    assert lines[1].split()[1:3] == ["0:00:00.0", "0:01:00.0"]
+    assert lines[1].split()[4:] == ["door", "2026-11-23", "13:59:00", "door_20261123_135900.mp4", "to", "door_20261123_140100.mp4"]
+    assert "camera" not in table(asked(always, [replace(files[0], camera=None, start=None)]))[0]
+
+
+def table(sightings: list[Sighting]) -> list[str]:
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(moments_table(sightings))
+    return captured.get().splitlines()
 
 
 def test_what_is_not_consecutive_is_not_joined(lenient: Grounder, long: Features, tmp_path: Path) -> None:
