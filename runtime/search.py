@@ -149,4 +149,5 @@ def _tell(bundle: Bundle, request: Request, route: Route, grounder: Grounder) ->
 
 def _tell_unknown(footage: list[Footage]) -> None:
     if footage:
-        say(f"WARNING: no wall clock is known of {footage[0].feat} and {len(footage) - 1} more; --between leaves them out")
+        more = f" and {len(footage) - 1} more" if len(footage) > 1 else ""
+        say(f"WARNING: no wall clock is known of {footage[0].feat}{more}: left out of --between")

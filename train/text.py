@@ -131,7 +131,7 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    hub_logging.set_verbosity_error()  # without a network it tells of a dozen retries
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # without a network it tells of a dozen retries
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     source = str(minilm_folder()) if name == "minilm" else name

@@ -392,3 +392,15 @@ def test_a_thousand_files_need_few_handles(
     command = f"ulimit -n 256 && exec {sys.executable} -m wsra.runtime.cli ground many '{QUERY}' -b '{bundle_folder}' --threads 1 --json"
     run = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0 and json.loads(run.stdout)["moments"], run.stderr
+
+
+def test_files_without_a_clock_are_left_out_of_a_time_and_said(
+    bundle_folder: Path, long: Features, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_parts(tmp_path, long)
+    put(tmp_path / "clip.feat", long)
+    seen = found(tmp_path, bundle_folder, between=("13:59", "14:00"), top_k=99).results[0].sightings
+    assert {one.moment.video for one in seen} == {"door_20261123_135900.mp4"} and all(one.moment.end_s <= PART_S for one in seen)
+    assert f"no wall clock is known of {tmp_path / 'clip.feat'}: left out" in capsys.readouterr().err
+    nothing = found(tmp_path, bundle_folder, between=("2027-01-01", "2027-01-02"))
+    assert nothing.results[0].sightings == [] and "no video is of that time" in capsys.readouterr().err
