@@ -16,17 +16,15 @@ import numpy as np
 
 from wsra.runtime.ahead import ahead
 from wsra.runtime.backbone import Backbone, BackboneChoice, MotionBackbone
-from wsra.runtime.errors import FeatureError, OutputError, VideoError, WsraError
-from wsra.runtime.features import Features, read_features, write_features
-from wsra.runtime.files import sha256_of, usable_folder
+from wsra.runtime.errors import VideoError, WsraError
+from wsra.runtime.features import Features, write_features
+from wsra.runtime.files import usable_folder
 from wsra.runtime.hardware import CPU
+from wsra.runtime.provenance import is_current, provenance, refuse_foreign
 from wsra.runtime.video import Video
 from wsra.runtime.wallclock import start_of
 
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
-_WRITTEN = frozenset({"source_sha256", "snippet_s"})  # what tells that a .feat file is of wsra extract, which can make it again
-
-
 AHEAD = 8  # frames that are decoded ahead of the backbone
 
 
@@ -69,38 +67,14 @@ def extract_features(
     starts = np.array(numbers, np.float64) * snippet_s
     times = np.stack([starts, np.minimum(starts + snippet_s, end_s)], axis=1)
     start = start_of(path, video.metadata, end_s)
-    extra = {"source_sha256": sha256_of(path), "snippet_s": f"{snippet_s:g}", "start_time": start.time, "start_time_source": start.source}
-    if video.changed():
-        extra["source_sha256"] = ""  # of what was read it is not: extracted again next time
+    told = {"snippet_s": f"{snippet_s:g}", "start_time": start.time, "start_time_source": start.source}
+    extra = {**provenance(path, video.state), **told}
     if decoder != CPU:
         extra["decoder"] = video.fallback or decoder
     if damage:
         extra["damage"] = damage
     values = np.frombuffer(rows, np.float32).reshape(len(numbers), -1)
     return Features(values, times, path.name, end_s, backbone.id(snippet_s), extra)
-
-
-def refuse_foreign(feat: Path) -> None:
-    """Stop before features that something else made would be replaced.
-
-    Raises:
-        OutputError: the file is a .feat file that wsra extract did not write.
-    """
-    try:
-        features = read_features(feat)
-    except FeatureError:
-        return
-    if not _WRITTEN.issubset(features.extra):
-        raise OutputError(f"{feat}: features of {features.backbone}, not of wsra extract; they are kept: move them, or extract elsewhere")
-
-
-def is_current(feat: Path, video: Path, *, backbone: str) -> bool:
-    """Whether a .feat file is complete and was made of this very video with the backbone of this id."""
-    try:
-        features = read_features(feat)
-    except FeatureError:
-        return False
-    return features.backbone == backbone and features.extra.get("source_sha256") == sha256_of(video)
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
     try:
         features = Features(
             values=_mapped(path, "features"),
-            times_s=np.ascontiguousarray(_mapped(path, "times_s")),
+            times_s=np.array(_mapped(path, "times_s")),  # a copy: a map would hold a file handle
             video=metadata["video"],
             duration_s=duration_s,
             backbone=metadata["backbone"],

@@ -10,10 +10,11 @@ from pathlib import Path
 from wsra.runtime.backbone import MotionBackbone, backbone_id
 from wsra.runtime.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.errors import WsraError
-from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, is_current, refuse_foreign, told_of, warning
+from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, told_of, warning
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of, usable_folder
 from wsra.runtime.hardware import CPU
+from wsra.runtime.provenance import is_current, refuse_foreign
 from wsra.runtime.video import Video
 from wsra.runtime.wallclock import Start, start_of
 

@@ -11,8 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wsra.runtime.ground import Answer, Grounder
-from wsra.runtime.moments import Moment
+from wsra.runtime.archive import Result, Sighting
+from wsra.runtime.ground import Grounder
+from wsra.runtime.wallclock import instant
 
 CURVE_ROWS = 4
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
@@ -25,14 +26,20 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}.{rest % 10}"
 
 
-def moments_table(moments: Sequence[Moment]) -> Table:
-    """A table of moments, best first."""
+def moments_table(sightings: Sequence[Sighting]) -> Table:
+    """A table of moments, best first; with camera and local time where one of them is known."""
     table = Table(box=None, pad_edge=False)
     for heading in ("#", "start", "end", "score"):
         table.add_column(heading, justify="right")
-    table.add_column("video")
-    for number, moment in enumerate(moments, 1):
-        table.add_row(str(number), clock(moment.start_s), clock(moment.end_s), f"{moment.score:.2f}", Text(moment.video))
+    cameras, clocks = any(seen.camera for seen in sightings), any(seen.start for seen in sightings)
+    for heading in ["camera"] * cameras + ["at"] * clocks + ["video"]:
+        table.add_column(heading)
+    for number, seen in enumerate(sightings, 1):
+        moment, until = seen.moment, seen.until
+        cells = [str(number), clock(moment.start_s), clock(until.end_s if until else moment.end_s), f"{moment.score:.2f}"]
+        at = "" if seen.start is None else f"{instant(seen.start).astimezone():%Y-%m-%d %H:%M:%S}"
+        video = f"{moment.video} to {until.video}" if until else moment.video
+        table.add_row(*cells, *[Text(seen.camera or "")] * cameras, *[at] * clocks, Text(video))
     return table
 
 
@@ -67,38 +74,44 @@ def curve_drawing(
     return text
 
 
-def answer_view(query: str, answers: Sequence[Answer], durations_s: Sequence[float], moments: Sequence[Moment]) -> RenderableType:
-    """What `ground` shows for one query.
-
-    Args:
-        query: the sentence.
-        answers: one per video.
-        durations_s: of each video.
-        moments: of all videos, best first.
-    """
+def answer_view(result: Result) -> RenderableType:
+    """What `ground` shows for one query: the table, then the curve of each recording in it."""
     width = min(Console().width, 100)
-    parts: list[RenderableType] = [Text(f"“{query}”", style="bold")]
-    if not moments:
+    parts: list[RenderableType] = [Text(f"“{result.query}”", style="bold")]
+    if not result.sightings:
         parts.append(Text("no moment found: nothing in the video speaks for the sentence"))
     else:
-        parts.append(moments_table(moments))
-    for answer, duration_s in zip(answers, durations_s, strict=True):
-        if len(answers) > 1 and not answer.moments:
-            continue
+        parts.append(moments_table(result.sightings))
+    for curve in result.curves:
+        answer = curve.answer
         best = (answer.moments[0].start_s, answer.moments[0].end_s) if answer.moments else None
-        parts += [Text(answer.video, style="dim"), curve_drawing(answer.curve, answer.times_s, duration_s, width=width, best=best)]
+        drawing = curve_drawing(answer.curve, answer.times_s, curve.duration_s, width=width, best=best)
+        parts += [Text(curve.title, style="dim"), drawing]
     return Group(*parts)
 
 
-def answer_json(query: str, moments: Sequence[Moment], grounder: Grounder) -> dict[str, Any]:
+def answer_json(query: str, sightings: Sequence[Sighting], grounder: Grounder) -> dict[str, Any]:
     """What `ground --json` prints for one query."""
     return {
         "query": query,
-        "found": bool(moments),
-        "moments": [{"video": m.video, "start_s": m.start_s, "end_s": m.end_s, "score": m.score} for m in moments],
+        "found": bool(sightings),
+        "moments": [_moment_json(seen) for seen in sightings],
         "bundle": str(grounder.bundle),
         "precision": grounder.precision,
         "provider": grounder.scorer.provider,
         "device": grounder.scorer.device,
         "kernel": grounder.scorer.kernel,
+    }
+
+
+def _moment_json(seen: Sighting) -> dict[str, Any]:
+    moment, start, until = seen.moment, seen.start, seen.until
+    return {
+        "video": moment.video,
+        "start_s": moment.start_s,
+        "end_s": moment.end_s,
+        "score": moment.score,
+        "camera": seen.camera,
+        "start_time": None if start is None else start.isoformat(timespec="milliseconds" if start.microsecond else "seconds"),
+        "until": None if until is None else {"video": until.video, "end_s": until.end_s},
     }

@@ -38,8 +38,8 @@ class Frame:
 class Video:
     """A video file, decoded once from its start.
 
-    After the last frame `end_s` is its end (seconds), `broken` the number of packets and frames that were damaged as far as FFmpeg tells,
-    `interlaced` the number of frames that were deinterlaced.
+    `state` is the size and time of the file when it was opened. After the last frame `end_s` is its end (seconds), `broken` the number of
+    packets and frames that were damaged as far as FFmpeg tells, `interlaced` the number of frames that were deinterlaced.
     """
 
     def __init__(self, path: Path, *, height_px: int, frames_per_s: float, decoder: str = CPU) -> None:
@@ -61,7 +61,7 @@ class Video:
         self.end_s = 0.0
         self.broken = 0
         self.interlaced = 0
-        self._state = _state(path)
+        self.state = file_state(path)
         self._container, self.fallback = open_decoder(path, decoder)
         self._stream: Any = video_stream(self._container)
         self._stream.thread_type = "AUTO"
@@ -141,7 +141,7 @@ class Video:
 
     def changed(self) -> bool:
         """Whether the file was written to since it was opened."""
-        return _state(self.path) != self._state
+        return file_state(self.path) != self.state
 
     def damage(self) -> str | None:
         """After the last frame: what was lost or is not certain, in words, or None."""
@@ -161,7 +161,8 @@ class Video:
         return "; ".join(told) or None
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def file_state(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of the last change in nanoseconds; None where there is no such file."""
     try:
         stat = path.stat()
     except OSError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Literal
 
 _METADATA = ("com.apple.quicktime.creationdate", "creation_time")  # the first has the time zone of the place
 _YEARS = range(1990, 2100)  # clocks that were never set stand at 1904 or 1970
+_SEPARATORS = " _-.,~"
 _IN_NAME = re.compile(
-    r"(?<!\d)(?=(?P<year>\d{4})(?P<d>[-_.]?)(?P<month>\d\d)(?P=d)(?P<day>\d\d)"
+    r"(?<!\d)(?=(?P<all>(?P<year>\d{4})(?P<d>[-_.]?)(?P<month>\d\d)(?P=d)(?P<day>\d\d)"
     r"(?:[-_. T]| - |__)?"
-    r"(?P<hour>\d\d)(?P<t>[-_.:]?)(?P<minute>\d\d)(?P=t)(?P<second>\d\d)(?:\d{3})?(?!\d)(?P<utc>Z(?![A-Za-z]))?)",
+    r"(?P<hour>\d\d)(?P<t>[-_.:]?)(?P<minute>\d\d)(?P=t)(?P<second>\d\d)(?:\d{3})?(?!\d)(?P<utc>Z(?![A-Za-z]))?))",
     re.ASCII,
 )
 
@@ -41,7 +42,7 @@ def start_of(path: Path, metadata: Mapping[str, str], duration_s: float) -> Star
         duration_s: length of the video in seconds.
     """
     for key in _METADATA:
-        time = _from_iso(metadata.get(key, ""))
+        time = from_iso(metadata.get(key, ""))
         if time is not None:
             return Start(time.isoformat(), "metadata")
     time = time_in_name(path.name)
@@ -53,15 +54,41 @@ def start_of(path: Path, metadata: Mapping[str, str], duration_s: float) -> Star
 
 def time_in_name(name: str) -> datetime | None:
     """The first date with a time in a file's name, such as 2026-11-23_14-05-00 or ch01_20261123140500; None where there is none."""
+    return next((time for time, _, _ in _times_in(name)), None)
+
+
+def without_times(name: str) -> str | None:
+    """A name without its dates with times and what separates them, such as ch01 of ch01_20261123140500; None where it holds none."""
+    kept, end = [], 0
+    for _, first, last in _times_in(name):
+        if first >= end:
+            kept.append(name[end:first])
+            end = last
+    parts = [part.strip(_SEPARATORS) for part in (*kept, name[end:])]
+    return "_".join(part for part in parts if part) if kept else None
+
+
+def instant(time: datetime) -> datetime:
+    """The same moment in UTC; a time without a zone is one of this machine's."""
+    return time.astimezone(timezone.utc)
+
+
+def later(time: datetime, seconds: float) -> datetime:
+    """The time so many seconds later, told as `time` is: in its zone, or without one."""
+    moved = instant(time) + timedelta(seconds=seconds)
+    return moved.astimezone().replace(tzinfo=None) if time.tzinfo is None else moved.astimezone(time.tzinfo)
+
+
+def _times_in(name: str) -> Iterator[tuple[datetime, int, int]]:
+    """Each date with a time in a name, and where it begins and ends."""
     for found in _IN_NAME.finditer(name):
         year, month, day, hour, minute, second = found.group("year", "month", "day", "hour", "minute", "second")
-        time = _from_iso(f"{year}-{month}-{day}T{hour}:{minute}:{second}{found['utc'] or ''}")
+        time = from_iso(f"{year}-{month}-{day}T{hour}:{minute}:{second}{found['utc'] or ''}")
         if time is not None:
-            return time
-    return None
+            yield time, found.start(), found.end("all")
 
 
-def _from_iso(text: str) -> datetime | None:
+def from_iso(text: str) -> datetime | None:
     """A time in a believable year, or None. Python 3.10 itself reads neither Z nor +0100."""
     try:
         time = datetime.fromisoformat(re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text.strip().replace("Z", "+00:00")))

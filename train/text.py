@@ -130,9 +130,11 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
     Raises:
         ConfigError: it cannot be loaded, or has no fast tokenizer.
     """
+    from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # without a network it tells of a dozen retries
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     source = str(minilm_folder()) if name == "minilm" else name
@@ -141,9 +143,10 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
         # Eager attention: at opset 20 it exports to plain products, which every TensorRT parses and builds.
         model = AutoModel.from_pretrained(source, attn_implementation="eager", dtype=torch.float32)
     except (OSError, ValueError, KeyError) as err:
-        raise ConfigError(f"text.encoder {name!r}: cannot be loaded ({str(err).splitlines()[0]}); give a hub name or a folder") from err
+        reason = str(err).splitlines()[0]
+        raise ConfigError(f"encoder {name!r}: cannot be loaded ({reason}); give the name of a model on the hub, or its folder") from err
     if not getattr(tokenizer, "is_fast", False):
-        raise ConfigError(f"text.encoder {name!r}: has no fast tokenizer (tokenizer.json), which the exported bundle needs")
+        raise ConfigError(f"encoder {name!r}: has no fast tokenizer (tokenizer.json), which the exported bundle needs")
     longest = _max_tokens(Path(source), tokenizer, model)
     if hasattr(model, "get_text_features"):
         from wsra.train.towers import TextTower

@@ -24,10 +24,16 @@ def ground(
     allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
     rebuild: Annotated[Literal["auto", "never"], typer.Option(help="With --provider engine: auto builds what does not fit.")] = "never",
     threads: ThreadsOption = 0,
+    between: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="START END", help="2026-11-23T14:00 2026-11-23T15:00, or of every day 22:00 06:00; local without a zone."),
+    ] = None,
+    per_video: Annotated[int | None, typer.Option("--per-video", min=1, help="Moments of one video per query.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the moments that match a sentence."""
-    from wsra.runtime.search import Request, search
+    from wsra.runtime.request import Request
+    from wsra.runtime.search import search
 
     if rebuild == "auto":
         if provider != "engine":
@@ -43,20 +49,24 @@ def ground(
         provider=provider,
         threads=threads,
         allow_fallback=allow_fallback,
+        between=between,
+        per_video=per_video,
     )
     found = search(request)
     if as_json:
         from wsra.runtime.report import answer_json
 
-        results = [answer_json(result.query, result.moments, found.grounder) for result in found.results]
+        results = [answer_json(result.query, result.sightings, found.grounder) for result in found.results]
         print_json(results if queries is not None else results[0])
-        return
-    from rich.console import Console
+    else:
+        from rich.console import Console
 
-    from wsra.runtime.report import answer_view
+        from wsra.runtime.report import answer_view
 
-    for result in found.results:
-        Console().print(answer_view(result.query, result.answers, found.durations_s, result.moments))
+        for result in found.results:
+            Console().print(answer_view(result))
+    if found.left_out:
+        raise typer.Exit(1)
 
 
 def _rebuild(bundle: Path | None, precisions: list[str] | None) -> None:

@@ -65,7 +65,13 @@ BAD = {
     "no video": (["ground", "text.mp4", "man"], 1, "not a video that FFmpeg can open"),
     "a file for a sentence": (["ground", "video.mp4", "foreign.feat"], 1, "expected a sentence there"),
     "not UTF-8": (["ground", "video.mp4", "man \udcff"], 1, "not valid UTF-8"),
-    "features of something else beside the video": (["ground", "other.mp4", "man"], 1, "not of wsra extract; they are kept"),
+    "one time for two": (["ground", "video.mp4", "man", "--between", "14:00", "2026-11-23"], 1, "expected two times with a date"),
+    "an end before the start": (
+        ["ground", "video.mp4", "man", "--between", "2026-11-24", "2026-11-23"],
+        1,
+        "the end is not after the start",
+    ),
+    "no moment per video": (["ground", "video.mp4", "man", "--per-video", "0"], 2, "per-video"),
     "extract: features of something else": (["extract", "other.mp4", "-o", "."], 1, "not of wsra extract; they are kept"),
     "extract: a missing video": (["extract", "none.mp4", "-o", "out"], 1, "no such file"),
     "info: weights of something else": (["info", "weights"], 1, "not of wsra"),
@@ -132,12 +138,12 @@ def test_of_a_folder_what_cannot_be_decoded_is_left_out(place: Path) -> None:
     alone = wsra("ground", "folder", "man", "--json", folder=place)
     shutil.copy(place / "text.mp4", folder / "b.mp4")
     beside = wsra("ground", "folder", "man", "--json", folder=place)
-    assert alone.returncode == beside.returncode == 0 and beside.stdout == alone.stdout
+    assert alone.returncode == 0 and beside.returncode == 1 and beside.stdout == alone.stdout
     assert "left out" not in alone.stderr and "WARNING: left out: folder/b.mp4: not a video" in beside.stderr
     (folder / "a.feat").unlink()
     (folder / "a.mp4").unlink()
     none = wsra("ground", "folder", "man", folder=place)
-    assert none.returncode == 1 and "none of these videos can be decoded" in none.stderr
+    assert none.returncode == 1 and "none of these files can be used" in none.stderr and none.stdout == ""
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt", "engine"])
@@ -183,7 +189,10 @@ def test_ground_draws_a_table_and_a_curve(place: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert "“a red car”" in run.stdout and "0:00:00.0" in run.stdout
     run = wsra("ground", ".", "a red car", "--json", folder=place)
-    assert run.returncode == 1 and "truncated or foreign" in run.stderr
+    assert run.returncode == 1 and {moment["video"] for moment in json.loads(run.stdout)["moments"]} <= {"video.mp4", "other.mp4"}
+    for name, why in (("cut.feat", "truncated or foreign"), ("foreign.feat", "features of i3d"), ("text.mp4", "not a video")):
+        assert any(f"left out: {name}" in line and why in line for line in run.stderr.splitlines()), run.stderr
+    assert (place / "other.feat").read_bytes() == (place / "foreign.feat").read_bytes()
 
 
 def test_info_tells_of_features_and_bundles(place: Path) -> None:

@@ -11,9 +11,10 @@ cv2 = pytest.importorskip("cv2")
 from wsra.runtime.backbone import BACKBONE, backbone_id  # noqa: E402
 from wsra.runtime.background import Background  # noqa: E402
 from wsra.runtime.blobs import COLOURS, find_blobs  # noqa: E402
-from wsra.runtime.extract import extract_batch, extract_features, is_current  # noqa: E402
+from wsra.runtime.extract import extract_batch, extract_features  # noqa: E402
 from wsra.runtime.features import read_features  # noqa: E402
 from wsra.runtime.motion import FEATURE_NAMES, WIDTH, motion_features  # noqa: E402
+from wsra.runtime.provenance import is_current  # noqa: E402
 from wsra.runtime.video import Frame  # noqa: E402
 
 pytestmark = pytest.mark.device

@@ -19,8 +19,9 @@ from onnx import TensorProto, helper  # noqa: E402
 from graphs import save  # noqa: E402
 from wsra.runtime.backbone import BackboneChoice, load_backbone  # noqa: E402
 from wsra.runtime.errors import BackboneError, BackendError, OutputError, WsraError  # noqa: E402
-from wsra.runtime.extract import extract_batch, extract_features, is_current, refuse_foreign  # noqa: E402
+from wsra.runtime.extract import extract_batch, extract_features  # noqa: E402
 from wsra.runtime.features import Features, read_features, write_features  # noqa: E402
+from wsra.runtime.provenance import is_current, refuse_foreign  # noqa: E402
 
 NEAR = 4.0  # grey levels that H.264 may be off
 RED = (30, 30, 200)

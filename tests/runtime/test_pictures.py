@@ -13,8 +13,9 @@ pytest.importorskip("av")
 from films import SIZE_PX, STEADY_MS, Film, turn
 
 from wsra.runtime.errors import VideoError
-from wsra.runtime.extract import extract_features, is_current
+from wsra.runtime.extract import extract_features
 from wsra.runtime.features import write_features
+from wsra.runtime.provenance import is_current
 from wsra.runtime.video import Frame, Video
 
 pytestmark = pytest.mark.device

@@ -204,8 +204,14 @@ def test_vectors_are_cached_by_encoder_and_sentence(tmp_path: Path, monkeypatch:
 
 
 def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be loaded"):
+    from huggingface_hub.utils import logging as hub_logging
+
+    hub_logging.set_verbosity_warning()
+    with pytest.raises(
+        ConfigError, match=r"^encoder '.*nothing': cannot be loaded .*; give the name of a model on the hub, or its folder$"
+    ):
         load_encoder(str(tmp_path / "nothing"), "mean")
+    assert hub_logging.get_verbosity() == hub_logging.ERROR  # its retries are not told
 
 
 def test_minilm_is_the_real_one() -> None:

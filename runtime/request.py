@@ -1,0 +1,70 @@
+"""What is asked of `wsra ground`: which inputs, which sentences, how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsra.runtime.bundle import SpanPlan
+from wsra.runtime.errors import QueryError
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked on the command line.
+
+    Attributes:
+        inputs: videos, .feat files or folders, and the query last unless `queries` is given.
+        queries: file with one query per line.
+        bundle: the bundle, or None for the default.
+        top_k: moments per query.
+        plan: of candidate spans, or None for the bundle's.
+        precision: "auto" or one of the bundle's.
+        provider: "auto" or one of those that a bundle can run on.
+        threads: of ONNX Runtime.
+        allow_fallback: run on the CPU where the provider cannot be had.
+        between: two times as `read_between` takes them, or None for all times.
+        per_video: moments of one video per query, or None for any number.
+    """
+
+    inputs: Sequence[str]
+    queries: Path | None
+    bundle: Path | None
+    top_k: int
+    plan: SpanPlan | None
+    precision: str
+    provider: str
+    threads: int
+    allow_fallback: bool
+    between: tuple[str, str] | None = None
+    per_video: int | None = None
+
+
+def paths_and_queries(request: Request) -> tuple[list[Path], list[str]]:
+    """Tell the inputs from the sentences.
+
+    Raises:
+        QueryError: there is no sentence, or its file cannot be read.
+    """
+    if request.queries is None:
+        if len(request.inputs) < 2:
+            raise QueryError(f'got only {request.inputs[0]!r}; expected a video or .feat file and a sentence: wsra ground VIDEO "QUERY"')
+        if _is_file(request.inputs[-1]):
+            raise QueryError(f'the last argument {request.inputs[-1]!r} is a file; expected a sentence there: wsra ground VIDEO "QUERY"')
+        return [Path(name) for name in request.inputs[:-1]], [request.inputs[-1]]
+    try:
+        lines = [line.strip() for line in request.queries.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as err:
+        raise QueryError(f"{request.queries}: cannot be read ({err}); expected one query per line") from err
+    queries = [line for line in lines if line]
+    if not queries:
+        raise QueryError(f"{request.queries}: holds no query; expected one per line")
+    return [Path(name) for name in request.inputs], queries
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # no name of a file: too long, or with a null in it
+        return False
