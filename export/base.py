@@ -30,16 +30,15 @@ from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest, ScorerKind, SpanPlan, SpanScore
 from wsra.runtime.encoder_settings import read_settings
 from wsra.runtime.errors import ConfigError, ExportError
+from wsra.runtime.kernels.graph import CHUNK, MOST_QUERIES
 from wsra.runtime.onnx_backbone import encoder_id
 from wsra.runtime.regions import REGIONS
-from wsra.runtime.score import CHUNK
 from wsra.train.checkpoint import Checkpoint
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.model import Scorer
 from wsra.train.text import TextEncoder
 
 Say = Callable[[str], None]
-MOST_QUERIES = 8  # sentences per call of an engine
 IMAGES = 16  # per call of an image encoder
 SMALL = 256  # windows per call up to which a profile of its own serves
 

@@ -18,11 +18,12 @@ from wsra.runtime.controls import fixed_windows, of_other_videos, plan_windows
 from wsra.runtime.errors import DataError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.kernels.graph import GraphKernel
+from wsra.runtime.maximal import maximal_spans
 from wsra.runtime.metrics import Figures, chance, figures
 from wsra.runtime.moments import best_first
 from wsra.runtime.motion import FEATURE_NAMES
-from wsra.runtime.score import GraphScorer
-from wsra.runtime.spans import maximal_spans
+from wsra.runtime.score import SnippetScorer
 from wsra.runtime.windows import Timeline
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.run import Prepared
@@ -71,7 +72,7 @@ def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounde
     """Another checkpoint behind the text encoder of a bundle, its theta calibrated in the same way."""
     scorer = load_checkpoint(folder).scorer
     manifest = replace(like.manifest, theta=theta_of(scorer, *prepared.val))
-    graphs = GraphScorer(TorchBackend(keys_graph(scorer)), TorchBackend(scorer_graph(scorer)))
+    graphs = SnippetScorer(TorchBackend(keys_graph(scorer)), GraphKernel(TorchBackend(scorer_graph(scorer))))
     return Grounder(manifest, like.encoder, graphs, bundle=folder, precision="torch")
 
 

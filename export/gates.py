@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsra.export.golden import Case, Golden
-from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.backends.protocol import Arrays
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.metrics import Figures
@@ -51,16 +51,23 @@ LIMITS = {
 }
 
 
+class Infers(Protocol):
+    """A backend, or what gives the outputs of one."""
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """See `Backend.infer`."""
+
+
 def limits_of(precision: str, device: str) -> Limits:
     """Limits of a precision on a device; FP32 has FP16's on a GPU, where ONNX Runtime's TensorRT provider rounds to ten bits (TF32)."""
     return LIMITS["fp16" if precision == "fp32" and device != "cpu" else precision]
 
 
-def tensor_gate(backend: Backend, cases: Sequence[Case], limits: Limits) -> tuple[dict[str, dict[str, float]], list[str]]:
+def tensor_gate(backend: Infers, cases: Sequence[Case], limits: Limits) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Compare a graph with PyTorch at the edges of its shapes.
 
     Args:
-        backend: the graph.
+        backend: the graph, or what stands for it.
         cases: calls with PyTorch's outputs.
         limits: of its precision.
 

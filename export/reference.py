@@ -20,7 +20,8 @@ from wsra.runtime.bundle import Manifest
 from wsra.runtime.errors import DataError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.score import GraphScorer
+from wsra.runtime.kernels.graph import GraphKernel
+from wsra.runtime.score import SnippetScorer
 from wsra.runtime.text import TextEncoder as RuntimeEncoder
 from wsra.train.data import CaptionedVideos
 from wsra.train.text import TextEncoder
@@ -63,7 +64,7 @@ def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: AnyScorer, encod
     """A grounder over PyTorch, with the tokenizer of the bundle."""
     text, keys, score = (TorchBackend(graph) for graph in graphs_of(scorer, encoder))
     sentences = RuntimeEncoder(tokenizer, text, max_tokens=encoder.max_tokens)
-    return Grounder(manifest, sentences, GraphScorer(keys, score), bundle=tokenizer.parent, precision="torch")
+    return Grounder(manifest, sentences, SnippetScorer(keys, GraphKernel(score)), bundle=tokenizer.parent, precision="torch")
 
 
 def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:

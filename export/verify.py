@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsra.export.gates import FEWEST, Limits, first_moments, grounding_gate, label_gate, limits_of, tensor_gate
 from wsra.export.golden import Golden, read_golden
 from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.bundle import GOLDEN, REJECTED, Bundle, open_bundle, reject
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, DataError, MissingExtraError, OutputError, WsraError
@@ -27,6 +28,7 @@ from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.metrics import Figures, figures
 from wsra.runtime.routes import Route, engines_here, open_route, routes_here, write_record
+from wsra.runtime.score import SnippetScorer
 
 Say = Callable[[str], None]
 Entry = dict[str, Any]
@@ -181,15 +183,27 @@ def gate_route(
     with grounder:
         entry |= {"provider": grounder.scorer.provider, "device": grounder.scorer.device, "kernel": grounder.scorer.kernel}
         entry |= {"bytes": _bytes(bundle, device, route)}
-        backends = {"text": grounder.encoder.backend, "keys": grounder.scorer.keys_graph, "scorer": grounder.scorer.graph}
+        backends = {"text": grounder.encoder.backend} | dict(zip(("keys", "scorer"), grounder.scorer.graphs, strict=False))
         try:
-            if "image" in bundle.graphs:
-                backends |= open_route(bundle, route, device, graphs=("image",), threads=threads)
+            more = [name for name in bundle.graphs if name not in backends]
+            backends |= open_route(bundle, route, device, graphs=more, threads=threads)
             limits = limits_of(route.precision, grounder.scorer.device)
             found, wrong = _through_the_gates(grounder, backends, golden, limits, labelled, reference)
         except (BackendError, MissingExtraError) as err:
             return entry | {"reason": str(err)}
     return entry | {"passed": not wrong, "ran": True, "reason": "; ".join(wrong) or None} | found
+
+
+class _KernelOutputs:
+    """A kernel with the outputs of the scorer's graph."""
+
+    def __init__(self, scorer: SnippetScorer) -> None:
+        self._scorer = scorer
+
+    def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Scores and logits (Q, N) of keys and text."""
+        logits = self._scorer.logits(feeds["keys"], feeds["text"])
+        return {"scores": 1.0 / (1.0 + np.exp(-logits.astype(np.float64))), "logits": logits}
 
 
 def _through_the_gates(
@@ -206,6 +220,10 @@ def _through_the_gates(
         found, told = tensor_gate(backend, golden.edges[name], limits)
         tensors |= found
         wrong += told
+    if grounder.scorer.kernel != "graph":  # what ground takes instead of the scorer's graph
+        kernel, told = tensor_gate(_KernelOutputs(grounder.scorer), golden.edges["scorer"], limits)
+        tensors |= {f"{name} ({grounder.scorer.kernel})": entry for name, entry in kernel.items()}
+        wrong += [f"kernel {grounder.scorer.kernel}: {line}" for line in told]
     words, told = tensor_gate(backends["text"], golden.edges["words"], replace(limits, cosine=limits.words, vectors=np.inf))
     tensors |= {name.replace("text", "words"): entry for name, entry in words.items()}
     wrong += [f"any words: {line}" for line in told]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.features import Features, read_features
-from wsra.runtime.ground import GAP_S
+from wsra.runtime.parts import GAP_S
 from wsra.runtime.wallclock import from_iso, instant, time_in_name, without_times
 
 
@@ -137,7 +137,7 @@ def joined_features(recording: Recording) -> Features:
     """
     first, stretch = read_features(recording[0].footage.feat), recording[0]
     if len(recording) == 1 and stretch == whole(stretch.footage):
-        return replace(first, video=stretch.footage.video)
+        return first.renamed(stretch.footage.video)
     offsets, times, dtypes = offsets_s(recording), [], {first.values.dtype}
     for stretch, offset in zip(recording, offsets, strict=True):
         features = read_features(stretch.footage.feat, width=first.width)
@@ -145,7 +145,7 @@ def joined_features(recording: Recording) -> Features:
         dtypes.add(features.values.dtype)
     values = cast("NDArray[Any]", _Rows(recording, first.width, np.result_type(*dtypes)))  # all that Features reads of an array
     duration_s = float(offsets[-1]) + stretch.to_s - stretch.from_s
-    return replace(first, values=values, times_s=np.concatenate(times), video=recording[0].footage.video, duration_s=duration_s)
+    return replace(first, values=values, times_s=np.concatenate(times), video=recording[0].footage.video, duration_s=duration_s, path=None)
 
 
 def _begin(stretch: Stretch) -> float:

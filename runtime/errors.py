@@ -82,6 +82,7 @@ EXTRA_OF = {
     "av": "video",
     "cv2": "video",
     "h5py": "convert",
+    "numba": "fast",
     "torch": "train",
     "transformers": "train",
     "pydantic": "train",

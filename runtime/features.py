@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Features:
         duration_s: length of the video in seconds.
         backbone: name and digest of what made the features.
         extra: further metadata, as strings (`source_sha256`, `start_time`, ...).
+        path: the .feat file they lie in; None in memory, and of a copy with other numbers (`dataclasses.replace`).
     """
 
     values: NDArray[Any]
@@ -39,6 +40,7 @@ class Features:
     duration_s: float
     backbone: str
     extra: Mapping[str, str] = field(default_factory=dict)
+    path: Path | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check shapes and times; numbers are checked when they are read, so that a day of video opens in milliseconds.
@@ -55,6 +57,17 @@ class Features:
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
+
+    def renamed(self, video: str) -> Features:
+        """The same under another name, still of its file."""
+        copy = replace(self, video=video)
+        object.__setattr__(copy, "path", self.path)
+        return copy
+
+    @property
+    def parts(self) -> tuple[Features, ...]:
+        """Itself: a recording in one part; see `wsra.runtime.parts`."""
+        return (self,)
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Read snippets [start, stop) from disk, in float32.
@@ -135,8 +148,8 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
     extra = {k: v for k, v in metadata.items() if k not in ("format", "version", "video", "duration_s", "backbone")}
     try:
         features = Features(
-            values=_mapped(path, "features"),
-            times_s=np.array(_mapped(path, "times_s")),  # a copy: a map would hold a file handle
+            values=mapped(path, "features"),
+            times_s=np.array(mapped(path, "times_s")),  # a copy: a map would hold a file handle
             video=metadata["video"],
             duration_s=duration_s,
             backbone=metadata["backbone"],
@@ -149,14 +162,19 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
             f"{path}: {features.width} numbers per snippet (made by {features.backbone}); expected {width}:"
             " extract the video with the backbone of the bundle"
         )
+    object.__setattr__(features, "path", path)
     return features
 
 
 _DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 
-def _mapped(path: Path, name: str) -> NDArray[Any]:
-    """One tensor of a safetensors file as a memory map (safetensors itself copies into memory for NumPy)."""
+def mapped(path: Path, name: str) -> NDArray[Any]:
+    """One tensor of a safetensors file as a memory map (safetensors itself copies into memory for NumPy).
+
+    Raises:
+        FeatureError: it is of another type than F16, F32 and F64.
+    """
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(8), "little")
         entry = json.loads(file.read(header_bytes))[name]

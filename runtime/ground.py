@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,15 +14,19 @@ from numpy.typing import NDArray
 from wsra.runtime.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, FeatureError
-from wsra.runtime.features import Features
-from wsra.runtime.moments import Moment, best_first, suppress
+from wsra.runtime.kernels.choose import KernelName, open_kernel
+from wsra.runtime.keys import made_by
+from wsra.runtime.maximal import maximal_of
+from wsra.runtime.moments import Moment, best_first, best_of_ladder
+from wsra.runtime.parts import GAP_S, JoinedRows, Recording
 from wsra.runtime.routes import Route, choose, open_route
-from wsra.runtime.score import GraphScorer
-from wsra.runtime.spans import additive_scores, maximal_spans
+from wsra.runtime.score import SnippetScorer
+from wsra.runtime.spans import BlockSums, Rows, ladder_means, ladder_sums, running_sums, sums_between
 from wsra.runtime.text import TextEncoder
-from wsra.runtime.windows import Timeline, planned_positions
+from wsra.runtime.windows import Timeline, planned_positions, seconds_ladder
 
-GAP_S = 5.0  # a recording that was off for longer is two stretches
+Spans = tuple[NDArray[np.float64], NDArray[np.float64]]  # positions (n, 2) and scores (n,)
+WINDOWS = 1024  # pooled windows whose means stand in memory together
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Grounder:
         precision: which graphs it runs.
     """
 
-    def __init__(self, manifest: Manifest, encoder: TextEncoder, scorer: GraphScorer, *, bundle: Path, precision: str) -> None:
+    def __init__(self, manifest: Manifest, encoder: TextEncoder, scorer: SnippetScorer, *, bundle: Path, precision: str) -> None:
         self.manifest = manifest
         self.encoder = encoder
         self.scorer = scorer
@@ -64,7 +68,15 @@ class Grounder:
 
     @classmethod
     def open(
-        cls, folder: Path | str, *, precision: str = "auto", provider: str = "auto", threads: int = 0, allow_fallback: bool = False
+        cls,
+        folder: Path | str,
+        *,
+        precision: str = "auto",
+        provider: str = "auto",
+        threads: int = 0,
+        allow_fallback: bool = False,
+        kernel: KernelName = "auto",
+        keep_keys: bool = False,
     ) -> Grounder:
         """Open a bundle.
 
@@ -72,8 +84,10 @@ class Grounder:
             folder: the bundle.
             precision: "auto" or one of the bundle's.
             provider: "auto", "cpu", "cuda", "tensorrt" (ONNX Runtime's) or "engine" (plans of `wsra build`).
-            threads: of ONNX Runtime on the CPU; 0 lets it decide.
+            threads: of ONNX Runtime on the CPU, where 0 lets it decide, and of the kernel, where 0 takes every core.
             allow_fallback: run on the CPU where the provider cannot be had, instead of refusing.
+            kernel: what scores snippets: "numba" (extra `fast`), "numpy", "graph", or "auto", the fastest of them that there is.
+            keep_keys: keep the keys of .feat files beside them as `x.keys`.
 
         Raises:
             BundleError: the bundle cannot be used.
@@ -82,14 +96,26 @@ class Grounder:
         """
         bundle, device = open_bundle(Path(folder)), this_device()
         route = choose(bundle, device, precision, provider)
-        return cls.of_route(bundle, route, device, threads=threads, allow_fallback=allow_fallback)
+        return cls.of_route(bundle, route, device, threads=threads, allow_fallback=allow_fallback, kernel=kernel, keep_keys=keep_keys)
 
     @classmethod
-    def of_route(cls, bundle: Bundle, route: Route, device: Device, *, threads: int = 0, allow_fallback: bool = False) -> Grounder:
+    def of_route(
+        cls,
+        bundle: Bundle,
+        route: Route,
+        device: Device,
+        *,
+        threads: int = 0,
+        allow_fallback: bool = False,
+        kernel: KernelName = "auto",
+        keep_keys: bool = False,
+    ) -> Grounder:
         """As `open`, for a bundle that is open already and a route that is chosen."""
-        graphs = open_route(bundle, route, device, threads=threads, allow_fallback=allow_fallback)
+        graphs = open_route(bundle, route, device, graphs=("text", "keys"), threads=threads, allow_fallback=allow_fallback)
         encoder = TextEncoder(bundle.folder / TOKENIZER, graphs["text"], max_tokens=bundle.manifest.text["max_tokens"])
-        scorer = GraphScorer(graphs["keys"], graphs["scorer"])
+        keys = graphs["keys"]
+        opened = open_kernel(bundle, route, device, kernel, on_cpu=keys.device == "cpu", threads=threads, allow_fallback=allow_fallback)
+        scorer = SnippetScorer(keys, opened, made=made_by(bundle, route.precision, keys.provider) if keep_keys else None)
         return cls(bundle.manifest, encoder, scorer, bundle=bundle.folder, precision=route.precision)
 
     def __enter__(self) -> Grounder:
@@ -97,14 +123,14 @@ class Grounder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Give back what the graphs hold, on a GPU its memory."""
-        for backend in (self.encoder.backend, self.scorer.keys_graph, self.scorer.graph):
-            backend.__exit__(kind, error, trace)
+        for held in (self.encoder.backend, *self.scorer.graphs):
+            held.__exit__(kind, error, trace)
 
-    def ground(self, features: Features, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
+    def ground(self, features: Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
         """The moments of a video that match a sentence, best first.
 
         Args:
-            features: of the video.
+            features: of the video, or of the parts of a recording.
             query: the sentence.
             top_k: how many at most; changes no span.
             plan: of candidate spans, if not the bundle's.
@@ -119,38 +145,41 @@ class Grounder:
         """
         return self.answer(features, query, top_k=top_k, plan=plan).moments
 
-    def answer(self, features: Features, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
+    def answer(self, features: Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
         """As `ground`, with the score curve of the whole video."""
         return self.answers(features, [query], top_k=top_k, plan=plan)[0]
 
-    def answers(self, features: Features, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Answer]:
+    def answers(self, features: Recording, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Answer]:
         """As `answer` for several sentences; the keys of the video are computed once."""
         return self.answers_to_vectors(features, queries, self.encoder.encode(queries), top_k=top_k, plan=plan)
 
     def answers_to_vectors(
-        self, features: Features, queries: Sequence[str], text: NDArray[np.float32], *, top_k: int = 5, plan: SpanPlan | None = None
+        self, features: Recording, queries: Sequence[str], text: NDArray[np.float32], *, top_k: int = 5, plan: SpanPlan | None = None
     ) -> list[Answer]:
         """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
         self.check(features)
-        keys = self.scorer.keys(features)
-        timeline = Timeline(features.times_s)
-        found = []
-        for query, row in zip(queries, text, strict=True):
-            logits = self.scorer.logits(keys, row[None])[0]
-            if not np.isfinite(logits).all():
+        parts = [self.scorer.keys(part) for part in features.parts]
+        logits = np.concatenate([self.scorer.logits(keys, text) for keys in parts], axis=1)
+        plan = plan or self.manifest.plan
+        if self.manifest.span_score == "pooled":
+            best: Iterable[Spans] = self._pooled_spans(features, JoinedRows(parts), text, plan, top_k)
+        else:
+            best = (self._additive_spans(features, row, plan, top_k) for row in logits)
+        timeline, found = Timeline(features.times_s), []
+        for query, row, (positions, scores) in zip(queries, logits, best, strict=True):
+            if not (np.isfinite(row).all() and np.isfinite(scores).all()):
                 raise BackendError(
                     f"{self.bundle}: {self.precision} gives NaN or infinite scores for {query!r} in {features.video}; run wsra verify"
                 )
-            positions, scores = self._spans(features, timeline, keys, row[None], logits, plan or self.manifest.plan, top_k)
             starts_s, ends_s = timeline.seconds(positions[:, 0], positions[:, 1])
             moments = [
                 Moment(features.video, float(start), float(end), float(score))
                 for start, end, score in zip(starts_s, ends_s, scores, strict=True)
             ]
-            found.append(Answer(query, features.video, moments, logits.astype(np.float64) - self.manifest.theta, features.times_s))
+            found.append(Answer(query, features.video, moments, row.astype(np.float64) - self.manifest.theta, features.times_s))
         return found
 
-    def window_scores(self, features: Features, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    def window_scores(self, features: Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores of given windows, all of them, in their order.
 
         Args:
@@ -167,63 +196,83 @@ class Grounder:
             BackendError: a graph fails, or gives numbers that are not finite.
         """
         self.check(features)
-        keys = self.scorer.keys(features)
-        positions = Timeline(features.times_s).positions(windows_s)
-        text = self.encoder.encode(queries)
-        scores = np.stack([self._scores(keys, row[None], self.scorer.logits(keys, row[None])[0], positions) for row in text])
+        parts = [self.scorer.keys(part) for part in features.parts]
+        positions, text = Timeline(features.times_s).positions(windows_s), self.encoder.encode(queries)
+        if self.manifest.span_score == "pooled":
+            scores = _phi(self._pooled_logits(JoinedRows(parts), text, positions))
+        else:
+            logits = np.concatenate([self.scorer.logits(keys, text) for keys in parts], axis=1)
+            scores = np.stack([sums_between(running_sums(row.astype(np.float64) - self.manifest.theta), positions) for row in logits])
         if not np.isfinite(scores).all():
             raise BackendError(f"{self.bundle}: {self.precision} gives NaN or infinite scores in {features.video}; run wsra verify")
         return scores
 
-    def check(self, features: Features) -> None:
+    def check(self, features: Recording) -> None:
         """Refuse features that another backbone made.
 
         Raises:
             FeatureError: backbone or width differ from the bundle's.
         """
-        if features.backbone != self.manifest.backbone or features.width != self.manifest.feature_width:
-            raise FeatureError(
-                f"{features.video}: features of {features.backbone} ({features.width} wide); the bundle {self.bundle} expects"
-                f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
-            )
-
-    def _spans(
-        self,
-        features: Features,
-        timeline: Timeline,
-        keys: NDArray[np.float32],
-        text: NDArray[np.float32],
-        logits: NDArray[np.float32],
-        plan: SpanPlan,
-        top_k: int,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Positions (n, 2) and scores (n,) of the best spans."""
-        if plan == "maximal":
-            if self.manifest.span_score == "pooled":
-                raise ConfigError(
-                    f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds"
+        for part in features.parts:
+            if part.backbone != self.manifest.backbone or part.width != self.manifest.feature_width:
+                raise FeatureError(
+                    f"{part.video}: features of {part.backbone} ({part.width} wide); the bundle {self.bundle} expects"
+                    f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
                 )
-            positions, scores = self._maximal(features, logits)
-            best = best_first(scores)[:top_k]
-            return positions[best], scores[best]
-        positions = planned_positions(plan, timeline, features.times_s, features.duration_s)
-        scores = self._scores(keys, text, logits, positions)
-        if self.manifest.span_score == "additive":
+
+    def _additive_spans(self, features: Recording, logits: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Spans:
+        """The best spans by the sum of what speaks for the sentence; only those above 0."""
+        excess = logits.astype(np.float64) - self.manifest.theta
+        if not np.isfinite(excess).all():
+            return np.zeros((1, 2)), np.full(1, np.nan)
+        running = running_sums(excess)
+        if plan == "maximal":
+            positions, scores = _maximal(features, excess, running, compiled=self.scorer.kernel == "numba")
+        elif plan == "seconds":
+            ladder = seconds_ladder(features.times_s)
+            return best_of_ladder(ladder, ladder_sums(running, ladder), count=top_k, above=0.0)
+        else:
+            positions = planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s)
+            scores = sums_between(running, positions)
             positions, scores = positions[scores > 0], scores[scores > 0]
-        best = np.array(suppress(positions, scores, count=top_k), int) if plan == "seconds" else best_first(scores)[:top_k]
+        best = best_first(scores)[:top_k]
         return positions[best], scores[best]
 
-    def _scores(
-        self, keys: NDArray[np.float32], text: NDArray[np.float32], logits: NDArray[np.float32], positions: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        if self.manifest.span_score == "pooled":
-            return self.scorer.pooled_scores(keys, text, positions)
-        return additive_scores(logits, positions, self.manifest.theta)
+    def _pooled_spans(self, features: Recording, rows: Rows, text: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Iterator[Spans]:
+        """The best spans of each sentence by phi of their mean key, the paper's score; whatever it is."""
+        if plan == "maximal":
+            raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
+        if plan == "seconds":
+            ladder = seconds_ladder(features.times_s)
+            logits = [np.empty((len(text), rung.windows), np.float32) for rung in ladder]
+            for number, first, means in ladder_means(rows, ladder):
+                logits[number][:, first : first + len(means)] = self.scorer.logits(means, text)
+            for query in range(len(text)):
+                found, scores = best_of_ladder(ladder, [rung[query] for rung in logits], count=top_k)
+                yield found, _phi(scores)
+            return
+        positions = planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s)
+        for row in _phi(self._pooled_logits(rows, text, positions)):
+            best = best_first(row)[:top_k]
+            yield positions[best], row[best]
 
-    def _maximal(self, features: Features, logits: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Maximal spans of every stretch of video without a longer gap; none reaches over a gap."""
-        gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
-        edges = [0, *(np.flatnonzero(gaps > GAP_S) + 1).tolist(), len(features)]
-        found = [maximal_spans(logits[first:last], self.manifest.theta) for first, last in itertools.pairwise(edges)]
-        positions = np.concatenate([spans + first for (spans, _), first in zip(found, edges[:-1], strict=True)])
-        return positions, np.concatenate([scores for _, scores in found])
+    def _pooled_logits(self, rows: Rows, text: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Logits (Q, N) of the mean key of each span (N, 2)."""
+        sums, logits = BlockSums(rows), np.empty((len(text), len(positions)), np.float32)
+        for first in range(0, len(positions), WINDOWS):
+            means = sums.means(positions[first : first + WINDOWS]).astype(np.float32)
+            logits[:, first : first + WINDOWS] = self.scorer.logits(means, text)
+        return logits
+
+
+def _phi(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))
+
+
+def _maximal(features: Recording, excess: NDArray[np.float64], running: NDArray[np.float64], *, compiled: bool) -> Spans:
+    """Maximal spans of every stretch of video without a longer gap; none reaches over a gap."""
+    gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
+    edges = [0, *(np.flatnonzero(gaps > GAP_S) + 1).tolist(), len(features)]
+    found = [maximal_of(excess[first:last], running[first : last + 1], compiled=compiled) for first, last in itertools.pairwise(edges)]
+    positions = np.concatenate([spans + first for (spans, _), first in zip(found, edges[:-1], strict=True)])
+    return positions, np.concatenate([scores for _, scores in found])

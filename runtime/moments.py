@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wsra.runtime.windows import Rung
 
 Array = NDArray[np.float64]
 NMS_IOU = 0.5
@@ -55,22 +59,39 @@ def best_first(scores: Array) -> NDArray[np.int64]:
     return np.argsort(-scores, kind="stable")
 
 
-def suppress(spans: Array, scores: Array, *, count: int, limit: float = NMS_IOU) -> list[int]:
-    """Temporal non-maximum suppression: keep the best, drop what overlaps it by more than `limit`, and so on.
+def best_of_ladder(
+    ladder: Sequence[Rung], scores: Sequence[NDArray[Any]], *, count: int, above: float = -np.inf, limit: float = NMS_IOU
+) -> tuple[Array, Array]:
+    """Temporal non-maximum suppression: keep the best window, drop what overlaps it by more than `limit`, and so on.
+
+    What overlaps a window lies beside it in every rung, so each one kept costs a look at its surroundings and at the best of each rung.
 
     Args:
-        spans: (N, 2).
-        scores: (N,).
+        ladder: its rungs.
+        scores: per rung (n,); used up: what was dropped becomes -inf.
         count: how many to keep at most.
-        limit: IoU above which the lower-scored span is dropped.
+        above: only windows that score more are kept.
+        limit: IoU above which the lower-scored window is dropped.
 
     Returns:
-        Indices of the kept spans, best first; fewer than `count` when no more are left.
+        Positions (n, 2) and scores (n,), best first, of equal ones the earlier rung and window; fewer than `count` when no more are left.
     """
-    order = best_first(scores)
-    kept: list[int] = []
-    while len(order) and len(kept) < count:
-        best = int(order[0])
-        kept.append(best)
-        order = order[1:][iou(spans[order[1:]], spans[best]) <= limit]
-    return kept
+    best = [int(np.argmax(values)) for values in scores]
+    kept: list[tuple[float, float, float]] = []
+    while len(kept) < count:
+        tops = [float(values[at]) for values, at in zip(scores, best, strict=True)]
+        chosen = int(np.argmax(tops))
+        if not tops[chosen] > above:
+            break
+        start = float(best[chosen] * ladder[chosen].stride)
+        end = start + ladder[chosen].length
+        kept.append((start, end, tops[chosen]))
+        for number, (length, stride, windows) in enumerate(ladder):
+            first, last = max(0, int((start - length) // stride)), min(windows, int(end // stride) + 1)
+            starts = np.arange(first, last, dtype=np.float64) * stride
+            overlaps = iou(np.stack([starts, starts + length], axis=1), np.array([start, end]))
+            scores[number][first:last][overlaps > limit] = -np.inf
+            if first <= best[number] < last:
+                best[number] = int(np.argmax(scores[number]))
+    found = np.array(kept).reshape(-1, 3)
+    return found[:, :2], found[:, 2]

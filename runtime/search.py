@@ -72,7 +72,7 @@ def search(request: Request) -> Found:
     device = this_device()
     route = choose(bundle, device, request.precision, request.provider)
     inputs = {given.path: given for path in paths for given in inputs_of(path, bundle.manifest.backbone)}
-    grounder = Grounder.of_route(bundle, route, device, threads=request.threads, allow_fallback=request.allow_fallback)
+    grounder = Grounder.of_route(bundle, route, device, threads=request.threads, allow_fallback=request.allow_fallback, keep_keys=True)
     for query in queries:
         grounder.encoder.token_ids(query)
     left_out = _LeftOut()

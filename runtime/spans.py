@@ -1,73 +1,147 @@
-"""Scores of spans: prefix sums that keep their precision, the additive span score, the paper's pooled score, maximal spans.
+"""Scores of spans: sums that keep their precision, the additive span score, means of the paper's pooled windows.
 
 Shapes: T snippets, N windows, H key width, Q queries.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
+from wsra.runtime.kernels.widen import widen
+from wsra.runtime.windows import Rung
+
 Array = NDArray[np.float64]
-BLOCK = 256  # snippets whose sum is kept in single precision
+BLOCK, TILE = 256, 1024  # snippets
 
 
-class PrefixSums:
-    """Sums over any span of rows, also between rows, in O(1) each.
+class Rows(Protocol):
+    """Rows (T, W) that are read in slices: an array, a memory map, or several of them one after the other."""
 
-    Within blocks of 256 rows the sums of what differs from the block's mean are kept in float32, over blocks the sums are float64: a day
-    of values around a large offset loses nothing and takes little more memory than the rows.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """T and W."""
+
+    def __getitem__(self, span: slice, /) -> NDArray[Any]:
+        """Some consecutive rows."""
+
+
+class BlockSums:
+    """Sums over any span of rows, also between rows, without a copy of the rows.
+
+    Kept are the sums before every block of 256 rows, in float64; what lies within a block is read again. A day of values around a large
+    offset loses nothing.
 
     Args (constructor):
-        rows: (T, W) or (T,) values.
+        rows: (T, W) values; read once now, and where a span starts or ends.
     """
 
-    def __init__(self, rows: NDArray[np.floating]) -> None:
-        self._rows = rows if rows.ndim == 2 else rows[:, None]
-        count, width = self._rows.shape
-        blocks = -(-count // BLOCK)
-        self._within = np.zeros((blocks * BLOCK + 1, width), np.float64 if width == 1 else np.float32)
-        self._mean = np.zeros((blocks + 1, width), np.float64)
-        self._before = np.zeros((blocks + 1, width), np.float64)
-        for block in range(blocks):
-            start = block * BLOCK
-            piece = self._rows[start : start + BLOCK].astype(np.float64)
-            self._mean[block] = piece.mean(axis=0)
-            self._within[start + 1 : start + len(piece)] = np.cumsum(piece - self._mean[block], axis=0)[:-1]
-            self._before[block + 1] = self._before[block] + piece.sum(axis=0)
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._count, width = rows.shape
+        self._before = np.zeros((self._count // BLOCK + 1, width))
+        for block in range(self._count // BLOCK):
+            self._before[block + 1] = self._before[block] + self._block(block).sum(axis=0)
+
+    def _block(self, block: int) -> Array:
+        piece = self._rows[block * BLOCK : (block + 1) * BLOCK]
+        wide = np.empty(piece.shape, np.float32)
+        widen(piece, wide)
+        return wide.astype(np.float64)
 
     def _upto(self, positions: Array) -> Array:
-        count = len(self._rows)
-        whole = np.minimum(np.floor(positions).astype(np.int64), count)
-        partial = (positions - whole)[:, None] * self._rows[np.minimum(whole, count - 1)].astype(np.float64)
-        block = np.where(whole == count, len(self._before) - 1, whole // BLOCK)
-        offset = np.where(whole == count, 0, whole % BLOCK)[:, None] * self._mean[block]
-        return np.asarray(self._before[block] + self._within[whole] + offset + partial)
+        whole = np.floor(positions).astype(np.int64)
+        block = whole // BLOCK
+        sums = self._before[block]
+        for number in np.unique(block):
+            inside = np.flatnonzero(block == number)
+            piece = self._block(int(number))
+            within = np.concatenate([np.zeros((1, piece.shape[1])), np.cumsum(piece, axis=0)])
+            at = whole[inside] - number * BLOCK
+            share = (positions[inside] - whole[inside])[:, None]
+            sums[inside] += (1.0 - share) * within[at] + share * within[np.minimum(at + 1, len(piece))]
+        return sums
 
     def sums(self, positions: Array) -> Array:
         """Sum of the rows in each span.
 
         Args:
-            positions: (N, 2) starts and ends.
+            positions: (N, 2) starts and ends in [0, T].
 
         Returns:
             (N, W) float64.
         """
         return self._upto(positions[:, 1]) - self._upto(positions[:, 0])
 
+    def means(self, positions: Array) -> Array:
+        """Mean of the rows in each span (N, 2): (N, W) float64; 0 where a span covers nothing."""
+        covered = (positions[:, 1] - positions[:, 0])[:, None]
+        return np.asarray(self.sums(positions) / np.where(covered > 0, covered, 1.0))
 
-def pooled_means(rows: NDArray[np.floating], positions: Array) -> Array:
+
+def pooled_means(rows: Rows, positions: Array) -> Array:
     """Mean of the rows in each span; the key of a pooled window, since keys are affine in features.
 
     Args:
-        rows: (T, W).
+        rows: (T, W), float16 or float32.
         positions: (N, 2).
 
     Returns:
         (N, W) float64; 0 where a span covers nothing.
     """
-    covered = (positions[:, 1] - positions[:, 0])[:, None]
-    return np.asarray(PrefixSums(rows).sums(positions) / np.where(covered > 0, covered, 1.0))
+    return BlockSums(rows).means(positions)
+
+
+def ladder_means(rows: Rows, ladder: Sequence[Rung], *, tile: int = TILE) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """Means of all windows of a ladder, some at a time, in one pass over the rows.
+
+    Args:
+        rows: (T, W).
+        ladder: its rungs.
+        tile: snippets whose windows come together.
+
+    Yields:
+        Number of a rung, its first window, and the means (n, W) of that and the following windows.
+    """
+    count, width = rows.shape
+    longest = max(rung.length for rung in ladder)
+    for first in range(0, count, tile):
+        piece = rows[first : first + tile + longest]
+        wide = np.empty(piece.shape, np.float32)
+        widen(piece, wide)
+        sums = np.zeros((len(piece) + 1, width))
+        np.cumsum(wide, axis=0, dtype=np.float64, out=sums[1:])
+        for number, (length, stride, windows) in enumerate(ladder):
+            start, stop = -(-first // stride), min(windows, -(-(first + tile) // stride))
+            if start < stop:
+                places = slice(start * stride - first, (stop - 1) * stride - first + 1, stride)
+                ends = slice(places.start + length, places.stop + length, stride)
+                yield number, start, ((sums[ends] - sums[places]) / length).astype(np.float32)
+
+
+def running_sums(excess: Array) -> Array:
+    """Sums (T + 1,) of what comes before each boundary of snippets; any span's sum is a difference of two."""
+    return np.concatenate([[0.0], np.cumsum(excess)])
+
+
+def sums_between(running: Array, positions: Array) -> Array:
+    """Sums over spans (N, 2) of positions, with shares of snippets at the ends: (N,)."""
+    whole = np.floor(positions).astype(np.int64)
+    after = np.minimum(whole + 1, len(running) - 1)
+    upto = running[whole] + (positions - whole) * (running[after] - running[whole])
+    return np.asarray(upto[:, 1] - upto[:, 0])
+
+
+def ladder_sums(running: Array, ladder: Sequence[Rung]) -> list[Array]:
+    """Sums over all windows of a ladder, per rung; two reads each."""
+    found = []
+    for length, stride, windows in ladder:
+        last = (windows - 1) * stride + 1
+        found.append(running[length : length + last : stride] - running[:last:stride])
+    return found
 
 
 def additive_scores(logits: NDArray[np.floating], positions: Array, theta: float) -> Array:
@@ -81,43 +155,4 @@ def additive_scores(logits: NDArray[np.floating], positions: Array, theta: float
     Returns:
         (N,) float64.
     """
-    excess = logits.astype(np.float64) - theta
-    return PrefixSums(excess).sums(positions)[:, 0]
-
-
-def maximal_spans(logits: NDArray[np.floating], theta: float) -> tuple[Array, Array]:
-    """All maximal scoring subsequences of (logit - theta), in linear time (Ruzzo and Tompa, ISMB 1999).
-
-    They are disjoint, need no plan and no longest length; each has a positive score that no extension or part of it exceeds.
-
-    Args:
-        logits: (T,) of one query.
-        theta: as in `additive_scores`.
-
-    Returns:
-        (N, 2) positions in order of time, and their (N,) scores.
-    """
-    excess = logits.astype(np.float64) - theta
-    sums = np.concatenate([[0.0], np.cumsum(excess)])
-    starts: list[int] = []
-    ends: list[int] = []
-    # For each candidate: the nearest earlier one whose left sum is smaller, the chain that the linear-time search follows.
-    links: list[int] = []
-    for at in np.flatnonzero(excess > 0):
-        start, end = int(at), int(at) + 1
-        earlier = len(starts) - 1
-        while True:
-            while earlier >= 0 and sums[starts[earlier]] >= sums[start]:
-                earlier = links[earlier]
-            if earlier < 0 or sums[ends[earlier]] >= sums[end]:
-                break
-            start = starts[earlier]
-            del starts[earlier:], ends[earlier:]
-            earlier = links[earlier]
-            del links[len(starts) :]
-        starts.append(start)
-        ends.append(end)
-        links.append(earlier)
-    positions = np.array([starts, ends], np.float64).T.reshape(-1, 2)
-    scores = sums[ends] - sums[starts] if starts else np.zeros(0)
-    return positions, scores
+    return sums_between(running_sums(logits.astype(np.float64) - theta), positions)

@@ -6,8 +6,9 @@ count as not covered.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,14 @@ LENGTHS_S = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 SEGMENTS, SEGMENT_S = 6, 5.0
 
 
+class Rung(NamedTuple):
+    """Windows of one length: `windows` of `length` snippets, one every `stride` snippets from the first on."""
+
+    length: int
+    stride: int
+    windows: int
+
+
 class Timeline:
     """Seconds to positions and back, for the snippets of one video.
 
@@ -28,14 +37,13 @@ class Timeline:
     """
 
     def __init__(self, times_s: Array) -> None:
-        count = len(times_s)
-        self._knots_s = times_s.reshape(-1)
-        self._positions = np.stack([np.arange(count), np.arange(1, count + 1)], axis=1).reshape(-1).astype(np.float64)
         self._times_s = times_s
 
     def positions(self, seconds: Array) -> Array:
         """Positions of times; times in a gap fall on the boundary between its neighbours."""
-        return np.interp(seconds, self._knots_s, self._positions)
+        count = len(self._times_s)
+        places = np.stack([np.arange(count), np.arange(1, count + 1)], axis=1).reshape(-1)
+        return np.interp(seconds, self._times_s.reshape(-1), places)
 
     def seconds(self, starts: Array, ends: Array) -> tuple[Array, Array]:
         """Times at which spans of positions start and end; a start on a boundary is the later snippet's, an end the earlier one's."""
@@ -78,23 +86,23 @@ def segments_within(duration_s: float) -> Array:
     return windows_s[windows_s[:, 1] - SEGMENT_S < duration_s - 1e-6]
 
 
-def seconds_windows(count: int, snippet_s: float) -> Array:
+def seconds_ladder(times_s: Array) -> list[Rung]:
     """Windows of 2, 4, ..., 128 s in whole snippets, overlapping by 80 %; the whole video where it is shorter than all of them.
 
     Args:
-        count: snippets, T.
-        snippet_s: length of a snippet in seconds.
-
-    Returns:
-        (N, 2) positions.
+        times_s: (T, 2) of the snippets.
     """
+    count, snippet_s = len(times_s), float(np.median(times_s[:, 1] - times_s[:, 0]))
     lengths = sorted({max(1, round(length_s / snippet_s)) for length_s in LENGTHS_S})
     lengths = [length for length in lengths if length <= count] or [count]
-    plans = []
-    for length in lengths:
-        starts = np.arange(0, count - length + 1, max(1, round(length / 5)), dtype=np.float64)
-        plans.append(np.stack([starts, starts + length], axis=1))
-    return np.concatenate(plans)
+    strides = [max(1, round(length / 5)) for length in lengths]
+    return [Rung(length, stride, (count - length) // stride + 1) for length, stride in zip(lengths, strides, strict=True)]
+
+
+def ladder_positions(ladder: Sequence[Rung]) -> Array:
+    """All windows of a ladder as (N, 2) positions, rung by rung."""
+    starts = [np.arange(rung.windows, dtype=np.float64) * rung.stride for rung in ladder]
+    return np.concatenate([np.stack([start, start + rung.length], axis=1) for start, rung in zip(starts, ladder, strict=True)])
 
 
 def planned_positions(plan: PlanName, timeline: Timeline, times_s: Array, duration_s: float) -> Array:
@@ -110,7 +118,7 @@ def planned_positions(plan: PlanName, timeline: Timeline, times_s: Array, durati
         (N, 2) positions; windows that cover no snippet are left out, of `segments` those that reach beyond the video's last one.
     """
     if plan == "seconds":
-        return seconds_windows(len(times_s), float(np.median(times_s[:, 1] - times_s[:, 0])))
+        return ladder_positions(seconds_ladder(times_s))
     windows_s = relative_windows(duration_s) if plan == "relative" else segments_within(duration_s)
     positions = timeline.positions(windows_s)
     return positions[positions[:, 1] > positions[:, 0]]

@@ -251,7 +251,7 @@ def test_words_that_no_caption_has_are_checked(bundle: Bundle) -> None:
 def test_numbers_that_are_not_finite_are_no_answer(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     grounder = Grounder.open(bundle.folder, precision="fp32", threads=1)
     golden = read_golden(bundle.folder / "golden.safetensors")
-    monkeypatch.setattr(grounder.scorer, "logits", lambda keys, text: np.full((1, len(keys)), np.nan, np.float32))
+    monkeypatch.setattr(grounder.scorer, "logits", lambda keys, text: np.full((len(text), len(keys)), np.nan, np.float32))
     with pytest.raises(BackendError, match="gives NaN or infinite scores for"):
         grounder.ground(golden.videos[0], golden.sentences[0])
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import wsra.runtime.score
 from wsra.runtime.bundle import MANIFEST, open_bundle
 from wsra.runtime.errors import BundleError, FeatureError, QueryError
 from wsra.runtime.features import Features
@@ -18,6 +17,7 @@ from wsra.runtime.spans import pooled_means
 
 pytestmark = pytest.mark.device
 Make = Callable[..., Features]
+HALF = 2.0**-10  # twice the spacing of float16 at 1
 QUERY = "a man in a yellow shirt walks past"
 
 
@@ -34,16 +34,8 @@ def video(grounder: Grounder, make_features: Make) -> Features:
 def test_the_key_of_a_pooled_window_is_the_mean_of_its_keys(grounder: Grounder, video: Features) -> None:
     spans = np.array([[0.0, 4.0], [2.5, 9.75], [0.0, 300.0]])
     pooled = replace(video, values=pooled_means(video.values, spans).astype(np.float32), times_s=video.times_s[:3])
-    np.testing.assert_allclose(grounder.scorer.keys(pooled), pooled_means(grounder.scorer.keys(video), spans), atol=1e-4)
-
-
-@pytest.mark.parametrize("plan", ["maximal", "seconds", "relative"])
-def test_chunks_change_nothing(grounder: Grounder, video: Features, plan: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = grounder.ground(video, QUERY, plan=plan, top_k=9)  # type: ignore[arg-type]
-    monkeypatch.setattr(wsra.runtime.score, "CHUNK", 7)
-    pieces = grounder.ground(video, QUERY, plan=plan, top_k=9)  # type: ignore[arg-type]
-    assert [(m.start_s, m.end_s) for m in whole] == [(m.start_s, m.end_s) for m in pieces]
-    np.testing.assert_allclose([m.score for m in whole], [m.score for m in pieces], rtol=1e-5, atol=1e-5)
+    of_the_mean = grounder.scorer.keys(pooled).astype(np.float64)
+    np.testing.assert_allclose(of_the_mean, pooled_means(grounder.scorer.keys(video), spans), atol=HALF * np.abs(of_the_mean).max())
 
 
 @pytest.mark.parametrize("plan", ["maximal", "seconds", "relative"])

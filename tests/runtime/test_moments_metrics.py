@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsra.runtime.metrics import ON_THRESHOLD, chance, chance_scores, figures, recall_name, scores
-from wsra.runtime.moments import best_first, best_iou, iou, suppress
+from wsra.runtime.moments import NMS_IOU, best_first, best_iou, best_of_ladder, iou
+from wsra.runtime.windows import Rung, ladder_positions, seconds_ladder
 
 pytestmark = pytest.mark.device
 
@@ -23,15 +24,33 @@ def test_iou(span: tuple[float, float], other: tuple[float, float], expected: fl
     assert iou(np.array([span], float), np.array(other, float))[0] == pytest.approx(expected)
 
 
-@given(st.lists(st.tuples(SPAN, st.integers(0, 5)), min_size=1, max_size=25), st.integers(1, 8))
-def test_suppression_keeps_the_best_and_no_near_doubles(rows: list[tuple[tuple[float, float], int]], count: int) -> None:
-    spans, scores = np.array([span for span, _ in rows]), np.array([float(score) for _, score in rows])
-    kept = suppress(spans, scores, count=count)
-    assert kept[0] == best_first(scores)[0] and len(kept) <= count
-    for place, index in enumerate(kept):
-        others = list(kept[:place])
-        assert all(iou(spans[[k]], spans[index])[0] <= 0.5 for k in others)
-    assert kept == suppress(spans, scores, count=99)[:count]  # asking for more changes none of the first
+def plain_suppression(spans: np.ndarray, scores: np.ndarray, count: int) -> list[int]:
+    """The definition: keep the best, drop what overlaps it, and so on."""
+    order, kept = best_first(scores), []
+    while len(order) and len(kept) < count:
+        kept.append(int(order[0]))
+        order = order[1:][iou(spans[order[1:]], spans[order[0]]) <= NMS_IOU]
+    return kept
+
+
+@given(st.integers(1, 300), st.sampled_from([0.5, 1.0, 3.0]), st.integers(1, 40), st.integers(0, 2**32 - 1), st.booleans())
+def test_suppression_on_a_ladder_follows_the_definition(count: int, snippet_s: float, wanted: int, seed: int, ties: bool) -> None:
+    starts = np.arange(count) * snippet_s
+    ladder = seconds_ladder(np.stack([starts, starts + snippet_s], axis=1))
+    positions, rng = ladder_positions(ladder), np.random.default_rng(seed)
+    scores = rng.integers(0, 4, len(positions)).astype(float) if ties else rng.normal(size=len(positions))
+    rungs = np.split(scores.copy(), np.cumsum([rung.windows for rung in ladder])[:-1])
+    found, told = best_of_ladder(ladder, rungs, count=wanted)
+    kept = plain_suppression(positions, scores, wanted)
+    np.testing.assert_array_equal(found, positions[kept])
+    np.testing.assert_array_equal(told, scores[kept])
+
+
+def test_only_what_scores_above_the_floor_is_kept() -> None:
+    found, told = best_of_ladder([Rung(2, 4, 3)], [np.array([0.0, 1.0, -1.0])], count=5, above=0.0)
+    assert found.tolist() == [[4, 6]] and told.tolist() == [1]
+    found, told = best_of_ladder([Rung(2, 1, 3)], [np.zeros(3)], count=5, above=0.0)
+    assert found.shape == (0, 2) and told.shape == (0,)
 
 
 def test_of_several_true_spans_the_best_counts() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from wsra.runtime.spans import BLOCK, PrefixSums, additive_scores, maximal_spans, pooled_means
+from wsra.runtime.spans import BLOCK, BlockSums, additive_scores, ladder_means, ladder_sums, pooled_means, running_sums
+from wsra.runtime.windows import Rung, ladder_positions
 
 pytestmark = pytest.mark.device
 QUARTERS = st.integers(-40, 40).map(lambda n: n / 4)  # sums of these are exact
@@ -25,7 +28,7 @@ def test_sums_at_every_boundary(count: int) -> None:
     cuts = np.unique(np.clip([0, 0.5, 1, count / 2, count - 1, count - 0.25, count, BLOCK, BLOCK + 0.5], 0, count))
     spans = np.array([(a, b) for a in cuts for b in cuts if b >= a])
     expected = np.array([plain_sum(rows, a, b) for a, b in spans])
-    np.testing.assert_allclose(PrefixSums(rows).sums(spans), expected, atol=2e-4)
+    np.testing.assert_allclose(BlockSums(rows).sums(spans), expected, atol=2e-4)
 
 
 def test_a_day_with_a_large_offset_loses_nothing() -> None:
@@ -34,7 +37,28 @@ def test_a_day_with_a_large_offset_loses_nothing() -> None:
     spans = np.array([[86_390.0, 86_400.0], [43_200.25, 43_203.75], [0.0, count]])
     expected = np.array([plain_sum(rows[int(a) - 1 if a else 0 :][: int(b - a) + 3], a - max(int(a) - 1, 0), b - max(int(a) - 1, 0))
                          if b - a < 100 else rows.astype(np.float64).sum(axis=0) for a, b in spans])  # fmt: skip
-    np.testing.assert_allclose(PrefixSums(rows).sums(spans), expected, rtol=1e-8, atol=1e-5)
+    np.testing.assert_allclose(BlockSums(rows).sums(spans), expected, rtol=1e-8, atol=1e-5)
+
+
+@given(st.integers(1, 90), st.integers(1, 40), st.integers(0, 2**32 - 1), st.floats(0, 3e4))
+def test_means_of_a_ladder_are_those_of_its_windows(count: int, tile: int, seed: int, offset: float) -> None:
+    rows = (np.random.default_rng(seed).normal(size=(count, 3)) + offset).astype(np.float16)
+    ladder = [Rung(n, max(1, n // 5), (count - n) // max(1, n // 5) + 1) for n in (1, 2, 7, 33) if n <= count]
+    means = [np.full((rung.windows, 3), np.nan) for rung in ladder]
+    for number, first, found in ladder_means(rows, ladder, tile=tile):
+        means[number][first : first + len(found)] = found
+    expected = [plain_sum(rows, a, b) / (b - a) for a, b in ladder_positions(ladder)]
+    np.testing.assert_allclose(np.concatenate(means), expected, rtol=1e-6)
+    np.testing.assert_allclose(pooled_means(rows, ladder_positions(ladder)), expected, rtol=1e-12)
+
+
+def test_sums_of_a_ladder_over_a_day_of_large_offsets() -> None:
+    values = np.random.default_rng(0).normal(1e4, 1, 86_400)
+    ladder = [Rung(1, 1, 86_400), Rung(128, 26, 3319)]
+    found = ladder_sums(running_sums(values), ladder)
+    expected = [[math.fsum(values[k * stride : k * stride + length]) for k in range(n)] for length, stride, n in ladder]
+    for got, want in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9)
 
 
 def test_pooled_mean_of_nothing_is_nothing() -> None:
@@ -47,48 +71,3 @@ def test_additive_score_is_the_sum_over_the_span(logits: np.ndarray, theta: floa
     spans = np.array([(a, b) for a in range(len(logits)) for b in range(a + 1, len(logits) + 1)], float)
     expected = [(logits[int(a) : int(b)] - theta).sum() for a, b in spans]
     np.testing.assert_allclose(additive_scores(logits, spans, theta), expected, atol=1e-9)
-
-
-def plain_maximal(values: np.ndarray) -> list[tuple[int, int, float]]:
-    """Ruzzo and Tompa's definition by recursion: the best span (of the least length), then both sides of it."""
-
-    def within(first: int, last: int) -> list[tuple[int, int, float]]:
-        spans = [(a, b, values[a:b].sum()) for a in range(first, last) for b in range(a + 1, last + 1)]
-        if not spans or max(s for *_, s in spans) <= 0:
-            return []
-        top = max(s for *_, s in spans)
-        a, b, score = min((s for s in spans if s[2] == top), key=lambda s: s[1] - s[0])
-        return [*within(first, a), (a, b, score), *within(b, last)]
-
-    return within(0, len(values))
-
-
-@settings(max_examples=300)
-@given(hnp.arrays(np.float64, st.integers(1, 24), elements=QUARTERS))
-def test_maximal_spans_follow_the_definition(values: np.ndarray) -> None:
-    positions, scores = maximal_spans(values, 0.0)
-    expected = plain_maximal(values)
-    assert sorted(scores.tolist()) == sorted(score for *_, score in expected)
-    # Where several spans tie, which of them is taken is free; all are disjoint and score what they say.
-    assert (positions[1:, 0] >= positions[:-1, 1]).all()
-    np.testing.assert_allclose(additive_scores(values, positions, 0.0), scores, atol=1e-12)
-
-
-def test_a_known_example_of_the_paper_of_ruzzo_and_tompa() -> None:
-    values = np.array([4, -5, 3, -3, 1, 2, -2, 2, -2, 1, 5], float)
-    positions, scores = maximal_spans(values, 0.0)
-    np.testing.assert_array_equal(positions, [[0, 1], [2, 3], [4, 11]])
-    np.testing.assert_array_equal(scores, [4, 3, 7])
-
-
-def test_nothing_above_theta_gives_no_span() -> None:
-    positions, scores = maximal_spans(np.array([-1.0, -2.0]), 0.0)
-    assert positions.shape == (0, 2) and scores.shape == (0,)
-
-
-def test_a_planted_event_in_a_month_is_found_whole() -> None:
-    logits = np.random.default_rng(1).normal(-1, 1, 2_592_000).astype(np.float32)
-    logits[1000:1100] += 4
-    positions, scores = maximal_spans(logits, 0.0)
-    best = positions[np.argmax(scores)]
-    assert 995 <= best[0] <= 1005 and 1095 <= best[1] <= 1105

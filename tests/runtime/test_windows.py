@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsra.runtime.windows import Timeline, planned_positions, relative_windows, seconds_windows, segment_windows
+from wsra.runtime.windows import Timeline, ladder_positions, planned_positions, relative_windows, seconds_ladder, segment_windows
 
 pytestmark = pytest.mark.device
 
@@ -25,13 +25,17 @@ def test_segments_are_the_21_of_didemo_in_their_order() -> None:
     np.testing.assert_array_equal(windows[[0, 5, 6, 10, 20]], [[0, 5], [25, 30], [0, 10], [0, 30], [20, 30]])
 
 
+def regular(count: int, snippet_s: float) -> np.ndarray:
+    return np.stack([np.arange(count), np.arange(1, count + 1)], axis=1) * snippet_s
+
+
 def test_a_day_has_269144_windows() -> None:
-    assert len(seconds_windows(86_400, 1.0)) == 269_144
+    assert sum(rung.windows for rung in seconds_ladder(regular(86_400, 1.0))) == 269_144
 
 
 @given(st.integers(1, 400), st.sampled_from([0.5, 1.0, 2.0, 5.0]))
 def test_seconds_windows_lie_inside_and_are_whole_snippets(count: int, snippet_s: float) -> None:
-    windows = seconds_windows(count, snippet_s)
+    windows = ladder_positions(seconds_ladder(regular(count, snippet_s)))
     assert len(windows) >= 1
     assert windows.min() >= 0 and windows.max() <= count
     assert (windows == np.round(windows)).all() and (windows[:, 1] > windows[:, 0]).all()

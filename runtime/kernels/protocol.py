@@ -1,0 +1,52 @@
+"""What every kernel offers, and the split of its rows over threads.
+
+Shapes: T snippets or windows, Q sentences, H key width, Dt text width.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array32 = NDArray[np.float32]
+Keys = NDArray[Any]  # float16 or float32, in memory or as a memory map
+FEWEST = 1 << 20  # numbers of keys below which a second thread costs more than it saves
+
+
+class Kernel(Protocol):
+    """Scores keys."""
+
+    @property
+    def name(self) -> str:
+        """What JSON results call it: "graph", "numpy" or "numba"."""
+
+    def logits(self, keys: Keys, text: Array32) -> Array32:
+        """Logits (Q, T) of keys (T, H), float16 or float32, and text vectors (Q, Dt); all sentences in one pass over the keys.
+
+        A sentence or key that is not finite gives NaN, never a number.
+        """
+
+
+def in_threads(work: Callable[[int, int], None], *, rows: int, width: int, threads: int) -> None:
+    """Call `work` on consecutive ranges of rows, each in a thread of its own; few rows stay in this one.
+
+    Threads are started per call: a pool that outlives it would hang in a process that was forked meanwhile.
+
+    Args:
+        work: takes the first row and the one after the last; releases the GIL.
+        rows: how many.
+        width: numbers per row.
+        threads: at most; 0 takes the cores that this process may use.
+    """
+    count = min(threads or len(os.sched_getaffinity(0)), max(1, rows * width // FEWEST))
+    if count == 1:
+        work(0, rows)
+        return
+    edges = np.linspace(0, rows, count + 1).astype(int).tolist()
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(work, edges[:-1], edges[1:]))

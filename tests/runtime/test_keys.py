@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import wsra.runtime.keys
+from wsra.runtime.errors import BackendError
+from wsra.runtime.features import Features, read_features, write_features
+from wsra.runtime.keys import Made, kept_keys
+
+pytestmark = pytest.mark.device
+Make = Callable[..., Features]
+MADE = Made("bundle", "fp32", "CPU")
+WIDTH = 3
+
+
+class Maker:
+    """Gives keys of a video and notes how often it was asked."""
+
+    def __init__(self, factor: float = 2.0) -> None:
+        self.factor, self.times = factor, 0
+
+    def of(self, features: Features, *, made: Made = MADE) -> np.ndarray:
+        def chunks() -> Iterator[np.ndarray]:
+            self.times += 1
+            for start in range(0, len(features), 5):
+                yield features.rows(start, start + 5)[:, :WIDTH] * np.float32(self.factor)
+
+        return kept_keys(features, chunks, width=WIDTH, made=made)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(wsra.runtime.keys, "say", lines.append)
+    return lines
+
+
+def expected(features: Features, factor: float = 2.0) -> np.ndarray:
+    return (np.asarray(features.values[:, :WIDTH], np.float32) * np.float32(factor)).astype(np.float16)
+
+
+def test_keys_are_computed_once_and_mapped(feat_file: Path, said: list[str]) -> None:
+    maker, features = Maker(), read_features(feat_file)
+    for _ in range(2):
+        keys = maker.of(features)
+        assert isinstance(keys, np.memmap) and keys.dtype == np.float16
+        np.testing.assert_array_equal(keys, expected(features))
+    assert maker.times == 1 and said == [f"keys are kept in {feat_file.with_suffix('.keys')}"]
+    assert sorted(path.name for path in feat_file.parent.iterdir()) == ["v.feat", "v.keys"]
+
+
+def test_what_has_no_file_keeps_no_keys(feat_file: Path, make_features: Make, said: list[str]) -> None:
+    features, maker = read_features(feat_file), Maker()
+    np.testing.assert_array_equal(maker.of(make_features()), expected(make_features()))
+    other = replace(features, values=features.values + 1)  # a copy with other numbers must not find the keys of the file
+    np.testing.assert_array_equal(maker.of(other), expected(other))
+    assert said == [] and not feat_file.with_suffix(".keys").exists()
+
+
+@pytest.mark.parametrize("change", [{"bundle": "other"}, {"precision": "fp16"}, {"provider": "CUDA"}])
+def test_keys_of_other_graphs_are_made_again(feat_file: Path, said: list[str], change: dict[str, str]) -> None:
+    maker, features = Maker(), read_features(feat_file)
+    maker.of(features)
+    maker.factor = 3.0
+    np.testing.assert_array_equal(maker.of(features, made=replace(MADE, **change)), expected(features, 3.0))
+    (name,) = change
+    assert maker.times == 2 and said[1] == f"{feat_file.with_suffix('.keys')} is made again: it is of another {name}"
+
+
+def test_changed_features_are_noticed_even_at_the_same_length(feat_file: Path, make_features: Make, said: list[str]) -> None:
+    maker = Maker()
+    maker.of(read_features(feat_file))
+    write_features(feat_file, make_features(seed=1))
+    features = read_features(feat_file)
+    np.testing.assert_array_equal(maker.of(features), expected(features))
+    assert "the features have changed" in said[1]
+
+
+def test_a_touched_file_is_read_once_more_and_its_keys_stay(feat_file: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    maker, features = Maker(), read_features(feat_file)
+    maker.of(features)
+    os.utime(feat_file, ns=(1, 1))
+    np.testing.assert_array_equal(maker.of(features), expected(features))
+    monkeypatch.setattr(wsra.runtime.keys, "sha256_of", lambda path: pytest.fail("read again"))
+    np.testing.assert_array_equal(maker.of(features), expected(features))
+    assert maker.times == 1 and len(said) == 1
+
+
+@pytest.mark.parametrize("cut", [0, 7, 40, -1])
+def test_damaged_keys_are_made_again(feat_file: Path, said: list[str], cut: int) -> None:
+    maker, features, path = Maker(), read_features(feat_file), feat_file.with_suffix(".keys")
+    maker.of(features)
+    path.write_bytes(path.read_bytes()[:cut])
+    np.testing.assert_array_equal(maker.of(features), expected(features))
+    assert maker.times == 2 and "is made again: it is damaged" in said[1]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
+def test_a_folder_that_cannot_be_written(feat_file: Path, said: list[str]) -> None:
+    feat_file.parent.chmod(0o555)
+    try:
+        features = read_features(feat_file)
+        np.testing.assert_array_equal(Maker().of(features), expected(features))
+    finally:
+        feat_file.parent.chmod(0o755)
+    assert said[-1].startswith("WARNING: keys stay in memory")
+
+
+def test_a_place_that_cannot_be_written(feat_file: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: object, target: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    features = read_features(feat_file)
+    np.testing.assert_array_equal(Maker().of(features), expected(features))
+    assert said[-1].startswith("WARNING: keys stay in memory") and list(feat_file.parent.iterdir()) == [feat_file]
+
+
+def test_keys_that_float16_does_not_hold_stay_float32(feat_file: Path, said: list[str]) -> None:
+    maker, features = Maker(50_000.0), read_features(feat_file)
+    for _ in range(2):
+        keys = maker.of(features)
+        assert keys.dtype == np.float32 and np.abs(keys).max() > 60_000
+    assert maker.times == 2 and "kept in float32" in said[1]  # once for each type, and then from the file
+
+
+@pytest.mark.parametrize("factor", [np.nan, np.inf])
+def test_keys_that_are_not_finite_are_refused(feat_file: Path, said: list[str], factor: float) -> None:
+    with pytest.raises(BackendError, match="NaN or infinite"):
+        Maker(factor).of(read_features(feat_file))
+    assert list(feat_file.parent.iterdir()) == [feat_file]
