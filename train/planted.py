@@ -143,7 +143,7 @@ class Planter:
         times_s = np.stack([np.arange(count), np.minimum(np.arange(1, count + 1), video.duration_s)], axis=1).astype(np.float64)
         values = hard.scene * rng.standard_normal(WIDTH) + hard.drift * _wander(rng, count, WIDTH, 0.9)
         values += hard.noise * rng.standard_normal((count, WIDTH))
-        shown: list[tuple[str, Windows, float]] = [(annotation.query, annotation.windows_s, hard.signal) for annotation in annotations]
+        shown: list[tuple[str, Windows, float]] = [(a.query, a.windows_s, hard.signal) for a in annotations]
         shown += self._traces(rng, {annotation.query for annotation in annotations}, video.duration_s)
         visible = np.stack([amplitude * coverage(windows_s, times_s) for _, windows_s, amplitude in shown], axis=1)  # (T, shown)
         values += (visible * _envelope(rng, count, len(shown))) @ np.stack([self.look[sentence] for sentence, _, _ in shown])

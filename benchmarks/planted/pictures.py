@@ -27,10 +27,13 @@ import matplotlib.pyplot as plt
 
 
 def k_curve(folder: Path, out: Path) -> None:
-    """R@1 at IoU 0.5 over K and over K', mean and deviation over seeds, like Fig. 5."""
+    """R@1 at IoU 0.5 over K and over K', mean and deviation over seeds, like Fig. 5; trials that have not run are left out."""
     values: dict[tuple[int, int], list[float]] = {}
     for trial in (trial for row in TABLES["k"].values() for trial in row):
-        result = json.loads((folder / f"{trial.name}.json").read_text(encoding="utf-8"))
+        path = folder / f"{trial.name}.json"
+        if not path.exists():
+            continue
+        result = json.loads(path.read_text(encoding="utf-8"))
         key = (trial.settings.get("sampling.first", 3), trial.settings.get("sampling.last", 2))
         values.setdefault(key, []).append(result["test"][result["form"]]["r1_iou50"])
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), sharey=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 from trials import TABLES
 
 COLUMNS = {"r1_iou30": "R@1 .3", "r1_iou50": "R@1 .5", "r1_iou70": "R@1 .7", "r5_iou50": "R@5 .5", "miou": "mIoU"}
@@ -68,12 +69,33 @@ def table_of(folder: Path, name: str) -> str:
     return "\n".join(lines)
 
 
+def agreement(folder: Path) -> str:
+    """How well criteria that read no span rank wsra's own trials on charades-middle by R@1 at IoU 0.5 on test (Spearman)."""
+    trials = {t.name: t for name in ("tune", "levers", "ablation", "k") for row in TABLES[name].values() for t in row if t.recipe == "ours"}
+    paths = [folder / f"{name}.json" for name in trials]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    good = [r for r in results if "failed" not in r]
+    recall = [r["test"][r["form"]]["r1_iou50"] for r in good]
+    lines = ["", f"### agreement with R@1 at IoU 0.5 on test, {len(good)} trials of wsra's recipe", ""]
+    for key, sign in (("val_match", 1), ("val_contrast", -1), ("val_association", -1)):
+        lines.append(f"- {key}: {_spearman([sign * r['kept'][key] for r in good], recall):.2f}")
+    lines.append(f"- R@1 at IoU 0.5 on validation (reads spans): {_spearman([r['val'][r['form']]['r1_iou50'] for r in good], recall):.2f}")
+    return "\n".join(lines)
+
+
+def _spearman(one: list[float], two: list[float]) -> float:
+    ranks = [np.argsort(np.argsort(values)) for values in (one, two)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
 def main() -> None:
     """Print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("tables", nargs="*")
     asked = parser.parse_args()
+    if not asked.tables:
+        print(agreement(asked.folder))
     for name in asked.tables or TABLES:
         if not any((asked.folder / f"{t.name}.json").exists() for row in TABLES[name].values() for t in row):
             continue

@@ -150,12 +150,17 @@ LEVERS: dict[str, dict[str, Any]] = {
 }
 
 
+REPEATED = ("as it is", "12 negatives, temperature 0.1")  # three seeds: the defaults, and what was best on the first
+
+
 def _levers() -> Table:
-    """What the paper does not have, one change at a time; three seeds for the two best, and noise where training learns videos by heart."""
-    rows = {
-        label: _seeds(settings, seeds=SEEDS if label in ("as it is", "12 negatives") else SEEDS[:1]) for label, settings in LEVERS.items()
+    """What the paper does not have, one change at a time; the skyline with as many negatives; noise where videos are learned by heart."""
+    rows = {label: _seeds(settings, seeds=SEEDS if label in REPEATED else SEEDS[:1]) for label, settings in LEVERS.items()}
+    return {
+        **rows,
+        "skyline, 12 negatives": _seeds({"sampling.draws": 12}, recipe="skyline"),
+        "hard: feature noise 1": _seeds({"training.feature_noise": 1.0}, planted="charades-hard"),
     }
-    return rows | {"hard: feature noise 1": _seeds({"training.feature_noise": 1.0}, planted="charades-hard")}
 
 
 def _wrong() -> Table:
