@@ -16,7 +16,7 @@ import numpy as np
 
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.protocol import Backend
-from wsra.runtime.bundle import GRAPHS, PRECISIONS, Bundle
+from wsra.runtime.bundle import GOLDEN, GRAPHS, PRECISIONS, SCORER, Bundle
 from wsra.runtime.device import Device
 from wsra.runtime.engines import SIDECAR, engines_folder, misfit, read_engine
 from wsra.runtime.errors import BackendError, BundleError, WsraError
@@ -211,15 +211,15 @@ def _route(entry: dict[str, Any]) -> Route:
 
 
 def what_it_holds_for(bundle: Bundle, device: Device, route: Route) -> dict[str, str]:
-    """What a record of a route was found with: golden data, graphs or engines, and the library that ran them."""
+    """What a record of a route was found with: golden data, graphs or engines, the kernel's weights, and the libraries that ran them."""
     files = bundle.manifest.files
-    held = {name: digest for name, digest in files.items() if name == "golden.safetensors" or name.startswith(f"{route.precision}/")}
+    held = {name: digest for name, digest in files.items() if name in (GOLDEN, SCORER) or name.startswith(f"{route.precision}/")}
     if route.provider == "engine":
         try:
             return held | {SIDECAR: sha256_of(engines_here(bundle, device) / route.precision / SIDECAR)}
         except (WsraError, OSError):
             return held | {SIDECAR: "none"}
-    for name in ("onnxruntime", "onnxruntime-gpu"):
+    for name in ("onnxruntime", "onnxruntime-gpu", "numba"):  # with numba installed or removed, ground takes another kernel
         with contextlib.suppress(metadata.PackageNotFoundError):
             held[name] = metadata.version(name)
     return held

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from safetensors.numpy import load_file, save_file
 
 import wsra.export.precisions
 from tiny import SENTENCES, make_checkpoint
@@ -23,7 +24,7 @@ from wsra.export.pack import Wanted, export_bundle
 from wsra.export.precisions import Calibration
 from wsra.export.verify import gate_route, verify_bundle
 from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.bundle import Bundle, open_bundle, read_manifest, sealed_files, write_manifest
+from wsra.runtime.bundle import SCORER, Bundle, open_bundle, read_manifest, sealed_files, write_manifest
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BackendError, BundleError, ConfigError, DataError, ExportError
 from wsra.runtime.ground import Grounder
@@ -68,7 +69,8 @@ def test_every_precision_passes_on_300_queries_or_more(bundle: Bundle, precision
     assert entry["grounding"]["queries"] >= 300 and entry["grounding"]["answered"] > 100 and entry["ran"]
     answered, differing = entry["grounding"]["answered"], 1 - entry["grounding"]["agreement"] / 100
     assert round(answered * differing) <= round((1 - LIMITS[precision].agreement / 100) * max(answered, 300))  # as many as of 300
-    assert set(entry["tensors"]) == {"text", "keys", "scores", "logits", "words"}
+    of_kernel = {f"{name} ({entry['kernel']})" for name in ("scores", "logits")}
+    assert set(entry["tensors"]) == {"text", "keys", "scores", "logits", "words"} | of_kernel
     assert entry["tensors"]["text"]["cosine_mean"] >= LIMITS[precision].cosine
 
 
@@ -254,6 +256,15 @@ def test_numbers_that_are_not_finite_are_no_answer(bundle: Bundle, monkeypatch: 
     monkeypatch.setattr(grounder.scorer, "logits", lambda keys, text: np.full((len(text), len(keys)), np.nan, np.float32))
     with pytest.raises(BackendError, match="gives NaN or infinite scores for"):
         grounder.ground(golden.videos[0], golden.sentences[0])
+
+
+def test_the_kernel_that_ground_takes_is_gated_beside_the_graph(bundle: Bundle) -> None:
+    weights = load_file(bundle.folder / SCORER)
+    save_file({**weights, "out.bias": weights["out.bias"] + np.float32(0.01)}, bundle.folder / SCORER)
+    entry = gate(resealed(bundle), "fp32")
+    assert not entry["passed"] and entry["kernel"] in ("numba", "numpy")
+    assert f"kernel {entry['kernel']}: logits: its largest error is 1.00e-02" in entry["reason"]
+    assert entry["tensors"]["logits"]["max_abs"] < 1e-4  # the graph itself is right
 
 
 def poisoned(samples: Samples) -> Samples:

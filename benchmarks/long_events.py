@@ -1,0 +1,109 @@
+"""Maximal spans against windows with NMS on planted events of 1 s to 30 min: which of them finds an event whole.
+
+    python benchmarks/long_events.py [--noise 1.0] [--json OUT.json]
+
+A video of 2 h has one event; durations are log-uniform, its place is uniform and lies on no stride. A snippet's logit less theta is
+-`gap` + noise outside and +`gap` + noise within the event, the noise normal and, like that of a real scorer, correlated between
+neighbours. The same logits go to every plan; `refined` is the first window with both ends moved by up to eight times its length to
+where the sum is largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.maximal import maximal_of
+from wsra.runtime.moments import best_first, best_of_ladder, iou
+from wsra.runtime.spans import ladder_sums, running_sums
+from wsra.runtime.windows import seconds_ladder
+
+Array = NDArray[np.float64]
+COUNT, EDGES = 7200, (1, 4, 16, 64, 128, 512, 1800)  # snippets of 1 s; borders of the classes of durations
+REACH, GAP, KEPT = 8, 1.0, 0.7  # the last two: distance of both means from theta; share of the noise that a snippet has of the one before
+
+
+def noise(rng: np.random.Generator, deviation: float) -> Array:
+    """Normal numbers (COUNT,) of a deviation, each correlated with the one before."""
+    fresh = rng.normal(size=COUNT) * deviation * np.sqrt(1 - KEPT**2)
+    fresh[0] /= np.sqrt(1 - KEPT**2)
+    for at in range(1, COUNT):
+        fresh[at] += KEPT * fresh[at - 1]
+    return fresh
+
+
+def refined(positions: Array, running: Array) -> Array:
+    """Windows (n, 2) with each end moved, by up to `REACH` times their length, to where their sum is largest."""
+    found = []
+    for start, end in positions.astype(int):
+        reach = REACH * (end - start)
+        left, right = max(0, start - reach), min(COUNT, end + reach)
+        found.append((left + int(np.argmin(running[left:end])), start + 1 + int(np.argmax(running[start + 1 : right + 1]))))
+    return np.array(found, float).reshape(-1, 2)
+
+
+def answers(excess: Array) -> dict[str, Array]:
+    """First answer (1, 2) or none (0, 2) of each plan."""
+    running = running_sums(excess)
+    spans, scores = maximal_of(excess, running)
+    starts = np.arange(COUNT, dtype=np.float64)
+    ladder = seconds_ladder(np.stack([starts, starts + 1], axis=1))
+    windows, _ = best_of_ladder(ladder, ladder_sums(running, ladder), count=1, above=0.0)
+    return {"maximal": spans[best_first(scores)[:1]], "seconds + NMS": windows, "seconds, refined": refined(windows, running)}
+
+
+def measure(deviation: float, *, events: int, seed: int) -> list[dict[str, Any]]:
+    """One row per class of durations: mean IoU and share with IoU 0.5 or more, of every plan."""
+    rng, rows = np.random.default_rng(seed), []
+    for low, high in itertools.pairwise(EDGES):
+        overlaps: dict[str, list[float]] = {}
+        for _ in range(events):
+            length = round(float(np.exp(rng.uniform(np.log(low), np.log(high)))))
+            start = int(rng.integers(0, COUNT - length))
+            excess = noise(rng, deviation) - GAP
+            excess[start : start + length] += 2 * GAP
+            truth = np.array([start, start + length], float)
+            for plan, found in answers(excess).items():
+                overlaps.setdefault(plan, []).append(float(iou(found, truth)[0]) if len(found) else 0.0)
+        told = {
+            plan: {"miou": 100 * float(np.mean(found)), "r1_iou50": 100 * float(np.mean(np.array(found) >= 0.5))}
+            for plan, found in overlaps.items()
+        }
+        rows.append({"seconds": f"{low} to {high}", "noise": deviation, "events": events, "plans": told})
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: mean IoU / R@1 at IoU 0.5 in percent."""
+    plans = list(rows[0]["plans"])
+    lines = [f"| noise | event | {' | '.join(plans)} |", "|---" * (len(plans) + 2) + "|"]
+    for row in rows:
+        cells = [f"{row['plans'][plan]['miou']:.0f} / {row['plans'][plan]['r1_iou50']:.0f}" for plan in plans]
+        lines.append(f"| {row['noise']:g} | {row['seconds']} s | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure and print; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--noise", type=float, nargs="*", default=[0.5, 0.7], help="deviations, in units of the gap")
+    parser.add_argument("--events", type=int, default=100, help="per class of durations")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    rows = [row for deviation in given.noise for row in measure(deviation, events=given.events, seed=given.seed)]
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
