@@ -145,7 +145,7 @@ def joined_features(recording: Recording) -> Features:
         dtypes.add(features.values.dtype)
     values = cast("NDArray[Any]", _Rows(recording, first.width, np.result_type(*dtypes)))  # all that Features reads of an array
     duration_s = float(offsets[-1]) + stretch.to_s - stretch.from_s
-    return replace(first, values=values, times_s=np.concatenate(times), video=recording[0].footage.video, duration_s=duration_s, path=None)
+    return replace(first, values=values, times_s=np.concatenate(times), video=recording[0].footage.video, duration_s=duration_s)
 
 
 def _begin(stretch: Stretch) -> float:
