@@ -28,10 +28,10 @@ import numpy as np
 import onnxruntime
 from mobilenet import exported
 
-from wsra.runtime.backbone import load_backbone
+from wsra.runtime.backbones.regions import REGIONS
+from wsra.runtime.backbones.registry import load_backbone
 from wsra.runtime.extract import extract_features
-from wsra.runtime.regions import REGIONS
-from wsra.runtime.video import Frame
+from wsra.runtime.video.frames import Frame
 
 ROUNDS, FRAMES, FPS, THREADS = 5, 750, 25, 2
 

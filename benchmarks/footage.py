@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.backbone import load_backbone
+from wsra.runtime.backbones.registry import load_backbone
 from wsra.runtime.extract import extract_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.moments import Moment, best_iou

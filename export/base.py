@@ -24,15 +24,15 @@ from wsra.export.golden import Golden, write_golden
 from wsra.export.graphs import AnyScorer, graphs_of
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, with_answers
-from wsra.runtime.backbone import BACKBONE_JSON
+from wsra.runtime.backbones.encoder_settings import read_settings
+from wsra.runtime.backbones.onnx_backbone import encoder_id
+from wsra.runtime.backbones.regions import REGIONS
+from wsra.runtime.backbones.registry import BACKBONE_JSON
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest, ScorerKind, SpanPlan, SpanScore
-from wsra.runtime.encoder_settings import read_settings
 from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.kernels.graph import CHUNK, MOST_QUERIES
-from wsra.runtime.onnx_backbone import encoder_id
-from wsra.runtime.regions import REGIONS
 from wsra.train.checkpoint import Checkpoint
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.model import Scorer

@@ -12,11 +12,7 @@ from typing import Literal
 
 from wsra.export.child import Job, compile_in_child
 from wsra.runtime import console
-from wsra.runtime.accelerators import has_cuda_python
-from wsra.runtime.backends.trt import find_library
-from wsra.runtime.bundle import REJECTED, Bundle, Manifest, open_bundle
-from wsra.runtime.device import Device, this_device
-from wsra.runtime.engines import (
+from wsra.runtime.backends.engines import (
     SIDECAR,
     Profile,
     Shapes,
@@ -29,6 +25,10 @@ from wsra.runtime.engines import (
     write_engine,
     write_sidecar,
 )
+from wsra.runtime.backends.trt import find_library
+from wsra.runtime.bundle import REJECTED, Bundle, Manifest, open_bundle
+from wsra.runtime.devices.accelerators import has_cuda_python
+from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.files import refuse_existing, replacing
 

@@ -12,8 +12,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from wsra.export.engine import compile_graph
+from wsra.runtime.backends.engines import BuiltGraph, Profile
 from wsra.runtime.console import progress
-from wsra.runtime.engines import BuiltGraph, Profile
 from wsra.runtime.errors import ExportError, WsraError
 
 _LAST_BREATH_S = 10.0  # of a child that has told its result

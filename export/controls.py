@@ -14,15 +14,15 @@ from wsra.export.base import theta_of
 from wsra.export.graphs import keys_graph, scorer_graph
 from wsra.export.reference import TorchBackend
 from wsra.runtime.annotations import Annotation
-from wsra.runtime.controls import fixed_windows, of_other_videos, plan_windows
+from wsra.runtime.backbones.motion import FEATURE_NAMES
 from wsra.runtime.errors import DataError
+from wsra.runtime.evaluation.controls import fixed_windows, of_other_videos, plan_windows
+from wsra.runtime.evaluation.metrics import Figures, chance, figures
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.maximal import maximal_spans
-from wsra.runtime.metrics import Figures, chance, figures
 from wsra.runtime.moments import best_first
-from wsra.runtime.motion import FEATURE_NAMES
 from wsra.runtime.score import SnippetScorer
 from wsra.runtime.windows import Timeline
 from wsra.train.checkpoint import load_checkpoint

@@ -20,15 +20,15 @@ from wsra.export.half import half
 from wsra.export.int8 import int8_until_it_passes, prepare
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.reference import TorchBackend, image_cases
-from wsra.runtime.backbone import BACKBONE_JSON
+from wsra.runtime.backbones.encoder_settings import EncoderSettings
+from wsra.runtime.backbones.pixels import arranged, fitted
+from wsra.runtime.backbones.registry import BACKBONE_JSON
+from wsra.runtime.backends.engines import Profile
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.trt import find_library
-from wsra.runtime.device import this_device
-from wsra.runtime.encoder_settings import EncoderSettings
-from wsra.runtime.engines import Profile
+from wsra.runtime.devices.device import this_device
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files import refuse_existing, replacing, sha256_of
-from wsra.runtime.pixels import arranged, fitted
 from wsra.train.scenes.render import FPS, frames
 from wsra.train.scenes.world import sample_clip
 from wsra.train.towers import Towers, load_towers

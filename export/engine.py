@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from wsra.runtime.backends.engines import BuiltGraph, Profile
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.backends.trt_log import cleaned, error_log
-from wsra.runtime.device import find_gpu
-from wsra.runtime.engines import BuiltGraph, Profile
+from wsra.runtime.devices.device import find_gpu
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files import replacing, sha256_of
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from wsra.export.golden import Case, Golden
 from wsra.runtime.backends.protocol import Arrays
+from wsra.runtime.evaluation.metrics import Figures
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.metrics import Figures
 from wsra.runtime.moments import iou
 
 SAME_IOU = 0.9

@@ -12,6 +12,7 @@ from wsra.export.build import build_bundle
 from wsra.export.golden import Golden, read_golden
 from wsra.export.precisions import Calibration, Entry, Say, gated, make_fp16, make_int8
 from wsra.export.verify import time_routes, verify_bundle
+from wsra.runtime.backends.routes import Route, read_record, write_record
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.bundle import (
     GOLDEN,
@@ -26,10 +27,9 @@ from wsra.runtime.bundle import (
     sealed_files,
     write_manifest,
 )
-from wsra.runtime.device import Device, this_device
+from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.files import replacing, sha256_of
-from wsra.runtime.routes import Route, read_record, write_record
 from wsra.train.checkpoint import MODEL, load_checkpoint
 from wsra.train.text import load_encoder
 

@@ -21,12 +21,12 @@ from wsra.export.golden import Golden
 from wsra.export.half import half
 from wsra.export.int8 import int8_until_it_passes, prepare
 from wsra.export.verify import gate_route
-from wsra.runtime.backbone import BACKBONE_JSON
+from wsra.runtime.backbones.encoder_settings import read_settings
+from wsra.runtime.backbones.registry import BACKBONE_JSON
+from wsra.runtime.backends.routes import Route
 from wsra.runtime.bundle import REJECTED, TOKENIZER, Bundle
 from wsra.runtime.console import progress
-from wsra.runtime.device import Device
-from wsra.runtime.encoder_settings import read_settings
-from wsra.runtime.routes import Route
+from wsra.runtime.devices.device import Device
 
 Say = Callable[[str], None]
 Entry = dict[str, Any]

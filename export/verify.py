@@ -21,13 +21,13 @@ from wsra.export.gates import FEWEST, Limits, first_moments, grounding_gate, lab
 from wsra.export.golden import Golden, read_golden
 from wsra.runtime.annotations import Annotation, read_annotations
 from wsra.runtime.backends.protocol import Arrays, Backend
+from wsra.runtime.backends.routes import Route, engines_here, open_route, routes_here, write_record
 from wsra.runtime.bundle import GOLDEN, REJECTED, Bundle, open_bundle, reject
-from wsra.runtime.device import Device, this_device
+from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, DataError, MissingExtraError, OutputError, WsraError
+from wsra.runtime.evaluation.metrics import Figures, figures
 from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.metrics import Figures, figures
-from wsra.runtime.routes import Route, engines_here, open_route, routes_here, write_record
 from wsra.runtime.score import SnippetScorer
 
 Say = Callable[[str], None]

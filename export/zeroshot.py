@@ -18,11 +18,11 @@ from wsra.export.golden import Golden
 from wsra.export.pack import Wanted, publish
 from wsra.export.reference import TorchBackend
 from wsra.runtime.annotations import Caption
-from wsra.runtime.backbone import Backbone
+from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
+from wsra.runtime.backbones.regions import SLOTS, Regions
+from wsra.runtime.backbones.registry import Backbone
 from wsra.runtime.bundle import Bundle, Manifest
-from wsra.runtime.onnx_backbone import OnnxBackbone
-from wsra.runtime.regions import SLOTS, Regions
-from wsra.runtime.video import Frame
+from wsra.runtime.video.frames import Frame
 from wsra.train.data import CaptionedVideos
 from wsra.train.scenes.render import FPS, frames, tell
 from wsra.train.scenes.world import Clip, sample_clip

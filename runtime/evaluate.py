@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.answer_sources import SNIPPET_S, AnswerSource, BundleSource, PredictionSource
 from wsra.runtime.bundle import MANIFEST, SpanPlan
 from wsra.runtime.console import say
-from wsra.runtime.controls import FITTED_IOU, of_other_videos, plan_windows
 from wsra.runtime.errors import BundleError, ConfigError, DataError
+from wsra.runtime.evaluation.answer_sources import SNIPPET_S, AnswerSource, BundleSource, PredictionSource
+from wsra.runtime.evaluation.controls import FITTED_IOU, of_other_videos, plan_windows
+from wsra.runtime.evaluation.intervals import intervals
+from wsra.runtime.evaluation.metrics import percent
+from wsra.runtime.evaluation.protocols import ProtocolName, Rules, rules_of
 from wsra.runtime.ground import Grounder
 from wsra.runtime.info import CHECKPOINT
-from wsra.runtime.intervals import intervals
-from wsra.runtime.metrics import percent
-from wsra.runtime.protocols import ProtocolName, Rules, rules_of
 
 Array = NDArray[np.float64]
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.runtime.ahead import ahead
-from wsra.runtime.backbone import Backbone, BackboneChoice, MotionBackbone
+from wsra.runtime.archive.provenance import is_current, provenance, refuse_foreign
+from wsra.runtime.backbones.registry import Backbone, BackboneChoice, MotionBackbone
 from wsra.runtime.errors import VideoError, WsraError
 from wsra.runtime.features import Features, write_features
 from wsra.runtime.files import usable_folder
-from wsra.runtime.hardware import CPU
-from wsra.runtime.provenance import is_current, provenance, refuse_foreign
-from wsra.runtime.video import Video
-from wsra.runtime.wallclock import start_of
+from wsra.runtime.video.ahead import ahead
+from wsra.runtime.video.frames import Video
+from wsra.runtime.video.hardware import CPU
+from wsra.runtime.video.wallclock import start_of
 
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
 AHEAD = 8  # frames that are decoded ahead of the backbone

@@ -66,7 +66,7 @@ class Features:
 
     @property
     def parts(self) -> tuple[Features, ...]:
-        """Itself: a recording in one part; see `wsra.runtime.parts`."""
+        """Itself: a recording in one part; see `wsra.runtime.archive.parts`."""
         return (self,)
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:

@@ -11,15 +11,15 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from wsra.runtime.archive.parts import GAP_S, JoinedRows, Recording
+from wsra.runtime.backends.routes import Route, choose, open_route
 from wsra.runtime.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
-from wsra.runtime.device import Device, this_device
+from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.kernels.choose import KernelName, open_kernel
 from wsra.runtime.keys import made_by
 from wsra.runtime.maximal import maximal_of
 from wsra.runtime.moments import Moment, best_first, best_of_ladder
-from wsra.runtime.parts import GAP_S, JoinedRows, Recording
-from wsra.runtime.routes import Route, choose, open_route
 from wsra.runtime.score import SnippetScorer
 from wsra.runtime.spans import BlockSums, Rows, ladder_means, ladder_sums, running_sums, sums_between
 from wsra.runtime.text import TextEncoder

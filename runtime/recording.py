@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from wsra.runtime.backbone import MotionBackbone, backbone_id
-from wsra.runtime.camera import SUFFIX, Camera, read_camera
+from wsra.runtime.archive.provenance import is_current, refuse_foreign
+from wsra.runtime.backbones.camera import SUFFIX, Camera, read_camera
+from wsra.runtime.backbones.registry import MotionBackbone, backbone_id
 from wsra.runtime.errors import WsraError
 from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, told_of, warning
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of, usable_folder
-from wsra.runtime.hardware import CPU
-from wsra.runtime.provenance import is_current, refuse_foreign
-from wsra.runtime.video import Video
-from wsra.runtime.wallclock import Start, start_of
+from wsra.runtime.video.frames import Video
+from wsra.runtime.video.hardware import CPU
+from wsra.runtime.video.wallclock import Start, start_of
 
 MAX_GAP_S = 600.0  # after a longer one a new background is found, as at the start of a recording
 _CLOCK_S = 60.0  # what clocks in names and metadata may be off

@@ -11,9 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wsra.runtime.archive import Result, Sighting
+from wsra.runtime.archive.ranking import Result, Sighting
 from wsra.runtime.ground import Grounder
-from wsra.runtime.wallclock import instant
+from wsra.runtime.video.wallclock import instant
 
 CURVE_ROWS = 4
 _EIGHTHS = " ▁▂▃▄▅▆▇█"

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wsra.runtime.backends.engines import misfit, read_engine
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.bundle import GRAPHS, open_bundle
-from wsra.runtime.device import find_gpu, this_device
-from wsra.runtime.engines import misfit, read_engine
+from wsra.runtime.devices.device import find_gpu, this_device
 from wsra.runtime.errors import BackendError, WsraError
 
 # Largest error of an engine against the same graph on the CPU, relative L2 of an output. FP32 sums in another order; FP16 keeps 11 bits,
@@ -69,8 +69,8 @@ def cases(graph: str, manifest: Any) -> list[dict[str, np.ndarray[Any, Any]]]:
 
 
 def engines(folder: Path) -> dict[str, Path]:
+    from wsra.runtime.backends.engines import engines_folder
     from wsra.runtime.backends.trt import find_library
-    from wsra.runtime.engines import engines_folder
 
     library = find_library()
     place = engines_folder(folder, this_device(), library.__name__, str(library.__version__))

@@ -83,7 +83,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 @pytest.mark.device
 def test_grounding_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
     code = (
-        f"import numpy as np, wsra.runtime as w, wsra.runtime.extract, wsra.runtime.search; g = w.Grounder.open({str(bundle_folder)!r});"
+        f"import numpy as np, wsra.runtime as w, wsra.runtime.extract, wsra.runtime.archive.search;"
+        f" g = w.Grounder.open({str(bundle_folder)!r});"
         " m = g.manifest; t = np.arange(9.0); v = np.zeros((9, m.feature_width), np.float32);"
         " g.ground(w.Features(v, np.stack([t, t + 1], 1), 'v', 9.0, m.backbone), 'a red car')"
     )
@@ -93,8 +94,9 @@ def test_grounding_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
 @pytest.mark.device
 def test_verifying_and_building_load_no_torch_and_no_onnx(bundle_folder: Path) -> None:
     code = (
-        "import wsra.export.build; from pathlib import Path; from wsra.export.verify import *; from wsra.runtime.routes import Route;"
-        f" b = open_bundle(Path({str(bundle_folder)!r})); g = read_golden(b.folder / GOLDEN);"
+        "import wsra.export.build; from pathlib import Path; from wsra.export.verify import *; "
+        f"from wsra.runtime.backends.routes import Route; b = open_bundle(Path({str(bundle_folder)!r})); g ="
+        " read_golden(b.folder / GOLDEN);"
         " e = gate_route(b, this_device(), Route('fp32', 'cpu'), g, threads=1); assert e['passed'], e['reason']"
     )
     assert not loaded_after(code) & {"torch", "transformers", "onnx", "tensorrt", "tensorrt_rtx", "cv2", "av"}

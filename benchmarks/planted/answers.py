@@ -14,7 +14,7 @@ from torch import Tensor
 
 from wsra.calib.threshold import calibrate_theta
 from wsra.runtime.annotations import Annotation
-from wsra.runtime.metrics import Figures, chance, figures, fixed_window
+from wsra.runtime.evaluation.metrics import Figures, chance, figures, fixed_window
 from wsra.runtime.moments import best_first, suppress
 from wsra.runtime.spans import PrefixSums, maximal_spans, pooled_means
 from wsra.runtime.windows import Timeline, relative_windows, seconds_windows

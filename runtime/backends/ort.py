@@ -15,9 +15,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from wsra.runtime.accelerators import PROVIDERS
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
-from wsra.runtime.device import find_gpu
+from wsra.runtime.devices.accelerators import PROVIDERS
+from wsra.runtime.devices.device import find_gpu
 from wsra.runtime.errors import BackendError, MissingExtraError
 
 _DTYPES = {

@@ -26,7 +26,7 @@ def build(
     from wsra.export.verify import verify_bundle
     from wsra.runtime.bundle import default_bundle
     from wsra.runtime.console import say
-    from wsra.runtime.device import find_gpu
+    from wsra.runtime.devices.device import find_gpu
 
     if source is not None and source.suffix == ".onnx":
         if precision or rebuild != "auto":

@@ -15,7 +15,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Say what this machine has, what stops grounding on it, and what to do."""
-    from wsra.runtime.doctor import can_ground, doctor_json, doctor_table, examine
+    from wsra.runtime.devices.doctor import can_ground, doctor_json, doctor_table, examine
 
     checks = examine(bundle)
     if as_json:

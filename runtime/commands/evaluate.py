@@ -37,8 +37,8 @@ def evaluate(
     """Measure a bundle or predictions, beside chance, timing alone and shuffled queries."""
     from wsra.runtime.evaluate import EvaluationRequest
     from wsra.runtime.evaluate import evaluate as measure
+    from wsra.runtime.evaluation.predictions import write_predictions
     from wsra.runtime.files import refuse_existing
-    from wsra.runtime.predictions import write_predictions
 
     if predictions_out is not None:
         refuse_existing(predictions_out, overwrite=overwrite)
@@ -60,7 +60,7 @@ def evaluate(
     evaluation = measure(request)
     if predictions_out is not None:
         write_predictions(predictions_out, evaluation.annotations, evaluation.answers)
-    from wsra.runtime.evaluate_report import evaluation_json, evaluation_view
+    from wsra.runtime.evaluation.report import evaluation_json, evaluation_view
 
     if as_json:
         print_json(evaluation_json(evaluation))

@@ -26,7 +26,7 @@ def extract(
     continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
 ) -> None:
     """Turn videos into .feat files; those that are current are kept."""
-    from wsra.runtime.backbone import BackboneChoice
+    from wsra.runtime.backbones.registry import BackboneChoice
     from wsra.runtime.console import progress, say
     from wsra.runtime.extract import extract_batch
 

@@ -32,8 +32,8 @@ def ground(
     as_json: JsonOption = False,
 ) -> None:
     """Find the moments that match a sentence."""
-    from wsra.runtime.request import Request
-    from wsra.runtime.search import search
+    from wsra.runtime.archive.request import Request
+    from wsra.runtime.archive.search import search
 
     if rebuild == "auto":
         if provider != "engine":
@@ -75,7 +75,7 @@ def _rebuild(bundle: Path | None, precisions: list[str] | None) -> None:
     from wsra.export.verify import verify_bundle
     from wsra.runtime.bundle import default_bundle
     from wsra.runtime.console import say
-    from wsra.runtime.device import find_gpu
+    from wsra.runtime.devices.device import find_gpu
 
     folder = default_bundle(bundle)
     if find_gpu() is not None:

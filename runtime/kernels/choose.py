@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from wsra.runtime.backends.routes import Route, open_route
 from wsra.runtime.bundle import Bundle
-from wsra.runtime.device import Device
+from wsra.runtime.devices.device import Device
 from wsra.runtime.kernels.blocks import NumpyKernel
 from wsra.runtime.kernels.fused import FusedKernel, fused_failure
 from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.kernels.weights import read_weights
-from wsra.runtime.routes import Route, open_route
 
 KernelName = Literal["auto", "numba", "numpy", "graph"]
 

@@ -22,9 +22,9 @@ import pytest
 from graphs import one_node, product, small_bundle
 from wsra.export import build, child
 from wsra.export.build import build_bundle, build_onnx, profile_from_text, profiles_of, workspace_of
+from wsra.runtime.backends.engines import misfit, outdated, read_engine, read_sidecar
 from wsra.runtime.bundle import GRAPHS, Manifest, open_bundle, read_manifest, write_manifest
-from wsra.runtime.device import Device, Gpu, this_device
-from wsra.runtime.engines import misfit, outdated, read_engine, read_sidecar
+from wsra.runtime.devices.device import Device, Gpu, this_device
 from wsra.runtime.errors import BackendError, BundleError, ConfigError, ExportError, OutputError
 
 pytestmark = pytest.mark.trt

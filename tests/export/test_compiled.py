@@ -14,8 +14,8 @@ from wsra.export.build import build_bundle, profiles_of
 from wsra.export.engine import compile_graph
 from wsra.export.golden import read_golden
 from wsra.export.int8 import prepare, write_int8
+from wsra.runtime.backends.engines import read_engine
 from wsra.runtime.bundle import GOLDEN, GRAPHS, Bundle, open_bundle
-from wsra.runtime.engines import read_engine
 from wsra.runtime.files import sha256_of
 
 pytestmark = pytest.mark.trt

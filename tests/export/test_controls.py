@@ -7,8 +7,8 @@ import pytest
 
 from wsra.export.controls import TestSet, chance_figures, motion_figures, other_event, prior_figures, shuffled_queries
 from wsra.runtime.annotations import Annotation
+from wsra.runtime.backbones.motion import FEATURE_NAMES
 from wsra.runtime.features import Features
-from wsra.runtime.motion import FEATURE_NAMES
 
 
 def video(name: str, moving: slice) -> Features:

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 
 from graphs import one_node, product, save
 from wsra.export.engine import _check_profiles, _fits, _parse, _read_times, _remedy, _write_times, compile_graph
+from wsra.runtime.backends.engines import Profile
 from wsra.runtime.backends.trt_log import error_log
-from wsra.runtime.engines import Profile
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files import sha256_of
 

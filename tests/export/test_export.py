@@ -22,7 +22,7 @@ from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
 from wsra.export.reference import TorchBackend, choose_golden
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import open_bundle, read_manifest
-from wsra.runtime.device import this_device
+from wsra.runtime.devices.device import this_device
 from wsra.runtime.errors import BackendError, ConfigError, DataError, OutputError
 from wsra.runtime.ground import Grounder
 from wsra.train.data import load

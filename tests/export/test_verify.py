@@ -24,12 +24,12 @@ from wsra.export.pack import Wanted, export_bundle
 from wsra.export.precisions import Calibration
 from wsra.export.verify import gate_route, verify_bundle
 from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.backends.routes import Route
 from wsra.runtime.bundle import SCORER, Bundle, open_bundle, read_manifest, sealed_files, write_manifest
-from wsra.runtime.device import this_device
+from wsra.runtime.devices.device import this_device
 from wsra.runtime.errors import BackendError, BundleError, ConfigError, DataError, ExportError
+from wsra.runtime.evaluation.metrics import Figures
 from wsra.runtime.ground import Grounder
-from wsra.runtime.metrics import Figures
-from wsra.runtime.routes import Route
 
 PRECISIONS = ("fp32", "fp16", "int8")
 

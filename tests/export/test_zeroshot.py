@@ -22,15 +22,15 @@ from wsra.export.encoder import export_encoder, scene_pixels
 from wsra.export.gates import LIMITS
 from wsra.export.pack import Wanted
 from wsra.export.zeroshot import cosine_scorer, export_zero_shot
-from wsra.runtime.backbone import backbone_of, load_backbone
+from wsra.runtime.backbones.encoder_settings import read_settings
+from wsra.runtime.backbones.regions import SLOTS
+from wsra.runtime.backbones.registry import backbone_of, load_backbone
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import open_bundle
 from wsra.runtime.cli import app
-from wsra.runtime.encoder_settings import read_settings
 from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.extract import extract_features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.regions import SLOTS
 from wsra.train.towers import load_towers, preparation_of
 
 SENTENCES = ["a man in a yellow shirt walks past", "a red car", "a black dog runs past the house slowly"]

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from wsra.runtime.ahead import ahead
+from wsra.runtime.video.ahead import ahead
 
 pytestmark = pytest.mark.device
 

@@ -17,23 +17,23 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-import wsra.runtime.provenance
-import wsra.runtime.sources
-from wsra.runtime.archive import Archive, Sighting
-from wsra.runtime.beside import kept_beside, tag_of
-from wsra.runtime.between import read_between, stretches
+import wsra.runtime.archive.provenance
+import wsra.runtime.archive.sources
+from wsra.runtime.archive.beside import kept_beside, tag_of
+from wsra.runtime.archive.between import read_between, stretches
+from wsra.runtime.archive.cameras import Footage, Recording, footage_of, joined_features, whole
+from wsra.runtime.archive.provenance import provenance
+from wsra.runtime.archive.ranking import Archive, Sighting
+from wsra.runtime.archive.request import Request
+from wsra.runtime.archive.search import Found, search
 from wsra.runtime.bundle import SpanPlan
-from wsra.runtime.cameras import Footage, Recording, footage_of, joined_features, whole
 from wsra.runtime.cli import app
 from wsra.runtime.errors import FeatureError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.moments import Moment
-from wsra.runtime.provenance import provenance
 from wsra.runtime.report import answer_json, moments_table
-from wsra.runtime.request import Request
-from wsra.runtime.search import Found, search
-from wsra.runtime.video import file_state
+from wsra.runtime.video.frames import file_state
 
 pytestmark = pytest.mark.device
 
@@ -327,7 +327,7 @@ def test_new_files_are_picked_up_and_unchanged_ones_left_alone(
 ) -> None:  # fmt: skip
     pytest.importorskip("cv2")
     extractor = Extractor(grounder.manifest.feature_width, make_features)
-    monkeypatch.setattr(wsra.runtime.sources, "extract_features", extractor)
+    monkeypatch.setattr(wsra.runtime.archive.sources, "extract_features", extractor)
     archive = tmp_path / "archive"
     archive.mkdir()
     old, new = (Path(shutil.copy(clip_file, tmp_path / "archive" / name)) for name in ("old.mp4", "new.mp4"))
@@ -340,8 +340,8 @@ def test_new_files_are_picked_up_and_unchanged_ones_left_alone(
     assert extractor.asked == ["old.mp4", "new.mp4"] and old.with_suffix(".feat").stat().st_mtime_ns == before
 
     hashed: list[str] = []
-    digest = wsra.runtime.provenance.sha256_of
-    monkeypatch.setattr(wsra.runtime.provenance, "sha256_of", lambda path: hashed.append(path.name) or digest(path))
+    digest = wsra.runtime.archive.provenance.sha256_of
+    monkeypatch.setattr(wsra.runtime.archive.provenance, "sha256_of", lambda path: hashed.append(path.name) or digest(path))
     for asked_for in (archive, old):
         found(asked_for, bundle_folder)
     assert hashed == [] and len(extractor.asked) == 2
@@ -361,7 +361,7 @@ def test_features_of_another_backbone_are_kept_beside_ones_own(
 ) -> None:
     pytest.importorskip("cv2")
     extractor = Extractor(grounder.manifest.feature_width, make_features)
-    monkeypatch.setattr(wsra.runtime.sources, "extract_features", extractor)
+    monkeypatch.setattr(wsra.runtime.archive.sources, "extract_features", extractor)
     video = Path(shutil.copy(clip_file, tmp_path / "clip.mp4"))
     others = {"source_sha256": "0" * 64, "snippet_s": "1"}
     plain = put(tmp_path / "clip.feat", replace(make_features(4, 3, backbone="zero@1s"), extra=others))

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from wsra.runtime.average_precision import average_precision, ious, map_chance_scores, map_scores
+from wsra.runtime.evaluation.average_precision import average_precision, ious, map_chance_scores, map_scores
 
 pytestmark = pytest.mark.device
 

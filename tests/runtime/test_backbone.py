@@ -19,10 +19,10 @@ from encoders import encoder, halved, mean_colour  # noqa: E402
 from onnx import helper  # noqa: E402
 
 from graphs import save  # noqa: E402
-from wsra.runtime.backbone import MotionBackbone, backbone_of, load_backbone  # noqa: E402
+from wsra.runtime.backbones.encoder_settings import EncoderSettings, read_settings  # noqa: E402
+from wsra.runtime.backbones.registry import MotionBackbone, backbone_of, load_backbone  # noqa: E402
 from wsra.runtime.bundle import open_bundle, read_manifest, sealed_files, write_manifest  # noqa: E402
-from wsra.runtime.device import find_gpu  # noqa: E402
-from wsra.runtime.encoder_settings import EncoderSettings, read_settings  # noqa: E402
+from wsra.runtime.devices.device import find_gpu  # noqa: E402
 from wsra.runtime.errors import BundleError  # noqa: E402
 from wsra.runtime.features import read_features  # noqa: E402
 

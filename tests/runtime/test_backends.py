@@ -208,7 +208,7 @@ def test_dtypes(plan: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, expecte
 
 
 def test_no_cuda_python_names_the_one_for_the_driver(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wsra.runtime.device import Gpu
+    from wsra.runtime.devices.device import Gpu
 
     fake_tensorrt.install(monkeypatch, PROFILES)
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)

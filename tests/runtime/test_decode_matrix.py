@@ -19,7 +19,7 @@ pytest.importorskip("av")
 from av.codec.codec import UnknownCodecError
 from films import STEADY_MS, Film, level, patch_box, write_unclosed
 
-from wsra.runtime.video import Video
+from wsra.runtime.video.frames import Video
 
 pytestmark = pytest.mark.device
 os.environ.setdefault("SVT_LOG", "1")

@@ -16,14 +16,14 @@ from typing import cast
 import pytest
 from rich.console import Console
 
-from wsra.runtime import checks as checks_module
-from wsra.runtime import decoders
-from wsra.runtime.accelerators import PROVIDERS, Library, find_libraries, runtime_checks, tensorrt_checks
-from wsra.runtime.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
-from wsra.runtime.device import Device, Gpu, this_device
-from wsra.runtime.doctor import can_ground, doctor_json, doctor_table, examine
+from wsra.runtime.devices import checks as checks_module
+from wsra.runtime.devices import decoders
+from wsra.runtime.devices.accelerators import PROVIDERS, Library, find_libraries, runtime_checks, tensorrt_checks
+from wsra.runtime.devices.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
+from wsra.runtime.devices.device import Device, Gpu, this_device
+from wsra.runtime.devices.doctor import can_ground, doctor_json, doctor_table, examine
+from wsra.runtime.devices.jetson import jetpack_of, jetson_checks
 from wsra.runtime.errors import BundleError
-from wsra.runtime.jetson import jetpack_of, jetson_checks
 
 pytestmark = pytest.mark.device
 
@@ -104,7 +104,7 @@ def no_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_gpu_ground_can_run(somewhere: Path, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.doctor.this_device", lambda root: replace(this_device(root), gpu=None))
+    monkeypatch.setattr("wsra.runtime.devices.doctor.this_device", lambda root: replace(this_device(root), gpu=None))
     checks = examine(bundle_folder)
     assert can_ground(checks)
     assert only(checks, "GPU").state == "note" and only(checks, "GPU").fix == ""
@@ -116,7 +116,7 @@ def test_without_a_gpu_ground_can_run(somewhere: Path, bundle_folder: Path, monk
 
 def test_doctor_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
     code = (
-        f"import sys; from pathlib import Path; from wsra.runtime.doctor import examine; examine(Path({str(bundle_folder)!r}));"
+        f"import sys; from pathlib import Path; from wsra.runtime.devices.doctor import examine; examine(Path({str(bundle_folder)!r}));"
         " print(sorted({'torch', 'transformers', 'onnx'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -135,7 +135,7 @@ def test_no_onnxruntime_and_no_tensorrt_is_fatal(somewhere: Path, no_tensorrt: N
 def test_tensorrt_without_a_gpu_replaces_no_onnxruntime(
     somewhere: Path, library: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsra.runtime.doctor.this_device", lambda root: PC)
+    monkeypatch.setattr("wsra.runtime.devices.doctor.this_device", lambda root: PC)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     library("tensorrt", "__version__ = '10.13.2'")
     checks = examine(None)
@@ -265,7 +265,7 @@ def test_jetpack_is_6_1_or_newer(l4t: str, state: str, tmp_path: Path) -> None:
 def test_a_driver_without_a_working_gpu(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (somewhere / "proc/driver/nvidia").mkdir(parents=True)
     (somewhere / "proc/driver/nvidia/version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15\n")
-    monkeypatch.setattr("wsra.runtime.device.find_gpu", lambda root: None)
+    monkeypatch.setattr("wsra.runtime.devices.device.find_gpu", lambda root: None)
     check = only(examine(None, root=somewhere), "GPU")
     assert check.state == "trouble" and "--gpus all" in check.fix
 
@@ -373,24 +373,24 @@ def test_a_precision_that_failed_its_gate(somewhere: Path, bundle_folder: Path) 
 @pytest.fixture
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch, library: Callable[[str, str], None], no_tensorrt: None) -> None:
     """A PC with a GPU and TensorRT 10.13."""
-    monkeypatch.setattr("wsra.runtime.doctor.this_device", lambda root: replace(PC, gpu=RTX))
+    monkeypatch.setattr("wsra.runtime.devices.doctor.this_device", lambda root: replace(PC, gpu=RTX))
     library("tensorrt", "__version__ = '10.13.2'")
 
 
 @pytest.fixture
 def cuda_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.doctor.has_cuda_python", lambda: True)
-    monkeypatch.setattr("wsra.runtime.accelerators.has_cuda_python", lambda: True)
+    monkeypatch.setattr("wsra.runtime.devices.doctor.has_cuda_python", lambda: True)
+    monkeypatch.setattr("wsra.runtime.devices.accelerators.has_cuda_python", lambda: True)
 
 
 def test_engines_need_cuda_python(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Library("tensorrt", "10.13.2", "")
-    monkeypatch.setattr("wsra.runtime.accelerators.has_cuda_python", lambda: False)
+    monkeypatch.setattr("wsra.runtime.devices.accelerators.has_cuda_python", lambda: False)
     check = only(tensorrt_checks([found], replace(PC, gpu=replace(RTX, cuda="12.6"))), "cuda-python")
     assert check.state == "trouble" and check.fix == "pip install 'cuda-python>=12.6.2,<13'"
     assert only(tensorrt_checks([found], replace(PC, gpu=replace(RTX, cuda="13.0"))), "cuda-python").fix.endswith("12.6.2'")
     assert [check.name for check in tensorrt_checks([found], PC)] == ["tensorrt"]
-    monkeypatch.setattr("wsra.runtime.accelerators.has_cuda_python", lambda: True)
+    monkeypatch.setattr("wsra.runtime.devices.accelerators.has_cuda_python", lambda: True)
     assert [check.name for check in tensorrt_checks([found], replace(PC, gpu=RTX))] == ["tensorrt"]
 
 
@@ -409,7 +409,8 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
             raise BundleError("engine.json: damaged")
         return f"read {folder.name}"
 
-    monkeypatch.setitem(sys.modules, "wsra.runtime.engines", cast("ModuleType", SimpleNamespace(read_engine=read_engine, misfit=misfit)))
+    stand_in = cast("ModuleType", SimpleNamespace(read_engine=read_engine, misfit=misfit))
+    monkeypatch.setitem(sys.modules, "wsra.runtime.backends.engines", stand_in)
     return reasons
 
 
@@ -447,7 +448,7 @@ def test_without_onnxruntime_an_engine_must_fit(
 
 
 def test_engines_without_a_gpu_are_no_trouble(somewhere: Path, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.doctor.this_device", lambda root: PC)
+    monkeypatch.setattr("wsra.runtime.devices.doctor.this_device", lambda root: PC)
     bundle = with_engines(shutil.copytree(bundle_folder, somewhere / "bundle"), "other/fp32")
     checks = examine(bundle)
     assert only(checks, "engine other/fp32") == Check("engine other/fp32", "note", "there is no GPU to run it")

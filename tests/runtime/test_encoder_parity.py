@@ -18,9 +18,9 @@ import torch  # noqa: E402
 from encoders import clip_net, encoder, exported, halved, mobilenet  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from wsra.runtime.backbone import load_backbone  # noqa: E402
+from wsra.runtime.backbones.registry import load_backbone  # noqa: E402
 from wsra.runtime.extract import extract_features  # noqa: E402
-from wsra.runtime.video import Video  # noqa: E402
+from wsra.runtime.video.frames import Video  # noqa: E402
 
 # Of the largest number: other kernels and other orders of sums.
 TOLERANCE = 5e-5

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wsra.runtime.encoder_settings import EncoderSettings, read_settings
+from wsra.runtime.backbones.encoder_settings import EncoderSettings, read_settings
 from wsra.runtime.errors import BackboneError
 
 pytestmark = pytest.mark.device

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from wsra.runtime.device import Device, Gpu
-from wsra.runtime.engines import (
+from wsra.runtime.backends.engines import (
     SIDECAR,
     BuiltGraph,
     Engine,
@@ -25,6 +24,7 @@ from wsra.runtime.engines import (
     write_engine,
     write_sidecar,
 )
+from wsra.runtime.devices.device import Device, Gpu
 from wsra.runtime.errors import BundleError
 from wsra.runtime.files import sha256_of
 
@@ -151,7 +151,7 @@ def test_cheap_reasons_come_first(made: tuple[Engine, Path, dict[str, Path]], mo
     def read(path: Path) -> str:
         raise AssertionError(f"{path} was read")
 
-    monkeypatch.setattr("wsra.runtime.engines.sha256_of", read)
+    monkeypatch.setattr("wsra.runtime.backends.engines.sha256_of", read)
     assert "built for" in (misfit(engine, folder, graphs, PC, *LIBRARY) or "")
     assert "cut" in (misfit(engine, folder, graphs, JETSON, *LIBRARY) or "")
 

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from wsra.runtime.annotations import Annotation, read_annotations, read_captions
 from wsra.runtime.cli import app
-from wsra.runtime.controls import fixed_windows, of_other_videos
 from wsra.runtime.errors import BundleError, ConfigError, DataError, WsraError
 from wsra.runtime.evaluate import Evaluation, EvaluationRequest, evaluate
+from wsra.runtime.evaluation.controls import fixed_windows, of_other_videos
+from wsra.runtime.evaluation.intervals import intervals
+from wsra.runtime.evaluation.predictions import read_predictions
 from wsra.runtime.features import Features, write_features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.intervals import intervals
-from wsra.runtime.predictions import read_predictions
 from wsra.runtime.windows import relative_windows, segment_windows
 
 pytestmark = pytest.mark.device
@@ -217,7 +217,7 @@ def test_other_videos_are_other_videos() -> None:
 
 
 def test_chance_follows_the_plan(tmp_path: Path) -> None:
-    from wsra.runtime.metrics import chance
+    from wsra.runtime.evaluation.metrics import chance
 
     truths = [np.array(row["relevant_windows"], float) for row in ROWS]  # type: ignore[arg-type]
     expected = chance([relative_windows(float(row["duration"])) for row in ROWS], truths)  # type: ignore[arg-type]

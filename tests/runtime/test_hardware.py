@@ -13,8 +13,8 @@ pytest.importorskip("av")
 
 from films import Film, level
 
-from wsra.runtime.hardware import open_decoder
-from wsra.runtime.video import Frame, Video
+from wsra.runtime.video.frames import Frame, Video
+from wsra.runtime.video.hardware import open_decoder
 
 pytestmark = pytest.mark.device
 ROUNDED = 2.0  # grey levels by which a conversion of pixel formats may differ

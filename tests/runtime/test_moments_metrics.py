@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsra.runtime.metrics import ON_THRESHOLD, chance, chance_scores, figures, recall_name, scores
+from wsra.runtime.evaluation.metrics import ON_THRESHOLD, chance, chance_scores, figures, recall_name, scores
 from wsra.runtime.moments import NMS_IOU, best_first, best_iou, best_of_ladder, iou
 from wsra.runtime.windows import Rung, ladder_positions, seconds_ladder
 

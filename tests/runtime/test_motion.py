@@ -8,14 +8,14 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
-from wsra.runtime.backbone import BACKBONE, backbone_id  # noqa: E402
-from wsra.runtime.background import Background  # noqa: E402
-from wsra.runtime.blobs import COLOURS, find_blobs  # noqa: E402
+from wsra.runtime.archive.provenance import is_current  # noqa: E402
+from wsra.runtime.backbones.background import Background  # noqa: E402
+from wsra.runtime.backbones.blobs import COLOURS, find_blobs  # noqa: E402
+from wsra.runtime.backbones.motion import FEATURE_NAMES, WIDTH, motion_features  # noqa: E402
+from wsra.runtime.backbones.registry import BACKBONE, backbone_id  # noqa: E402
 from wsra.runtime.extract import extract_batch, extract_features  # noqa: E402
 from wsra.runtime.features import read_features  # noqa: E402
-from wsra.runtime.motion import FEATURE_NAMES, WIDTH, motion_features  # noqa: E402
-from wsra.runtime.provenance import is_current  # noqa: E402
-from wsra.runtime.video import Frame  # noqa: E402
+from wsra.runtime.video.frames import Frame  # noqa: E402
 
 pytestmark = pytest.mark.device
 RED, BLUE, YELLOW = (30, 30, 200), (200, 60, 20), (20, 200, 230)
@@ -75,7 +75,7 @@ def test_a_walker_has_place_direction_and_colour() -> None:
 
 
 def test_the_numbers_of_this_version_are_pinned() -> None:
-    """When this fails on purpose, count up `BACKBONE` in runtime/backbone.py: old features and new ones must never mix."""
+    """When this fails on purpose, count up `BACKBONE` in runtime/backbones/registry.py: old features and new ones must never mix."""
 
     def paint(image: np.ndarray, t: float) -> None:
         if 5 <= t < 15:

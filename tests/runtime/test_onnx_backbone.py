@@ -17,11 +17,11 @@ from encoders import encoder, film, mean_colour, settings_of  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 
 from graphs import save  # noqa: E402
-from wsra.runtime.backbone import BackboneChoice, load_backbone  # noqa: E402
+from wsra.runtime.archive.provenance import is_current, refuse_foreign  # noqa: E402
+from wsra.runtime.backbones.registry import BackboneChoice, load_backbone  # noqa: E402
 from wsra.runtime.errors import BackboneError, BackendError, OutputError, WsraError  # noqa: E402
 from wsra.runtime.extract import extract_batch, extract_features  # noqa: E402
 from wsra.runtime.features import Features, read_features, write_features  # noqa: E402
-from wsra.runtime.provenance import is_current, refuse_foreign  # noqa: E402
 
 NEAR = 4.0  # grey levels that H.264 may be off
 RED = (30, 30, 200)

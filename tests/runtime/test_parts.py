@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsra.runtime.archive.parts import JoinedRows, joined
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.features import Features
-from wsra.runtime.parts import JoinedRows, joined
 
 pytestmark = pytest.mark.device
 Make = Callable[..., Features]

@@ -12,11 +12,11 @@ pytest.importorskip("av")
 
 from films import SIZE_PX, STEADY_MS, Film, turn
 
+from wsra.runtime.archive.provenance import is_current
 from wsra.runtime.errors import VideoError
 from wsra.runtime.extract import extract_features
 from wsra.runtime.features import write_features
-from wsra.runtime.provenance import is_current
-from wsra.runtime.video import Frame, Video
+from wsra.runtime.video.frames import Frame, Video
 
 pytestmark = pytest.mark.device
 

@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from wsra.runtime.encoder_settings import EncoderSettings
-from wsra.runtime.pixels import arranged, fitted
+from wsra.runtime.backbones.encoder_settings import EncoderSettings
+from wsra.runtime.backbones.pixels import arranged, fitted
 
 pytestmark = pytest.mark.device
 

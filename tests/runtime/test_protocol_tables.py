@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wsra.runtime import didemo
 from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.average_precision import map_scores
-from wsra.runtime.controls import fixed_windows
-from wsra.runtime.metrics import chance_scores, percent, recall_name, scores
+from wsra.runtime.evaluation import didemo
+from wsra.runtime.evaluation.average_precision import map_scores
+from wsra.runtime.evaluation.controls import fixed_windows
+from wsra.runtime.evaluation.metrics import chance_scores, percent, recall_name, scores
 from wsra.runtime.moments import best_iou
 from wsra.runtime.windows import relative_windows
 

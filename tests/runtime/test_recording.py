@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("cv2")
 av = pytest.importorskip("av")
 
+from wsra.runtime.backbones.motion import FEATURE_NAMES  # noqa: E402
 from wsra.runtime.extract import extract_features  # noqa: E402
 from wsra.runtime.features import Features, read_features  # noqa: E402
-from wsra.runtime.motion import FEATURE_NAMES  # noqa: E402
 from wsra.runtime.recording import extract_recording  # noqa: E402
 
 pytestmark = pytest.mark.device

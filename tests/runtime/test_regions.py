@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("cv2")
 
 from wsra.runtime.annotations import read_annotations
-from wsra.runtime.blobs import Blob
-from wsra.runtime.regions import Box, Sample, box_of, read_at, samples
-from wsra.runtime.video import Frame, Video
+from wsra.runtime.backbones.blobs import Blob
+from wsra.runtime.backbones.regions import Box, Sample, box_of, read_at, samples
+from wsra.runtime.video.frames import Frame, Video
 
 pytestmark = pytest.mark.device
 RED, BLUE = (30, 30, 200), (200, 60, 20)

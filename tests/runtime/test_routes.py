@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from wsra.runtime.backends.engines import SIDECAR, engines_folder
+from wsra.runtime.backends.routes import Route, choose, engine_failure, open_route, read_record, record_paths, routes_here, write_record
 from wsra.runtime.bundle import Bundle, open_bundle, read_manifest, reject
-from wsra.runtime.device import Device, Gpu
-from wsra.runtime.engines import SIDECAR, engines_folder
+from wsra.runtime.devices.device import Device, Gpu
 from wsra.runtime.errors import BackendError, BundleError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.routes import Route, choose, engine_failure, open_route, read_record, record_paths, routes_here, write_record
 from wsra.runtime.stdout import claim_stdout
 
 pytestmark = pytest.mark.device
@@ -109,7 +109,7 @@ def test_what_failed_is_never_chosen(bundle: Bundle) -> None:
 
 
 def test_a_record_of_other_engines_does_not_count(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.routes._library", lambda device: ("tensorrt", "10.3.0"))
+    monkeypatch.setattr("wsra.runtime.backends.routes._library", lambda device: ("tensorrt", "10.3.0"))
     folder = engines_folder(bundle.folder, ORIN, "tensorrt", "10.3.0") / "fp16"
     folder.mkdir(parents=True)
     (folder / SIDECAR).write_text("{}")

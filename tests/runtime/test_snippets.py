@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsra.runtime.snippets import by_snippet, frames_per_s, uniform
-from wsra.runtime.video import Frame
+from wsra.runtime.video.frames import Frame
+from wsra.runtime.video.snippets import by_snippet, frames_per_s, uniform
 
 pytestmark = pytest.mark.device
 IMAGE = np.zeros((1, 1, 3), np.uint8)

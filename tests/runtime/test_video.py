@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from wsra.runtime.errors import VideoError
-from wsra.runtime.video import Video
+from wsra.runtime.video.frames import Video
 
 pytestmark = pytest.mark.device
 av = pytest.importorskip("av")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from graphs import save
-from wsra.runtime.encoder_settings import EncoderSettings
+from wsra.runtime.backbones.encoder_settings import EncoderSettings
 from wsra.runtime.files import sha256_of
 
 Paint = Callable[[NDArray[np.uint8], float], None]

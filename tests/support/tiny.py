@@ -69,9 +69,9 @@ def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int 
     """Captions, features and a run file over made-up events that are learnable: each sentence adds its own pattern to some snippets."""
     import numpy as np
 
-    from wsra.runtime.backbone import backbone_id
+    from wsra.runtime.backbones.motion import WIDTH
+    from wsra.runtime.backbones.registry import backbone_id
     from wsra.runtime.features import Features, write_features
-    from wsra.runtime.motion import WIDTH
 
     width = width or WIDTH
     rng = np.random.default_rng(0)

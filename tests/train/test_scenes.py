@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from wsra.runtime.annotations import read_annotations, read_captions
-from wsra.runtime.video import Video
+from wsra.runtime.video.frames import Video
 from wsra.train.scenes.actors import position
 from wsra.train.scenes.backdrop import TEST_STYLES, TRAIN_STYLES
 from wsra.train.scenes.render import FPS, HEIGHT_PX, WIDTH_PX, Sizes, frames, plan, render_scenes, tell, visible_span

@@ -1,0 +1,1 @@
+"""Many files of many cameras: what is asked, where features lie, which files follow each other, one ranked list."""

@@ -1,0 +1,98 @@
+"""`--between`: a stretch of time, or a time of day on every day, as parts of files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+
+import numpy as np
+
+from wsra.runtime.archive.cameras import Footage, Stretch, whole
+from wsra.runtime.errors import ConfigError
+from wsra.runtime.features import read_features
+from wsra.runtime.video.wallclock import from_iso, instant
+
+_EDGE_S = 1e-6
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Between:
+    """From `start` until before `end`: two times with a date, or two times of day, which mean every day."""
+
+    start: datetime | time
+    end: datetime | time
+
+    def parts_s(self, begin: datetime, duration_s: float) -> list[tuple[float, float]]:
+        """Which seconds of a video lie between.
+
+        Args:
+            begin: wall clock of its second 0.
+            duration_s: its length.
+
+        Returns:
+            Start and end of each part, in order; whole files as (0, duration_s).
+        """
+        zero = instant(begin)
+        parts = []
+        for start, end in self._spans(zero, duration_s):
+            from_s = max(0.0, (instant(start) - zero).total_seconds())
+            to_s = min(duration_s, (instant(end) - zero).total_seconds())
+            if from_s < to_s:
+                parts.append((from_s, to_s))
+        return parts
+
+    def _spans(self, zero: datetime, duration_s: float) -> list[tuple[datetime, datetime]]:
+        if isinstance(self.start, datetime) and isinstance(self.end, datetime):
+            return [(self.start, self.end)]
+        assert isinstance(self.start, time) and isinstance(self.end, time)
+        first, last = (at.astimezone().date() for at in (zero - _DAY, zero + timedelta(seconds=duration_s)))
+        over_night = _DAY if self.end <= self.start else timedelta(0)
+        days = (first + _DAY * number for number in range((last - first).days + 1))
+        return [(datetime.combine(day, self.start), datetime.combine(day + over_night, self.end)) for day in days]
+
+
+def read_between(start: str, end: str) -> Between:
+    """Read two times: both ISO 8601 with a date (2026-11-23T14:00), or both times of day (14:00); without a zone they are local.
+
+    Raises:
+        ConfigError: they are something else, or the end is not after the start.
+    """
+    first, last = from_iso(start), from_iso(end)
+    if first is not None and last is not None:
+        if instant(first) >= instant(last):
+            raise ConfigError(f"--between {start} {end}: the end is not after the start; give the earlier time first")
+        return Between(first, last)
+    try:
+        clock = time.fromisoformat(start), time.fromisoformat(end)
+    except ValueError:
+        clock = None
+    if clock is None or clock[0].tzinfo is not None or clock[1].tzinfo is not None or clock[0] == clock[1]:
+        raise ConfigError(
+            f"--between {start} {end}: expected two times with a date, as 2026-11-23T14:00 2026-11-23T15:00,"
+            " or two of the day, as 22:00 06:00"
+        )
+    return Between(*clock)
+
+
+def stretches(footage: Footage, between: Between | None) -> list[Stretch]:
+    """The parts of a file whose snippets begin between; all of it where nothing was asked.
+
+    Raises:
+        FeatureError: the file cannot be read.
+    """
+    if between is None:
+        return [whole(footage)]
+    if footage.start is None:
+        return []
+    parts = []
+    for from_s, to_s in between.parts_s(footage.start, footage.duration_s):
+        if (from_s, to_s) == (0.0, footage.duration_s):
+            return [whole(footage)]
+        times_s = read_features(footage.feat).times_s
+        first, last = (int(row) for row in np.searchsorted(times_s[:, 0], [from_s - _EDGE_S, to_s - _EDGE_S]))
+        if first < last:
+            begin_s = 0.0 if from_s == 0.0 else float(times_s[first, 0])
+            end_s = footage.duration_s if to_s == footage.duration_s else float(times_s[last - 1, 1])
+            parts.append(Stretch(footage, first, last, begin_s, end_s))
+    return parts

@@ -1,0 +1,182 @@
+"""Files of one camera, and which of them follow each other without a break.
+
+A camera is a folder and what remains of a file's name without its date and time; where nothing remains, the folder. Two files follow each
+other when they are of one camera and the one starts, by its wall clock, within `GAP_S` of the end of the other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.archive.parts import GAP_S
+from wsra.runtime.features import Features, read_features
+from wsra.runtime.video.wallclock import from_iso, instant, time_in_name, without_times
+
+
+@dataclass(frozen=True)
+class Footage:
+    """One file of features, closed.
+
+    Attributes:
+        feat: the file.
+        video: name of its video in answers.
+        camera: name of its camera in answers, or None where the name tells no date, so no camera.
+        start: wall clock of second 0, or None where none can be trusted.
+        clock: where `start` is from: metadata or name.
+        duration_s: of the video.
+        snippets: how many it has.
+        named: whether the file was named itself, not found in a folder.
+    """
+
+    feat: Path
+    video: str
+    camera: str | None
+    start: datetime | None
+    clock: str | None
+    duration_s: float
+    snippets: int
+    named: bool
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Snippets [first, last) of a file: those of seconds `from_s` to `to_s`."""
+
+    footage: Footage
+    first: int
+    last: int
+    from_s: float
+    to_s: float
+
+
+Recording = tuple[Stretch, ...]  # stretches that follow each other
+
+
+def footage_of(feat: Path, features: Features, *, root: Path | None) -> Footage:
+    """What a file of features tells of itself.
+
+    Args:
+        feat: the file.
+        features: what it holds.
+        root: the folder that was asked for, or None where the file was named.
+    """
+    names = Path(features.video).stem, feat.stem
+    within = feat.parent.relative_to(root).as_posix() if root is not None else "."
+    told = next((kept for name in names if (kept := without_times(name)) is not None), None)
+    camera = None
+    if told is not None:
+        camera = "/".join(part for part in (within if within != "." else "", told) if part) or feat.parent.resolve().name
+    start, clock = from_iso(features.extra.get("start_time", "")), features.extra.get("start_time_source")
+    if start is None or clock not in ("metadata", "name"):
+        start = next((time for name in names if (time := time_in_name(name)) is not None), None)
+        clock = "name" if start is not None else None
+    video = Path(features.video).name if root is None else (Path(within) / Path(features.video).name).as_posix()
+    return Footage(feat, video, camera, start, clock, features.duration_s, len(features), root is None)
+
+
+def told_apart(footage: Sequence[Footage]) -> list[Footage]:
+    """The same, where those that share a name have that of their file instead."""
+    count = Counter(file.video for file in footage)
+    return [replace(file, video=file.feat.as_posix()) if count[file.video] > 1 else file for file in footage]
+
+
+def whole(footage: Footage) -> Stretch:
+    """All of a file."""
+    return Stretch(footage, 0, footage.snippets, 0.0, footage.duration_s)
+
+
+def recordings(stretches: Iterable[Stretch]) -> list[Recording]:
+    """Join what follows each other; the order is that of the first of each."""
+    order = list(stretches)
+    cameras: dict[tuple[Path, str | None, str | None], list[int]] = {}
+    joined: list[list[int]] = []
+    for place, stretch in enumerate(order):
+        file = stretch.footage
+        if file.camera is None or file.start is None:
+            joined.append([place])
+        else:
+            cameras.setdefault((file.feat.parent.resolve(), file.camera, file.clock), []).append(place)
+    for places in cameras.values():
+        chain: list[int] = []
+        for place in sorted(places, key=lambda place: _begin(order[place])):
+            if chain and abs(gap_s(order[chain[-1]], order[place])) <= GAP_S:
+                chain.append(place)
+            else:
+                chain = [place]
+                joined.append(chain)
+    return [tuple(order[place] for place in chain) for chain in sorted(joined, key=min)]
+
+
+def gap_s(earlier: Stretch, next_one: Stretch) -> float:
+    """Seconds from the end of a stretch to the start of the next by their wall clocks; below 0 where they overlap."""
+    return _begin(next_one) - _begin(earlier) - (earlier.to_s - earlier.from_s)
+
+
+def offsets_s(recording: Recording) -> NDArray[np.float64]:
+    """(n,) where each stretch begins in the seconds of the recording; an overlap by clocks is none in these."""
+    offsets = [0.0]
+    for earlier, next_one in itertools.pairwise(recording):
+        offsets.append(offsets[-1] + earlier.to_s - earlier.from_s + max(0.0, gap_s(earlier, next_one)))
+    return np.array(offsets)
+
+
+def joined_features(recording: Recording) -> Features:
+    """The features of a recording as those of one video; each file is opened when it is read, one at a time.
+
+    Raises:
+        FeatureError: a file cannot be read, or is of another width.
+    """
+    first, stretch = read_features(recording[0].footage.feat), recording[0]
+    if len(recording) == 1 and stretch == whole(stretch.footage):
+        return first.renamed(stretch.footage.video)
+    offsets, times, dtypes = offsets_s(recording), [], {first.values.dtype}
+    for stretch, offset in zip(recording, offsets, strict=True):
+        features = read_features(stretch.footage.feat, width=first.width)
+        times.append(features.times_s[stretch.first : stretch.last] - stretch.from_s + offset)
+        dtypes.add(features.values.dtype)
+    values = cast("NDArray[Any]", _Rows(recording, first.width, np.result_type(*dtypes)))  # all that Features reads of an array
+    duration_s = float(offsets[-1]) + stretch.to_s - stretch.from_s
+    return replace(first, values=values, times_s=np.concatenate(times), video=recording[0].footage.video, duration_s=duration_s)
+
+
+def _begin(stretch: Stretch) -> float:
+    """Wall clock of a stretch's start in seconds since 1970."""
+    assert stretch.footage.start is not None
+    return instant(stretch.footage.start).timestamp() + stretch.from_s
+
+
+class _Rows:
+    """Rows of several files, read as slices: the file last read stays open, no other."""
+
+    ndim = 2
+
+    def __init__(self, recording: Recording, width: int, dtype: np.dtype[Any]) -> None:
+        self._recording, self.dtype = recording, dtype
+        self._edges = np.cumsum([0, *(stretch.last - stretch.first for stretch in recording)])
+        self.shape = (int(self._edges[-1]), width)
+        self._open: tuple[int, NDArray[Any]] | None = None
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        start, stop, _ = rows.indices(self.shape[0])
+        first, last = int(np.searchsorted(self._edges, start, "right")) - 1, int(np.searchsorted(self._edges, stop, "left"))
+        read = np.empty((max(stop - start, 0), self.shape[1]), self.dtype)  # slices of maps would keep their files open
+        for number in range(first, last):
+            stretch, before = self._recording[number], int(self._edges[number])
+            low, high = max(start - before, 0), min(stop - before, stretch.last - stretch.first)
+            read[before + low - start : before + high - start] = self._values(number)[stretch.first + low : stretch.first + high]
+        return read
+
+    def _values(self, number: int) -> NDArray[Any]:
+        if self._open is None or self._open[0] != number:
+            self._open = None
+            self._open = number, read_features(self._recording[number].footage.feat, width=self.shape[1]).values
+        return self._open[1]

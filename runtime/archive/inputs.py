@@ -1,0 +1,75 @@
+"""Which videos and .feat files an input means: itself, or of a folder all that is in it and below."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsra.runtime.archive.beside import FEAT, base_of
+from wsra.runtime.errors import DataError
+from wsra.runtime.video.frames import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file to be answered.
+
+    Attributes:
+        path: a video or a .feat file.
+        root: the folder that was asked for and holds it; None where the file itself was named.
+        twin: another video that would share its features, or None.
+    """
+
+    path: Path
+    root: Path | None = None
+    twin: Path | None = None
+
+
+def inputs_of(path: Path, backbone: str) -> list[Input]:
+    """A file itself; of a folder its videos, and its .feat files that have no video beside them. Hidden files and folders are left alone.
+
+    Args:
+        path: file or folder.
+        backbone: whose features are wanted; a .feat file of another one does not count where one of this one is beside it.
+
+    Raises:
+        DataError: nothing is there.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder; expected a video, a .feat file or a folder of them")
+        return [Input(path)]
+    found = [Input(file, path, twin) for folder in _folders(path) for file, twin in _files_of(folder, backbone)]
+    if not found:
+        raise DataError(f"{path}: no .feat file and no video in this folder; extract some with wsra extract VIDEO... -o {path}")
+    return found
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    for folder, below, _ in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        yield Path(folder)
+
+
+def _files_of(folder: Path, backbone: str) -> list[tuple[Path, Path | None]]:
+    """Videos and .feat files without a video in one folder, by name, each with its twin."""
+    seen = sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
+    videos: dict[str, list[Path]] = {}
+    for file in seen:
+        if file.suffix.lower() in SUFFIXES:
+            videos.setdefault(file.stem, []).append(file)
+    alone: dict[str, list[tuple[Path, str | None]]] = {}
+    for file in seen:
+        if file.suffix == FEAT and file.stem not in videos:
+            base, made_by = base_of(file)
+            if base not in videos:
+                alone.setdefault(base, []).append((file, made_by))
+    found: list[tuple[Path, Path | None]] = []
+    for same in videos.values():
+        found += [(video, next((other for other in same if other != video), None)) for video in same]
+    for feats in alone.values():
+        wanted = [feat for feat, made_by in feats if made_by == backbone]
+        found += [(feat, None) for feat in wanted[:1] + [feat for feat, made_by in feats if made_by is None or not wanted]]
+    return sorted(set(found), key=lambda pair: pair[0])

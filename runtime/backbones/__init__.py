@@ -1,0 +1,1 @@
+"""What makes features of frames: the built-in `motion`, and any ONNX encoder."""

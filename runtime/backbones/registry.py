@@ -1,0 +1,213 @@
+"""What makes features: the built-in `motion`, or an ONNX encoder beside its JSON. Opens nothing heavy until a backbone is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.backbones.encoder_settings import EncoderSettings, read_settings
+from wsra.runtime.bundle import MANIFEST, Bundle, open_bundle
+from wsra.runtime.errors import BackboneError, BundleError, MissingExtraError
+from wsra.runtime.files import sha256_of
+from wsra.runtime.video.frames import Frame
+
+if TYPE_CHECKING:
+    from wsra.runtime.backbones.camera import Camera
+    from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
+    from wsra.runtime.backbones.regions import Regions
+
+BACKBONE_JSON = "backbone.json"
+# Counted up whenever a number of the features changes (tests/runtime/test_motion.py pins some), so that old and new never mix.
+BACKBONE = "motion-2"
+
+
+def backbone_id(snippet_s: float) -> str:
+    """Name of the built-in backbone with what its numbers depend on, as a .feat file and a manifest carry it."""
+    return f"{BACKBONE}@{snippet_s:g}s"
+
+
+class Backbone(Protocol):
+    """Frames in, features of snippets out."""
+
+    @property
+    def width(self) -> int:
+        """Numbers per snippet."""
+
+    def id(self, snippet_s: float) -> str:
+        """Name with all that the numbers depend on, as a .feat file and a manifest carry it."""
+
+    def reads_at(self, snippet_s: float) -> tuple[int, float]:
+        """Height in pixels to which frames are scaled, and frames a second that are wanted."""
+
+    def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Describe snippets.
+
+        Args:
+            frames: in presentation order, as `reads_at` says.
+            snippet_s: length of a snippet in seconds.
+
+        Yields:
+            (k, (width,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s), k increasing; those without a frame are left out.
+        """
+
+
+class MotionBackbone:
+    """The built-in `motion` features.
+
+    Args (constructor):
+        camera: its state at the end of the file before; afterwards its state at the end of this one (`runtime/recording.py`).
+
+    Raises:
+        MissingExtraError: OpenCV is not installed.
+    """
+
+    def __init__(self, camera: Camera | None = None) -> None:
+        try:
+            from wsra.runtime.backbones import motion
+        except ImportError as err:
+            raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
+        self._motion = motion
+        self._camera = camera
+
+    @property
+    def width(self) -> int:
+        """Numbers per snippet."""
+        return self._motion.WIDTH
+
+    def id(self, snippet_s: float) -> str:
+        """See `backbone_id`."""
+        return backbone_id(snippet_s)
+
+    def reads_at(self, snippet_s: float) -> tuple[int, float]:
+        """Height in pixels and frames a second."""
+        return self._motion.HEIGHT_PX, max(self._motion.FRAMES_PER_S, 1.0 / snippet_s)
+
+    def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """See `motion_features`."""
+        return self._motion.motion_features(frames, snippet_s, self._camera)
+
+
+@dataclass(frozen=True)
+class BackboneChoice:
+    """Which backbone is meant, and how it runs; loaded once in every process that extracts.
+
+    Attributes:
+        name: "motion", X.onnx or X.json (they lie beside each other), or a folder with backbone.json.
+        regions: "whole", "grid" or "moving"; for encoders.
+        provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        threads: of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: run on the CPU where the provider cannot be had.
+    """
+
+    name: str = "motion"
+    regions: Regions = "whole"
+    provider: str = "cpu"
+    threads: int = 0
+    allow_fallback: bool = False
+
+    def load(self) -> Backbone:
+        """See `load_backbone`."""
+        return load_backbone(
+            self.name, regions=self.regions, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback
+        )
+
+
+def load_backbone(
+    name_or_path: Path | str,
+    *,
+    regions: Regions = "whole",
+    provider: str = "cpu",
+    threads: int = 0,
+    allow_fallback: bool = False,
+) -> Backbone:
+    """Load a backbone.
+
+    Args:
+        name_or_path: "motion", X.onnx or X.json (they lie beside each other), a folder with backbone.json, or a bundle that carries one.
+        regions: what of a frame an encoder sees: "whole", "grid" or "moving"; those of a bundle are its own.
+        provider: of ONNX Runtime, for encoders: "cpu", "cuda" or "tensorrt".
+        threads: of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: run on the CPU where the provider cannot be had.
+
+    Raises:
+        BackboneError: there is none, its JSON is wrong, or the two do not fit.
+        BackendError: ONNX Runtime refuses the graph, or the provider cannot be had.
+        MissingExtraError: a library is not installed.
+    """
+    if str(name_or_path) == "motion":
+        if regions != "whole":
+            raise BackboneError(
+                f"--regions {regions} with the motion backbone; it finds what moves by itself: leave it out, or give an encoder"
+            )
+        return MotionBackbone()
+    given = Path(name_or_path)
+    if (given / MANIFEST).is_file():
+        return backbone_of(open_bundle(given), provider=provider, threads=threads, allow_fallback=allow_fallback)
+    path = given / BACKBONE_JSON if given.is_dir() else given.with_suffix(".json")
+    if given.suffix not in (".onnx", ".json") and not given.is_dir():
+        raise BackboneError(f"{given}: no backbone; expected motion, X.onnx with X.json beside it, or a folder with {BACKBONE_JSON}")
+    settings = read_settings(path)
+    graph = path.parent / settings.graph
+    if given.suffix == ".onnx" and given.name != settings.graph:
+        raise BackboneError(
+            f"{path}: its graph is {settings.graph}, not {given.name}; give the JSON of {given.name}, or name that graph in it"
+        )
+    if not graph.is_file():
+        raise BackboneError(f"{path}: its graph {settings.graph} is not beside it; copy both, they belong together")
+    if sha256_of(graph) != settings.sha256:
+        raise BackboneError(f"{graph}: not the graph that {path.name} describes (sha256 differs); copy both again, or write the JSON anew")
+    return _encoder(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
+
+
+def backbone_of(
+    bundle: Bundle, *, precision: str = "fp32", provider: str = "cpu", threads: int = 0, allow_fallback: bool = False
+) -> Backbone:
+    """The backbone whose features a bundle takes.
+
+    Args:
+        bundle: an open bundle.
+        precision: which of its image graphs is run, where it carries an encoder; FP32 where that precision has none.
+        provider: "cpu", "cuda" or "tensorrt"; anything else is the CPU, since image graphs have no engines.
+        threads: of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: run on the CPU where the provider cannot be had.
+
+    Raises:
+        BundleError: wsra cannot make such features, or what the bundle carries is not the backbone that it names.
+        BackboneError, BackendError, MissingExtraError: as `load_backbone`.
+    """
+    wanted, snippet_s = bundle.manifest.backbone, bundle.manifest.snippet_s
+    if wanted == backbone_id(snippet_s):
+        return MotionBackbone()
+    path = bundle.folder / BACKBONE_JSON
+    if not path.is_file():
+        raise BundleError(f"{bundle.folder}: its backbone is {wanted}, which wsra does not carry; give a .feat file made with it")
+    settings = read_settings(path)
+    graphs = [bundle.folder / folder / settings.graph for folder in (precision, "fp32")]
+    graph = next((graph for graph in graphs if graph.is_file()), None)
+    if graph is None:
+        raise BundleError(f"{bundle.folder}: {graphs[0].relative_to(bundle.folder)} is missing; copy or export the bundle again")
+    try:
+        from wsra.runtime.backbones.onnx_backbone import encoder_id
+        from wsra.runtime.backbones.regions import REGIONS
+    except ImportError as err:
+        raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
+    for regions in REGIONS:
+        if encoder_id(settings, regions, snippet_s) == wanted:
+            how = provider if provider in ("cuda", "tensorrt") else "cpu"
+            return _encoder(settings, graph, regions=regions, provider=how, threads=threads, allow_fallback=allow_fallback)
+    raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {wanted}; export it again")
+
+
+def _encoder(
+    settings: EncoderSettings, graph: Path, *, regions: Regions, provider: str, threads: int, allow_fallback: bool
+) -> OnnxBackbone:
+    try:
+        from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
+    except ImportError as err:
+        raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
+    return OnnxBackbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)

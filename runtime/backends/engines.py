@@ -1,0 +1,212 @@
+"""The sidecar of engines: what they were built from, with and for, and why they cannot run here. Loads no TensorRT."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from wsra.runtime.devices.device import Device
+from wsra.runtime.errors import BundleError
+from wsra.runtime.files import replacing, sha256_of
+
+FORMAT, VERSION = "wsra.engine", 1
+SIDECAR = "engine.json"
+Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # smallest, usual, largest
+Profile = dict[str, Shapes]  # input -> shapes
+_SHORT = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}
+_DIGITS = 12  # of a digest in messages
+
+
+@dataclass(frozen=True)
+class BuiltGraph:
+    """One plan.
+
+    Attributes:
+        onnx_sha256: of the graph it was built from.
+        plan_sha256: of the plan.
+        bytes: size of the plan.
+        profiles: ranges of shapes that it takes.
+    """
+
+    onnx_sha256: str
+    plan_sha256: str
+    bytes: int
+    profiles: list[Profile]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The plans of one precision and where they run.
+
+    Attributes:
+        library: "tensorrt" or "tensorrt_rtx".
+        version: of the library.
+        gpu: its name; "" when they were built without one.
+        compute_capability: "8.7", or "".
+        multiprocessors: of the GPU; 0 without one.
+        driver: version of the kernel driver, or "" where it does not say.
+        cuda: newest CUDA that the driver served, "12.6", or "".
+        l4t: release of Jetson Linux, or "".
+        precision: of the graphs; "" for a graph that belongs to no bundle.
+        graphs: name -> plan; `<name>.plan` lies beside the sidecar.
+    """
+
+    library: str
+    version: str
+    gpu: str
+    compute_capability: str
+    multiprocessors: int
+    driver: str
+    cuda: str
+    l4t: str
+    precision: str
+    graphs: dict[str, BuiltGraph]
+
+
+def engine_of(device: Device, library: str, version: str, precision: str, graphs: dict[str, BuiltGraph]) -> Engine:
+    """The sidecar of plans that were built on this device."""
+    gpu = device.gpu
+    where = (gpu.name, gpu.compute_capability, gpu.multiprocessors, gpu.driver, gpu.cuda) if gpu else ("", "", 0, "", "")
+    return Engine(library, version, *where, device.l4t, precision, graphs)
+
+
+def engines_folder(bundle_folder: Path, device: Device, library_name: str, version: str) -> Path:
+    """Where the engines of this GPU and this library lie in a bundle, one subfolder for each precision."""
+    return bundle_folder / "engines" / f"{device.name if device.gpu else 'nogpu'}-{_SHORT[library_name]}{version}"
+
+
+def read_engine(folder: Path) -> Engine:
+    """Read the sidecar of a folder; see `read_sidecar`."""
+    return read_sidecar(folder / SIDECAR)
+
+
+def read_sidecar(path: Path) -> Engine:
+    """Read a sidecar.
+
+    Raises:
+        BundleError: it is missing, damaged, foreign or of another version.
+    """
+    again = "build the engine again with wsra build"
+    if not path.is_file():
+        raise BundleError(f"{path}: missing, so nothing tells where its plans run; {again}")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        form, version = table["format"], table["version"]
+        engine = _engine(table["engine"]) if (form, version) == (FORMAT, VERSION) else None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as err:
+        raise BundleError(f"{path}: damaged, it is not what wsra build writes ({err}); {again}") from err
+    if engine is None:
+        raise BundleError(f"{path}: {form} version {version}; this wsra reads {FORMAT} version {VERSION}: {again}")
+    return engine
+
+
+def _engine(table: dict[str, Any]) -> Engine:
+    graphs = {name: _built(entry) for name, entry in table.pop("graphs").items()}
+    if wrong := [name for name, value in table.items() if not isinstance(value, int if name == "multiprocessors" else str)]:
+        raise ValueError(f"{wrong[0]} is {table[wrong[0]]!r}")
+    return Engine(**table, graphs=graphs)
+
+
+def _built(entry: dict[str, Any]) -> BuiltGraph:
+    profiles = [{name: _shapes(shapes) for name, shapes in profile.items()} for profile in entry["profiles"]]
+    return BuiltGraph(str(entry["onnx_sha256"]), str(entry["plan_sha256"]), int(entry["bytes"]), profiles)
+
+
+def _shapes(shapes: list[list[int]]) -> Shapes:
+    smallest, usual, largest = (tuple(int(n) for n in shape) for shape in shapes)
+    return smallest, usual, largest
+
+
+def write_engine(folder: Path, engine: Engine) -> None:
+    """Write the sidecar of a folder; see `write_sidecar`."""
+    write_sidecar(folder / SIDECAR, engine)
+
+
+def write_sidecar(path: Path, engine: Engine) -> None:
+    """Write a sidecar.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    with replacing(path) as part:
+        part.write_text(json.dumps({"format": FORMAT, "version": VERSION, "engine": asdict(engine)}, indent=1) + "\n", encoding="utf-8")
+
+
+def misfit(engine: Engine, folder: Path, onnx: Mapping[str, Path], device: Device, library: str, version: str) -> str | None:
+    """Why engines cannot run here; what is cheap to tell comes first.
+
+    Args:
+        engine: the sidecar.
+        folder: where its plans lie.
+        onnx: every graph that is needed.
+        device: this machine.
+        library: "tensorrt" or "tensorrt_rtx".
+        version: of the library that is installed here.
+
+    Returns:
+        One line with both values, or None when the engines fit.
+    """
+    return _other_gpu(engine, device) or outdated(engine, folder, onnx, library, version)
+
+
+def outdated(engine: Engine, folder: Path, onnx: Mapping[str, Path], library: str, version: str) -> str | None:
+    """As `misfit`, whatever GPU there is: the library, the graphs and the plans alone."""
+    if (engine.library, engine.version) != (library, version):
+        return f"built with {engine.library} {engine.version}, here is {library} {version}"
+    return _other_sizes(engine, folder, onnx) or _other_digests(engine, folder, onnx)
+
+
+def remarks(engine: Engine, device: Device) -> list[str]:
+    """What has changed since the build and hinders nothing."""
+    gpu = device.gpu
+    if gpu is None:
+        return []
+    pairs = (("driver", engine.driver, gpu.driver), ("a driver for CUDA", engine.cuda, gpu.cuda))
+    return [f"built with {name} {was}, here is {name} {now}" for name, was, now in pairs if was and now and was != now]
+
+
+def _other_gpu(engine: Engine, device: Device) -> str | None:
+    gpu = device.gpu
+    if gpu is None:
+        return f"built for {engine.gpu or 'no GPU'}, here is no GPU"
+    if not engine.gpu:
+        return f"built on a machine without a GPU, here is {gpu.name}"
+    built = _gpu_told(engine.gpu, engine.compute_capability, engine.multiprocessors)
+    here = _gpu_told(gpu.name, gpu.compute_capability, gpu.multiprocessors)
+    if built != here:
+        return f"built for {built}, this GPU is {here}"
+    # A container may hide the release: then there is nothing to compare.
+    if engine.l4t and device.l4t and engine.l4t != device.l4t:
+        return f"built on L4T {engine.l4t}, here is L4T {device.l4t}"
+    return None
+
+
+def _gpu_told(name: str, compute_capability: str, multiprocessors: int) -> str:
+    return f"{name} sm{compute_capability.replace('.', '')} with {multiprocessors} multiprocessors"
+
+
+def _other_sizes(engine: Engine, folder: Path, onnx: Mapping[str, Path]) -> str | None:
+    for name in onnx:
+        plan = folder / f"{name}.plan"
+        if name not in engine.graphs:
+            return f"{SIDECAR} tells of {', '.join(engine.graphs) or 'no graph'}, {name} is needed"
+        if not plan.is_file():
+            return f"{plan.name} is missing, {engine.graphs[name].bytes} bytes are expected"
+        if plan.stat().st_size != engine.graphs[name].bytes:
+            return f"{plan.name} is cut or changed: {plan.stat().st_size} bytes, {engine.graphs[name].bytes} are expected"
+    return None
+
+
+def _other_digests(engine: Engine, folder: Path, onnx: Mapping[str, Path]) -> str | None:
+    for name, path in onnx.items():
+        built, here = engine.graphs[name].onnx_sha256, sha256_of(path)
+        if built != here:
+            return f"{name} was built from a graph with sha256 {built[:_DIGITS]}, {path.name} here has {here[:_DIGITS]}"
+    for name in onnx:
+        built, here = engine.graphs[name].plan_sha256, sha256_of(folder / f"{name}.plan")
+        if built != here:
+            return f"{name}.plan changed: sha256 {here[:_DIGITS]}, {built[:_DIGITS]} is expected"
+    return None

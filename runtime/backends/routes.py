@@ -1,0 +1,225 @@
+"""Ways to run a bundle on this device: which precision on which provider; what was verified here; which is fastest."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from wsra.runtime.backends.engines import SIDECAR, engines_folder, misfit, read_engine
+from wsra.runtime.backends.ort import OrtBackend, start_failure
+from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.bundle import GOLDEN, GRAPHS, PRECISIONS, SCORER, Bundle
+from wsra.runtime.devices.device import Device
+from wsra.runtime.errors import BackendError, BundleError, WsraError
+from wsra.runtime.files import replacing, sha256_of
+
+Provider = Literal["cpu", "cuda", "tensorrt", "engine"]
+PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+RECORDS = "verified"
+NOISE = 0.05  # of routes whose times differ by less, the most precise one is taken
+
+
+@dataclass(frozen=True)
+class Route:
+    """One way to run a bundle.
+
+    Attributes:
+        precision: "fp32", "fp16" or "int8".
+        provider: of ONNX Runtime ("cpu", "cuda", "tensorrt"), or "engine": plans that TensorRT runs by itself.
+    """
+
+    precision: str
+    provider: Provider
+
+    @property
+    def name(self) -> str:
+        """Name in reports: "fp16" on the CPU, "fp16/engine" elsewhere."""
+        return self.precision if self.provider == "cpu" else f"{self.precision}/{self.provider}"
+
+
+def routes_here(bundle: Bundle, device: Device) -> list[Route]:
+    """Every route that starts on this device, over the precisions that passed their gate."""
+    of_onnxruntime: tuple[Provider, ...] = ("cpu", "cuda", "tensorrt") if device.gpu else ("cpu",)
+    starting = [provider for provider in of_onnxruntime if start_failure(provider) is None]
+    routes = [Route(precision, provider) for precision in bundle.passed() for provider in starting]
+    if device.gpu is not None:
+        routes += [Route(precision, "engine") for precision in bundle.passed() if engine_failure(bundle, precision, device) is None]
+    return routes
+
+
+def engine_failure(bundle: Bundle, precision: str, device: Device) -> str | None:
+    """Why the engines of a precision cannot run here, in one line; None when they can."""
+    if device.gpu is None:
+        return "there is no GPU to run them"
+    try:
+        folder = engines_here(bundle, device) / precision
+        library, version = _library(device)
+        graphs = {name: bundle.graph(precision, name) for name in bundle.graphs}
+        return misfit(read_engine(folder), folder, graphs, device, library, version)
+    except WsraError as err:
+        return str(err)
+
+
+def engines_here(bundle: Bundle, device: Device) -> Path:
+    """Where the engines of this device and its TensorRT lie."""
+    return engines_folder(bundle.folder, device, *_library(device))
+
+
+def _library(device: Device) -> tuple[str, str]:
+    from wsra.runtime.backends.trt import find_library
+
+    library = find_library(gpu=device.gpu is not None)
+    return str(library.__name__), str(library.__version__)
+
+
+def open_route(
+    bundle: Bundle,
+    route: Route,
+    device: Device,
+    *,
+    graphs: Sequence[str] = GRAPHS,
+    threads: int = 0,
+    allow_fallback: bool = False,
+) -> dict[str, Backend]:
+    """Load graphs.
+
+    Args:
+        bundle: an open bundle.
+        route: how.
+        device: this machine.
+        graphs: which; those that grounding runs unless told otherwise.
+        threads: of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: run on the CPU where the provider cannot be had.
+
+    Raises:
+        BundleError: the precision is missing or failed its gate, or its engines do not fit.
+        BackendError: the provider cannot be had, or a graph cannot be loaded.
+        MissingExtraError: the library of the provider is not installed.
+    """
+    bundle.check(route.precision)
+    if route.provider != "engine":
+        return {
+            name: OrtBackend(bundle.graph(route.precision, name), provider=route.provider, threads=threads, allow_fallback=allow_fallback)
+            for name in graphs
+        }
+    failure = engine_failure(bundle, route.precision, device)
+    if failure is None:
+        from wsra.runtime.backends.trt import TrtBackend
+
+        assert device.gpu is not None
+        folder = engines_here(bundle, device) / route.precision
+        return {name: TrtBackend(folder / f"{name}.plan", device_name=device.gpu.name) for name in graphs}
+    if allow_fallback:
+        return open_route(bundle, Route(route.precision, "cpu"), device, graphs=graphs, threads=threads)
+    remedy = f"build them with wsra build {bundle.folder}, or accept" if device.gpu else "accept"
+    raise BackendError(
+        f"{bundle.folder}: the engines of {route.precision} cannot run here ({failure}); {remedy} ONNX Runtime on the CPU with"
+        " --allow-fallback"
+    )
+
+
+def choose(bundle: Bundle, device: Device, precision: str = "auto", provider: str = "auto") -> Route:
+    """Resolve "auto": the fastest route that passed `wsra verify` on this device; before that, FP32 on the CPU.
+
+    Without ONNX Runtime, or for engines, it is the most precise one whose engines fit. What failed here is never taken.
+
+    Args:
+        bundle: an open bundle.
+        device: this machine.
+        precision: one of the bundle's, or "auto".
+        provider: "cpu", "cuda", "tensorrt", "engine" or "auto".
+
+    Raises:
+        BundleError: the bundle has no such precision, or what was asked for failed a gate.
+    """
+    if precision != "auto":
+        bundle.check(precision)
+    record = read_record(bundle, device)
+    asked = [
+        Route(name, way)
+        for name in sorted(bundle.passed(), key=PRECISIONS.index)
+        for way in PROVIDERS
+        if precision in ("auto", name) and provider in ("auto", way)
+    ]
+    failed = [route for route in asked if route.name in record and not record[route.name]["passed"]]
+    left = [route for route in asked if route not in failed]
+    verified = {route: float(record[route.name]["ms_per_query"]) for route in left if "ms_per_query" in record.get(route.name, {})}
+    if verified:
+        limit_ms = (1 + NOISE) * min(verified.values())
+        return next(route for route in left if verified.get(route, np.inf) <= limit_ms)  # the most precise one comes first
+    runs = [route for route in left if route.provider != "engine" or engine_failure(bundle, route.precision, device) is None]
+    if provider != "auto":
+        unverified = [route for route in runs if route.provider == provider] or [route for route in left if route.provider == provider]
+    else:  # engines where there is no ONNX Runtime
+        engines = [] if find_spec("onnxruntime") else [route for route in runs if route.provider == "engine"]
+        unverified = engines or [route for route in left if route.provider == "cpu"]
+    if not unverified:
+        told = "; ".join(f"{route.name}: {record[route.name]['reason']}" for route in failed) or "no precision passed its gate"
+        raise BundleError(f"{bundle.folder}: nothing to run ({told}); export or build it again, then wsra verify")
+    return unverified[0]
+
+
+def record_paths(bundle: Bundle, device: Device) -> tuple[Path, Path]:
+    """Where the record of this device lies: in the bundle, or where that cannot be written, in the user's state folder."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    golden = bundle.manifest.files.get("golden.safetensors", "")
+    return bundle.folder / RECORDS / f"{device.name}.json", state / "wsra" / RECORDS / golden[:16] / f"{device.name}.json"
+
+
+def read_record(bundle: Bundle, device: Device) -> dict[str, dict[str, Any]]:
+    """What `wsra verify` found on this device: route -> entry, of these very graphs and libraries only."""
+    record: dict[str, dict[str, Any]] = {}
+    for path in record_paths(bundle, device):
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+            record |= {name: entry for name, entry in table.items() if entry["of"] == what_it_holds_for(bundle, device, _route(entry))}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return record
+
+
+def write_record(bundle: Bundle, device: Device, entries: dict[str, dict[str, Any]]) -> Path:
+    """Keep what `wsra verify` found; what holds still of other routes stays.
+
+    Returns:
+        Where it is kept.
+
+    Raises:
+        OutputError: neither the bundle nor the user's state folder can be written.
+    """
+    known = read_record(bundle, device) | {
+        name: {**entry, "of": what_it_holds_for(bundle, device, _route(entry))} for name, entry in entries.items()
+    }
+    inside, outside = record_paths(bundle, device)
+    path = inside if os.access(bundle.folder, os.W_OK) else outside
+    with replacing(path) as part:
+        part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _route(entry: dict[str, Any]) -> Route:
+    return Route(entry["precision"], entry["provider_asked"])
+
+
+def what_it_holds_for(bundle: Bundle, device: Device, route: Route) -> dict[str, str]:
+    """What a record of a route was found with: golden data, graphs or engines, the kernel's weights, and the libraries that ran them."""
+    files = bundle.manifest.files
+    held = {name: digest for name, digest in files.items() if name in (GOLDEN, SCORER) or name.startswith(f"{route.precision}/")}
+    if route.provider == "engine":
+        try:
+            return held | {SIDECAR: sha256_of(engines_here(bundle, device) / route.precision / SIDECAR)}
+        except (WsraError, OSError):
+            return held | {SIDECAR: "none"}
+    for name in ("onnxruntime", "onnxruntime-gpu", "numba"):  # with numba installed or removed, ground takes another kernel
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            held[name] = metadata.version(name)
+    return held

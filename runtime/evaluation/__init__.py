@@ -1,0 +1,1 @@
+"""Metrics, protocols, controls and where the answers of an evaluation come from."""

@@ -1,0 +1,165 @@
+"""Where the answers of an evaluation come from: predictions, or a bundle and the features of the videos."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.annotations import Annotation
+from wsra.runtime.bundle import SpanPlan
+from wsra.runtime.console import progress
+from wsra.runtime.errors import DataError
+from wsra.runtime.evaluation.didemo import ranking_of_scores
+from wsra.runtime.evaluation.predictions import read_predictions
+from wsra.runtime.evaluation.protocols import DEFAULT_PLANS, ProtocolName, Rules
+from wsra.runtime.features import Features, read_features
+from wsra.runtime.ground import Grounder
+from wsra.runtime.windows import segment_windows
+
+Array = NDArray[np.float64]
+SNIPPET_S = 1.0  # of the windows of `seconds` where no features are given
+
+
+class AnswerSource(Protocol):
+    """Answers (n, 3) to annotated queries: start and end in seconds and score, best first.
+
+    Attributes:
+        plan: of candidate spans.
+        shuffling: what `shuffled` does, for people.
+    """
+
+    plan: SpanPlan
+    shuffling: str
+
+    def answers(self) -> list[Array]:
+        """An answer to every query."""
+
+    def shuffled(self, others: Sequence[int]) -> list[Array]:
+        """An answer to every query that has seen the sentence of another one, given by its number, and not its own."""
+
+    def times_s(self, annotation: Annotation) -> Array:
+        """Times (T, 2) of the snippets of a query's video."""
+
+
+class PredictionSource:
+    """Answers from a file.
+
+    Args (constructor):
+        path: predictions as JSON lines.
+        annotations: the queries; one without a line has no answer.
+        rules: how an answer moves to another video.
+        protocol: of the rules.
+        plan: of candidate spans, or None for the protocol's.
+
+    Raises:
+        DataError: the predictions cannot be used.
+    """
+
+    shuffling = "the answer to a query of another video, moved to this one's duration"
+
+    def __init__(
+        self, path: Path, annotations: Sequence[Annotation], rules: Rules, *, protocol: ProtocolName, plan: SpanPlan | None
+    ) -> None:
+        found = read_predictions(path, annotations)
+        self._answers = [found.get(annotation.qid, np.zeros((0, 3))) for annotation in annotations]
+        self._annotations, self._rules = annotations, rules
+        self.plan: SpanPlan = plan or DEFAULT_PLANS[protocol]
+
+    def answers(self) -> list[Array]:
+        """The predictions."""
+        return self._answers
+
+    def shuffled(self, others: Sequence[int]) -> list[Array]:
+        """Predictions of other queries."""
+        pairs = zip(self._annotations, others, strict=True)
+        return [self._rules.moved(self._answers[other], to=own, of=self._annotations[other]) for own, other in pairs]
+
+    def times_s(self, annotation: Annotation) -> Array:
+        """Snippets of 1 s."""
+        starts = np.arange(max(1, ceil(annotation.duration_s / SNIPPET_S)), dtype=np.float64) * SNIPPET_S
+        return np.stack([starts, starts + SNIPPET_S], axis=1)
+
+
+class BundleSource:
+    """Answers that a bundle finds.
+
+    Args (constructor):
+        grounder: the opened bundle.
+        annotations: the queries.
+        folder: of .feat files named by video.
+        protocol: `didemo` ranks all 21 moments.
+        plan: of candidate spans, or None for the bundle's.
+        top_k: answers per query.
+
+    Raises:
+        DataError: a video has no features.
+    """
+
+    shuffling = "the sentence of a query of another video"
+
+    def __init__(
+        self,
+        grounder: Grounder,
+        annotations: Sequence[Annotation],
+        folder: Path,
+        *,
+        protocol: ProtocolName,
+        plan: SpanPlan | None,
+        top_k: int,
+    ) -> None:
+        self._grounder, self._annotations, self._folder, self._top_k = grounder, annotations, folder, top_k
+        self._ranks_all = protocol == "didemo"
+        self.plan: SpanPlan = "segments" if self._ranks_all else plan or grounder.manifest.plan
+        self._numbers: dict[str, list[int]] = {}
+        for number, annotation in enumerate(annotations):
+            self._numbers.setdefault(annotation.vid, []).append(number)
+        missing = [vid for vid in self._numbers if not self._path(vid).is_file()]
+        if missing:
+            raise DataError(
+                f"{folder}: {len(missing)} of {len(self._numbers)} videos have no features there (the first: {missing[0]}.feat);"
+                " run wsra extract or wsra convert"
+            )
+
+    def answers(self) -> list[Array]:
+        """Answers to the queries."""
+        return self._ask([annotation.query for annotation in self._annotations], "videos")
+
+    def shuffled(self, others: Sequence[int]) -> list[Array]:
+        """Answers to the sentences of other videos."""
+        return self._ask([self._annotations[other].query for other in others], "videos, shuffled queries")
+
+    def times_s(self, annotation: Annotation) -> Array:
+        """Snippets of the features."""
+        return read_features(self._path(annotation.vid)).times_s
+
+    def _path(self, vid: str) -> Path:
+        return self._folder / f"{vid}.feat"
+
+    def _ask(self, queries: Sequence[str], label: str) -> list[Array]:
+        found: list[Array] = [np.zeros((0, 3))] * len(queries)
+        with progress(label, len(self._numbers)) as bar:
+            for vid, numbers in self._numbers.items():
+                features, asked = read_features(self._path(vid)), [queries[number] for number in numbers]
+                answers = self._rank(features, asked) if self._ranks_all else self._find(features, asked)
+                for number, answer in zip(numbers, answers, strict=True):
+                    found[number] = answer
+                bar.advance(bar.task_ids[0])
+        return found
+
+    def _find(self, features: Features, queries: Sequence[str]) -> list[Array]:
+        answers = self._grounder.answers(features, queries, top_k=self._top_k, plan=self.plan)
+        return [np.array([[m.start_s, m.end_s, m.score] for m in answer.moments]).reshape(-1, 3) for answer in answers]
+
+    def _rank(self, features: Features, queries: Sequence[str]) -> list[Array]:
+        windows = segment_windows()
+        ranked = []
+        for scores in self._grounder.window_scores(features, queries, windows):
+            ranking = ranking_of_scores(scores, features.duration_s)
+            falling = np.minimum.accumulate(scores[ranking])
+            ranked.append(np.hstack([windows[ranking], falling[:, None]]))
+        return ranked

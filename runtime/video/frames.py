@@ -1,0 +1,170 @@
+"""Frames of a video file with their presentation times, decoded by PyAV, scaled in FFmpeg's library, shown upright."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.errors import VideoError
+from wsra.runtime.video.container import declared_length_s, is_complete, video_stream
+from wsra.runtime.video.hardware import CPU, open_decoder
+from wsra.runtime.video.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
+from wsra.runtime.video.stamps import RESET_S, Stamps
+
+SUFFIXES = frozenset(
+    {".mp4", ".mov", ".m4v", ".3gp", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".dav"}
+    | {".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}  # bare streams
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame.
+
+    Attributes:
+        time_s: presentation time in seconds after the first frame of the stream.
+        image: (H, W, 3) uint8 BGR, upright, with square pixels.
+    """
+
+    time_s: float
+    image: NDArray[Any]
+
+
+class Video:
+    """A video file, decoded once from its start.
+
+    `state` is the size and time of the file when it was opened. After the last frame `end_s` is its end (seconds), `broken` the number of
+    packets and frames that were damaged as far as FFmpeg tells, `interlaced` the number of frames that were deinterlaced.
+    """
+
+    def __init__(self, path: Path, *, height_px: int, frames_per_s: float, decoder: str = CPU) -> None:
+        """Open a video.
+
+        Args:
+            path: the file.
+            height_px: frames are scaled to this height, the shape kept, if they are higher.
+            frames_per_s: at most so many frames a second are converted; all are decoded.
+            decoder: "cpu", or a device type of FFmpeg such as "cuda"; where that gives no frame the CPU decodes, as `fallback` tells.
+
+        Raises:
+            VideoError: the file is missing, empty or no video.
+            MissingExtraError: PyAV is not installed.
+        """
+        self.path = path
+        self.height_px = height_px
+        self.frames_per_s = frames_per_s
+        self.end_s = 0.0
+        self.broken = 0
+        self.interlaced = 0
+        self.state = file_state(path)
+        self._container, self.fallback = open_decoder(path, decoder)
+        self._stream: Any = video_stream(self._container)
+        self._stream.thread_type = "AUTO"
+        self._size: tuple[int, int] | None = None
+        self._assumed_per_s: float | None = None
+        self._resets = 0
+        self.declared_s = declared_length_s(self._container)
+        tags = {**self._stream.metadata, **self._container.metadata}
+        self.metadata = {key.lower(): value for key, value in tags.items()}
+        self._complete = is_complete(path, self._container)
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def _decoded(self) -> Iterator[Any]:
+        import av
+
+        for packet in self._container.demux(self._stream):
+            self.broken += packet.is_corrupt
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                self.broken += 1
+
+    def _shown(self) -> Iterator[tuple[float, Any]]:
+        """Every frame with its time, in presentation order."""
+        stamps, fields = Stamps(self._container.format.name), Deinterlacer()
+        for frame in self._decoded():
+            time_s = stamps.time_s(frame)
+            self.broken += frame.is_corrupt or time_s is None
+            if time_s is None:
+                continue
+            self.end_s = stamps.end_s
+            yield from fields.feed(time_s, frame)
+        yield from fields.flush()
+        self.interlaced, self._assumed_per_s, self._resets = fields.interlaced, stamps.assumed_per_s, stamps.resets
+
+    def frames(self) -> Generator[Frame, None, None]:
+        """Decode to the end.
+
+        Yields:
+            Frames in presentation order, about `frames_per_s` a second.
+
+        Raises:
+            VideoError: not one frame could be decoded.
+        """
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        scaler = VideoReformatter()
+        next_s = 0.0
+        try:
+            for time_s, frame in self._shown():
+                if time_s + 1e-6 < next_s:
+                    continue
+                next_s = (np.floor((time_s + 1e-6) * self.frames_per_s) + 1) / self.frames_per_s
+                matrix = display_matrix(frame)
+                width, height = self._scaled(frame, on_its_side=is_on_its_side(matrix))
+                scaled = scaler.reformat(frame, width, height, "bgr24", interpolation="AREA")
+                yield Frame(time_s, upright(scaled.to_ndarray(), matrix))
+        except av.FFmpegError as err:
+            raise VideoError(f"{self.path}: cannot be decoded ({err}); is the file damaged?") from err
+        if self._size is None:
+            raise VideoError(f"{self.path}: a video stream without one decodable frame; is the file damaged or still empty?")
+
+    def _scaled(self, frame: Any, *, on_its_side: bool) -> tuple[int, int]:
+        """Width and height to scale to, before turning; of what is shown those of the first frame, should the stream change its size."""
+        if self._size is None:
+            shown = frame.width * float(self._stream.sample_aspect_ratio or 1), frame.height
+            width, height = shown[::-1] if on_its_side else shown
+            rows = min(self.height_px, round(height))
+            self._size = max(2, round(width * rows / height / 2) * 2), rows
+        return (self._size[1], self._size[0]) if on_its_side else self._size
+
+    def changed(self) -> bool:
+        """Whether the file was written to since it was opened."""
+        return file_state(self.path) != self.state
+
+    def damage(self) -> str | None:
+        """After the last frame: what was lost or is not certain, in words, or None."""
+        told = []
+        if self.broken:
+            told.append(f"{self.broken} packets or frames were damaged")
+        if self._resets:
+            told.append(f"its stamps jump back {self._resets} times: later times are counted on, and may be off")
+        if self.changed():
+            told.append("the file was written to while it was read: extract it again when it is complete")
+        elif not self._complete:
+            told.append("not complete: still being written, or never closed; what was there is used")
+        elif self.declared_s is not None and self.end_s < self.declared_s - RESET_S:
+            told.append(f"ends at {self.end_s:.1f} s of {self.declared_s:.1f} s that it declares")
+        if self._assumed_per_s is not None:
+            told.append(f"its frames carry no times: {self._assumed_per_s:g} a second are assumed")
+        return "; ".join(told) or None
+
+
+def file_state(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of the last change in nanoseconds; None where there is no such file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns

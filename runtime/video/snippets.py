@@ -1,0 +1,54 @@
+"""Frames to snippets: which frames belong to one, and which stand for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import TypeVar
+
+import numpy as np
+
+from wsra.runtime.video.frames import Frame
+
+_EDGE_S = 1e-6  # stamps are rounded; a frame this little before a snippet belongs to it
+
+AnyFrame = TypeVar("AnyFrame", bound=Frame)
+
+
+def by_snippet(frames: Iterable[AnyFrame], snippet_s: float) -> Iterator[tuple[int, Iterator[AnyFrame]]]:
+    """Group frames by snippet; each group must be read before the next.
+
+    Args:
+        frames: in presentation order.
+        snippet_s: length of a snippet in seconds.
+
+    Yields:
+        (k, frames of [k * snippet_s, (k + 1) * snippet_s)); snippets without a frame are left out.
+    """
+    return groupby(frames, lambda frame: int(np.floor((frame.time_s + _EDGE_S) / snippet_s)))
+
+
+def uniform(frames: Iterable[AnyFrame], number: int, snippet_s: float, *, count: int) -> list[AnyFrame]:
+    """The frames nearest to the middles of `count` equal parts of a snippet; no more than these are held in memory.
+
+    Args:
+        frames: of the snippet, in presentation order; at least one.
+        number: of the snippet, k.
+        snippet_s: its length in seconds.
+        count: how many; where the snippet has fewer frames, some come again.
+
+    Returns:
+        `count` frames in presentation order.
+    """
+    targets = [(number + (part + 0.5) / count) * snippet_s for part in range(count)]
+    best: list[AnyFrame] = []
+    for frame in frames:
+        best = best or [frame] * count
+        nearer = (abs(frame.time_s - target) < abs(kept.time_s - target) for kept, target in zip(best, targets, strict=True))
+        best = [frame if take else kept for take, kept in zip(list(nearer), best, strict=True)]
+    return best
+
+
+def frames_per_s(count: int, snippet_s: float) -> float:
+    """Rate at which a video must be read so that `uniform` finds a frame at each middle: its grid has them between its points."""
+    return 2.0 * count / snippet_s
