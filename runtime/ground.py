@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.archive.parts import GAP_S, JoinedRows, Recording
 from wsra.runtime.backends.routes import Route, choose, open_route
 from wsra.runtime.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
 from wsra.runtime.devices.device import Device, this_device
@@ -20,8 +20,9 @@ from wsra.runtime.kernels.choose import KernelName, open_kernel
 from wsra.runtime.keys import made_by
 from wsra.runtime.maximal import maximal_of
 from wsra.runtime.moments import Moment, best_first, best_of_ladder
+from wsra.runtime.parts import GAP_S, Joined, JoinedRows, Recording, recording_of
 from wsra.runtime.score import SnippetScorer
-from wsra.runtime.spans import BlockSums, Rows, ladder_means, ladder_sums, running_sums, sums_between
+from wsra.runtime.spans import BlockSums, ladder_means, ladder_sums, running_sums, sums_between
 from wsra.runtime.text import TextEncoder
 from wsra.runtime.windows import Timeline, planned_positions, seconds_ladder
 
@@ -157,15 +158,14 @@ class Grounder:
         self, features: Recording, queries: Sequence[str], text: NDArray[np.float32], *, top_k: int = 5, plan: SpanPlan | None = None
     ) -> list[Answer]:
         """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
-        self.check(features)
-        parts = [self.scorer.keys(part) for part in features.parts]
-        logits = np.concatenate([self.scorer.logits(keys, text) for keys in parts], axis=1)
+        recording = self._checked(features)
+        logits = self._logits(recording, text)
         plan = plan or self.manifest.plan
         if self.manifest.span_score == "pooled":
-            best: Iterable[Spans] = self._pooled_spans(features, JoinedRows(parts), text, plan, top_k)
+            best: Iterable[Spans] = self._pooled_spans(recording, text, plan, top_k)
         else:
-            best = (self._additive_spans(features, row, plan, top_k) for row in logits)
-        timeline, found = Timeline(features.times_s), []
+            best = (self._additive_spans(recording, row, plan, top_k) for row in logits)
+        timeline, found = Timeline(recording.times_s), []
         for query, row, (positions, scores) in zip(queries, logits, best, strict=True):
             if not (np.isfinite(row).all() and np.isfinite(scores).all()):
                 raise BackendError(
@@ -176,7 +176,7 @@ class Grounder:
                 Moment(features.video, float(start), float(end), float(score))
                 for start, end, score in zip(starts_s, ends_s, scores, strict=True)
             ]
-            found.append(Answer(query, features.video, moments, row.astype(np.float64) - self.manifest.theta, features.times_s))
+            found.append(Answer(query, recording.video, moments, row.astype(np.float64) - self.manifest.theta, recording.times_s))
         return found
 
     def window_scores(self, features: Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -195,13 +195,12 @@ class Grounder:
             FeatureError: the features are not of the bundle's backbone.
             BackendError: a graph fails, or gives numbers that are not finite.
         """
-        self.check(features)
-        parts = [self.scorer.keys(part) for part in features.parts]
-        positions, text = Timeline(features.times_s).positions(windows_s), self.encoder.encode(queries)
+        recording = self._checked(features)
+        positions, text = Timeline(recording.times_s).positions(windows_s), self.encoder.encode(queries)
         if self.manifest.span_score == "pooled":
-            scores = _phi(self._pooled_logits(JoinedRows(parts), text, positions))
+            scores = _phi(self._pooled_logits(recording, text, positions))
         else:
-            logits = np.concatenate([self.scorer.logits(keys, text) for keys in parts], axis=1)
+            logits = self._logits(recording, text)
             scores = np.stack([sums_between(running_sums(row.astype(np.float64) - self.manifest.theta), positions) for row in logits])
         if not np.isfinite(scores).all():
             raise BackendError(f"{self.bundle}: {self.precision} gives NaN or infinite scores in {features.video}; run wsra verify")
@@ -213,14 +212,34 @@ class Grounder:
         Raises:
             FeatureError: backbone or width differ from the bundle's.
         """
-        for part in features.parts:
-            if part.backbone != self.manifest.backbone or part.width != self.manifest.feature_width:
-                raise FeatureError(
-                    f"{part.video}: features of {part.backbone} ({part.width} wide); the bundle {self.bundle} expects"
-                    f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
-                )
+        if features.backbone != self.manifest.backbone or features.width != self.manifest.feature_width:
+            raise FeatureError(
+                f"{features.video}: features of {features.backbone} ({features.width} wide); the bundle {self.bundle} expects"
+                f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
+            )
 
-    def _additive_spans(self, features: Recording, logits: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Spans:
+    def _checked(self, features: Recording) -> Joined:
+        self.check(features)
+        return recording_of(features)
+
+    def _logits(self, recording: Joined, text: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (Q, T) of all snippets; one part is open at a time."""
+        logits, row = np.empty((len(text), len(recording)), np.float32), 0
+        for number, part in enumerate(recording.parts):
+            logits[:, row : row + len(part)] = self.scorer.logits(self._keys(recording, number), text)
+            row += len(part)
+        return logits
+
+    def _keys(self, recording: Joined, number: int) -> NDArray[Any]:
+        """Keys of a part; kept are those of its whole video."""
+        part = recording.parts[number]
+        return self.scorer.keys(part.features())[part.first : part.last]
+
+    def _rows(self, recording: Joined) -> JoinedRows:
+        lengths = [len(part) for part in recording.parts]
+        return JoinedRows(lengths, width=self.scorer.key_width, rows=lambda number: self._keys(recording, number))
+
+    def _additive_spans(self, features: Joined, logits: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Spans:
         """The best spans by the sum of what speaks for the sentence; only those above 0."""
         excess = logits.astype(np.float64) - self.manifest.theta
         if not np.isfinite(excess).all():
@@ -238,27 +257,27 @@ class Grounder:
         best = best_first(scores)[:top_k]
         return positions[best], scores[best]
 
-    def _pooled_spans(self, features: Recording, rows: Rows, text: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Iterator[Spans]:
+    def _pooled_spans(self, features: Joined, text: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Iterator[Spans]:
         """The best spans of each sentence by phi of their mean key, the paper's score; whatever it is."""
         if plan == "maximal":
             raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
         if plan == "seconds":
             ladder = seconds_ladder(features.times_s)
             logits = [np.empty((len(text), rung.windows), np.float32) for rung in ladder]
-            for number, first, means in ladder_means(rows, ladder):
+            for number, first, means in ladder_means(self._rows(features), ladder):
                 logits[number][:, first : first + len(means)] = self.scorer.logits(means, text)
             for query in range(len(text)):
                 found, scores = best_of_ladder(ladder, [rung[query] for rung in logits], count=top_k)
                 yield found, _phi(scores)
             return
         positions = planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s)
-        for row in _phi(self._pooled_logits(rows, text, positions)):
+        for row in _phi(self._pooled_logits(features, text, positions)):
             best = best_first(row)[:top_k]
             yield positions[best], row[best]
 
-    def _pooled_logits(self, rows: Rows, text: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _pooled_logits(self, recording: Joined, text: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
         """Logits (Q, N) of the mean key of each span (N, 2)."""
-        sums, logits = BlockSums(rows), np.empty((len(text), len(positions)), np.float32)
+        sums, logits = BlockSums(self._rows(recording)), np.empty((len(text), len(positions)), np.float32)
         for first in range(0, len(positions), WINDOWS):
             means = sums.means(positions[first : first + WINDOWS]).astype(np.float32)
             logits[:, first : first + WINDOWS] = self.scorer.logits(means, text)
@@ -269,7 +288,7 @@ def _phi(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))
 
 
-def _maximal(features: Recording, excess: NDArray[np.float64], running: NDArray[np.float64], *, compiled: bool) -> Spans:
+def _maximal(features: Joined, excess: NDArray[np.float64], running: NDArray[np.float64], *, compiled: bool) -> Spans:
     """Maximal spans of every stretch of video without a longer gap; none reaches over a gap."""
     gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
     edges = [0, *(np.flatnonzero(gaps > GAP_S) + 1).tolist(), len(features)]

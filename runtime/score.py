@@ -49,6 +49,11 @@ class SnippetScorer:
         return self._kernel.name
 
     @property
+    def key_width(self) -> int:
+        """Numbers per key, H."""
+        return int(self.keys_graph.outputs["keys"].shape[1])
+
+    @property
     def graphs(self) -> tuple[Backend, ...]:
         """What is held open; on a GPU it holds memory there."""
         return (self.keys_graph, self._kernel.graph) if isinstance(self._kernel, GraphKernel) else (self.keys_graph,)
@@ -67,7 +72,7 @@ class SnippetScorer:
 
         if self._made is None:
             return keys_in_memory(features, chunks)
-        return kept_keys(features, chunks, width=int(self.keys_graph.outputs["keys"].shape[1]), made=self._made)
+        return kept_keys(features, chunks, width=self.key_width, made=self._made)
 
     def logits(self, keys: NDArray[Any], text: Array32) -> Array32:
         """Logits (Q, T) of keys (T, H) and text vectors (Q, Dt)."""

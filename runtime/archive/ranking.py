@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wsra.runtime.archive.cameras import Recording, Stretch, joined_features, offsets_s, recordings
+from wsra.runtime.archive.cameras import Recording, Stretch, joined_features, recordings
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.features import Features
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.moments import Moment
+from wsra.runtime.parts import Joined
 from wsra.runtime.video.wallclock import later
 
 _EDGE_S = 1e-6
@@ -128,29 +127,29 @@ class Archive:
         return results
 
     def _add(self, recording: Recording) -> None:
-        features, offsets = joined_features(recording), offsets_s(recording)
+        features = joined_features(recording)
         title = features.video if len(recording) == 1 else f"{features.video} to {recording[-1].footage.video}"
-        self._last = [Curve(title, answer, features.duration_s) for answer in self._answers(features, recording, offsets)]
+        self._last = [Curve(title, answer, features.duration_s) for answer in self._answers(features, recording)]
         self._answered += 1
         for number, curve in enumerate(self._last):
-            new = [(_located(moment, recording, offsets), curve) for moment in curve.answer.moments]
+            new = [(_located(moment, recording, features.starts_s), curve) for moment in curve.answer.moments]
             ranked = sorted([*self._kept[number], *new], key=lambda pair: -pair[0].moment.score)  # stable: equal ones keep their order
             self._kept[number] = _at_most(self._per_video, ranked)[: self._top_k]
 
-    def _answers(self, features: Features, recording: Recording, offsets: NDArray[np.float64]) -> list[Answer]:
+    def _answers(self, features: Joined, recording: Recording) -> list[Answer]:
         """The answers of a recording, with as many moments as the limit per video needs; more of them change no span."""
         count = self._top_k
         while True:
             answers = self._grounder.answers_to_vectors(features, self._queries, self._text, top_k=count, plan=self._plan)
-            if self._per_video is None or all(self._enough(answer, count, recording, offsets) for answer in answers):
+            if self._per_video is None or all(self._enough(answer, count, recording, features.starts_s) for answer in answers):
                 return answers
             count *= 4
 
-    def _enough(self, answer: Answer, count: int, recording: Recording, offsets: NDArray[np.float64]) -> bool:
+    def _enough(self, answer: Answer, count: int, recording: Recording, starts_s: Sequence[float]) -> bool:
         """Whether more moments of this recording could not enter the list."""
         if self._per_video is None or len(recording) == 1 or len(answer.moments) < count:
             return True
-        videos = Counter(_located(moment, recording, offsets).moment.video for moment in answer.moments)
+        videos = Counter(_located(moment, recording, starts_s).moment.video for moment in answer.moments)
         return sum(min(self._per_video, number) for number in videos.values()) >= self._top_k
 
 
@@ -166,12 +165,12 @@ def _at_most(per_video: int | None, ranked: list[tuple[Sighting, Curve]]) -> lis
     return kept
 
 
-def _located(moment: Moment, recording: Recording, offsets: NDArray[np.float64]) -> Sighting:
+def _located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> Sighting:
     """A moment in seconds of a recording as one of the video in which it starts."""
-    first = int(np.searchsorted(offsets, moment.start_s + _EDGE_S, "right")) - 1
-    last = max(first, int(np.searchsorted(offsets, moment.end_s - _EDGE_S, "left")) - 1)
+    first = int(np.searchsorted(starts_s, moment.start_s + _EDGE_S, "right")) - 1
+    last = max(first, int(np.searchsorted(starts_s, moment.end_s - _EDGE_S, "left")) - 1)
     begin, end = recording[first], recording[last]
-    shifts = [recording[place].from_s - float(offsets[place]) for place in (first, last)]
+    shifts = [recording[place].from_s - starts_s[place] for place in (first, last)]
     local = replace(moment, video=begin.footage.video, start_s=moment.start_s + shifts[0], end_s=moment.end_s + shifts[0])
     start = None if begin.footage.start is None else later(begin.footage.start, local.start_s)
     until = Ending(end.footage.video, moment.end_s + shifts[1]) if end.footage != begin.footage else None
@@ -183,7 +182,8 @@ def _broken(recording: Recording) -> dict[Stretch, FeatureError | OSError]:
     found: dict[Stretch, FeatureError | OSError] = {}
     for stretch in recording:
         try:
-            joined_features((stretch,)).check_finite()
+            for part in joined_features((stretch,)).parts:
+                part.features().check_finite()
         except (FeatureError, OSError) as err:
             found[stretch] = err
     return found
