@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backends.routes import Route, choose, open_route
 from wsra.runtime.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
+from wsra.runtime.candidates import Spans, additive_spans, phi, pooled_spans
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.kernels.choose import KernelName, open_kernel
+from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.keys import made_by
-from wsra.runtime.maximal import maximal_of
-from wsra.runtime.moments import Moment, best_first, best_of_ladder
-from wsra.runtime.parts import GAP_S, Joined, JoinedRows, Recording, recording_of
+from wsra.runtime.moments import Moment
+from wsra.runtime.parts import Joined, Recording, recording_of
 from wsra.runtime.score import SnippetScorer
-from wsra.runtime.spans import BlockSums, ladder_means, ladder_sums, running_sums, sums_between
+from wsra.runtime.spans import running_sums, sums_between
 from wsra.runtime.text import TextEncoder
-from wsra.runtime.windows import Timeline, planned_positions, seconds_ladder
-
-Spans = tuple[NDArray[np.float64], NDArray[np.float64]]  # positions (n, 2) and scores (n,)
-WINDOWS = 1024  # pooled windows whose means stand in memory together
+from wsra.runtime.windows import Timeline
 
 
 @dataclass(frozen=True)
@@ -110,14 +107,28 @@ class Grounder:
         allow_fallback: bool = False,
         kernel: KernelName = "auto",
         keep_keys: bool = False,
+        numbers: float = inf,
     ) -> Grounder:
-        """As `open`, for a bundle that is open already and a route that is chosen."""
+        """As `open`, for a bundle that is open already and a route that is chosen; `numbers` as of `open_kernel`."""
         graphs = open_route(bundle, route, device, graphs=("text", "keys"), threads=threads, allow_fallback=allow_fallback)
         encoder = TextEncoder(bundle.folder / TOKENIZER, graphs["text"], max_tokens=bundle.manifest.text["max_tokens"])
         keys = graphs["keys"]
-        opened = open_kernel(bundle, route, device, kernel, on_cpu=keys.device == "cpu", threads=threads, allow_fallback=allow_fallback)
+        opened = open_kernel(
+            bundle,
+            route,
+            device,
+            kernel,
+            on_cpu=keys.device == "cpu",
+            threads=threads,
+            allow_fallback=allow_fallback,
+            numbers=numbers,
+        )
         scorer = SnippetScorer(keys, opened, made=made_by(bundle, route.precision, keys.provider) if keep_keys else None)
         return cls(bundle.manifest, encoder, scorer, bundle=bundle.folder, precision=route.precision)
+
+    def scoring_with(self, kernel: Kernel) -> Grounder:
+        """The same with another kernel."""
+        return Grounder(self.manifest, self.encoder, self.scorer.with_kernel(kernel), bundle=self.bundle, precision=self.precision)
 
     def __enter__(self) -> Grounder:
         return self
@@ -159,12 +170,17 @@ class Grounder:
     ) -> list[Answer]:
         """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
         recording = self._checked(features)
-        logits = self._logits(recording, text)
+        logits = self.scorer.logits(recording, text)
         plan = plan or self.manifest.plan
         if self.manifest.span_score == "pooled":
-            best: Iterable[Spans] = self._pooled_spans(recording, text, plan, top_k)
+            if plan == "maximal":
+                raise ConfigError(
+                    f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds"
+                )
+            best: Iterable[Spans] = pooled_spans(recording, self.scorer, text, plan=plan, top_k=top_k)
         else:
-            best = (self._additive_spans(recording, row, plan, top_k) for row in logits)
+            theta, compiled = self.manifest.theta, self.scorer.kernel.name == "numba"
+            best = (additive_spans(recording, row, plan=plan, theta=theta, top_k=top_k, compiled=compiled) for row in logits)
         timeline, found = Timeline(recording.times_s), []
         for query, row, (positions, scores) in zip(queries, logits, best, strict=True):
             if not (np.isfinite(row).all() and np.isfinite(scores).all()):
@@ -198,9 +214,9 @@ class Grounder:
         recording = self._checked(features)
         positions, text = Timeline(recording.times_s).positions(windows_s), self.encoder.encode(queries)
         if self.manifest.span_score == "pooled":
-            scores = _phi(self._pooled_logits(recording, text, positions))
+            scores = phi(self.scorer.pooled_logits(recording, positions, text))
         else:
-            logits = self._logits(recording, text)
+            logits = self.scorer.logits(recording, text)
             scores = np.stack([sums_between(running_sums(row.astype(np.float64) - self.manifest.theta), positions) for row in logits])
         if not np.isfinite(scores).all():
             raise BackendError(f"{self.bundle}: {self.precision} gives NaN or infinite scores in {features.video}; run wsra verify")
@@ -221,77 +237,3 @@ class Grounder:
     def _checked(self, features: Recording) -> Joined:
         self.check(features)
         return recording_of(features)
-
-    def _logits(self, recording: Joined, text: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (Q, T) of all snippets; one part is open at a time."""
-        logits, row = np.empty((len(text), len(recording)), np.float32), 0
-        for number, part in enumerate(recording.parts):
-            logits[:, row : row + len(part)] = self.scorer.logits(self._keys(recording, number), text)
-            row += len(part)
-        return logits
-
-    def _keys(self, recording: Joined, number: int) -> NDArray[Any]:
-        """Keys of a part; kept are those of its whole video."""
-        part = recording.parts[number]
-        return self.scorer.keys(part.features())[part.first : part.last]
-
-    def _rows(self, recording: Joined) -> JoinedRows:
-        lengths = [len(part) for part in recording.parts]
-        return JoinedRows(lengths, width=self.scorer.key_width, rows=lambda number: self._keys(recording, number))
-
-    def _additive_spans(self, features: Joined, logits: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Spans:
-        """The best spans by the sum of what speaks for the sentence; only those above 0."""
-        excess = logits.astype(np.float64) - self.manifest.theta
-        if not np.isfinite(excess).all():
-            return np.zeros((1, 2)), np.full(1, np.nan)
-        running = running_sums(excess)
-        if plan == "maximal":
-            positions, scores = _maximal(features, excess, running, compiled=self.scorer.kernel == "numba")
-        elif plan == "seconds":
-            ladder = seconds_ladder(features.times_s)
-            return best_of_ladder(ladder, ladder_sums(running, ladder), count=top_k, above=0.0)
-        else:
-            positions = planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s)
-            scores = sums_between(running, positions)
-            positions, scores = positions[scores > 0], scores[scores > 0]
-        best = best_first(scores)[:top_k]
-        return positions[best], scores[best]
-
-    def _pooled_spans(self, features: Joined, text: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Iterator[Spans]:
-        """The best spans of each sentence by phi of their mean key, the paper's score; whatever it is."""
-        if plan == "maximal":
-            raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
-        if plan == "seconds":
-            ladder = seconds_ladder(features.times_s)
-            logits = [np.empty((len(text), rung.windows), np.float32) for rung in ladder]
-            for number, first, means in ladder_means(self._rows(features), ladder):
-                logits[number][:, first : first + len(means)] = self.scorer.logits(means, text)
-            for query in range(len(text)):
-                found, scores = best_of_ladder(ladder, [rung[query] for rung in logits], count=top_k)
-                yield found, _phi(scores)
-            return
-        positions = planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s)
-        for row in _phi(self._pooled_logits(features, text, positions)):
-            best = best_first(row)[:top_k]
-            yield positions[best], row[best]
-
-    def _pooled_logits(self, recording: Joined, text: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Logits (Q, N) of the mean key of each span (N, 2)."""
-        sums, logits = BlockSums(self._rows(recording)), np.empty((len(text), len(positions)), np.float32)
-        for first in range(0, len(positions), WINDOWS):
-            means = sums.means(positions[first : first + WINDOWS]).astype(np.float32)
-            logits[:, first : first + WINDOWS] = self.scorer.logits(means, text)
-        return logits
-
-
-def _phi(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))
-
-
-def _maximal(features: Joined, excess: NDArray[np.float64], running: NDArray[np.float64], *, compiled: bool) -> Spans:
-    """Maximal spans of every stretch of video without a longer gap; none reaches over a gap."""
-    gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
-    edges = [0, *(np.flatnonzero(gaps > GAP_S) + 1).tolist(), len(features)]
-    found = [maximal_of(excess[first:last], running[first : last + 1], compiled=compiled) for first, last in itertools.pairwise(edges)]
-    positions = np.concatenate([spans + first for (spans, _), first in zip(found, edges[:-1], strict=True)])
-    return positions, np.concatenate([scores for _, scores in found])

@@ -100,7 +100,7 @@ def answer_json(query: str, sightings: Sequence[Sighting], grounder: Grounder) -
         "precision": grounder.precision,
         "provider": grounder.scorer.provider,
         "device": grounder.scorer.device,
-        "kernel": grounder.scorer.kernel,
+        "kernel": grounder.scorer.kernel.name,
     }
 
 

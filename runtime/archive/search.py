@@ -21,6 +21,7 @@ from wsra.runtime.errors import FeatureError, OutputError, VideoError, WsraError
 from wsra.runtime.extract import told_of
 from wsra.runtime.features import read_features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.kernels.choose import open_kernel
 
 _OF_A_FILE = (FeatureError, VideoError, OutputError, OSError)  # what stops one file, not the rest
 
@@ -72,7 +73,16 @@ def search(request: Request) -> Found:
     device = this_device()
     route = choose(bundle, device, request.precision, request.provider)
     inputs = {given.path: given for path in paths for given in inputs_of(path, bundle.manifest.backbone)}
-    grounder = Grounder.of_route(bundle, route, device, threads=request.threads, allow_fallback=request.allow_fallback, keep_keys=True)
+    grounder = Grounder.of_route(
+        bundle,
+        route,
+        device,
+        threads=request.threads,
+        allow_fallback=request.allow_fallback,
+        kernel=request.kernel,
+        keep_keys=True,
+        numbers=0,
+    )
     for query in queries:
         grounder.encoder.token_ids(query)
     left_out = _LeftOut()
@@ -87,10 +97,14 @@ def search(request: Request) -> Found:
     def refused(stretch: Stretch, err: FeatureError | OSError) -> None:
         left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
 
+    parts = [part for file in told_apart(footage) for part in _parts(file, between, left_out)]
+    if request.kernel == "auto" and grounder.scorer.device == "cpu":
+        numbers = sum(part.last - part.first for part in parts) * grounder.scorer.key_width * len(queries)
+        grounder = grounder.scoring_with(open_kernel(bundle, route, device, on_cpu=True, threads=request.threads, numbers=numbers))
     archive = Archive(grounder, queries, top_k=request.top_k, per_video=request.per_video, plan=request.plan, refused=refused)
     if between is not None:
         _tell_unknown([file for file in footage if file.start is None])
-    joined = archive.recordings([part for file in told_apart(footage) for part in _parts(file, between, left_out)])
+    joined = archive.recordings(parts)
     if not joined:
         say("no video is of that time")
     with progress("recordings", len(joined)) as bar:
