@@ -26,6 +26,7 @@ class Request:
         allow_fallback: run on the CPU where the provider cannot be had.
         between: two times as `read_between` takes them, or None for all times.
         per_video: moments of one video per query, or None for any number.
+        ray: the cluster that does it, as `Cluster` takes it, or None for this process.
     """
 
     inputs: Sequence[str]
@@ -39,6 +40,7 @@ class Request:
     allow_fallback: bool
     between: tuple[str, str] | None = None
     per_video: int | None = None
+    ray: str | None = None
 
 
 def paths_and_queries(request: Request) -> tuple[list[Path], list[str]]:
