@@ -20,7 +20,7 @@ MAY_IMPORT = {
 LAZY = {"runtime/commands": {"train", "export", "calib"}, "runtime/convert.py": {"train"}}
 # What a device needs of export beside runtime.
 ON_A_DEVICE = {f"export/{name}.py" for name in ("build", "child", "engine", "gates", "golden", "verify", "verify_report")}
-HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "cv2", "av", "transformers", "h5py", "numba", "llvmlite")
+HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "cv2", "av", "transformers", "h5py", "numba", "llvmlite", "ray")
 
 
 def imported(tree: ast.Module, *, inside_functions: bool) -> set[str]:

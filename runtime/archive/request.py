@@ -28,6 +28,7 @@ class Request:
         between: two times as `read_between` takes them, or None for all times.
         per_video: moments of one video per query, or None for any number.
         kernel: what scores snippets, or "auto".
+        ray: the cluster that does it, as `Cluster` takes it, or None for this process.
     """
 
     inputs: Sequence[str]
@@ -42,6 +43,7 @@ class Request:
     between: tuple[str, str] | None = None
     per_video: int | None = None
     kernel: KernelName = "auto"
+    ray: str | None = None
 
 
 def paths_and_queries(request: Request) -> tuple[list[Path], list[str]]:

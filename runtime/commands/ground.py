@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsra.runtime.commands.options import BundleOption, JsonOption, ProviderOption, ThreadsOption, print_json
+from wsra.runtime.commands.options import BundleOption, JsonOption, ProviderOption, RayOption, ThreadsOption, print_json
 
 
 def ground(
@@ -33,6 +33,7 @@ def ground(
         typer.Option(metavar="START END", help="2026-11-23T14:00 2026-11-23T15:00, or of every day 22:00 06:00; local without a zone."),
     ] = None,
     per_video: Annotated[int | None, typer.Option("--per-video", min=1, help="Moments of one video per query.")] = None,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the moments that match a sentence."""
@@ -56,6 +57,7 @@ def ground(
         between=between,
         per_video=per_video,
         kernel=kernel,
+        ray=ray,
     )
     found = search(request)
     if as_json:
