@@ -35,15 +35,22 @@ class Answer:
         query: the sentence.
         video: name of the video.
         moments: best first; empty when nothing speaks for the sentence.
-        curve: (T,) logit phi - theta of each snippet; above 0 speaks for the sentence.
+        logits: (T,) of the snippets.
+        theta: the logit at which a snippet speaks neither for nor against.
         times_s: (T, 2) of the snippets.
     """
 
     query: str
     video: str
     moments: list[Moment]
-    curve: NDArray[np.float64]
+    logits: NDArray[np.float32]
+    theta: float
     times_s: NDArray[np.float64]
+
+    @property
+    def curve(self) -> NDArray[np.float64]:
+        """(T,) logit phi - theta of each snippet; above 0 speaks for the sentence."""
+        return np.asarray(self.logits.astype(np.float64) - self.theta)
 
 
 class Grounder:
@@ -192,7 +199,7 @@ class Grounder:
                 Moment(features.video, float(start), float(end), float(score))
                 for start, end, score in zip(starts_s, ends_s, scores, strict=True)
             ]
-            found.append(Answer(query, recording.video, moments, row.astype(np.float64) - self.manifest.theta, recording.times_s))
+            found.append(Answer(query, recording.video, moments, row, self.manifest.theta, recording.times_s))
         return found
 
     def window_scores(self, features: Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -98,7 +98,10 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
         raise FeatureError(f"{video}: {len(starts_s)} starts for {len(parts)} parts; expected one for each")
     held = [part if isinstance(part, Part) else Part(part, 0, len(part), 0.0, part.duration_s) for part in parts]
     first = before = held[0].features()
-    begins, times = [0.0], [first.times_s[held[0].first : held[0].last] - held[0].from_s]
+    times = [first.times_s[held[0].first : held[0].last]]
+    if held[0].from_s:
+        times = [times[0] - held[0].from_s]
+    begins = [0.0]
     for number, part in enumerate(held[1:], 1):
         features = part.features()
         if (features.backbone, features.width) != (first.backbone, first.width):
@@ -120,7 +123,8 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
         times.append(features.times_s[part.first : part.last] - part.from_s + begin_s)
         before = features
     duration_s = begins[-1] + held[-1].to_s - held[-1].from_s
-    return Joined(tuple(held), tuple(begins), np.concatenate(times), video, duration_s, first.backbone, first.width)
+    times_s = times[0] if len(times) == 1 else np.concatenate(times)  # of a month one copy less
+    return Joined(tuple(held), tuple(begins), times_s, video, duration_s, first.backbone, first.width)
 
 
 def recording_of(features: Recording) -> Joined:

@@ -64,12 +64,12 @@ class Curve:
 
 def curve_of(answer: Answer, *, title: str, duration_s: float) -> Curve:
     """What of an answer is drawn; a month of it is small enough to be kept for every moment, and to be sent."""
-    size = -(-len(answer.curve) // DRAWN)
-    padded = np.full(-(-len(answer.curve) // size) * size, -np.inf)
-    padded[: len(answer.curve)] = answer.curve
+    size = -(-len(answer.logits) // DRAWN)
+    padded = np.full(-(-len(answer.logits) // size) * size, -np.inf, np.float32)
+    padded[: len(answer.logits)] = answer.logits
     highest = padded.reshape(-1, size).argmax(axis=1) + np.arange(0, len(padded), size)
     best = (answer.moments[0].start_s, answer.moments[0].end_s) if answer.moments else None
-    return Curve(title, answer.curve[highest], answer.times_s[highest], duration_s, best)
+    return Curve(title, answer.logits[highest].astype(np.float64) - answer.theta, answer.times_s[highest], duration_s, best)
 
 
 def located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> Sighting:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from wsra.runtime.devices.device import find_gpu
-from wsra.runtime.kernels.fused import fused_failure
 
 pytestmark = pytest.mark.device
 
