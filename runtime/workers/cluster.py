@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from wsra.runtime.console import say, stderr
-from wsra.runtime.errors import ClusterError, MissingExtraError, WsraError
+from wsra.runtime.errors import ClusterError, MissingExtraError
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
 
 LOCAL, AUTO = "local", "auto"
@@ -26,8 +26,13 @@ AHEAD = 1000  # tasks given out before the first of them is done
 _STORE_BYTES = 100 * 2**20  # of a cluster that is started here: results are small
 _REACH_S = 5.0
 _CANCEL_S = 5.0
-# Ray reads them when it is imported: nothing is sent to its makers, and no advice is printed.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Ray reads them when it is imported: nothing is sent to its makers, and neither advice nor lost workers are printed on stdout.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+}
 
 
 class Cluster:
@@ -53,8 +58,7 @@ class Cluster:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Cluster:
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
+        os.environ.update(_QUIET)
         try:
             import ray
         except ImportError as err:
@@ -160,16 +164,16 @@ class Cluster:
         errors = self._ray.exceptions
         try:
             told: _Done | _Unseen = self._ray.get(ref)
-        except errors.RayTaskError as err:
-            if isinstance(err.cause, WsraError | ModuleNotFoundError):
-                raise err.cause from err
-            raise
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError):
             return None
         except errors.RayError as err:
-            raise ClusterError(
-                f"--ray {self._address}: cannot go on ({str(err).splitlines()[0]}); what is complete is kept: run it again"
-            ) from err
+            cause = getattr(err, "cause", err)
+            if isinstance(cause, errors.RayError):
+                raise ClusterError(
+                    f"--ray {self._address}: cannot go on ({str(cause).splitlines()[0]}); what is complete is kept: all nodes need the"
+                    " same wsra, Ray and Python"
+                ) from err
+            raise cause from err
         return told
 
     def _cancel(self, refs: list[Any]) -> None:
