@@ -247,9 +247,12 @@ def test_a_killed_worker_changes_no_answer(
 def test_a_task_that_kills_every_worker_is_lost_and_no_other(cluster: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
     items = [*range(20), 7]
     with open_pool("auto") as pool:
-        assert list(pool.map(tasks.Square(), items)) == [-13 if item == 13 else item * item for item in items]
-    told = capfd.readouterr()
-    assert told.out == "" and told.err.count("seven") == 2 and told.err.count("its worker was lost") == 3
+        for chunksize in (1, 8):
+            squares = pool.map(tasks.Square(), items, chunksize=chunksize)
+            assert list(squares) == [-13 if item == 13 else item * item for item in items]
+            told = capfd.readouterr()
+            assert told.out == "" and told.err.count("seven") == 2 and told.err.count("13: its worker was lost") == 3
+            assert told.err.count("its 8 files are given to others, one by one") == (chunksize == 8)
 
 
 def test_a_file_that_only_this_machine_sees(cluster: Cluster, bundle_folder: Path, archive: Fill, tmp_path: Path) -> None:
