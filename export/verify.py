@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from wsra.export.golden import Golden, read_golden
 from wsra.runtime.annotations import Annotation, read_annotations
 from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.backends.routes import Route, engines_here, open_route, routes_here, write_record
+from wsra.runtime.bench.timing import in_turns, one_stage
 from wsra.runtime.bundle import GOLDEN, REJECTED, Bundle, open_bundle, reject
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, DataError, MissingExtraError, OutputError, WsraError
@@ -260,23 +262,23 @@ def time_routes(bundle: Bundle, device: Device, routes: Sequence[Route], golden:
     Returns:
         Route -> milliseconds, or why it failed meanwhile.
     """
-    taken: dict[str, list[float]] = {route.name: [] for route in routes}
     failed: dict[str, float | str] = {}
     with ExitStack() as stack:
-        grounders = {}
+        runs = []
         for route in routes:
             try:
-                grounders[route.name] = stack.enter_context(Grounder.of_route(bundle, route, device, threads=threads))
+                grounder = stack.enter_context(Grounder.of_route(bundle, route, device, threads=threads))
             except WsraError as err:
                 failed[route.name] = f"it passed, but does not open beside the others ({err})"
-        for repeat in range(WARM_UP + REPEATS):
-            sentence, video = golden.pairs[repeat % len(golden.pairs)]
-            for name, grounder in grounders.items():
-                start = time.perf_counter()
-                grounder.ground(golden.videos[video], golden.sentences[sentence], top_k=1)
-                if repeat >= WARM_UP:
-                    taken[name].append(1000 * (time.perf_counter() - start))
-    return failed | {name: float(np.median(times)) for name, times in taken.items() if times}
+                continue
+            runs.append(one_stage(route.name, partial(_ask_next, grounder, golden, cycle(golden.pairs))))
+        in_turns(runs, rounds=WARM_UP)
+        return failed | {name: times.p50_ms for name, times in in_turns(runs, rounds=REPEATS).items()}
+
+
+def _ask_next(grounder: Grounder, golden: Golden, pairs: Iterator[NDArray[np.int64]]) -> None:
+    sentence, video = next(pairs)
+    grounder.ground(golden.videos[video], golden.sentences[sentence], top_k=1)
 
 
 def keep(bundle: Bundle, device: Device, entries: Mapping[str, Entry], say: Say = print) -> Bundle:

@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from wsra.runtime.commands.bench import bench
 from wsra.runtime.commands.build import build
 from wsra.runtime.commands.convert import convert
 from wsra.runtime.commands.demo import demo
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-for command in (demo, extract, convert, info, train, export, verify, evaluate, build, doctor, ground):
+for command in (demo, extract, convert, info, train, export, verify, evaluate, build, doctor, bench, ground):
     app.command()(command)
 
 
