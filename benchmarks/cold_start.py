@@ -2,9 +2,9 @@
 
     python benchmarks/cold_start.py [--bundle BUNDLE] [--rounds 9] [--threads 1] [--imports] [--json OUT.json]
 
-The other process imports onnxruntime, opens the FP32 text encoder of the same bundle and runs it once. All take turns; times are medians of the
-rounds after the first, the ratio is the median of the rounds' ratios; CPU time is that of user and system. The goal is a ratio of at most
-3. `numba` takes the kernel that the extra `fast` installs, `numpy` does as if it were not installed. Without --bundle one is made
+The other process imports onnxruntime, opens the FP32 text encoder of the same bundle and runs it once. All take turns; times are medians
+of the rounds after the first, the ratio is the median of the rounds' ratios; CPU time is that of user and system. The goal is at most
+3 times. `numba` takes the kernel that the extra `fast` installs, `numpy` does as if it were not installed. Without --bundle one is made
 (all-MiniLM-L6-v2, keys 512 wide), which takes a minute. --imports tells which packages take the time, by their own import time.
 """
 

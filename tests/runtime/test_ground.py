@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wsra.runtime.answer_json import answer_json
 from wsra.runtime.bundle import MANIFEST, open_bundle
 from wsra.runtime.errors import BundleError, FeatureError, QueryError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.report import answer_json, clock, curve_drawing
+from wsra.runtime.report import clock, curve_drawing
 from wsra.runtime.spans import pooled_means
 
 pytestmark = pytest.mark.device
