@@ -21,6 +21,7 @@ from wsra.runtime.extract import extract_batch
 from wsra.runtime.features import read_features
 from wsra.runtime.files import replacing
 from wsra.runtime.ground import Grounder
+from wsra.runtime.workers.choose import open_pool
 from wsra.train.checkpoint import read_metrics
 from wsra.train.config import Run, read_run
 from wsra.train.data import CaptionedVideos
@@ -154,8 +155,8 @@ def _showcase(out: Path, seed: int) -> Clip:
 
 def _extract(out: Path, jobs: int) -> None:
     videos = sorted((out / "videos").glob("*.mp4"))
-    with progress("videos", len(videos)) as bar:
-        for done in extract_batch(videos, out / "features", jobs=jobs):
+    with open_pool(jobs=jobs) as pool, progress("videos", len(videos)) as bar:
+        for done in extract_batch(videos, out / "features", pool=pool):
             if done.error is not None:
                 raise VideoError(done.error)
             bar.advance(bar.task_ids[0])

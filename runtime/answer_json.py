@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from wsra.runtime.archive.ranking import Sighting
+from wsra.runtime.archive.sightings import Sighting
 from wsra.runtime.ground import Grounder
 
 
@@ -19,7 +19,7 @@ def answer_json(query: str, sightings: Sequence[Sighting], grounder: Grounder) -
         "precision": grounder.precision,
         "provider": grounder.scorer.provider,
         "device": grounder.scorer.device,
-        "kernel": grounder.scorer.kernel,
+        "kernel": grounder.scorer.kernel.name,
     }
 
 

@@ -12,6 +12,7 @@ WsraError                      what a user can mend; one line at the command lin
 ├── TrainingError              training cannot go on (batch too small, collapse)
 ├── ExportError                a graph that cannot be made or does not agree with its source
 ├── OutputError                a place that cannot or must not be written
+├── ClusterError               a cluster that cannot be reached, or whose nodes differ
 └── MissingExtraError          a library that an extra of wsra installs
 """
 
@@ -69,11 +70,20 @@ class OutputError(WsraError):
     """A place cannot or must not be written."""
 
 
+class ClusterError(WsraError):
+    """A cluster cannot be reached, or its nodes lack what the work needs."""
+
+
 class MissingExtraError(WsraError):
     """A library is missing that an extra of wsra installs."""
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'wsra[{extra}]'")
+        self._given = library, extra, purpose
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        """As it was raised, also from another process."""
+        return type(self), self._given
 
 
 # Which extra of wsra installs a library that a device may lack.
@@ -83,6 +93,7 @@ EXTRA_OF = {
     "cv2": "video",
     "h5py": "convert",
     "numba": "fast",
+    "ray": "ray",
     "torch": "train",
     "transformers": "train",
     "pydantic": "train",

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 
 from wsra.runtime.archive.provenance import is_current, provenance, refuse_foreign
-from wsra.runtime.backbones.registry import Backbone, BackboneChoice, MotionBackbone
+from wsra.runtime.backbones.registry import BUILT_IN, Backbone, BackboneChoice, MotionBackbone
 from wsra.runtime.errors import VideoError, WsraError
 from wsra.runtime.features import Features, write_features
 from wsra.runtime.files import usable_folder
@@ -23,6 +20,8 @@ from wsra.runtime.video.ahead import ahead
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
 from wsra.runtime.video.wallclock import start_of
+from wsra.runtime.workers.processes import ThisProcess
+from wsra.runtime.workers.protocol import Pool
 
 Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
 AHEAD = 8  # frames that are decoded ahead of the backbone
@@ -111,32 +110,52 @@ def feat_paths(videos: Sequence[Path], folder: Path) -> dict[Path, Path]:
     return paths
 
 
-@dataclass(frozen=True)
-class _Job:
-    video: Path
-    feat: Path
-    snippet_s: float
-    choice: BackboneChoice
-    decoder: str
-
-
 @cache
 def _loaded(choice: BackboneChoice) -> Backbone:
     """The backbone of this process."""
     return choice.load()
 
 
-def _extract(job: _Job, progress: Progress | None = None) -> Extracted:
-    try:
-        refuse_foreign(job.feat)
-        backbone = _loaded(job.choice)
-        if job.feat.exists() and job.video.is_file() and is_current(job.feat, job.video, backbone=backbone.id(job.snippet_s)):
-            return Extracted(job.video, job.feat, True, None)
-        features = extract_features(job.video, backbone=backbone, snippet_s=job.snippet_s, decoder=job.decoder, progress=progress)
-        write_features(job.feat, features)
-    except (WsraError, OSError) as err:  # OSError: a recorder that deletes its oldest files, a disk that fails
-        return Extracted(job.video, job.feat, False, told_of(err, job.video))
-    return Extracted(job.video, job.feat, False, None, warning(features, job.decoder))
+@dataclass(frozen=True)
+class _Extraction:
+    """A video to its .feat file, as a task.
+
+    Attributes:
+        choice: what makes the features.
+        snippet_s: length of a snippet in seconds.
+        decoder: as for `Video`.
+        progress: called within each video, where that is done in one process.
+        mark: a file in the folder of the .feat files that must be seen, or None.
+    """
+
+    choice: BackboneChoice
+    snippet_s: float
+    decoder: str
+    progress: Progress | None
+    mark: Path | None
+
+    def __call__(self, paths: tuple[Path, Path], /) -> Extracted:
+        """Extract a video, unless its .feat file is current."""
+        video, feat = paths
+        backbone = _loaded(self.choice)
+        try:
+            refuse_foreign(feat)
+            if feat.exists() and video.is_file() and is_current(feat, video, backbone=backbone.id(self.snippet_s)):
+                return Extracted(video, feat, True, None)
+            features = extract_features(video, backbone=backbone, snippet_s=self.snippet_s, decoder=self.decoder, progress=self.progress)
+            write_features(feat, features)
+        except (WsraError, OSError) as err:  # OSError: a recorder that deletes its oldest files, a disk that fails
+            return Extracted(video, feat, False, told_of(err, video))
+        return Extracted(video, feat, False, None, warning(features, self.decoder))
+
+    def reads(self, paths: tuple[Path, Path], /) -> Sequence[Path]:
+        """The video, the mark in the folder, the encoder."""
+        marks = [] if self.mark is None else [self.mark]
+        return paths[0], *marks, *([] if self.choice.name == BUILT_IN else [Path(self.choice.name)])
+
+    def lost(self, paths: tuple[Path, Path], why: str, /) -> Extracted:
+        """It is not extracted."""
+        return Extracted(*paths, False, f"{paths[0]}: {why}")
 
 
 def told_of(err: WsraError | OSError, video: Path) -> str:
@@ -158,7 +177,7 @@ def extract_batch(
     *,
     backbone: BackboneChoice | None = None,
     snippet_s: float = 1.0,
-    jobs: int = 1,
+    pool: Pool | None = None,
     decoder: str = CPU,
     progress: Progress | None = None,
 ) -> Iterator[Extracted]:
@@ -168,9 +187,9 @@ def extract_batch(
         videos: files.
         folder: gets the .feat files.
         backbone: what makes the features; None for the built-in `motion`. Every process loads it once; where it does not say how many
-            threads it takes, they share the processors.
+            threads it takes, it takes those that the pool has for a task.
         snippet_s: length of a snippet in seconds.
-        jobs: processes.
+        pool: where it is done; None for this process.
         decoder: as for `Video`.
         progress: called within each video, where one process does it all.
 
@@ -179,26 +198,26 @@ def extract_batch(
 
     Raises:
         OutputError: the folder cannot be written to.
-        WsraError: the backbone cannot be loaded, or a process was killed.
+        WsraError: the backbone cannot be loaded, or the pool cannot go on.
     """
     usable_folder(folder)
-    choice, paths = backbone or BackboneChoice(), feat_paths(videos, folder)
-    jobs = min(jobs, len(paths))
-    if jobs > 1 and not choice.threads:
-        choice = replace(choice, threads=max(1, (os.cpu_count() or 1) // jobs))
-    work = [_Job(video, feat, snippet_s, choice, decoder) for video, feat in paths.items()]
-    if jobs > 1:
-        choice.load()  # what is wrong with it is said here, once
-        try:
-            with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-                yield from pool.map(_extract, work)
-        except BrokenProcessPool as err:
-            raise WsraError(
-                f"one of the {jobs} processes was killed, most often for memory; what is complete is kept: run it again with fewer --jobs"
-            ) from err
-        return
-    _loaded(choice)
+    choice, pool, paths = backbone or BackboneChoice(), pool or ThisProcess(), feat_paths(videos, folder)
+    if not choice.threads:
+        choice = replace(choice, threads=pool.threads)
     try:
-        yield from (_extract(job, progress) for job in work)
+        with _marked(folder, pool) as mark:
+            work = _Extraction(choice, snippet_s, decoder, progress if pool.place == "process" else None, mark)
+            yield from pool.map(work, list(paths.items()))
     finally:
         _loaded.cache_clear()  # the encoder's memory is free again
+
+
+@contextmanager
+def _marked(folder: Path, pool: Pool) -> Iterator[Path | None]:
+    """A file by which other machines know this folder from another of the same name."""
+    if pool.place == "cluster":
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(prefix=".wsra-", dir=folder) as mark:
+            yield Path(mark.name)
+    else:
+        yield None

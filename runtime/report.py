@@ -10,7 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from wsra.runtime.archive.ranking import Result, Sighting
+from wsra.runtime.archive.ranking import Result
+from wsra.runtime.archive.sightings import Sighting
 from wsra.runtime.video.wallclock import instant
 
 CURVE_ROWS = 4
@@ -81,8 +82,6 @@ def answer_view(result: Result) -> RenderableType:
     else:
         parts.append(moments_table(result.sightings))
     for curve in result.curves:
-        answer = curve.answer
-        best = (answer.moments[0].start_s, answer.moments[0].end_s) if answer.moments else None
-        drawing = curve_drawing(answer.curve, answer.times_s, curve.duration_s, width=width, best=best)
+        drawing = curve_drawing(curve.curve, curve.times_s, curve.duration_s, width=width, best=curve.best)
         parts += [Text(curve.title, style="dim"), drawing]
     return Group(*parts)

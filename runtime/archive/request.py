@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.errors import QueryError
+from wsra.runtime.kernels.choose import KernelName
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Request:
         allow_fallback: run on the CPU where the provider cannot be had.
         between: two times as `read_between` takes them, or None for all times.
         per_video: moments of one video per query, or None for any number.
+        kernel: what scores snippets, or "auto".
+        ray: the cluster that does it, as `Cluster` takes it, or None for this process.
     """
 
     inputs: Sequence[str]
@@ -39,6 +42,8 @@ class Request:
     allow_fallback: bool
     between: tuple[str, str] | None = None
     per_video: int | None = None
+    kernel: KernelName = "auto"
+    ray: str | None = None
 
 
 def paths_and_queries(request: Request) -> tuple[list[Path], list[str]]:

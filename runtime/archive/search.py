@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsra.runtime.archive.answering import recordings_for
 from wsra.runtime.archive.between import Between, read_between, stretches
-from wsra.runtime.archive.cameras import Footage, Stretch, footage_of, told_apart
+from wsra.runtime.archive.cameras import Footage, Stretch, told_apart
 from wsra.runtime.archive.inputs import Input, inputs_of
-from wsra.runtime.archive.ranking import Archive, Result
+from wsra.runtime.archive.ranking import Ranking, Result
 from wsra.runtime.archive.request import Request, paths_and_queries
-from wsra.runtime.archive.sources import Source, extract_source, source_of
-from wsra.runtime.backbones.registry import BACKBONE_JSON, Backbone, backbone_of
+from wsra.runtime.archive.sources import Source
+from wsra.runtime.archive.tasks import Answering, Asked, Look, Make, forget, opened, scoring
 from wsra.runtime.backends.routes import Route, choose, read_record
 from wsra.runtime.bundle import Bundle, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
 from wsra.runtime.devices.device import this_device
-from wsra.runtime.errors import FeatureError, OutputError, VideoError, WsraError
+from wsra.runtime.errors import FeatureError, VideoError, WsraError
 from wsra.runtime.extract import told_of
-from wsra.runtime.features import read_features
 from wsra.runtime.ground import Grounder
-
-_OF_A_FILE = (FeatureError, VideoError, OutputError, OSError)  # what stops one file, not the rest
+from wsra.runtime.workers.choose import open_pool
+from wsra.runtime.workers.protocol import Pool
 
 
 @dataclass(frozen=True)
@@ -69,73 +70,82 @@ def search(request: Request) -> Found:
     paths, queries = paths_and_queries(request)
     between = read_between(*request.between) if request.between is not None else None
     bundle = open_bundle(default_bundle(request.bundle), trust_unchanged=True)
-    device = this_device()
-    route = choose(bundle, device, request.precision, request.provider)
-    inputs = {given.path: given for path in paths for given in inputs_of(path, bundle.manifest.backbone)}
-    grounder = Grounder.of_route(bundle, route, device, threads=request.threads, allow_fallback=request.allow_fallback, keep_keys=True)
-    for query in queries:
-        grounder.encoder.token_ids(query)
+    route = choose(bundle, this_device(), request.precision, request.provider)
+    given = list({given.path: given for path in paths for given in inputs_of(path, bundle.manifest.backbone)}.values())
+    cpus, gpus = max(1, request.threads), int(route.provider != "cpu")  # of a task on a cluster
+    asked = Asked(
+        bundle.folder,
+        route,
+        tuple(queries),
+        request.top_k,
+        request.per_video,
+        request.plan,
+        request.threads if request.ray is None else cpus,
+        request.allow_fallback,
+        request.kernel,
+    )
     left_out = _LeftOut()
-    sources = [source for given in inputs.values() if (source := _checked(given, grounder, left_out)) is not None]
-    left_out.refuse_none(sources)
-    backbone = _backbone(bundle, route, request) if any(source.missing for source in sources) else None
-    # Whatever can be refused has been refused by now, before an hour of video is extracted.
-    _tell(bundle, request, route, grounder)
-    footage = [file for source in sources if (file := _footage(source, grounder, backbone, left_out)) is not None]
-    left_out.refuse_none(footage)
+    try:
+        grounder, plan = opened(asked).grounder, opened(asked).plan
+        with open_pool(request.ray, cpus=cpus, gpus=gpus) as pool:
+            sources = _sources(given, asked, pool, left_out)
+            # Whatever can be refused has been refused by now, before an hour of video is extracted.
+            _tell(bundle, request, route, grounder)
+            footage = _footage(sources, asked, pool, left_out)
+            if between is not None:
+                _tell_unknown([file for file in footage if file.start is None])
+            parts = [part for file in told_apart(footage) for part in _parts(file, between, left_out)]
+            numbers = sum(part.last - part.first for part in parts) * grounder.scorer.key_width * len(queries)
+            joined = recordings_for(parts, plan)
+            if not joined:
+                say("no video is of that time")
+            ranking = Ranking(queries, top_k=request.top_k, per_video=request.per_video)
+            with progress("recordings", len(joined)) as bar:
+                for answered in pool.map(Answering(asked, numbers), joined):
+                    for stretch, err in answered.refused:
+                        left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
+                    ranking.add(answered)
+                    bar.advance(bar.task_ids[0])
+        return Found(scoring(asked, numbers).grounder, ranking.results(), left_out.reasons)
+    finally:
+        forget()
 
-    def refused(stretch: Stretch, err: FeatureError | OSError) -> None:
-        left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
 
-    archive = Archive(grounder, queries, top_k=request.top_k, per_video=request.per_video, plan=request.plan, refused=refused)
-    if between is not None:
-        _tell_unknown([file for file in footage if file.start is None])
-    joined = archive.recordings([part for file in told_apart(footage) for part in _parts(file, between, left_out)])
-    if not joined:
-        say("no video is of that time")
-    with progress("recordings", len(joined)) as bar:
-        for recording in joined:
-            archive.add(recording)
+def _sources(given: Sequence[Input], asked: Asked, pool: Pool, left_out: _LeftOut) -> list[Source]:
+    """What can be used of the inputs."""
+    sources = []
+    with progress("files", len(given)) as bar:
+        for one, found in zip(given, pool.map(Look(asked), given), strict=True):
+            if isinstance(found, Source):
+                sources.append(found)
+            else:
+                left_out.add(one.path, found, named=one.root is None)
             bar.advance(bar.task_ids[0])
-    return Found(grounder, archive.results(), left_out.reasons)
+    left_out.refuse_none(sources)
+    return sources
 
 
-def _checked(given: Input, grounder: Grounder, left_out: _LeftOut) -> Source | None:
-    try:
-        return source_of(given, grounder)
-    except _OF_A_FILE as err:
-        left_out.add(given.path, err, named=given.root is None)
-        return None
-
-
-def _footage(source: Source, grounder: Grounder, backbone: Backbone | None, left_out: _LeftOut) -> Footage | None:
-    """The features of an input, made where they are missing."""
-    try:
-        if source.missing and backbone is not None:
-            extract_source(source, grounder.manifest.snippet_s, backbone)
-        elif source.given.root is None and source.given.path != source.feat:
-            say(f"features {source.feat}")
-        return footage_of(source.feat, read_features(source.feat), root=source.given.root)
-    except _OF_A_FILE as err:
-        left_out.add(source.given.path, err, named=source.given.root is None)
-        return None
+def _footage(sources: Sequence[Source], asked: Asked, pool: Pool, left_out: _LeftOut) -> list[Footage]:
+    """Their features; where this process makes them, each file shows its own progress."""
+    footage = []
+    with nullcontext() if pool.place == "process" else progress("files", len(sources)) as bar:
+        for source, made in zip(sources, pool.map(Make(asked), sources), strict=True):
+            if isinstance(made, Footage):
+                footage.append(made)
+            else:
+                left_out.add(source.given.path, made, named=source.given.root is None)
+            if bar is not None:
+                bar.advance(bar.task_ids[0])
+    left_out.refuse_none(footage)
+    return footage
 
 
 def _parts(footage: Footage, between: Between | None, left_out: _LeftOut) -> list[Stretch]:
     try:
         return stretches(footage, between)
-    except _OF_A_FILE as err:
+    except (FeatureError, OSError) as err:
         left_out.add(footage.feat, err, named=footage.named)
         return []
-
-
-def _backbone(bundle: Bundle, route: Route, request: Request) -> Backbone:
-    """What makes the features of videos, on the provider of the route where it has that."""
-    if route.provider == "engine" and (bundle.folder / BACKBONE_JSON).is_file():
-        say("engines are of the text and the scorer; ONNX Runtime runs the encoder of videos on the CPU")
-    return backbone_of(
-        bundle, precision=route.precision, provider=route.provider, threads=request.threads, allow_fallback=request.allow_fallback
-    )
 
 
 def _tell(bundle: Bundle, request: Request, route: Route, grounder: Grounder) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
     from wsra.runtime.backbones.regions import Regions
 
-BACKBONE_JSON = "backbone.json"
+BUILT_IN, BACKBONE_JSON = "motion", "backbone.json"
 # Counted up whenever a number of the features changes (tests/runtime/test_motion.py pins some), so that old and new never mix.
 BACKBONE = "motion-2"
 
@@ -104,7 +104,7 @@ class BackboneChoice:
         allow_fallback: run on the CPU where the provider cannot be had.
     """
 
-    name: str = "motion"
+    name: str = BUILT_IN
     regions: Regions = "whole"
     provider: str = "cpu"
     threads: int = 0
@@ -139,7 +139,7 @@ def load_backbone(
         BackendError: ONNX Runtime refuses the graph, or the provider cannot be had.
         MissingExtraError: a library is not installed.
     """
-    if str(name_or_path) == "motion":
+    if str(name_or_path) == BUILT_IN:
         if regions != "whole":
             raise BackboneError(
                 f"--regions {regions} with the motion backbone; it finds what moves by itself: leave it out, or give an encoder"

@@ -43,13 +43,12 @@ class Film:
     def apart(self) -> Mapping[str, float]:
         """Seconds of the stages "decode" and "features", one waiting for the other."""
         watch = Stopwatch()
-        with watch.lap("open"):
+        with watch.lap("decode"):
             video = self._open()
-        with video, watch.lap("both"):
+        with video, watch.lap("features"):
             self._rows = list(self._backbone.features(self._decoded(video, watch), self._snippet_s))
             self.frames, self.seconds = video.decoded, min(video.end_s, self._first_s)
-        spent = watch.seconds
-        return {"decode": spent["open"] + spent["frames"], "features": spent["both"] - spent["frames"]}
+        return watch.seconds
 
     def together(self) -> Mapping[str, float]:
         """Seconds of the stage "extract": frames are decoded ahead in a thread of their own."""
@@ -79,7 +78,7 @@ class Film:
     def _decoded(self, video: Video, watch: Stopwatch) -> Generator[Frame, None, None]:
         frames: Iterator[Frame] = video.frames()
         while True:
-            with watch.lap("frames"):
+            with watch.lap("decode"):
                 frame = next(frames, None)
             if frame is None or frame.time_s >= self._first_s:
                 return

@@ -57,7 +57,7 @@ def bench_json(found: Found) -> dict[str, Any]:
         "precision": found.grounder.precision,
         "provider": scorer.provider,
         "device": scorer.device,
-        "kernel": scorer.kernel,
+        "kernel": scorer.kernel.name,
         "widths": {"feature": found.features.width, "key": found.key_width, "text": manifest.text_width},
         "threads": threads_of(found),
         "machine": {"cpu": found.device.cpu, "cores": found.device.cores, "memory_mb": found.device.memory_mb, "load": found.load},
@@ -78,7 +78,7 @@ def scoring_beside(found: Found, reading: str) -> float:
 def threads_of(found: Found) -> dict[str, int | None]:
     """Threads of ONNX Runtime (None: it decides), of the kernel (None: ONNX Runtime's) and of the product keys @ vector."""
     asked = found.wanted.threads
-    kernel = None if found.grounder.scorer.kernel == "graph" else asked or found.device.cores
+    kernel = None if found.grounder.scorer.kernel.name == "graph" else asked or found.device.cores
     return {"onnxruntime": asked or None, "kernel": kernel, "blas": blas_threads()}
 
 
@@ -123,12 +123,12 @@ def _speeds(found: Found) -> list[str]:
 def _conditions(found: Found) -> list[str]:
     scorer, features, device = found.grounder.scorer, found.features, found.device
     threads = {name: number if number is not None else "its choice" for name, number in threads_of(found).items()}
-    kernel = "as ONNX Runtime" if scorer.kernel == "graph" else threads["kernel"]
+    kernel = "as ONNX Runtime" if scorer.kernel.name == "graph" else threads["kernel"]
     length = f"{len(features):,} snippets, {clock(features.duration_s)}{' by repetition' if found.wanted.hours is not None else ''}"
     film = "" if found.film is None else f"; the first {found.film.seconds:g} s, {found.film.frames:,} frames"
     versions = ", ".join(f"{name} {told}" for name, told in _versions().items())
     return [
-        f"{found.grounder.bundle}: {found.grounder.precision}, {scorer.provider} on {scorer.device}, kernel {scorer.kernel}",
+        f"{found.grounder.bundle}: {found.grounder.precision}, {scorer.provider} on {scorer.device}, kernel {scorer.kernel.name}",
         f"{found.wanted.source}: {length}, keys {found.key_width} wide{film}; {_sentences(found)}, plan {_plan(found)}",
         f"{device.gpu.name + ', ' if device.gpu else ''}{device.cpu}, {device.cores} cores, load {found.load:.1f}",
         f"threads: ONNX Runtime {threads['onnxruntime']}, kernel {kernel}, BLAS {threads['blas']}; {versions}",

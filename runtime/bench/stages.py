@@ -26,6 +26,8 @@ from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import FeatureError, OutputError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.kernels.choose import KernelName, open_kernel
+from wsra.runtime.keys import made_by
 
 QUERY = "a man in a yellow shirt walks past"
 GROUP_S = 2.0  # for each group of stages that take turns, where the rounds are not given
@@ -44,6 +46,7 @@ class Wanted:
         provider: "auto" or one of those that a bundle can run on.
         threads: of ONNX Runtime on the CPU and of the kernel; 0 lets them decide.
         allow_fallback: run on the CPU where the provider cannot be had.
+        kernel: what scores snippets, or "auto".
         repeats: rounds, or None for as many as take a few seconds.
         first_s: how much of a video is decoded, in seconds.
         hours: to how long the snippets are repeated, or None.
@@ -56,6 +59,7 @@ class Wanted:
     provider: str = "auto"
     threads: int = 0
     allow_fallback: bool = False
+    kernel: KernelName = "auto"
     repeats: int | None = None
     first_s: float = 30.0
     hours: float | None = None
@@ -113,7 +117,10 @@ def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
     memory, film = Memory(), None
     cold: dict[str, float] = {}
     groups: list[list[Run]] = []
-    grounder = Grounder.of_route(bundle, route, device, threads=wanted.threads, allow_fallback=wanted.allow_fallback, keep_keys=True)
+    threads, fallback = wanted.threads, wanted.allow_fallback
+    grounder = Grounder.of_route(
+        bundle, route, device, threads=threads, allow_fallback=fallback, kernel=wanted.kernel, keep_keys=True, numbers=0
+    )
     if route.provider != "cpu" and grounder.scorer.device == "cpu":
         say(f"WARNING: {route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
     with grounder, tempfile.TemporaryDirectory(prefix="wsra-bench-") as temporary:
@@ -132,12 +139,16 @@ def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
         feat = _placed(features, wanted.hours, Path(temporary) / f"x{FEAT}")
         features = read_features(feat)
         say("what is made lies in a temporary folder until the end; nothing beside your files changes")
+        if wanted.kernel == "auto" and grounder.scorer.device == "cpu":
+            numbers = len(features) * grounder.scorer.key_width * len(wanted.queries)
+            grounder = grounder.scoring_with(open_kernel(bundle, route, device, on_cpu=True, threads=threads, numbers=numbers))
         with memory.watching():
             keys = grounder.scorer.keys(features)
         if not isinstance(keys, np.memmap):
             raise OutputError(f"{temporary}: cannot hold the keys of {len(features):,} snippets; name a larger folder by TMPDIR")
+        made = made_by(bundle, route.precision, grounder.scorer.provider)
         loose = replace(features)  # of no file: its keys are computed each time, and stay in memory
-        asking = Asking(grounder, feat, wanted.queries, plan=wanted.plan)
+        asking = Asking(grounder, feat, wanted.queries, plan=wanted.plan, made=made)
         with memory.watching():
             cold |= asking.ask()
         in_memory = one_stage("keys", lambda: grounder.scorer.keys(loose))

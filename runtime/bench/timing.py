@@ -14,19 +14,34 @@ FEWEST, MOST = 5, 100  # rounds, where only their time is bounded
 
 
 class Stopwatch:
-    """Adds up the time of each lap by its name; `seconds` holds the sums."""
+    """Adds up the time of each lap by its name; of laps within others only the innermost runs.
+
+    Attributes:
+        seconds: lap -> their sum.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._open: list[str] = []
+        self._since_s = 0.0
 
     @contextmanager
     def lap(self, name: str) -> Iterator[None]:
         """Count the time of a block, also of one that fails."""
-        start_s = time.perf_counter()
+        self._turn()
+        self._open.append(name)
+        self.seconds.setdefault(name, 0.0)
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start_s
+            self._turn()
+            self._open.pop()
+
+    def _turn(self) -> None:
+        now_s = time.perf_counter()
+        if self._open:
+            self.seconds[self._open[-1]] += now_s - self._since_s
+        self._since_s = now_s
 
 
 @dataclass(frozen=True)

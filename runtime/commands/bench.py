@@ -25,6 +25,9 @@ def bench(
     provider: ProviderOption = "auto",
     allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
     threads: ThreadsOption = 0,
+    kernel: Annotated[
+        Literal["auto", "numba", "numpy", "graph"], typer.Option(help="What scores snippets; auto as for wsra ground.")
+    ] = "auto",
     repeats: Annotated[int | None, typer.Option(min=1, help="Rounds; default as many as take some seconds, 5 to 100.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,6 +48,7 @@ def bench(
         provider=provider,
         threads=threads,
         allow_fallback=allow_fallback,
+        kernel=kernel,
         repeats=repeats,
         first_s=seconds,
         hours=hours,

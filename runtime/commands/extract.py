@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from wsra.runtime.commands.options import JobsOption, SnippetOption
+from wsra.runtime.commands.options import JobsOption, RayOption, SnippetOption
 
 
 def extract(
@@ -22,6 +23,7 @@ def extract(
     allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
+    ray: RayOption = None,
     decoder: Annotated[str, typer.Option(help="cpu, or hardware that FFmpeg knows: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
     continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
 ) -> None:
@@ -29,12 +31,18 @@ def extract(
     from wsra.runtime.backbones.registry import BackboneChoice
     from wsra.runtime.console import progress, say
     from wsra.runtime.extract import extract_batch
+    from wsra.runtime.workers.choose import open_pool
 
-    if continued and (jobs > 1 or backbone != "motion"):
-        raise typer.BadParameter("--continue is for the motion backbone, and takes one file after the other; leave out --jobs")
+    if continued and (jobs > 1 or ray is not None or backbone != "motion"):
+        raise typer.BadParameter("--continue is for the motion backbone, and takes one file after the other; leave out --jobs and --ray")
+    if ray is not None and jobs > 1:
+        raise typer.BadParameter("--jobs is for this machine; a cluster takes a video for each of its processors")
     choice, failed = BackboneChoice(backbone, regions, provider, allow_fallback=allow_fallback), 0
-    by_seconds = jobs == 1 or len(videos) == 1
-    with progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)) as bar:
+    gpus = int(provider != "cpu" or decoder == "cuda")
+    with ExitStack() as held:
+        pool = held.enter_context(open_pool(ray, jobs=min(jobs, len(videos)), gpus=gpus))
+        by_seconds = pool.place == "process"
+        bar = held.enter_context(progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)))
         task = bar.task_ids[0]
         within = (lambda done, total: bar.update(task, completed=done, total=total)) if by_seconds else None
         if continued:
@@ -42,7 +50,7 @@ def extract(
 
             batch = extract_recording(videos, out, snippet_s=snippet_s, decoder=decoder, progress=within)
         else:
-            batch = extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, jobs=jobs, decoder=decoder, progress=within)
+            batch = extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, pool=pool, decoder=decoder, progress=within)
         for done in batch:
             if not by_seconds:
                 bar.advance(task)

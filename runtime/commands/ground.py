@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsra.runtime.commands.options import BundleOption, JsonOption, ProviderOption, ThreadsOption, print_json
+from wsra.runtime.commands.options import BundleOption, JsonOption, ProviderOption, RayOption, ThreadsOption, print_json
 
 
 def ground(
@@ -24,11 +24,16 @@ def ground(
     allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
     rebuild: Annotated[Literal["auto", "never"], typer.Option(help="With --provider engine: auto builds what does not fit.")] = "never",
     threads: ThreadsOption = 0,
+    kernel: Annotated[
+        Literal["auto", "numba", "numpy", "graph"],
+        typer.Option(help="What scores snippets; auto is numba (extra fast) for weeks of video, numpy for less, on a GPU the graph."),
+    ] = "auto",
     between: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="2026-11-23T14:00 2026-11-23T15:00, or of every day 22:00 06:00; local without a zone."),
     ] = None,
     per_video: Annotated[int | None, typer.Option("--per-video", min=1, help="Moments of one video per query.")] = None,
+    ray: RayOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the moments that match a sentence."""
@@ -51,6 +56,8 @@ def ground(
         allow_fallback=allow_fallback,
         between=between,
         per_video=per_video,
+        kernel=kernel,
+        ray=ray,
     )
     found = search(request)
     if as_json:

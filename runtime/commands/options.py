@@ -17,6 +17,10 @@ ProviderOption = Annotated[
 ]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of ONNX Runtime on the CPU; 0 lets it decide.")]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
+RayOption = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A Ray cluster: HOST:PORT of its head, auto (RAY_ADDRESS, or the one of this machine), or local."),
+]
 
 
 def print_json(value: Any) -> None:

@@ -20,13 +20,15 @@ from typer.testing import CliRunner
 import wsra.runtime.archive.provenance
 import wsra.runtime.archive.sources
 from wsra.runtime.answer_json import answer_json
+from wsra.runtime.archive.answering import Answerer, recordings_for
 from wsra.runtime.archive.beside import kept_beside, tag_of
 from wsra.runtime.archive.between import read_between, stretches
 from wsra.runtime.archive.cameras import Footage, Recording, footage_of, joined_features, whole
 from wsra.runtime.archive.provenance import provenance
-from wsra.runtime.archive.ranking import Archive, Sighting
+from wsra.runtime.archive.ranking import Ranking
 from wsra.runtime.archive.request import Request
 from wsra.runtime.archive.search import Found, search
+from wsra.runtime.archive.sightings import Sighting
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.cli import app
 from wsra.runtime.errors import FeatureError, WsraError
@@ -91,17 +93,16 @@ def in_parts(folder: Path, features: Features, camera: str = "door") -> list[Foo
     return files
 
 
-def refuse(stretch: object, err: Exception) -> None:
-    raise err
-
-
 def asked(
     grounder: Grounder, files: list[Footage], *, top_k: int = 50, per_video: int | None = None, plan: SpanPlan = "maximal"
 ) -> list[Sighting]:
-    archive = Archive(grounder, [QUERY], top_k=top_k, per_video=per_video, plan=plan, refused=refuse)
-    for recording in archive.recordings([whole(file) for file in files]):
-        archive.add(recording)
-    return archive.results()[0].sightings
+    answerer = Answerer(grounder, [QUERY], top_k=top_k, per_video=per_video, plan=plan)
+    ranking = Ranking([QUERY], top_k=top_k, per_video=per_video)
+    for recording in recordings_for([whole(file) for file in files], plan):
+        one = answerer.answer(recording)
+        assert not one.refused
+        ranking.add(one)
+    return ranking.results()[0].sightings
 
 
 def found(folder: Path, bundle: Path, **changes: object) -> Found:
@@ -165,10 +166,9 @@ def table(sightings: list[Sighting]) -> list[str]:
 
 def test_what_is_not_consecutive_is_not_joined(lenient: Grounder, long: Features, tmp_path: Path) -> None:
     first, second, third = in_parts(tmp_path, long)
-    archive = Archive(lenient, [QUERY], top_k=5, per_video=None, plan=None, refused=refuse)
 
     def lengths(*files: Footage) -> list[int]:
-        return sorted(len(recording) for recording in archive.recordings([whole(file) for file in files]))
+        return sorted(len(recording) for recording in recordings_for([whole(file) for file in files], "maximal"))
 
     assert lengths(third, first, second) == [3]
     assert lengths(first, third) == [1, 1]  # a minute is missing
@@ -179,8 +179,7 @@ def test_what_is_not_consecutive_is_not_joined(lenient: Grounder, long: Features
     assert lengths(first, replace(second, camera="garage")) == [1, 1]
     assert lengths(first, replace(second, clock="metadata")) == [1, 1]
     assert lengths(replace(first, camera=None), second) == [1, 1]
-    of_the_video = Archive(lenient, [QUERY], top_k=5, per_video=None, plan="relative", refused=refuse)
-    assert len(of_the_video.recordings([whole(first), whole(second)])) == 2
+    assert len(recordings_for([whole(first), whole(second)], "relative")) == 2
 
 
 @pytest.mark.parametrize("per_video", [1, 2])
@@ -200,20 +199,32 @@ def test_rows_of_several_files_are_those_of_the_whole(long: Features, tmp_path: 
     recording: Recording = tuple(whole(file) for file in in_parts(tmp_path, long))
     joined = joined_features(recording)
     np.testing.assert_array_equal(joined.times_s, long.times_s)
-    for start, stop in ((0, 180), (0, 1), (59, 61), (60, 120), (119, 180), (100, 999), (30, 150)):
-        np.testing.assert_array_equal(joined.rows(start, stop), long.rows(start, stop))
-    assert (len(joined), joined.duration_s) == (180, 180.0)
+    np.testing.assert_array_equal(np.concatenate([part.features().rows(part.first, part.last) for part in joined.parts]), long.values)
+    assert (len(joined), joined.duration_s, joined.starts_s) == (180, 180.0, (0.0, 60.0, 120.0))
+
+
+def test_files_that_follow_each_other_keep_their_keys(bundle_folder: Path, long: Features, tmp_path: Path) -> None:
+    """Keys of a recording are those of its files, of a part of a file those of the whole; nothing is computed twice."""
+    files = in_parts(tmp_path, long)
+    keeping = Grounder.open(bundle_folder, threads=1, keep_keys=True)
+    between = read_between("2026-11-23T13:59:40", "2026-11-23T14:00:20")
+    answerer = Answerer(keeping, [QUERY], top_k=50)
+    (recording,) = recordings_for([part for file in files for part in stretches(file, between)], "maximal")
+    answerer.answer(recording)
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.keys")}
+    assert sorted(path.stem for path in made) == [file.feat.stem for file in files[:2]]
+    answerer.answer(tuple(whole(file) for file in files))
+    assert {path: path.stat().st_mtime_ns for path in made} == made and len(list(tmp_path.glob("*.keys"))) == 3
 
 
 def test_between_two_times_only_snippets_that_begin_there_count(lenient: Grounder, long: Features, tmp_path: Path) -> None:
     files = in_parts(tmp_path, long)
     between = read_between("2026-11-23T13:59:40", "2026-11-23T14:00:20")
-    archive = Archive(lenient, [QUERY], top_k=50, per_video=None, plan=None, refused=refuse)
-    (recording,) = archive.recordings([part for file in files for part in stretches(file, between)])
-    archive.add(recording)
+    (recording,) = recordings_for([part for file in files for part in stretches(file, between)], "maximal")
+    ((seen_once,),) = Answerer(lenient, [QUERY], top_k=50).answer(recording).seen
     cut = replace(long, values=long.values[40:80], times_s=long.times_s[40:80], duration_s=80.0)
     starts = {file.video: number * PART_S for number, file in enumerate(files)}
-    seen = [(one.moment.start_s + starts[one.moment.video], one.moment.score) for one in archive.results()[0].sightings]
+    seen = [(one.moment.start_s + starts[one.moment.video], one.moment.score) for one in seen_once.sightings]
     wanted = [(moment.start_s, moment.score) for moment in lenient.ground(cut, QUERY, top_k=50)]
     assert seen == wanted and len(seen) > 2
 

@@ -22,6 +22,7 @@ import av
 from wsra.runtime.errors import OutputError, WsraError
 from wsra.runtime.extract import extract_batch
 from wsra.runtime.recording import extract_recording
+from wsra.runtime.workers.processes import Processes
 
 pytestmark = pytest.mark.device
 
@@ -105,7 +106,7 @@ def test_a_video_that_is_deleted_meanwhile_does_not_stop_the_rest(continued: boo
 
 def test_a_process_that_was_killed_is_one_line(clip_file: Path, tmp_path: Path) -> None:
     videos = [Path(shutil.copy(clip_file, tmp_path / f"{number}.mp4")) for number in range(40)]
-    batch = extract_batch(videos, tmp_path / "out", jobs=2)
+    batch = extract_batch(videos, tmp_path / "out", pool=Processes(2))
     next(batch)
     worker = multiprocessing.active_children()[0]
     worker.kill()

@@ -22,6 +22,7 @@ from wsra.runtime.backbones.registry import BackboneChoice, load_backbone  # noq
 from wsra.runtime.errors import BackboneError, BackendError, OutputError, WsraError  # noqa: E402
 from wsra.runtime.extract import extract_batch, extract_features  # noqa: E402
 from wsra.runtime.features import Features, read_features, write_features  # noqa: E402
+from wsra.runtime.workers.processes import Processes  # noqa: E402
 
 NEAR = 4.0  # grey levels that H.264 may be off
 RED = (30, 30, 200)
@@ -174,7 +175,7 @@ def test_a_batch_in_processes_resumes_and_keeps_other_features_apart(tmp_path: P
     videos = [shutil.copy(rising, tmp_path / f"{name}.mp4") for name in "abc"]
     path = encoder(mean_colour(tmp_path / "e.onnx"))
     choice = BackboneChoice(str(path))
-    done = list(extract_batch(videos, tmp_path / "out", backbone=choice, jobs=2))
+    done = list(extract_batch(videos, tmp_path / "out", backbone=choice, pool=Processes(2)))
     assert [(one.error, one.kept) for one in done] == [(None, False)] * 3
     first = read_features(done[0].feat)
     np.testing.assert_array_equal(first.values, extract_features(rising, backbone=load_backbone(path)).values)
@@ -268,11 +269,11 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, clip_file: Path, kind: st
 
 
 def test_a_batch_stops_before_it_begins_when_its_backbone_cannot_be_loaded(tmp_path: Path, rising: Path) -> None:
-    for jobs in (1, 2):
+    for pool in (None, Processes(2)):
         with pytest.raises(BackboneError, match="sha256 differs"):
             list(
                 extract_batch(
-                    [rising, tmp_path / "b.mp4"], tmp_path / "o", backbone=BackboneChoice(str(broken(tmp_path, "digest"))), jobs=jobs
+                    [rising, tmp_path / "b.mp4"], tmp_path / "o", backbone=BackboneChoice(str(broken(tmp_path, "digest"))), pool=pool
                 )
             )
     assert not (tmp_path / "o").exists()

@@ -1,0 +1,240 @@
+"""Tasks on a Ray cluster: results in order, a lost worker's task given to another, files that a node does not see told at once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Any
+
+from wsra.runtime.console import say
+from wsra.runtime.errors import ClusterError, MissingExtraError, WsraError
+from wsra.runtime.workers.protocol import Item, Place, Result, Work
+
+LOCAL, AUTO = "local", "auto"
+RETRIES = 3
+AHEAD = 1000  # tasks given out before the first of them is done
+_STORE_BYTES = 100 * 2**20  # of a cluster that is started here: results are small
+_REACH_S = 5.0
+_CANCEL_S = 5.0
+# Ray reads them when it is imported: nothing is sent to its makers, and no advice is printed.
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+
+
+class Cluster:
+    """A Ray cluster, as long as the block lasts; where this process is connected to one already, that one, and it stays connected.
+
+    Args (constructor):
+        address: HOST:PORT of its head, "auto" (`RAY_ADDRESS`, else the cluster that runs on this machine), or "local": one that is started
+            on this machine and ends with the block.
+        cpus: that a task takes.
+        gpus: that a task takes.
+
+    Raises (on entering):
+        ClusterError: it cannot be reached, or has no node for such a task.
+        MissingExtraError: Ray is not installed.
+    """
+
+    place: Place = "cluster"
+
+    def __init__(self, address: str, *, cpus: int = 1, gpus: int = 0) -> None:
+        self._address, self._gpus = address, gpus
+        self.threads = cpus
+        self._ray: Any = None
+        self._held = contextlib.ExitStack()
+
+    def __enter__(self) -> Cluster:
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
+        try:
+            import ray
+        except ImportError as err:
+            raise MissingExtraError("Ray", "ray", "--ray") from err
+        self._ray = ray
+        with self._held:
+            if not ray.is_initialized():
+                self._connect()
+            self._check_nodes()
+            self._held = self._held.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Leave the cluster, which ends what still runs; one that was started here ends."""
+        self._held.close()
+
+    def map(self, work: Work[Item, Result], items: Sequence[Item]) -> Iterator[Result]:
+        """See `Pool`.
+
+        A task whose worker or node is lost is given to another, which is said, at most `RETRIES` times. What workers say is said here.
+
+        Raises:
+            ClusterError: a node does not see a file that is here, has another wsra, or the cluster is lost.
+        """
+        task = self._ray.remote(_done).options(num_cpus=self.threads, num_gpus=self._gpus, max_retries=0)
+        there, version = str(Path.cwd()), _version()
+        running: dict[Any, int] = {}  # by reference of Ray
+        results: dict[int, Result] = {}
+        lost: Counter[int] = Counter()
+        given = 0
+
+        def give(place: int) -> None:
+            seen = tuple(path for path in work.reads(items[place]) if path.exists())
+            running[task.remote(work, items[place], seen, there, version)] = place
+
+        try:
+            for place in range(len(items)):
+                while place not in results:
+                    while given < min(len(items), place + AHEAD):
+                        give(given)
+                        given += 1
+                    for ref in self._ready(running):
+                        number = running.pop(ref)
+                        told = self._told(ref)
+                        if isinstance(told, _Done):
+                            for message in told.said:
+                                say(message)
+                            results[number] = told.result
+                        elif isinstance(told, _Unseen):
+                            told.refuse()
+                            give(number)  # deleted meanwhile: as in one process
+                        elif lost[number] < RETRIES:
+                            lost[number] += 1
+                            name = work.reads(items[number])[0]
+                            say(f"WARNING: {name}: its worker was lost; given to another ({lost[number]} of {RETRIES})")
+                            give(number)
+                        else:
+                            results[number] = work.lost(items[number], f"{RETRIES + 1} workers were lost over it, most often for memory")
+                yield results.pop(place)
+        finally:
+            self._cancel(list(running))
+
+    def _connect(self) -> None:
+        quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+        address = os.environ.get("RAY_ADDRESS", AUTO) if self._address == AUTO else self._address
+        held = self._held
+        try:
+            if address == LOCAL:
+                below = "/tmp" if Path("/tmp").is_dir() else None  # names of its sockets must be short
+                folder = held.enter_context(TemporaryDirectory(prefix="wsra-ray-", dir=below, ignore_cleanup_errors=True))
+                held.callback(self._ray.shutdown)
+                self._ray.init(
+                    LOCAL, num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=folder, **quiet
+                )
+            else:
+                _reach(address)
+                held.callback(self._ray.shutdown)
+                self._ray.init(address, **quiet)
+        except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as err:
+            raise ClusterError(
+                f"--ray {self._address}: no cluster ({str(err).splitlines()[0]}); start one with ray start --head, or take --ray local"
+            ) from err
+
+    def _check_nodes(self) -> None:
+        """Refuse a task for which no node is large enough: it would wait for ever."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if not any(node.get("CPU", 0) >= self.threads and node.get("GPU", 0) >= self._gpus for node in nodes):
+            gpus = f" and {self._gpus} GPU" if self._gpus else ""
+            raise ClusterError(
+                f"--ray {self._address}: none of its {len(nodes)} nodes has {self.threads} CPU{gpus} for a task; start one that has,"
+                " or ask for fewer --threads or another provider"
+            )
+
+    def _ready(self, running: dict[Any, int]) -> list[Any]:
+        """Wait for a task; all that are done by then."""
+        refs = list(running)
+        self._ray.wait(refs, num_returns=1, fetch_local=False)
+        ready: list[Any] = self._ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)[0]
+        return ready
+
+    def _told(self, ref: Any) -> _Done | _Unseen | None:
+        """What a task gave; None where it was lost."""
+        errors = self._ray.exceptions
+        try:
+            told: _Done | _Unseen = self._ray.get(ref)
+        except errors.RayTaskError as err:
+            if isinstance(err.cause, WsraError | ModuleNotFoundError):
+                raise err.cause from err
+            raise
+        except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError):
+            return None
+        except errors.RayError as err:
+            raise ClusterError(
+                f"--ray {self._address}: cannot go on ({str(err).splitlines()[0]}); what is complete is kept: run it again"
+            ) from err
+        return told
+
+    def _cancel(self, refs: list[Any]) -> None:
+        """Stop tasks, with a moment to remove what they have begun to write."""
+        if refs and self._ray.is_initialized():
+            for ref in refs:
+                self._ray.cancel(ref, force=False)
+            self._ray.wait(refs, num_returns=len(refs), timeout=_CANCEL_S, fetch_local=False)
+
+
+@dataclass(frozen=True)
+class _Done:
+    result: Any
+    said: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    path: Path
+    node: str
+
+    def refuse(self) -> None:
+        """Stop where the file is here.
+
+        Raises:
+            ClusterError: it is.
+        """
+        if self.path.exists():
+            raise ClusterError(
+                f"{self.path.absolute()}: here, but not on the node {self.node}; files, bundle and output must be on storage"
+                " that all nodes see at the same place"
+            )
+
+
+def _done(work: Work[Any, Any], item: Any, seen: Sequence[Path], folder: str, version: str) -> _Done | _Unseen:
+    """What a worker does: one task, where `seen` exists, with the folder and the wsra of the process that asks."""
+    node = socket.gethostname()
+    if _version() != version:
+        raise ClusterError(f"the node {node} has wsra {_version()}; expected {version}, as here: install the same on all nodes")
+    with contextlib.suppress(OSError):  # where it is not there, neither are the files with names from it
+        os.chdir(folder)
+    unseen = next((path for path in seen if not path.exists()), None)
+    if unseen is not None:
+        return _Unseen(unseen, node)
+    with contextlib.redirect_stderr(io.StringIO()) as captured:
+        result = work(item)
+    return _Done(result, tuple(captured.getvalue().splitlines()))
+
+
+@cache
+def _version() -> str:
+    return metadata.version("wsra")
+
+
+def _reach(address: str) -> None:
+    """Knock, since Ray would try for minutes.
+
+    Raises:
+        OSError: nothing answers.
+        ValueError: not HOST:PORT.
+    """
+    if address == AUTO:
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"{address} is neither HOST:PORT nor {AUTO} nor {LOCAL}")
+    socket.create_connection((host, int(port)), timeout=_REACH_S).close()
