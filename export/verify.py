@@ -5,18 +5,21 @@ Loads no torch and no onnx: it runs on the device.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsra.export.gates import FEWEST
 from wsra.export.golden import Golden, read_golden
 from wsra.export.judge import Entry, Labelled, gate_route, label_figures, read_labelled
 from wsra.export.keep import keep
 from wsra.runtime.backends.routes import Route, routes_here
+from wsra.runtime.bench.timing import in_turns, one_stage
 from wsra.runtime.bundle import GOLDEN, Bundle, open_bundle
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, WsraError
@@ -126,20 +129,20 @@ def time_routes(bundle: Bundle, device: Device, routes: Sequence[Route], golden:
     Returns:
         Route -> milliseconds, or why it failed meanwhile.
     """
-    taken: dict[str, list[float]] = {route.name: [] for route in routes}
     failed: dict[str, float | str] = {}
     with ExitStack() as stack:
-        grounders = {}
+        runs = []
         for route in routes:
             try:
-                grounders[route.name] = stack.enter_context(Grounder.of_route(bundle, route, device, threads=threads))
+                grounder = stack.enter_context(Grounder.of_route(bundle, route, device, threads=threads))
             except WsraError as err:
                 failed[route.name] = f"it passed, but does not open beside the others ({err})"
-        for repeat in range(WARM_UP + REPEATS):
-            sentence, video = golden.pairs[repeat % len(golden.pairs)]
-            for name, grounder in grounders.items():
-                start = time.perf_counter()
-                grounder.ground(golden.videos[video], golden.sentences[sentence], top_k=1)
-                if repeat >= WARM_UP:
-                    taken[name].append(1000 * (time.perf_counter() - start))
-    return failed | {name: float(np.median(times)) for name, times in taken.items() if times}
+                continue
+            runs.append(one_stage(route.name, partial(_ask_next, grounder, golden, cycle(golden.pairs))))
+        in_turns(runs, rounds=WARM_UP)
+        return failed | {name: times.p50_ms for name, times in in_turns(runs, rounds=REPEATS).items()}
+
+
+def _ask_next(grounder: Grounder, golden: Golden, pairs: Iterator[NDArray[np.int64]]) -> None:
+    sentence, video = next(pairs)
+    grounder.ground(golden.videos[video], golden.sentences[sentence], top_k=1)

@@ -61,7 +61,7 @@ def ground(
     )
     found = search(request)
     if as_json:
-        from wsra.runtime.report import answer_json
+        from wsra.runtime.answer_json import answer_json
 
         results = [answer_json(result.query, result.sightings, found.grounder) for result in found.results]
         print_json(results if queries is not None else results[0])

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import wsra.runtime.archive.provenance
 import wsra.runtime.archive.sources
+from wsra.runtime.answer_json import answer_json
 from wsra.runtime.archive.answering import Answerer, recordings_for
 from wsra.runtime.archive.beside import kept_beside, tag_of
 from wsra.runtime.archive.between import read_between, stretches
@@ -34,7 +35,7 @@ from wsra.runtime.errors import FeatureError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.moments import Moment
-from wsra.runtime.report import answer_json, moments_table
+from wsra.runtime.report import moments_table
 from wsra.runtime.video.frames import file_state
 
 pytestmark = pytest.mark.device

@@ -100,6 +100,13 @@ BAD = {
     "export: calibration without INT8": (["export", "weights", "--calib", "blank.txt"], 2, "for --int8"),
     "ground: rebuild without engines": (["ground", "video.mp4", "man", "--rebuild", "auto"], 2, "--provider engine"),
     "unknown provider": (["ground", "video.mp4", "man", "--provider", "npu"], 2, "provider"),
+    "bench: no bundle": (["bench", "nowhere", "foreign.feat"], 1, "no bundle there"),
+    "bench: features of another backbone": (["bench", "foreign.feat"], 1, "features of i3d"),
+    "bench: a folder": (["bench", "bundle", "folder"], 1, "no such file, or a folder"),
+    "bench: no video": (["bench", "text.mp4"], 1, "not a video that FFmpeg can open"),
+    "bench: queries file without queries": (["bench", "video.mp4", "--queries", "blank.txt"], 1, "holds no query"),
+    "bench: two sources": (["bench", "bundle", "video.mp4", "other.mp4"], 2, "expected [BUNDLE] and one"),
+    "bench: no round": (["bench", "video.mp4", "--repeats", "0"], 2, "repeats"),
     "convert: no such suffix": (["convert", "video.mp4", "-o", "x.feat", "--snippet-s", "1"], 1, "suffix .mp4"),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wsra.runtime.answer_json import answer_json
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.bundle import MANIFEST, open_bundle
 from wsra.runtime.devices.device import this_device
@@ -16,7 +17,7 @@ from wsra.runtime.errors import BundleError, FeatureError, QueryError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.kernels.choose import START, kernels_on_cpu, open_kernel
-from wsra.runtime.report import answer_json, clock, curve_drawing
+from wsra.runtime.report import clock, curve_drawing
 from wsra.runtime.spans import pooled_means
 
 pytestmark = pytest.mark.device
