@@ -93,13 +93,20 @@ def test_times_in_captions_are_never_read(tmp_path: Path) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_collapse_is_seen_by_the_association_loss_at_its_margin() -> None:
-    good, bad, slow = (
-        {"val_association": a, "val_foreground_phi": f, "val_background_phi": 0.4} for a, f in ((0.1, 0.9), (0.499, 0.9), (0.499, 0.41))
-    )
+def epoch(association: float, foreground: float, background: float) -> dict[str, float]:
+    return {"val_association": association, "val_foreground_phi": foreground, "val_background_phi": background}
+
+
+def test_collapse_is_a_foreground_that_other_sentences_find_too() -> None:
+    good, bad, slow = epoch(0.1, 0.9, 0.4), epoch(0.446, 0.63, 0.24), epoch(0.499, 0.41, 0.4)  # bad: planted, background weight 1
     assert has_collapsed([good, bad, bad, bad], 0.5)
     assert not has_collapsed([slow, slow, slow], 0.5)
     assert not has_collapsed([bad, bad], 0.5) and not has_collapsed([bad, bad, good], 0.5)
+
+
+def test_a_small_margin_that_is_reached_is_no_collapse() -> None:
+    assert not has_collapsed([epoch(0.0, 0.9, 0.1)] * 3, 0.1)
+    assert has_collapsed([epoch(0.09, 0.9, 0.1)] * 3, 0.1)
 
 
 def test_a_collapse_really_happens_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
