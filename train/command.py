@@ -96,6 +96,6 @@ class _Shown:
         if row["collapsed"] and not self._told:
             self._told = True
             say(
-                "WARNING: attention has settled on the background (the association loss stays at its margin):"
+                "WARNING: attention has settled on the background (other sentences find the same foreground as a video's own):"
                 " lower loss.background or raise loss.temperature and start again"
             )

@@ -124,7 +124,7 @@ class Training:
         weight_decay: L2 penalty within Adam.
         feature_noise: standard deviation of noise on normalised features, a regulariser.
         seed: of everything.
-        threads: of torch.
+        threads: of torch; a second one waits for the first many times a step, see docs/train.md before asking for more.
         device: "cuda", "cpu", or "auto": a CUDA GPU where there is one.
         autocast: products in bfloat16 on a CUDA GPU; nothing on a CPU.
         save_every_s: seconds between savings within an epoch, so that a long epoch resumes; 0 saves after every step.
@@ -138,7 +138,7 @@ class Training:
     weight_decay: Weight = 0.0
     feature_noise: Weight = 0.0
     seed: Annotated[int, Field(strict=True)] = 0
-    threads: Count = 2
+    threads: Count = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     autocast: Annotated[bool, Field(strict=True)] = True
     save_every_s: Weight = 300.0
