@@ -110,7 +110,7 @@ class Sampling:
 
     first: Annotated[int, Field(ge=0, strict=True)] = 3
     last: Annotated[int, Field(ge=0, strict=True)] = 2
-    draws: Annotated[int, Field(ge=0, strict=True)] = 4
+    draws: Annotated[int, Field(ge=0, strict=True)] = 12
     hardest: Annotated[bool, Field(strict=True)] = False
 
 
