@@ -107,8 +107,8 @@ def prepared(length: int, size: int) -> tuple[Scorer, Batch]:
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "trainer": CaptionObjective(Loss(), Sampling()),
-    "loop": LoopObjective(Loss(), Sampling()),
+    "trainer": CaptionObjective(Loss(), Sampling(draws=4)),
+    "loop": LoopObjective(Loss(), Sampling(draws=4)),
     "TGA": TextGuidedObjective(margin=0.1, temperature=1.0),
 }
 
@@ -183,7 +183,7 @@ def read() -> None:
             spent: dict[str, list[float]] = {name: [] for name in sets}
             for turn in range(3):
                 for name, data in sets.items():
-                    run = Run(Data("", "", ""), training=Training(epochs=3, threads=1))
+                    run = Run(Data("", "", ""), sampling=Sampling(draws=4), training=Training(epochs=3, threads=1))
                     marks: list[float] = []
                     few = (replace(data, captions=data.captions[:42], video_of=data.video_of[:42]), text[:42])
                     fit(

@@ -83,6 +83,24 @@ def read_uca(folder: Path, *, longest_s: float = LONGEST_S) -> Splits:
     return Splits(**sets)
 
 
+def lengthened(annotations: Sequence[Annotation], factor: float, *, seed: int) -> list[Annotation]:
+    """The same moments in longer videos: each video lies somewhere within one that is `factor` times as long.
+
+    Args:
+        annotations: of one split; those of one video move together.
+        factor: at least 1.
+        seed: of where.
+    """
+
+    def moved(annotation: Annotation) -> Annotation:
+        rng = np.random.default_rng([seed, zlib.crc32(annotation.vid.encode())])
+        before_s = float(rng.uniform(0, (factor - 1) * annotation.duration_s))
+        windows_s = tuple((start_s + before_s, end_s + before_s) for start_s, end_s in annotation.windows_s)
+        return replace(annotation, duration_s=factor * annotation.duration_s, windows_s=windows_s)
+
+    return [moved(annotation) for annotation in annotations]
+
+
 def with_wrong_captions(annotations: Sequence[Annotation], share: float, *, seed: int) -> list[Annotation]:
     """Deal a share of the captions to wrong videos, among themselves; the videos still show what was true of them.
 

@@ -15,7 +15,7 @@ from wsra.train.data import CaptionedVideos, load
 from wsra.train.loop import fit
 from wsra.train.objective import CaptionObjective
 from wsra.train.planted import DIFFICULTIES, Difficulty, Planter, coverage, looks, write_planted
-from wsra.train.planted_sets import Splits, read_charades, read_uca, with_wrong_captions
+from wsra.train.planted_sets import Splits, lengthened, read_charades, read_uca, with_wrong_captions
 from wsra.train.skyline import SpanObjective, shares_inside
 
 PLAIN = Difficulty(signal=1.0, traces_per_minute=6.0, scene=0.5, drift=0.2, noise=0.2, trace=0.5)
@@ -91,6 +91,25 @@ def test_sentences_show_inside_their_spans_only_and_traces_are_weaker() -> None:
     assert 0.6 < np.mean(inside) - np.mean(outside) < 0.8  # the envelope is about 0.7
     assert abs(np.mean(outside)) < 0.1
     assert 0 < np.mean(unrelated) < np.mean(inside)
+
+
+def test_all_captions_may_be_wrong() -> None:
+    annotations = splits(50)[0].train
+    dealt = with_wrong_captions(annotations, 1.0, seed=0)
+    assert all(a.vid != b.vid and b.windows_s == () for a, b in zip(annotations, dealt, strict=True))
+
+
+def test_longer_videos_hold_the_same_moments_at_a_place_of_their_own() -> None:
+    annotations = splits(50)[0].train
+    longer = lengthened(annotations, 4.0, seed=0)
+    moved: dict[str, float] = {}
+    for before, after in zip(annotations, longer, strict=True):
+        ((start, end),), ((new_start, new_end),) = before.windows_s, after.windows_s
+        assert after.duration_s == 4 * before.duration_s and new_end - new_start == pytest.approx(end - start)
+        assert moved.setdefault(before.vid, new_start - start) == pytest.approx(new_start - start)
+        assert new_start >= 0 and new_end <= after.duration_s and (before.qid, before.query) == (after.qid, after.query)
+    assert 30 < np.mean(list(moved.values())) < 60 and min(moved.values()) < 15 < 75 < max(moved.values())
+    assert lengthened(annotations, 4.0, seed=0) == longer != lengthened(annotations, 4.0, seed=1)
 
 
 def test_wrong_captions_are_as_many_as_asked_and_wrong() -> None:
