@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -135,6 +136,8 @@ class Cluster:
                 below = "/tmp" if Path("/tmp").is_dir() else None  # names of its sockets must be short
                 folder = held.enter_context(TemporaryDirectory(prefix="wsra-ray-", dir=below, ignore_cleanup_errors=True))
                 held.callback(self._ray.shutdown)
+                # Nobody else may give it work; without one of its own, Ray would keep a token in the home folder for good.
+                os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()})
                 self._ray.init(
                     LOCAL, num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=folder, **quiet
                 )
