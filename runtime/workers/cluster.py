@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import socket
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,10 @@ class Cluster:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Cluster:
-        os.environ.update(_QUIET)
+        if "ray" not in sys.modules:
+            os.environ.update(_QUIET)
+            if self._address == LOCAL:  # nobody else may give it work; without a token here Ray would leave one in the home folder
+                os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()})
         try:
             import ray
         except ImportError as err:
@@ -136,8 +140,6 @@ class Cluster:
                 below = "/tmp" if Path("/tmp").is_dir() else None  # names of its sockets must be short
                 folder = held.enter_context(TemporaryDirectory(prefix="wsra-ray-", dir=below, ignore_cleanup_errors=True))
                 held.callback(self._ray.shutdown)
-                # Nobody else may give it work; without one of its own, Ray would keep a token in the home folder for good.
-                os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()})
                 self._ray.init(
                     LOCAL, num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=folder, **quiet
                 )
