@@ -6,7 +6,9 @@ import contextlib
 import io
 import logging
 import os
+import secrets
 import socket
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,7 +61,10 @@ class Cluster:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Cluster:
-        os.environ.update(_QUIET)
+        if "ray" not in sys.modules:
+            os.environ.update(_QUIET)
+            if self._address == LOCAL:  # nobody else may give it work; without a token here Ray would leave one in the home folder
+                os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()})
         try:
             import ray
         except ImportError as err:
