@@ -25,6 +25,8 @@ from wsra.runtime.ground import Grounder
 from wsra.runtime.workers.choose import open_pool
 from wsra.runtime.workers.protocol import Pool
 
+LOOKS = 64  # files that are looked at in one task: each takes less than a millisecond
+
 
 @dataclass(frozen=True)
 class Found:
@@ -88,10 +90,10 @@ def search(request: Request) -> Found:
     try:
         grounder, plan = opened(asked).grounder, opened(asked).plan
         with open_pool(request.ray, cpus=cpus, gpus=gpus) as pool:
-            sources = _sources(given, asked, pool, left_out)
+            looked = _looked(given, asked, pool, left_out)
             # Whatever can be refused has been refused by now, before an hour of video is extracted.
             _tell(bundle, request, route, grounder)
-            footage = _footage(sources, asked, pool, left_out)
+            footage = _footage(looked, asked, pool, left_out)
             if between is not None:
                 _tell_unknown([file for file in footage if file.start is None])
             parts = [part for file in told_apart(footage) for part in _parts(file, between, left_out)]
@@ -111,31 +113,34 @@ def search(request: Request) -> Found:
         forget()
 
 
-def _sources(given: Sequence[Input], asked: Asked, pool: Pool, left_out: _LeftOut) -> list[Source]:
+def _looked(given: Sequence[Input], asked: Asked, pool: Pool, left_out: _LeftOut) -> list[Footage | Source]:
     """What can be used of the inputs."""
-    sources = []
+    looked: list[Footage | Source] = []
     with progress("files", len(given)) as bar:
-        for one, found in zip(given, pool.map(Look(asked), given), strict=True):
-            if isinstance(found, Source):
-                sources.append(found)
+        for one, found in zip(given, pool.map(Look(asked), given, chunksize=LOOKS), strict=True):
+            if isinstance(found, Footage | Source):
+                looked.append(found)
             else:
                 left_out.add(one.path, found, named=one.root is None)
             bar.advance(bar.task_ids[0])
-    left_out.refuse_none(sources)
-    return sources
+    left_out.refuse_none(looked)
+    return looked
 
 
-def _footage(sources: Sequence[Source], asked: Asked, pool: Pool, left_out: _LeftOut) -> list[Footage]:
-    """Their features; where this process makes them, each file shows its own progress."""
-    footage = []
-    with nullcontext() if pool.place == "process" else progress("files", len(sources)) as bar:
-        for source, made in zip(sources, pool.map(Make(asked), sources), strict=True):
-            if isinstance(made, Footage):
-                footage.append(made)
+def _footage(looked: Sequence[Footage | Source], asked: Asked, pool: Pool, left_out: _LeftOut) -> list[Footage]:
+    """The features of all, made where they are missing; where this process makes them, each file shows its own progress."""
+    missing = [one for one in looked if isinstance(one, Source)]
+    made: dict[Path, Footage] = {}
+    with nullcontext() if pool.place == "process" or not missing else progress("videos", len(missing)) as bar:
+        for source, done in zip(missing, pool.map(Make(asked), missing), strict=True):
+            if isinstance(done, Footage):
+                made[source.given.path] = done
             else:
-                left_out.add(source.given.path, made, named=source.given.root is None)
+                left_out.add(source.given.path, done, named=source.given.root is None)
             if bar is not None:
                 bar.advance(bar.task_ids[0])
+    everything = (made.get(one.given.path) if isinstance(one, Source) else one for one in looked)
+    footage = [one for one in everything if one is not None]
     left_out.refuse_none(footage)
     return footage
 

@@ -101,14 +101,19 @@ def forget() -> None:
 
 @dataclass(frozen=True)
 class Look:
-    """Where the features of an input are; refuses what cannot be used, quickly and without writing."""
+    """What an input is: its features, or where they must be made first; refuses what cannot be used, quickly and without writing."""
 
     asked: Asked
 
-    def __call__(self, given: Input, /) -> Source | Refusal:
+    def __call__(self, given: Input, /) -> Footage | Source | Refusal:
         """Do it."""
         try:
-            return source_of(given, opened(self.asked).grounder)
+            source = source_of(given, opened(self.asked).grounder)
+            if source.missing:
+                return source
+            if given.root is None and given.path != source.feat:
+                say(f"features {source.feat}")
+            return _footage(source)
         except _REFUSALS as err:
             return err
 
@@ -123,28 +128,29 @@ class Look:
 
 @dataclass(frozen=True)
 class Make:
-    """The features of an input, made where they are missing."""
+    """The features of a video that has none."""
 
     asked: Asked
 
     def __call__(self, source: Source, /) -> Footage | Refusal:
         """Do it."""
         try:
-            if source.missing:
-                extract_source(source, opened(self.asked).grounder.manifest.snippet_s, _backbone(self.asked))
-            elif source.given.root is None and source.given.path != source.feat:
-                say(f"features {source.feat}")
-            return footage_of(source.feat, read_features(source.feat), root=source.given.root)
+            extract_source(source, opened(self.asked).grounder.manifest.snippet_s, _backbone(self.asked))
+            return _footage(source)
         except _REFUSALS as err:
             return err
 
     def reads(self, source: Source, /) -> Sequence[Path]:
-        """The input, its features where they are there, and the bundle."""
-        return source.given.path, source.feat, self.asked.bundle
+        """The video and the bundle."""
+        return source.given.path, self.asked.bundle
 
     def lost(self, source: Source, why: str, /) -> Refusal:
         """It is left out."""
         return VideoError(f"{source.given.path}: {why}")
+
+
+def _footage(source: Source) -> Footage:
+    return footage_of(source.feat, read_features(source.feat), root=source.given.root)
 
 
 @dataclass(frozen=True)
@@ -159,8 +165,8 @@ class Answering:
         return scoring(self.asked, self.numbers).answer(recording)
 
     def reads(self, recording: Recording, /) -> Sequence[Path]:
-        """Its files and the bundle."""
-        return *(stretch.footage.feat for stretch in recording), self.asked.bundle
+        """Its first file and the bundle; all of them have just been looked at."""
+        return recording[0].footage.feat, self.asked.bundle
 
     def lost(self, recording: Recording, why: str, /) -> Answered:
         """All of it is left out."""

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from wsra.runtime.console import say
-from wsra.runtime.errors import ClusterError, MissingExtraError, WsraError
+from wsra.runtime.errors import ClusterError, MissingExtraError
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
 
 LOCAL, AUTO = "local", "auto"
@@ -27,8 +27,13 @@ AHEAD = 1000  # tasks given out before the first of them is done
 _STORE_BYTES = 100 * 2**20  # of a cluster that is started here: results are small
 _REACH_S = 5.0
 _CANCEL_S = 5.0
-# Ray reads them when it is imported: nothing is sent to its makers, and no advice is printed.
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# Ray reads them when it is imported: nothing is sent to its makers, and neither advice nor lost workers are printed on stdout.
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+}
 
 
 class Cluster:
@@ -54,8 +59,7 @@ class Cluster:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Cluster:
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
+        os.environ.update(_QUIET)
         try:
             import ray
         except ImportError as err:
@@ -72,7 +76,7 @@ class Cluster:
         """Leave the cluster, which ends what still runs; one that was started here ends."""
         self._held.close()
 
-    def map(self, work: Work[Item, Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
         """See `Pool`.
 
         A task whose worker or node is lost is given to another, which is said, at most `RETRIES` times. What workers say is said here.
@@ -82,38 +86,43 @@ class Cluster:
         """
         task = self._ray.remote(_done).options(num_cpus=self.threads, num_gpus=self._gpus, max_retries=0)
         there, version = str(Path.cwd()), _version()
-        running: dict[Any, int] = {}  # by reference of Ray
+        running: dict[Any, range] = {}  # places of the items, by reference of Ray
         results: dict[int, Result] = {}
         lost: Counter[int] = Counter()
         given = 0
 
-        def give(place: int) -> None:
-            seen = tuple(path for path in work.reads(items[place]) if path.exists())
-            running[task.remote(work, items[place], seen, there, version)] = place
+        def give(places: range) -> None:
+            seen = tuple(path for path in work.reads(items[places[0]]) if path.exists())
+            running[task.remote(work, [items[place] for place in places], seen, there, version)] = places
 
         try:
             for place in range(len(items)):
                 while place not in results:
-                    while given < min(len(items), place + AHEAD):
-                        give(given)
-                        given += 1
+                    while given < min(len(items), place + AHEAD * chunksize):
+                        give(range(given, min(len(items), given + chunksize)))
+                        given += chunksize
                     for ref in self._ready(running):
-                        number = running.pop(ref)
+                        places = running.pop(ref)
                         told = self._told(ref)
                         if isinstance(told, _Done):
                             for message in told.said:
                                 say(message)
-                            results[number] = told.result
+                            results.update(zip(places, told.results, strict=True))
                         elif isinstance(told, _Unseen):
                             told.refuse()
-                            give(number)  # deleted meanwhile: as in one process
-                        elif lost[number] < RETRIES:
-                            lost[number] += 1
-                            name = work.reads(items[number])[0]
-                            say(f"WARNING: {name}: its worker was lost; given to another ({lost[number]} of {RETRIES})")
-                            give(number)
+                            give(places)  # deleted meanwhile: as in one process
+                        elif len(places) > 1:
+                            say(f"WARNING: a worker was lost; its {len(places)} files are given to others, one by one")
+                            for alone in places:
+                                give(range(alone, alone + 1))
+                        elif lost[places[0]] < RETRIES:
+                            lost[places[0]] += 1
+                            name = work.reads(items[places[0]])[0]
+                            say(f"WARNING: {name}: its worker was lost; given to another ({lost[places[0]]} of {RETRIES})")
+                            give(places)
                         else:
-                            results[number] = work.lost(items[number], f"{RETRIES + 1} workers were lost over it, most often for memory")
+                            why = f"{RETRIES + 1} workers were lost over it, most often for memory"
+                            results[places[0]] = work.lost(items[places[0]], why)
                 yield results.pop(place)
         finally:
             self._cancel(list(running))
@@ -149,7 +158,7 @@ class Cluster:
                 " or ask for fewer --threads or another provider"
             )
 
-    def _ready(self, running: dict[Any, int]) -> list[Any]:
+    def _ready(self, running: dict[Any, range]) -> list[Any]:
         """Wait for a task; all that are done by then."""
         refs = list(running)
         self._ray.wait(refs, num_returns=1, fetch_local=False)
@@ -161,16 +170,16 @@ class Cluster:
         errors = self._ray.exceptions
         try:
             told: _Done | _Unseen = self._ray.get(ref)
-        except errors.RayTaskError as err:
-            if isinstance(err.cause, WsraError | ModuleNotFoundError):
-                raise err.cause from err
-            raise
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError):
             return None
         except errors.RayError as err:
-            raise ClusterError(
-                f"--ray {self._address}: cannot go on ({str(err).splitlines()[0]}); what is complete is kept: run it again"
-            ) from err
+            cause = getattr(err, "cause", err)
+            if isinstance(cause, errors.RayError):
+                raise ClusterError(
+                    f"--ray {self._address}: cannot go on ({str(cause).splitlines()[0]}); what is complete is kept: all nodes need the"
+                    " same wsra, Ray and Python"
+                ) from err
+            raise cause from err
         return told
 
     def _cancel(self, refs: list[Any]) -> None:
@@ -183,7 +192,7 @@ class Cluster:
 
 @dataclass(frozen=True)
 class _Done:
-    result: Any
+    results: list[Any]
     said: tuple[str, ...]
 
 
@@ -205,8 +214,8 @@ class _Unseen:
             )
 
 
-def _done(work: Work[Any, Any], item: Any, seen: Sequence[Path], folder: str, version: str) -> _Done | _Unseen:
-    """What a worker does: one task, where `seen` exists, with the folder and the wsra of the process that asks."""
+def _done(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], folder: str, version: str) -> _Done | _Unseen:
+    """What a worker does: some items, where `seen` exists, with the folder and the wsra of the process that asks."""
     node = socket.gethostname()
     if _version() != version:
         raise ClusterError(f"the node {node} has wsra {_version()}; expected {version}, as here: install the same on all nodes")
@@ -216,8 +225,8 @@ def _done(work: Work[Any, Any], item: Any, seen: Sequence[Path], folder: str, ve
     if unseen is not None:
         return _Unseen(unseen, node)
     with contextlib.redirect_stderr(io.StringIO()) as captured:
-        result = work(item)
-    return _Done(result, tuple(captured.getvalue().splitlines()))
+        results = [work(item) for item in items]
+    return _Done(results, tuple(captured.getvalue().splitlines()))
 
 
 @cache

@@ -18,7 +18,7 @@ class ThisProcess:
     place: Place = "process"
     threads = 0
 
-    def map(self, work: Work[Item, Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
         """See `Pool`."""
         return map(work, items)
 
@@ -36,11 +36,11 @@ class Processes:
         self._jobs = jobs
         self.threads = max(1, (os.cpu_count() or 1) // jobs)
 
-    def map(self, work: Work[Item, Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
         """See `Pool`."""
         try:
             with ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn")) as pool:
-                yield from pool.map(work, items)
+                yield from pool.map(work, items, chunksize=chunksize)
         except BrokenProcessPool as err:
             raise WsraError(
                 f"one of the {self._jobs} processes was killed, most often for memory; what is complete is kept:"

@@ -23,7 +23,7 @@ class Work(Protocol[Item_contra, Result_co]):
         """The result of one item; doing it twice is doing it once."""
 
     def reads(self, item: Item_contra, /) -> Sequence[Path]:
-        """Files and folders that must be seen where it is done; that which names the item first."""
+        """Files and folders that tell whether what is needed is seen where it is done; that which names the item first."""
 
     def lost(self, item: Item_contra, why: str, /) -> Result_co:
         """The result of an item over which worker after worker was lost."""
@@ -40,8 +40,13 @@ class Pool(Protocol):
     def threads(self) -> int:
         """Processors that a task may take; 0 leaves all to it."""
 
-    def map(self, work: Work[Item, Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
         """Do all items.
+
+        Args:
+            work: what is done.
+            items: with what.
+            chunksize: how many are sent together; more where one takes less than a few milliseconds.
 
         Yields:
             One result per item, in their order.

@@ -28,7 +28,7 @@ from wsra.runtime.archive.provenance import provenance
 from wsra.runtime.archive.ranking import Ranking
 from wsra.runtime.archive.request import Request
 from wsra.runtime.archive.search import Found, search
-from wsra.runtime.archive.sightings import Sighting
+from wsra.runtime.archive.sightings import Sighting, curve_of
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.cli import app
 from wsra.runtime.errors import FeatureError, WsraError
@@ -293,6 +293,37 @@ def test_a_folder_is_its_files_ranked(
     assert {one.moment.video for one in again.results[0].sightings} <= {
         (tmp_path / "a" / f"{name}.feat").as_posix() for name in names if "/" in name
     }
+
+
+def test_two_hundred_videos_are_their_merged_single_results(
+    bundle_folder: Path, grounder: Grounder, make_features: Make, rows: np.ndarray, tmp_path: Path
+) -> None:
+    """Exactly: scores, and the order, where some of them are the same video twice and so score alike."""
+    wanted = []
+    for number in range(200):
+        seed = number % 150
+        features = make_features(6 + seed % 11, grounder.manifest.feature_width, seed=seed, backbone=grounder.manifest.backbone)
+        features.values[seed % 5] = rows[seed]
+        put(tmp_path / "many" / f"v{number:03d}.feat", features)
+        wanted += [(f"v{number:03d}.mp4", *told(moment)) for moment in grounder.ground(features, QUERY, top_k=30)]
+    wanted.sort(key=lambda row: -row[3])
+    seen = found(tmp_path / "many", bundle_folder, inputs=[str(tmp_path / "many"), QUERY], top_k=30).results[0].sightings
+    assert [(one.moment.video, *told(one.moment)) for one in seen] == wanted[:30]
+    assert len({score for *_, score in wanted[:30]}) < 30 < len(wanted)
+
+
+def test_a_long_curve_is_kept_as_its_peaks(grounder: Grounder, make_features: Make, tmp_path: Path) -> None:
+    """Each kept snippet is the highest of its stretch, at its own time; a short curve is kept whole."""
+    for count in (7, 1024, 1025, 5000):
+        features = make_features(count, grounder.manifest.feature_width, seed=count, backbone=grounder.manifest.backbone)
+        answer = grounder.answer(features, QUERY)
+        curve = curve_of(answer, title="v", duration_s=features.duration_s)
+        size = -(-count // 1024)
+        groups = [range(first, min(first + size, count)) for first in range(0, count, size)]
+        kept = [max(group, key=lambda row: answer.curve[row]) for group in groups]
+        assert len(kept) <= 1024 and (size > 1 or len(kept) == count)
+        np.testing.assert_array_equal(curve.curve, answer.curve[kept])
+        np.testing.assert_array_equal(curve.times_s, answer.times_s[kept])
 
 
 def test_a_broken_file_is_named_and_the_rest_answered(
