@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
-import imageio_ffmpeg
 import numpy as np
 import onnxruntime
 from mobilenet import exported
@@ -93,7 +93,7 @@ def filmed(path: Path) -> Path:
             if number == FRAMES:
                 break
             image = cv2.resize(frame.to_ndarray(format="bgr24"), (1280, 720), interpolation=cv2.INTER_CUBIC)
-            grainy = cv2.add(image, grains[number % 8], dtype=cv2.CV_8U)
+            grainy = np.asarray(cv2.add(image, grains[number % 8], dtype=cv2.CV_8U), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(grainy, format="bgr24")))
         container.mux(stream.encode())
     return path
@@ -108,7 +108,7 @@ def decoded(video: Path) -> int:
 
 def piped(video: Path) -> Iterator[Frame]:
     """Every frame in full through a pipe."""
-    reader = imageio_ffmpeg.read_frames(str(video), pix_fmt="bgr24")
+    reader = import_module("imageio_ffmpeg").read_frames(str(video), pix_fmt="bgr24")
     told = next(reader)
     width, height = told["size"]
     for number, data in enumerate(reader):

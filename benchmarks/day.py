@@ -1,10 +1,13 @@
-"""One query, and eight, over hours of video whose keys are there: beside the product keys @ vector, FAISS and sqlite-vec, in one run.
+"""One query, and eight, over hours of video whose keys are kept: beside the product keys @ vector, FAISS and sqlite-vec, in one run.
 
-    OPENBLAS_NUM_THREADS=2 python benchmarks/day.py [--hours 1 24 720] [--repeats 7] [--json OUT.json] [--plot OUT.svg]
+    python benchmarks/day.py [--hours 1 24 720] [--repeats 7] [--threads 2] [--bundle BUNDLE] [--pooled] --json day.json
+    python benchmarks/day.py --read day.json --table [--plot docs/pictures/day.svg]
 
-Keys are random, 512 wide, one a second; theta lets 3 % of the snippets speak for the sentence. Everything takes turns, and a time is the
-median. OPENBLAS_NUM_THREADS counts for the product and for the kernels; FAISS and sqlite-vec tell theirs. Peers: pip install faiss-cpu
-sqlite-vec pysqlite3-binary (the last where Python's sqlite3 loads no extensions); what is not installed is said and left out.
+Keys are random, one a second, as wide as the bundle's (512 where none is given and one is made); theta lets 3 % of the first hour speak for
+the sentence. Everything takes turns, and a time is the median. --threads counts for the product (OPENBLAS_NUM_THREADS) and for the kernels;
+FAISS and sqlite-vec tell theirs. The product and the peers hold the keys in float32 in memory, up to two days of them. Memory is that of a
+`wsra ground` process, anonymous, the most that its smaps_rollup tells while it runs. Peers: pip install faiss-cpu sqlite-vec
+pysqlite3-binary (the last where Python's sqlite3 loads no extensions); what is not installed is said and left out.
 """
 
 from __future__ import annotations
@@ -12,125 +15,84 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-THREADS = int(os.environ.setdefault("OPENBLAS_NUM_THREADS", "2"))  # before NumPy is loaded
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-import numpy as np  # noqa: E402
+    from wsra.runtime.ground import Grounder
 
-from wsra.runtime.features import Features, read_features, write_features  # noqa: E402
-from wsra.runtime.ground import Grounder  # noqa: E402
-from wsra.runtime.kernels.blocks import NumpyKernel  # noqa: E402
-from wsra.runtime.kernels.fused import FusedKernel, fused_failure  # noqa: E402
-from wsra.runtime.kernels.protocol import Kernel  # noqa: E402
-from wsra.runtime.kernels.weights import Trained  # noqa: E402
-from wsra.runtime.keys import Made  # noqa: E402
-from wsra.runtime.score import SnippetScorer  # noqa: E402
-
-WIDTH, TEXT, SHARE, QUERIES, MOST_PRODUCT_H = 512, 384, 0.97, 8, 48.0
-Run = Callable[[], Any]
+MOST_PRODUCT_H, OF_24_H = 48.0, 24.0
+PRODUCT = "keys @ vector"
+NOT_DRAWN = (": snippet curve", ": answer, seconds", "one by one")  # they lie on or between the others
+Work = Callable[[], object]
+Row = dict[str, Any]
 
 
-class RandomKeys:
-    """A graph of keys that draws them."""
+def own_work(bundle: Path, video: Path, threads: int, *, pooled: bool) -> Iterator[tuple[str, Work]]:
+    """What wsra does: the curve alone, and whole answers from a .feat file that is opened anew."""
+    from made import SENTENCES
 
-    provider, device = "random", "cpu"
-    outputs = {"keys": SimpleNamespace(shape=("snippets", WIDTH))}  # noqa: RUF012
+    from wsra.runtime.features import read_features
+    from wsra.runtime.ground import Grounder
+    from wsra.runtime.kernels.choose import kernels_on_cpu
 
-    def __init__(self) -> None:
-        self._rng = np.random.default_rng(0)
+    def answer(grounder: Grounder, text: NDArray[Any], plan: Any = "maximal") -> None:
+        grounder.answers_to_vectors(read_features(video), SENTENCES[: len(text)], text, plan=plan)
 
-    def infer(self, feeds: dict[str, Any]) -> dict[str, Any]:
-        """Keys of so many rows."""
-        return {"keys": self._rng.standard_normal((len(feeds["features"]), WIDTH), dtype=np.float32)}
+    def one_by_one(grounder: Grounder, text: NDArray[Any]) -> None:
+        for row in text:
+            answer(grounder, row[None])
 
+    def curve(grounder: Grounder, text: NDArray[Any]) -> None:
+        grounder.scorer.kernel.logits(grounder.scorer.keys(read_features(video)), text)
 
-def kernels() -> dict[str, Kernel]:
-    """Those that run here, by name."""
-    rng = np.random.default_rng(1)
-    draw: Callable[..., Any] = lambda *shape: rng.normal(size=shape).astype(np.float32) / WIDTH**0.5  # noqa: E731
-    weights = Trained(draw(TEXT), 1.0, draw(WIDTH, TEXT), draw(WIDTH), draw(WIDTH), 0.0)
-    made: dict[str, Kernel] = {"numpy": NumpyKernel(weights, threads=THREADS)}
-    if fused_failure() is None:
-        made["numba"] = FusedKernel(weights, threads=THREADS)
-    return made
-
-
-def grounder(kernel: Kernel, *, theta: float = 0.0, span_score: str = "additive") -> Grounder:
-    """A grounder over kept keys."""
-    manifest: Any = SimpleNamespace(theta=theta, span_score=span_score, plan="maximal", backbone="random", feature_width=1)
-    graph: Any = RandomKeys()
-    scorer = SnippetScorer(graph, kernel, made=Made("random", "fp32", "random"))
-    encoder: Any = None
-    return Grounder(manifest, encoder, scorer, bundle=Path("random"), precision="fp32")
+    for kernel in kernels_on_cpu():
+        grounder = Grounder.open(bundle, precision="fp32", provider="cpu", threads=threads, kernel=kernel, keep_keys=True)
+        text = grounder.encoder.encode(SENTENCES)
+        yield f"{kernel}: snippet curve", partial(curve, grounder, text[:1])
+        yield f"{kernel}: answer", partial(answer, grounder, text[:1])
+        yield f"{kernel}: answer, seconds", partial(answer, grounder, text[:1], "seconds")
+        yield f"{kernel}: {len(text)} answers at once", partial(answer, grounder, text)
+        yield f"{kernel}: {len(text)} answers, one by one", partial(one_by_one, grounder, text)
+        if pooled:
+            paper = replace(grounder.manifest, span_score="pooled")
+            other = Grounder(paper, grounder.encoder, grounder.scorer, bundle=bundle, precision="fp32")
+            yield f"{kernel}: the paper's score of all windows", partial(answer, other, text[:1], "seconds")
 
 
-def write_video(folder: Path, hours: float) -> Path:
-    """A .feat of one number a snippet, with its keys beside it."""
-    count, path = round(3600 * hours), folder / f"{hours:g}h.feat"
-    starts = np.arange(count, dtype=np.float64)
-    write_features(path, Features(np.zeros((count, 1), np.float16), np.stack([starts, starts + 1], 1), path.stem, float(count), "random"))
-    grounder(kernels()["numpy"]).scorer.keys(read_features(path))
-    return path
-
-
-def sentences(count: int) -> Any:
-    """Text vectors."""
-    return np.random.default_rng(2).normal(size=(count, TEXT)).astype(np.float32)
-
-
-def theta_for(path: Path) -> float:
-    """Theta that lets 3 % of the snippets of the first hour speak for the first sentence."""
-    kernel, keys = kernels()["numpy"], grounder(kernels()["numpy"]).scorer.keys(read_features(path))
-    return float(np.quantile(kernel.logits(keys[:3600], sentences(1)), SHARE))
-
-
-def own_runs(path: Path) -> Iterator[tuple[str, Run]]:
-    """What wsra does: the curve alone, and whole answers from a file of features that is opened anew."""
-    theta, one, several = theta_for(path), sentences(1), sentences(QUERIES)
-    names = [str(number) for number in range(QUERIES)]
-    for name, kernel in kernels().items():
-        ground = grounder(kernel, theta=theta)
-        yield f"{name}: snippet curve", lambda k=kernel, g=ground: k.logits(g.scorer.keys(read_features(path)), one)
-        for plan in ("maximal", "seconds"):
-            yield (
-                f"{name}: answer, {plan}",
-                lambda g=ground, p=plan: g.answers_to_vectors(read_features(path), names[:1], one, plan=p),
-            )
-        yield f"{name}: {QUERIES} answers at once", lambda g=ground: g.answers_to_vectors(read_features(path), names, several)
-        yield (
-            f"{name}: {QUERIES} answers, one by one",
-            lambda g=ground: [g.answers_to_vectors(read_features(path), names[:1], row[None]) for row in several],
-        )
-
-
-def product_runs(path: Path) -> Iterator[tuple[str, Run]]:
+def peers(bundle: Path, video: Path) -> Iterator[tuple[str, Work]]:
     """The product of keys in memory with a vector, and the peers over the same keys."""
-    keys = np.asarray(grounder(kernels()["numpy"]).scorer.keys(read_features(path)), np.float32)
-    vector = np.random.default_rng(3).normal(size=WIDTH).astype(np.float32)
-    yield "keys @ vector", lambda: keys @ vector
+    import numpy as np
+
+    from wsra.runtime.features import read_features
+    from wsra.runtime.ground import Grounder
+
+    keys = np.array(Grounder.open(bundle, precision="fp32", provider="cpu", keep_keys=True).scorer.keys(read_features(video)), np.float32)
+    vector = np.asarray(np.random.default_rng(3).normal(size=keys.shape[1]), np.float32)
+    yield PRODUCT, lambda: keys @ vector
     if find_spec("faiss"):
         faiss: Any = import_module("faiss")
         faiss.omp_set_num_threads(1)
-        flat = faiss.IndexFlatIP(WIDTH)
+        flat = faiss.IndexFlatIP(keys.shape[1])
         flat.add(keys)
         yield "FAISS flat, 1 thread", lambda: flat.search(vector[None], 5)
-        shards = faiss.IndexShards(WIDTH, True, True)
-        halves = [faiss.IndexFlatIP(WIDTH) for _ in range(2)]
+        shards = faiss.IndexShards(keys.shape[1], True, True)
+        halves = [faiss.IndexFlatIP(keys.shape[1]) for _ in range(2)]
         for half in halves:
             shards.add_shard(half)
         shards.add(keys)
-        yield "FAISS flat, 2 threads by shards", lambda held=halves: shards.search(vector[None], 5)
+        yield "FAISS flat, 2 threads by shards", partial(search_shards, shards, vector, halves)
     else:
         print("faiss is not installed: left out", file=sys.stderr)
     database = open_sqlite(keys)
@@ -139,7 +101,12 @@ def product_runs(path: Path) -> Iterator[tuple[str, Run]]:
         yield "sqlite-vec, 1 thread", lambda: database.execute(ask, [vector.tobytes()]).fetchall()
 
 
-def open_sqlite(keys: Any) -> Any:
+def search_shards(shards: Any, vector: NDArray[Any], held: object) -> None:
+    """Search; what the shards only point to is held."""
+    shards.search(vector[None], 5)
+
+
+def open_sqlite(keys: NDArray[Any]) -> Any:
     """A database in memory with the keys, or None where sqlite-vec cannot run."""
     library = next((name for name in ("pysqlite3", "sqlite3") if find_spec(name)), "sqlite3")
     database: Any = import_module(library).connect(":memory:")
@@ -154,118 +121,121 @@ def open_sqlite(keys: Any) -> Any:
     return database
 
 
-def in_turns(runs: dict[str, Run], repeats: int) -> dict[str, float]:
-    """Median milliseconds of each; one round is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if repeat:
-                taken[name].append(1000 * (time.perf_counter() - start))
-    return {name: float(np.median(times)) for name, times in taken.items()}
+def memory_mb(bundle: Path, video: Path, queries: int, threads: int) -> float:
+    """The most anonymous memory that a `wsra ground` process has, looked at every 5 ms."""
+    from made import SENTENCES
+
+    from wsra.runtime.bench.memory import anonymous_mb
+
+    asked = video.with_suffix(".txt")
+    asked.write_text("\n".join(SENTENCES[:queries]))
+    command = [sys.executable, "-m", "wsra.runtime.cli", "ground", str(video), "--queries", str(asked), "-b", str(bundle)]
+    process = subprocess.Popen([*command, "--threads", str(threads), "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    most = 0.0
+    while process.poll() is None:
+        most = max(most, anonymous_mb(Path(f"/proc/{process.pid}/smaps_rollup")) or 0.0)
+        time.sleep(0.005)
+    if process.returncode or not most:
+        raise SystemExit(f"{command} ended with {process.returncode}, its memory was {most} MB")
+    return most
 
 
-def anonymous_mb(path: Path, queries: int) -> float:
-    """Anonymous memory at the end of a process that answers, as the kernel counts it."""
-    line = f"{queries} answers"
-    run = subprocess.run(
-        [sys.executable, __file__, "--memory-of", str(path), "--memory-queries", str(queries)], capture_output=True, text=True, check=True
-    )
-    found = re.search(rf"{line}: ([\d.]+) MB", run.stdout)
-    if found is None:
-        raise RuntimeError(run.stdout + run.stderr)
-    return float(found[1])
+def measured(given: argparse.Namespace) -> list[Row]:
+    """A row for each length."""
+    from made import SENTENCES, made_bundle, made_video, tuned
+
+    from wsra.runtime.bench.timing import in_turns, one_stage
+
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source, bundle = given.bundle or made_bundle(folder / "made"), None
+        for hours in sorted(given.hours):
+            video = folder / f"{hours:g}h.feat"
+            made_video(source, video, round(3600 * hours))
+            bundle = bundle or tuned(source, video, folder / "tuned")
+            work = dict(own_work(bundle, video, given.threads, pooled=given.pooled))
+            if hours <= MOST_PRODUCT_H:
+                work |= dict(peers(bundle, video))
+            runs = [one_stage(way, do) for way, do in work.items()]
+            load = os.getloadavg()[0]
+            in_turns(runs, rounds=1)
+            ms = {way: times.p50_ms for way, times in in_turns(runs, rounds=given.repeats).items()}
+            memory = {str(queries): memory_mb(bundle, video, queries, given.threads) for queries in (1, len(SENTENCES))}
+            rows.append({"hours": hours, "threads": given.threads, "repeats": given.repeats, "load": load, "ms": ms, "memory_mb": memory})
+            for path in (video, video.with_suffix(".keys")):
+                path.unlink()
+    return rows
 
 
-def tell_memory(path: Path, queries: int) -> None:
-    """What the child of `anonymous_mb` does; answers are held while it is measured."""
-    name, kernel = list(kernels().items())[-1]
-    features = read_features(path)
-    held = [
-        grounder(kernel, theta=theta_for(path)).answers_to_vectors(
-            features, [str(i) for i in range(queries)], sentences(queries), plan=plan
-        )
-        for plan in ("maximal", "seconds")
-    ]
-    rollup = Path("/proc/self/smaps_rollup").read_text()
-    kb = int(re.findall(r"Anonymous:\s+(\d+) kB", rollup)[0])
-    print(f"{queries} answers: {kb / 1000:.1f} MB ({name}, {sum(len(a.moments) for answers in held for a in answers)} moments)")
+def plot(rows: list[Row], out: Path) -> None:
+    """Time against hours of video, both axes logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    matplotlib.rcParams |= {"svg.hashsalt": "wsra", "svg.fonttype": "none"}  # equal figures are equal bytes; text stays text
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
+    for way in [way for way in ways(rows) if not way.endswith(NOT_DRAWN)]:
+        line = [(row["hours"], row["ms"][way]) for row in rows if way in row["ms"]]
+        axes.plot(*zip(*line, strict=True), marker="o", label=way, linestyle="-" if way.startswith(("numba", "numpy")) else "--")
+    axes.set(xscale="log", yscale="log", xlabel="hours of video", ylabel="milliseconds")
+    axes.set_xticks([row["hours"] for row in rows], [f"{row['hours']:g}" for row in rows], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
 
 
-def plot(rows: list[dict[str, Any]], out: Path) -> None:
-    """Time against hours as SVG, both axes logarithmic."""
-    points = {name: [(row["hours"], row["ms"][name]) for row in rows if name in row["ms"]] for name in rows[-1]["ms"] | rows[0]["ms"]}
-    values = [ms for line in points.values() for _, ms in line]
-    low, high = np.log10(min(values)), np.log10(max(values))
-    first, last = np.log10(rows[0]["hours"]), np.log10(rows[-1]["hours"])
-    across = lambda hours: 60 + 380 * (np.log10(hours) - first) / max(last - first, 1e-9)  # noqa: E731
-    up = lambda ms: 380 - 340 * (np.log10(ms) - low) / max(high - low, 1e-9)  # noqa: E731
-    parts = ['<svg xmlns="http://www.w3.org/2000/svg" width="820" height="430" font-family="sans-serif" font-size="11">']
-    for row in rows:
-        parts.append(f'<text x="{across(row["hours"]):.0f}" y="405" text-anchor="middle">{row["hours"]:g} h</text>')
-    for power in range(int(np.ceil(low)), int(np.floor(high)) + 1):
-        parts.append(f'<text x="50" y="{up(10.0**power):.0f}" text-anchor="end">{10.0**power:g} ms</text>')
-        parts.append(f'<path d="M60 {up(10.0**power):.0f}H440" stroke="#ddd"/>')
-    for number, (name, line) in enumerate(points.items()):
-        colour, path = f"hsl({number * 47 % 360} 65% 42%)", "L".join(f"{across(h):.1f} {up(ms):.1f}" for h, ms in line)
-        parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{across(h):.1f}" cy="{up(ms):.1f}" r="3" fill="{colour}"/>' for h, ms in line]
-        parts.append(f'<text x="460" y="{40 + 18 * number}" fill="{colour}">{name}</text>')
-    out.write_text("\n".join([*parts, "</svg>\n"]))
+def ways(rows: list[Row]) -> list[str]:
+    """Every way that was timed, in their order."""
+    return list(dict.fromkeys(way for row in rows for way in row["ms"]))
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: milliseconds, and their ratio to the product where that was measured."""
+def table(rows: list[Row]) -> str:
+    """Markdown: milliseconds, and their ratio to the product where that was measured; time per hour; memory."""
     lines = ["| | " + " | ".join(f"{row['hours']:g} h" for row in rows) + " |", "|---" * (len(rows) + 1) + "|"]
-    for name in rows[0]["ms"] | rows[-1]["ms"]:
+    for way in ways(rows):
         cells = []
         for row in rows:
-            base, ms = row["ms"].get("keys @ vector"), row["ms"].get(name)
-            cells.append("" if ms is None else f"{ms:.1f} ms" + (f" ({ms / base:.2f})" if base else ""))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    for queries in (1, QUERIES):
-        cells = [f"{row['memory_mb'][str(queries)]:.0f} MB" for row in rows]
-        lines.append(f"| anonymous memory, {queries} queries | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            base, ms = row["ms"].get(PRODUCT), row["ms"].get(way)
+            cells.append("" if ms is None else f"{ms:,.1f} ms" + (f" ({ms / base:.2f})" if base else ""))
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    day = next((row for row in rows if row["hours"] == OF_24_H), None)
+    for way in [way for way in ways(rows) if way.endswith(": answer")] if day else []:
+        shares = [row["ms"][way] / row["hours"] / (day["ms"][way] / OF_24_H) for row in rows] if day else []
+        lines.append(f"| {way}, time per hour, of that of 24 h | {' | '.join(f'{share:.2f}' for share in shares)} |")
+    for queries in rows[0]["memory_mb"]:
+        cells = [f"{row['memory_mb'][queries]:.0f} MB" for row in rows]
+        lines.append(f"| anonymous memory of wsra ground, queries: {queries} | {' | '.join(cells)} |")
+    loads = ", ".join(f"{row['load']:.1f}" for row in rows)
+    conditions = f"{rows[0]['threads']} threads, medians of {rows[0]['repeats']}, load {loads}"
+    return f"{conditions}; in brackets beside {PRODUCT}\n\n" + "\n".join(lines)
 
 
 def main() -> int:
     """Measure and print; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hours", type=float, nargs="*", default=[1.0, 24.0])
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bundle", type=Path)
     parser.add_argument("--pooled", action="store_true", help="also the paper's score of all windows, which takes seconds")
+    parser.add_argument("--read", type=Path, help="take what was measured before")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--table", action="store_true", help="Markdown on stdout")
     parser.add_argument("--plot", type=Path)
-    parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--memory-queries", type=int, default=1, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.memory_of:
-        tell_memory(given.memory_of, given.memory_queries)
-        return 0
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for hours in given.hours:
-            path = write_video(Path(folder), hours)
-            runs = dict(own_runs(path))
-            if hours <= MOST_PRODUCT_H:  # keys in float32 in memory
-                runs |= dict(product_runs(path))
-            if given.pooled:
-                name, kernel = list(kernels().items())[-1]
-                paper = grounder(kernel, span_score="pooled")
-                runs[f"{name}: the paper's score of all windows"] = lambda p=path, g=paper: g.answers_to_vectors(
-                    read_features(p), ["0"], sentences(1), plan="seconds"
-                )
-            memory = {str(queries): anonymous_mb(path, queries) for queries in (1, QUERIES)}
-            ms = in_turns(runs, given.repeats)
-            rows.append({"hours": hours, "threads": THREADS, "repeats": given.repeats, "ms": ms, "memory_mb": memory})
-            path.with_suffix(".keys").unlink()
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(given.threads)  # before NumPy is loaded
+    rows = json.loads(given.read.read_text()) if given.read else measured(given)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n")
     if given.plot:
         plot(rows, given.plot)
-    print(f"{THREADS} threads, medians of {given.repeats}; in brackets beside keys @ vector\n\n{table(rows)}")
+    if given.table or not (given.json or given.plot):
+        print(table(rows))
     return 0
 
 

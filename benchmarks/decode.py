@@ -18,7 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from importlib import import_module
+from io import FileIO
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -76,9 +79,9 @@ def pipe_full_frames(path: Path) -> int:
     command = [_ffmpeg(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "bgr24", "pipe:1"]
     frame, count = bytearray(WIDTH_PX * HEIGHT_PX * 3), 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as process:
-        assert process.stdout is not None
+        pipe = cast("FileIO", process.stdout)  # bufsize=0 makes it one
         view, filled = memoryview(frame), 0
-        while got := process.stdout.readinto(view[filled:]):
+        while got := pipe.readinto(view[filled:]):
             filled = (filled + got) % len(frame)
             count += filled == 0
     return count
@@ -86,7 +89,7 @@ def pipe_full_frames(path: Path) -> int:
 
 def _ffmpeg() -> str:
     try:
-        import imageio_ffmpeg
+        imageio_ffmpeg = import_module("imageio_ffmpeg")
     except ImportError:
         return shutil.which("ffmpeg") or sys.exit("no ffmpeg: pip install imageio-ffmpeg, or put one on PATH")
     return str(imageio_ffmpeg.get_ffmpeg_exe())

@@ -32,7 +32,7 @@ REACH, GAP, KEPT = 8, 1.0, 0.7  # the last two: distance of both means from thet
 
 def noise(rng: np.random.Generator, deviation: float) -> Array:
     """Normal numbers (COUNT,) of a deviation, each correlated with the one before."""
-    fresh = rng.normal(size=COUNT) * deviation * np.sqrt(1 - KEPT**2)
+    fresh: Array = rng.normal(size=COUNT) * deviation * np.sqrt(1 - KEPT**2)
     fresh[0] /= np.sqrt(1 - KEPT**2)
     for at in range(1, COUNT):
         fresh[at] += KEPT * fresh[at - 1]

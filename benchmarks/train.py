@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -107,8 +108,8 @@ def prepared(length: int, size: int) -> tuple[Scorer, Batch]:
 
 
 OBJECTIVES: dict[str, Objective] = {
-    "trainer": CaptionObjective(Loss(), Sampling()),
-    "loop": LoopObjective(Loss(), Sampling()),
+    "trainer": CaptionObjective(Loss(), Sampling(draws=4)),
+    "loop": LoopObjective(Loss(), Sampling(draws=4)),
     "TGA": TextGuidedObjective(margin=0.1, temperature=1.0),
 }
 
@@ -129,7 +130,7 @@ def one_case(name: str, length: int, size: int) -> None:
     def step() -> None:
         loss, _ = OBJECTIVES[name](scorer, batch, generator)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     step()
@@ -161,15 +162,19 @@ def profile() -> None:
     torch.set_num_threads(1)
     scorer, batch = prepared(256, 256)
     generator = torch.Generator().manual_seed(0)
-    OBJECTIVES["trainer"](scorer, batch, generator)[0].backward()
+    OBJECTIVES["trainer"](scorer, batch, generator)[0].backward()  # type: ignore[no-untyped-call]
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
         for _ in range(3):
-            OBJECTIVES["trainer"](scorer, batch, generator)[0].backward()
+            OBJECTIVES["trainer"](scorer, batch, generator)[0].backward()  # type: ignore[no-untyped-call]
     rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
     total = sum(row.self_cpu_time_total for row in rows)
     print("| operation | share of the time | calls a step |\n|---|---|---|")
     for row in rows[:10]:
         print(f"| `{row.key}` | {100 * row.self_cpu_time_total / total:.0f} % | {row.count // 3} |")
+
+
+def _mark(marks: list[float], _: dict[str, float]) -> None:
+    marks.append(time.perf_counter())
 
 
 def read() -> None:
@@ -183,7 +188,7 @@ def read() -> None:
             spent: dict[str, list[float]] = {name: [] for name in sets}
             for turn in range(3):
                 for name, data in sets.items():
-                    run = Run(Data("", "", ""), training=Training(epochs=3, threads=1))
+                    run = Run(Data("", "", ""), sampling=Sampling(draws=4), training=Training(epochs=3, threads=1))
                     marks: list[float] = []
                     few = (replace(data, captions=data.captions[:42], video_of=data.video_of[:42]), text[:42])
                     fit(
@@ -192,7 +197,7 @@ def read() -> None:
                         (data, text),
                         few,
                         objective=OBJECTIVES["trainer"],
-                        report=lambda _, marks=marks: marks.append(time.perf_counter()),
+                        report=partial(_mark, marks),
                     )
                     spent[name] += [later - earlier for earlier, later in pairwise(marks)]
             memory, disk = (float(np.median(spent[name])) for name in sets)

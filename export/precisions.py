@@ -20,7 +20,7 @@ from wsra.export.gates import FEWEST
 from wsra.export.golden import Golden
 from wsra.export.half import half
 from wsra.export.int8 import int8_until_it_passes, prepare
-from wsra.export.verify import gate_route
+from wsra.export.judge import gate_route
 from wsra.runtime.backbones.encoder_settings import read_settings
 from wsra.runtime.backbones.registry import BACKBONE_JSON
 from wsra.runtime.backends.routes import Route

@@ -27,7 +27,7 @@ from wsra.train.data import CaptionedVideos
 from wsra.train.text import TextEncoder
 
 CHECK_SHARE = 0.75  # of the videos, and of the distinct sentences; the rest is for calibration
-PAIRS = 400  # that are checked, where there are so many
+PAIRS = 400  # that are checked, where there are so many; sentences that are kept for it, and for calibration
 WINDOWS, SENTENCES = (1, 2, 21, 47, 255, 256, 257, 1024), (1, 3, 8, 1, 1, 2, 1, 2)  # of the edge cases; 256 is where a profile ends
 _TRIED = 3000  # pairs in which PyTorch looks, to find those with an answer
 
@@ -81,6 +81,7 @@ def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
             f"{len(data.values)} validation videos with {len(distinct)} distinct sentences do not split into a check and a calibration"
             " part; give more captions in data.val_captions"
         )
+    chosen, others = chosen[:PAIRS], others[:PAIRS]  # each sentence is encoded again by every check
     sentences = [distinct[i] for i in chosen]
     number, place = {sentence: i for i, sentence in enumerate(sentences)}, {video: i for i, video in enumerate(videos)}
     own = {
@@ -107,7 +108,8 @@ def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder
     own = {tuple(pair) for pair in golden.pairs.tolist()}
     others = np.array([(s, v) for s in range(len(golden.sentences)) for v in range(len(golden.videos)) if (s, v) not in own], np.int64)
     others = others.reshape(-1, 2)[np.random.default_rng(seed).permutation(len(others))[:_TRIED]]
-    moments, found = (first_moments(reference, golden.videos, golden.sentences, pairs) for pairs in (golden.pairs, others))
+    tried = first_moments(reference, golden.videos, golden.sentences, np.concatenate([golden.pairs, others]))
+    moments, found = tried[: len(golden.pairs)], tried[len(golden.pairs) :]
     chosen = np.argsort(np.isnan(found[:, 0]), kind="stable")[: max(0, PAIRS - len(own))]
     pairs, moments = np.concatenate([golden.pairs, others[chosen]]), np.concatenate([moments, found[chosen]])
     features = np.concatenate([video.rows(0, len(video)) for video in golden.videos])

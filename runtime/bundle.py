@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from wsra.runtime.digests import Digests
 from wsra.runtime.errors import BundleError
 from wsra.runtime.files import replacing, sha256_of
 
@@ -139,19 +140,25 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def open_bundle(folder: Path) -> Bundle:
+def open_bundle(folder: Path, *, trust_unchanged: bool = False) -> Bundle:
     """Open a bundle and check every file against its digest.
+
+    Args:
+        folder: of the bundle.
+        trust_unchanged: do not read files again whose size and time of change are those of the last check.
 
     Raises:
         BundleError: the bundle or a file of it is missing or changed.
     """
     manifest = read_manifest(folder)
+    digests = Digests(folder, trust=trust_unchanged)
     for name, digest in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
+        if not (folder / name).is_file():
             raise BundleError(f"{folder}: {name} is missing; copy or export the bundle again")
-        if sha256_of(path) != digest:
+        if digests.of(name) != digest:
             raise BundleError(f"{folder}: {name} changed after it was written (sha256 differs); copy or export the bundle again")
+    if trust_unchanged:
+        digests.keep()
     return Bundle(folder, manifest)
 
 

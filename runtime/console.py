@@ -1,49 +1,58 @@
-"""Messages and progress on stderr; stdout is for data."""
+"""Messages and progress on stderr; stdout is for data. Rich is loaded where somebody sees it: on a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-stderr = Console(stderr=True, highlight=False)
+class Bar(Protocol):
+    """A progress bar of one task, number `task_ids[0]`; what callers use of Rich's."""
+
+    @property
+    def task_ids(self) -> Sequence[Any]:
+        """Numbers of its tasks."""
+
+    def advance(self, task_id: Any, advance: float = 1) -> None:
+        """Go on by some steps."""
+
+    def update(self, task_id: Any, *, total: float | None = None, completed: float | None = None, description: str | None = None) -> None:
+        """Tell where it is."""
+
+    def reset(self, task_id: Any, *, total: float | None = None, completed: int = 0, description: str | None = None) -> None:
+        """Begin anew."""
+
+
+class _NoBar:
+    """Shows nothing."""
+
+    task_ids = (0,)
+
+    def advance(self, task_id: Any, advance: float = 1) -> None: ...
+
+    def update(
+        self, task_id: Any, *, total: float | None = None, completed: float | None = None, description: str | None = None
+    ) -> None: ...
+
+    def reset(self, task_id: Any, *, total: float | None = None, completed: int = 0, description: str | None = None) -> None: ...
 
 
 def say(message: str) -> None:
     """Print one message."""
-    stderr.print(message, soft_wrap=True, markup=False)
+    print(message, file=sys.stderr, flush=True)
 
 
-class _Rate(ProgressColumn):
-    """What is done in a second."""
+def progress(label: str, total: float | None) -> AbstractContextManager[Bar]:
+    """A progress bar on stderr, where that is a terminal; advance its only task, number 0."""
+    if not sys.stderr.isatty():
+        return _nothing()
+    from wsra.runtime.bar import shown
 
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:,.1f}/s" if task.speed else "")
+    return shown(label, total)
 
 
 @contextmanager
-def progress(label: str, total: float | None) -> Iterator[Progress]:
-    """A progress bar on stderr; advance its only task, number 0."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
-        bar.add_task(label, total=total)
-        yield bar
+def _nothing() -> Iterator[Bar]:
+    yield _NoBar()

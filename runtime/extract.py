@@ -11,7 +11,7 @@ from tempfile import NamedTemporaryFile
 
 import numpy as np
 
-from wsra.runtime.archive.provenance import is_current, provenance, refuse_foreign
+from wsra.runtime.archive.provenance import is_current, provenance, refuse_others
 from wsra.runtime.backbones.registry import BUILT_IN, Backbone, BackboneChoice, MotionBackbone
 from wsra.runtime.errors import VideoError, WsraError
 from wsra.runtime.features import Features, write_features
@@ -126,6 +126,7 @@ class _Extraction:
         decoder: as for `Video`.
         progress: called within each video, where that is done in one process.
         mark: a file in the folder of the .feat files that must be seen, or None.
+        overwrite: replace features that something else made.
     """
 
     choice: BackboneChoice
@@ -133,13 +134,15 @@ class _Extraction:
     decoder: str
     progress: Progress | None
     mark: Path | None
+    overwrite: bool
 
     def __call__(self, paths: tuple[Path, Path], /) -> Extracted:
         """Extract a video, unless its .feat file is current."""
         video, feat = paths
         backbone = _loaded(self.choice)
         try:
-            refuse_foreign(feat)
+            if not self.overwrite:
+                refuse_others(feat, backbone=backbone.id(self.snippet_s))
             if feat.exists() and video.is_file() and is_current(feat, video, backbone=backbone.id(self.snippet_s)):
                 return Extracted(video, feat, True, None)
             features = extract_features(video, backbone=backbone, snippet_s=self.snippet_s, decoder=self.decoder, progress=self.progress)
@@ -180,6 +183,7 @@ def extract_batch(
     pool: Pool | None = None,
     decoder: str = CPU,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> Iterator[Extracted]:
     """Extract many videos; those whose .feat file is current are left alone, and a broken one does not stop the rest.
 
@@ -192,6 +196,7 @@ def extract_batch(
         pool: where it is done; None for this process.
         decoder: as for `Video`.
         progress: called within each video, where one process does it all.
+        overwrite: replace features of another backbone, snippet length or tool.
 
     Yields:
         One result per video, in their order.
@@ -206,7 +211,7 @@ def extract_batch(
         choice = replace(choice, threads=pool.threads)
     try:
         with _marked(folder, pool) as mark:
-            work = _Extraction(choice, snippet_s, decoder, progress if pool.place == "process" else None, mark)
+            work = _Extraction(choice, snippet_s, decoder, progress if pool.place == "process" else None, mark, overwrite)
             yield from pool.map(work, list(paths.items()))
     finally:
         _loaded.cache_clear()  # the encoder's memory is free again

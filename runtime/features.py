@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +57,6 @@ class Features:
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
-
-    def renamed(self, video: str) -> Features:
-        """The same under another name, still of its file."""
-        copy = replace(self, video=video)
-        object.__setattr__(copy, "path", self.path)
-        return copy
-
-    @property
-    def parts(self) -> tuple[Features, ...]:
-        """Itself: a recording in one part; see `wsra.runtime.archive.parts`."""
-        return (self,)
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
         """Read snippets [start, stop) from disk, in float32.

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.archive.parts import GAP_S, JoinedRows, Recording
 from wsra.runtime.backends.routes import Route, choose, open_route
 from wsra.runtime.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
+from wsra.runtime.candidates import Spans, additive_spans, phi, pooled_spans
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.kernels.choose import KernelName, open_kernel
+from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.keys import made_by
-from wsra.runtime.maximal import maximal_of
-from wsra.runtime.moments import Moment, best_first, best_of_ladder
+from wsra.runtime.moments import Moment
+from wsra.runtime.parts import Joined, Recording, recording_of
 from wsra.runtime.score import SnippetScorer
-from wsra.runtime.spans import BlockSums, Rows, ladder_means, ladder_sums, running_sums, sums_between
+from wsra.runtime.spans import running_sums, sums_between
 from wsra.runtime.text import TextEncoder
-from wsra.runtime.windows import Timeline, planned_positions, seconds_ladder
-
-Spans = tuple[NDArray[np.float64], NDArray[np.float64]]  # positions (n, 2) and scores (n,)
-WINDOWS = 1024  # pooled windows whose means stand in memory together
+from wsra.runtime.windows import Timeline
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,22 @@ class Answer:
         query: the sentence.
         video: name of the video.
         moments: best first; empty when nothing speaks for the sentence.
-        curve: (T,) logit phi - theta of each snippet; above 0 speaks for the sentence.
+        logits: (T,) of the snippets.
+        theta: the logit at which a snippet speaks neither for nor against.
         times_s: (T, 2) of the snippets.
     """
 
     query: str
     video: str
     moments: list[Moment]
-    curve: NDArray[np.float64]
+    logits: NDArray[np.float32]
+    theta: float
     times_s: NDArray[np.float64]
+
+    @property
+    def curve(self) -> NDArray[np.float64]:
+        """(T,) logit phi - theta of each snippet; above 0 speaks for the sentence."""
+        return np.asarray(self.logits.astype(np.float64) - self.theta)
 
 
 class Grounder:
@@ -109,14 +114,28 @@ class Grounder:
         allow_fallback: bool = False,
         kernel: KernelName = "auto",
         keep_keys: bool = False,
+        numbers: float = inf,
     ) -> Grounder:
-        """As `open`, for a bundle that is open already and a route that is chosen."""
+        """As `open`, for a bundle that is open already and a route that is chosen; `numbers` as of `open_kernel`."""
         graphs = open_route(bundle, route, device, graphs=("text", "keys"), threads=threads, allow_fallback=allow_fallback)
         encoder = TextEncoder(bundle.folder / TOKENIZER, graphs["text"], max_tokens=bundle.manifest.text["max_tokens"])
         keys = graphs["keys"]
-        opened = open_kernel(bundle, route, device, kernel, on_cpu=keys.device == "cpu", threads=threads, allow_fallback=allow_fallback)
+        opened = open_kernel(
+            bundle,
+            route,
+            device,
+            kernel,
+            on_cpu=keys.device == "cpu",
+            threads=threads,
+            allow_fallback=allow_fallback,
+            numbers=numbers,
+        )
         scorer = SnippetScorer(keys, opened, made=made_by(bundle, route.precision, keys.provider) if keep_keys else None)
         return cls(bundle.manifest, encoder, scorer, bundle=bundle.folder, precision=route.precision)
+
+    def scoring_with(self, kernel: Kernel) -> Grounder:
+        """The same with another kernel."""
+        return Grounder(self.manifest, self.encoder, self.scorer.with_kernel(kernel), bundle=self.bundle, precision=self.precision)
 
     def __enter__(self) -> Grounder:
         return self
@@ -157,15 +176,19 @@ class Grounder:
         self, features: Recording, queries: Sequence[str], text: NDArray[np.float32], *, top_k: int = 5, plan: SpanPlan | None = None
     ) -> list[Answer]:
         """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
-        self.check(features)
-        parts = [self.scorer.keys(part) for part in features.parts]
-        logits = np.concatenate([self.scorer.logits(keys, text) for keys in parts], axis=1)
+        recording = self._checked(features)
+        logits = self.scorer.logits(recording, text)
         plan = plan or self.manifest.plan
         if self.manifest.span_score == "pooled":
-            best: Iterable[Spans] = self._pooled_spans(features, JoinedRows(parts), text, plan, top_k)
+            if plan == "maximal":
+                raise ConfigError(
+                    f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds"
+                )
+            best: Iterable[Spans] = pooled_spans(recording, self.scorer, text, plan=plan, top_k=top_k)
         else:
-            best = (self._additive_spans(features, row, plan, top_k) for row in logits)
-        timeline, found = Timeline(features.times_s), []
+            theta, compiled = self.manifest.theta, self.scorer.kernel.name == "numba"
+            best = (additive_spans(recording, row, plan=plan, theta=theta, top_k=top_k, compiled=compiled) for row in logits)
+        timeline, found = Timeline(recording.times_s), []
         for query, row, (positions, scores) in zip(queries, logits, best, strict=True):
             if not (np.isfinite(row).all() and np.isfinite(scores).all()):
                 raise BackendError(
@@ -176,7 +199,7 @@ class Grounder:
                 Moment(features.video, float(start), float(end), float(score))
                 for start, end, score in zip(starts_s, ends_s, scores, strict=True)
             ]
-            found.append(Answer(query, features.video, moments, row.astype(np.float64) - self.manifest.theta, features.times_s))
+            found.append(Answer(query, recording.video, moments, row, self.manifest.theta, recording.times_s))
         return found
 
     def window_scores(self, features: Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -195,13 +218,12 @@ class Grounder:
             FeatureError: the features are not of the bundle's backbone.
             BackendError: a graph fails, or gives numbers that are not finite.
         """
-        self.check(features)
-        parts = [self.scorer.keys(part) for part in features.parts]
-        positions, text = Timeline(features.times_s).positions(windows_s), self.encoder.encode(queries)
+        recording = self._checked(features)
+        positions, text = Timeline(recording.times_s).positions(windows_s), self.encoder.encode(queries)
         if self.manifest.span_score == "pooled":
-            scores = _phi(self._pooled_logits(JoinedRows(parts), text, positions))
+            scores = phi(self.scorer.pooled_logits(recording, positions, text))
         else:
-            logits = np.concatenate([self.scorer.logits(keys, text) for keys in parts], axis=1)
+            logits = self.scorer.logits(recording, text)
             scores = np.stack([sums_between(running_sums(row.astype(np.float64) - self.manifest.theta), positions) for row in logits])
         if not np.isfinite(scores).all():
             raise BackendError(f"{self.bundle}: {self.precision} gives NaN or infinite scores in {features.video}; run wsra verify")
@@ -213,66 +235,12 @@ class Grounder:
         Raises:
             FeatureError: backbone or width differ from the bundle's.
         """
-        for part in features.parts:
-            if part.backbone != self.manifest.backbone or part.width != self.manifest.feature_width:
-                raise FeatureError(
-                    f"{part.video}: features of {part.backbone} ({part.width} wide); the bundle {self.bundle} expects"
-                    f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
-                )
+        if features.backbone != self.manifest.backbone or features.width != self.manifest.feature_width:
+            raise FeatureError(
+                f"{features.video}: features of {features.backbone} ({features.width} wide); the bundle {self.bundle} expects"
+                f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
+            )
 
-    def _additive_spans(self, features: Recording, logits: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Spans:
-        """The best spans by the sum of what speaks for the sentence; only those above 0."""
-        excess = logits.astype(np.float64) - self.manifest.theta
-        if not np.isfinite(excess).all():
-            return np.zeros((1, 2)), np.full(1, np.nan)
-        running = running_sums(excess)
-        if plan == "maximal":
-            positions, scores = _maximal(features, excess, running, compiled=self.scorer.kernel == "numba")
-        elif plan == "seconds":
-            ladder = seconds_ladder(features.times_s)
-            return best_of_ladder(ladder, ladder_sums(running, ladder), count=top_k, above=0.0)
-        else:
-            positions = planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s)
-            scores = sums_between(running, positions)
-            positions, scores = positions[scores > 0], scores[scores > 0]
-        best = best_first(scores)[:top_k]
-        return positions[best], scores[best]
-
-    def _pooled_spans(self, features: Recording, rows: Rows, text: NDArray[np.float32], plan: SpanPlan, top_k: int) -> Iterator[Spans]:
-        """The best spans of each sentence by phi of their mean key, the paper's score; whatever it is."""
-        if plan == "maximal":
-            raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
-        if plan == "seconds":
-            ladder = seconds_ladder(features.times_s)
-            logits = [np.empty((len(text), rung.windows), np.float32) for rung in ladder]
-            for number, first, means in ladder_means(rows, ladder):
-                logits[number][:, first : first + len(means)] = self.scorer.logits(means, text)
-            for query in range(len(text)):
-                found, scores = best_of_ladder(ladder, [rung[query] for rung in logits], count=top_k)
-                yield found, _phi(scores)
-            return
-        positions = planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s)
-        for row in _phi(self._pooled_logits(rows, text, positions)):
-            best = best_first(row)[:top_k]
-            yield positions[best], row[best]
-
-    def _pooled_logits(self, rows: Rows, text: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Logits (Q, N) of the mean key of each span (N, 2)."""
-        sums, logits = BlockSums(rows), np.empty((len(text), len(positions)), np.float32)
-        for first in range(0, len(positions), WINDOWS):
-            means = sums.means(positions[first : first + WINDOWS]).astype(np.float32)
-            logits[:, first : first + WINDOWS] = self.scorer.logits(means, text)
-        return logits
-
-
-def _phi(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))
-
-
-def _maximal(features: Recording, excess: NDArray[np.float64], running: NDArray[np.float64], *, compiled: bool) -> Spans:
-    """Maximal spans of every stretch of video without a longer gap; none reaches over a gap."""
-    gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
-    edges = [0, *(np.flatnonzero(gaps > GAP_S) + 1).tolist(), len(features)]
-    found = [maximal_of(excess[first:last], running[first : last + 1], compiled=compiled) for first, last in itertools.pairwise(edges)]
-    positions = np.concatenate([spans + first for (spans, _), first in zip(found, edges[:-1], strict=True)])
-    return positions, np.concatenate([scores for _, scores in found])
+    def _checked(self, features: Recording) -> Joined:
+        self.check(features)
+        return recording_of(features)

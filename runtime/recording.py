@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from wsra.runtime.archive.provenance import is_current, refuse_foreign
+from wsra.runtime.archive.provenance import is_current, refuse_others
 from wsra.runtime.backbones.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.backbones.registry import MotionBackbone, backbone_id
 from wsra.runtime.errors import WsraError
@@ -23,7 +23,13 @@ _CLOCK_S = 60.0  # what clocks in names and metadata may be off
 
 
 def extract_recording(
-    videos: Sequence[Path], folder: Path, *, snippet_s: float = 1.0, decoder: str = CPU, progress: Progress | None = None
+    videos: Sequence[Path],
+    folder: Path,
+    *,
+    snippet_s: float = 1.0,
+    decoder: str = CPU,
+    progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> Iterator[Extracted]:
     """Extract the files of one camera in the given order, one after the other.
 
@@ -37,6 +43,7 @@ def extract_recording(
         snippet_s: length of a snippet in seconds.
         decoder: as for `Video`.
         progress: called within each video.
+        overwrite: replace features of another backbone, snippet length or tool.
 
     Yields:
         One result per video, in their order.
@@ -48,6 +55,8 @@ def extract_recording(
     before: Path | None = None  # features of the file before
     for video, feat in feat_paths(videos, folder).items():
         try:
+            if not overwrite:
+                refuse_others(feat, backbone=backbone_id(snippet_s))
             done = _extract_next(video, feat, before, snippet_s, decoder, progress)
         except (WsraError, OSError) as err:
             done = Extracted(video, feat, False, told_of(err, video))
@@ -56,7 +65,6 @@ def extract_recording(
 
 
 def _extract_next(video: Path, feat: Path, before: Path | None, snippet_s: float, decoder: str, progress: Progress | None) -> Extracted:
-    refuse_foreign(feat)
     anew = _why_anew(video, read_features(before)) if before is not None else None
     carried = before.with_suffix(SUFFIX) if before is not None and anew is None else None
     continues = sha256_of(carried) if carried is not None else ""

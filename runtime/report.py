@@ -1,9 +1,8 @@
-"""Answers for people: a table, the score curve in the terminal; and for programs: JSON."""
+"""Answers for people: a table, the score curve in the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,6 @@ from rich.text import Text
 
 from wsra.runtime.archive.ranking import Result
 from wsra.runtime.archive.sightings import Sighting
-from wsra.runtime.ground import Grounder
 from wsra.runtime.video.wallclock import instant
 
 CURVE_ROWS = 4
@@ -87,30 +85,3 @@ def answer_view(result: Result) -> RenderableType:
         drawing = curve_drawing(curve.curve, curve.times_s, curve.duration_s, width=width, best=curve.best)
         parts += [Text(curve.title, style="dim"), drawing]
     return Group(*parts)
-
-
-def answer_json(query: str, sightings: Sequence[Sighting], grounder: Grounder) -> dict[str, Any]:
-    """What `ground --json` prints for one query."""
-    return {
-        "query": query,
-        "found": bool(sightings),
-        "moments": [_moment_json(seen) for seen in sightings],
-        "bundle": str(grounder.bundle),
-        "precision": grounder.precision,
-        "provider": grounder.scorer.provider,
-        "device": grounder.scorer.device,
-        "kernel": grounder.scorer.kernel,
-    }
-
-
-def _moment_json(seen: Sighting) -> dict[str, Any]:
-    moment, start, until = seen.moment, seen.start, seen.until
-    return {
-        "video": moment.video,
-        "start_s": moment.start_s,
-        "end_s": moment.end_s,
-        "score": moment.score,
-        "camera": seen.camera,
-        "start_time": None if start is None else start.isoformat(timespec="milliseconds" if start.microsecond else "seconds"),
-        "until": None if until is None else {"video": until.video, "end_s": until.end_s},
-    }

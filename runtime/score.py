@@ -1,11 +1,11 @@
 """Snippets against sentences: keys once per video, one logit per snippet and query.
 
-Shapes: T snippets, Q queries, H key width, Dt text width.
+Shapes: T snippets, N windows, Q queries, H key width, Dt text width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,22 +16,29 @@ from wsra.runtime.features import Features
 from wsra.runtime.kernels.graph import CHUNK, GraphKernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.keys import Made, kept_keys, keys_in_memory
+from wsra.runtime.parts import Joined, JoinedRows
+from wsra.runtime.spans import BlockSums
+from wsra.runtime.windows import Rung
 
 Array32 = NDArray[np.float32]
+WINDOWS = 1024  # pooled windows whose means stand in memory together
 
 
 class SnippetScorer:
     """Keys from a graph, logits from a kernel.
 
+    Attributes:
+        kernel: keys and sentences -> logits.
+
     Args (constructor):
         keys_graph: features (T, Dv) -> keys (T, H).
-        kernel: keys and sentences -> logits.
+        kernel: as above.
         made: what the keys are made by, to keep them beside the features; None keeps them in memory.
         chunk: rows per call of the graph; engines take at most 1,024.
     """
 
     def __init__(self, keys_graph: Backend, kernel: Kernel, *, made: Made | None = None, chunk: int = CHUNK) -> None:
-        self.keys_graph, self._kernel, self._made, self._chunk = keys_graph, kernel, made, chunk
+        self.keys_graph, self.kernel, self._made, self._chunk = keys_graph, kernel, made, chunk
 
     @property
     def provider(self) -> str:
@@ -43,15 +50,19 @@ class SnippetScorer:
         """Where the graphs run: "cpu" or the name of the GPU."""
         return self.keys_graph.device
 
+    def with_kernel(self, kernel: Kernel) -> SnippetScorer:
+        """The same with another kernel."""
+        return SnippetScorer(self.keys_graph, kernel, made=self._made, chunk=self._chunk)
+
     @property
-    def kernel(self) -> str:
-        """What scores snippets: "numba", "numpy" or "graph"."""
-        return self._kernel.name
+    def key_width(self) -> int:
+        """Numbers per key, H."""
+        return int(self.keys_graph.outputs["keys"].shape[1])
 
     @property
     def graphs(self) -> tuple[Backend, ...]:
         """What is held open; on a GPU it holds memory there."""
-        return (self.keys_graph, self._kernel.graph) if isinstance(self._kernel, GraphKernel) else (self.keys_graph,)
+        return (self.keys_graph, self.kernel.graph) if isinstance(self.kernel, GraphKernel) else (self.keys_graph,)
 
     def keys(self, features: Features) -> NDArray[Any]:
         """Keys (T, H) of a video, float16, or float32 where float16 does not hold them; read chunk by chunk, so a map stays on disk.
@@ -67,8 +78,39 @@ class SnippetScorer:
 
         if self._made is None:
             return keys_in_memory(features, chunks)
-        return kept_keys(features, chunks, width=int(self.keys_graph.outputs["keys"].shape[1]), made=self._made)
+        return kept_keys(features, chunks, width=self.key_width, made=self._made)
 
-    def logits(self, keys: NDArray[Any], text: Array32) -> Array32:
-        """Logits (Q, T) of keys (T, H) and text vectors (Q, Dt)."""
-        return self._kernel.logits(keys, text)
+    def rows(self, recording: Joined) -> JoinedRows:
+        """Keys (T, H) of a recording, read in slices."""
+        lengths = [len(part) for part in recording.parts]
+        return JoinedRows(lengths, width=self.key_width, rows=lambda number: self._part(recording, number))
+
+    def logits(self, recording: Joined, text: Array32) -> Array32:
+        """Logits (Q, T) of all snippets of a recording; one part is open at a time.
+
+        Raises:
+            FeatureError: a file cannot be read, or a number is NaN or infinite.
+            BackendError: the graph fails, or gives keys that are not finite.
+        """
+        logits, row = np.empty((len(text), len(recording)), np.float32), 0
+        for number, part in enumerate(recording.parts):
+            logits[:, row : row + len(part)] = self.kernel.logits(self._part(recording, number), text)
+            row += len(part)
+        return logits
+
+    def ladder_logits(self, recording: Joined, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
+        """Logits (Q, N) of the mean keys of every window of a ladder, rung by rung; errors as of `logits`."""
+        return self.kernel.window_logits(self.rows(recording), ladder, text)
+
+    def pooled_logits(self, recording: Joined, positions: NDArray[np.float64], text: Array32) -> Array32:
+        """Logits (Q, N) of the mean keys of spans (N, 2); errors as of `logits`."""
+        sums, logits = BlockSums(self.rows(recording)), np.empty((len(text), len(positions)), np.float32)
+        for first in range(0, len(positions), WINDOWS):
+            means = sums.means(positions[first : first + WINDOWS]).astype(np.float32)
+            logits[:, first : first + WINDOWS] = self.kernel.logits(means, text)
+        return logits
+
+    def _part(self, recording: Joined, number: int) -> NDArray[Any]:
+        """Keys of a part; what is kept are those of its whole video."""
+        part = recording.parts[number]
+        return self.keys(part.features())[part.first : part.last]

@@ -124,7 +124,9 @@ def ladder_means(rows: Rows, ladder: Sequence[Rung], *, tile: int = TILE) -> Ite
 
 def running_sums(excess: Array) -> Array:
     """Sums (T + 1,) of what comes before each boundary of snippets; any span's sum is a difference of two."""
-    return np.concatenate([[0.0], np.cumsum(excess)])
+    sums = np.zeros(len(excess) + 1)
+    np.cumsum(excess, out=sums[1:])
+    return sums
 
 
 def sums_between(running: Array, positions: Array) -> Array:

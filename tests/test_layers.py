@@ -94,9 +94,10 @@ def test_grounding_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
 @pytest.mark.device
 def test_verifying_and_building_load_no_torch_and_no_onnx(bundle_folder: Path) -> None:
     code = (
-        "import wsra.export.build; from pathlib import Path; from wsra.export.verify import *; "
-        f"from wsra.runtime.backends.routes import Route; b = open_bundle(Path({str(bundle_folder)!r})); g ="
-        " read_golden(b.folder / GOLDEN);"
+        "import wsra.export.build, wsra.export.verify; from pathlib import Path; from wsra.export.judge import gate_route;"
+        " from wsra.export.golden import read_golden; from wsra.runtime.backends.routes import Route;"
+        " from wsra.runtime.bundle import GOLDEN, open_bundle; from wsra.runtime.devices.device import this_device;"
+        f" b = open_bundle(Path({str(bundle_folder)!r})); g = read_golden(b.folder / GOLDEN);"
         " e = gate_route(b, this_device(), Route('fp32', 'cpu'), g, threads=1); assert e['passed'], e['reason']"
     )
     assert not loaded_after(code) & {"torch", "transformers", "onnx", "tensorrt", "tensorrt_rtx", "cv2", "av"}

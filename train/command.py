@@ -7,9 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.progress import Progress
-
-from wsra.runtime.console import progress, say
+from wsra.runtime.console import Bar, progress, say
 from wsra.runtime.errors import OutputError
 from wsra.train.checkpoint import LAST, read_metrics
 from wsra.train.config import Run, read_run
@@ -73,7 +71,7 @@ def _tell_times(name: str, data: CaptionedVideos) -> None:
 class _Shown:
     """What a run tells while it goes on: a bar that starts anew for each part of it, and a line per epoch."""
 
-    def __init__(self, run: Run, bar: Progress) -> None:
+    def __init__(self, run: Run, bar: Bar) -> None:
         self._run, self._bar = run, bar
         self._what = ""
         self._began_s, self._first, self._rate = 0.0, 0, 0.0
@@ -98,6 +96,6 @@ class _Shown:
         if row["collapsed"] and not self._told:
             self._told = True
             say(
-                "WARNING: attention has settled on the background (the association loss stays at its margin):"
+                "WARNING: attention has settled on the background (other sentences find the same foreground as a video's own):"
                 " lower loss.background or raise loss.temperature and start again"
             )

@@ -68,7 +68,8 @@ class Loss:
         association: weight of Eq. 5.
         instance: weight of Eq. 6.
         cross_video: weight of Eq. 9.
-        contrast: weight of the multiple-instance InfoNCE term (not in the paper).
+        contrast: weight of the multiple-instance InfoNCE term among sentences (not in the paper).
+        contrast_videos: weight of the same among videos (not in the paper).
         margin: m.
         gamma: of Eq. 3.
         temperature: of the attention of Eq. 2; 1 is the paper.
@@ -85,6 +86,7 @@ class Loss:
     instance: Weight = 1.0
     cross_video: Weight = 0.1
     contrast: Weight = 0.5
+    contrast_videos: Weight = 0.0
     margin: Positive = 0.5
     gamma: Positive = 4.0
     temperature: Positive = 0.25
@@ -108,7 +110,7 @@ class Sampling:
 
     first: Annotated[int, Field(ge=0, strict=True)] = 3
     last: Annotated[int, Field(ge=0, strict=True)] = 2
-    draws: Annotated[int, Field(ge=0, strict=True)] = 4
+    draws: Annotated[int, Field(ge=0, strict=True)] = 12
     hardest: Annotated[bool, Field(strict=True)] = False
 
 
@@ -124,7 +126,7 @@ class Training:
         weight_decay: L2 penalty within Adam.
         feature_noise: standard deviation of noise on normalised features, a regulariser.
         seed: of everything.
-        threads: of torch.
+        threads: of torch; a second one waits for the first many times a step, see docs/train.md before asking for more.
         device: "cuda", "cpu", or "auto": a CUDA GPU where there is one.
         autocast: products in bfloat16 on a CUDA GPU; nothing on a CPU.
         save_every_s: seconds between savings within an epoch, so that a long epoch resumes; 0 saves after every step.
@@ -138,7 +140,7 @@ class Training:
     weight_decay: Weight = 0.0
     feature_noise: Weight = 0.0
     seed: Annotated[int, Field(strict=True)] = 0
-    threads: Count = 2
+    threads: Count = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     autocast: Annotated[bool, Field(strict=True)] = True
     save_every_s: Weight = 300.0

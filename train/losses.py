@@ -140,18 +140,41 @@ def open_gates(similarity: Tensor, *, threshold: float, quantile: float | None) 
     return similarity > level if quantile is None else similarity >= level
 
 
-def instance_contrast(own: Tensor, other: Tensor, mask: Tensor, *, temperature: float) -> Tensor:
-    """Multiple-instance InfoNCE, not in the paper: the best snippets of the own sentence against those of each negative.
-
-    A soft maximum over snippets of the logit, minus ln T so that length does not count, then cross entropy among own and negatives.
+def soft_best(own: Tensor, other: Tensor, mask: Tensor, *, temperature: float) -> Tensor:
+    """How well a video's best snippets suit its own sentence and each negative: a soft maximum, minus ln T so that length does not count.
 
     Args:
         own: (B, T) logits.
         other: (n, B, T) logits of the negatives.
         mask: (B, T) bool.
         temperature: of the soft maximum over snippets, in logits.
+
+    Returns:
+        (B, 1 + n) logits, the own sentence first.
     """
     every = torch.cat([own[None], other]).masked_fill(~mask, -torch.inf)  # (1 + n, B, T)
     length = mask.sum(dim=1).to(own.dtype).log()
-    best = temperature * (torch.logsumexp(every / temperature, dim=-1) - length)  # (1 + n, B)
-    return F.cross_entropy(best.T, torch.zeros(best.shape[1], dtype=torch.long, device=best.device))
+    return temperature * (torch.logsumexp(every / temperature, dim=-1) - length).T
+
+
+def instance_contrast(best: Tensor) -> Tensor:
+    """Multiple-instance InfoNCE, not in the paper: cross entropy of a video's own sentence among it and the negatives.
+
+    Args:
+        best: (B, 1 + n) from `soft_best`.
+    """
+    return F.cross_entropy(best, torch.zeros(len(best), dtype=torch.long, device=best.device))
+
+
+def video_contrast(best: Tensor, negatives: Tensor) -> Tensor:
+    """The same the other way: a sentence's own video among it and the videos of the batch whose negative it is.
+
+    Args:
+        best: (B, 1 + n) from `soft_best`.
+        negatives: (B, n) indices into the batch.
+    """
+    own = torch.arange(len(best), device=best.device)
+    sentences = torch.cat([own[:, None], negatives], dim=1)
+    # A repeated negative has one place, so its gradient must be shared: amax does, scatter would count it again.
+    between = best.new_full((len(best), len(best)), -torch.inf).scatter_reduce(1, sentences, best, "amax")
+    return F.cross_entropy(between.T, own)

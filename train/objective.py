@@ -23,6 +23,8 @@ from wsra.train.losses import (
     open_gates,
     pool,
     similar_video,
+    soft_best,
+    video_contrast,
 )
 from wsra.train.model import Scorer
 from wsra.train.pairs import batch_keys, pair_logits
@@ -76,6 +78,7 @@ class CaptionObjective:
         background_phi = scorer.phi(pooled.background, text)
         other_foreground_phi = scorer.phi(pooled.foreground[:, None], text[negatives])  # (B, n)
         has_background = mask.sum(dim=1) > 1
+        suits = soft_best(own, other, mask, temperature=weights.contrast_temperature)  # (B, 1 + n)
         gate = open_gates(ranked.similarity, threshold=weights.gate, quantile=weights.gate_quantile)
 
         losses = {
@@ -90,7 +93,8 @@ class CaptionObjective:
                 alpha * own_phi, other_alpha * other_phi, mask, margin=weights.margin, scaled=weights.instance_scaled
             ),
             "cross_video": self._cross_video(scorer, batch, keys, alpha, ranked.nearest, gate),
-            "contrast": instance_contrast(own, other, mask, temperature=weights.contrast_temperature),
+            "contrast": instance_contrast(suits),
+            "contrast_videos": video_contrast(suits, negatives),
         }
         shares = {name: getattr(weights, name) for name in losses}
         if weights.background_after:

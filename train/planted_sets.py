@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wsra.runtime.annotation_formats import Row, read_durations, read_rows
 from wsra.runtime.annotations import Annotation
-from wsra.runtime.errors import DataError
 
 VAL_SHARE = 10  # one in so many training videos of Charades-STA is kept for validation
 LONGEST_S = 180.0  # longer videos of UCA are left out
@@ -35,19 +34,14 @@ def _plain(sentence: str) -> str:
     return " ".join("".join(c if c.isalnum() else " " for c in sentence.lower()).split())
 
 
-def _annotation(qid: str, query: str, vid: str, duration_s: float, start_s: float, end_s: float) -> Annotation | None:
+def _annotation(row: Row, qid: str, duration_s: float) -> Annotation | None:
     """An annotation whose span lies within its video, or none if nothing of it does."""
+    ((start_s, end_s),) = row.values["relevant_windows"]
     start_s, end_s = max(0.0, start_s), min(end_s, duration_s)
+    query = row.values["query"].strip()
     if end_s <= start_s or not query:
         return None
-    return Annotation(qid, query, vid, duration_s, ((start_s, end_s),), {})
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as err:
-        raise DataError(f"{path}: cannot be read ({err.strerror}); expected the published annotations") from err
+    return Annotation(qid, query, row.values["vid"], duration_s, ((start_s, end_s),), {})
 
 
 def read_charades(folder: Path) -> Splits:
@@ -59,14 +53,13 @@ def read_charades(folder: Path) -> Splits:
     Raises:
         DataError: a file cannot be read.
     """
-    durations = {vid: float(row["duration"]) for vid, row in json.loads(_text(folder / "charades.json")).items()}
+    durations_s = read_durations(folder / "charades.json")
     sets: dict[str, list[Annotation]] = {"train": [], "val": [], "test": []}
     for part in ("train", "test"):
-        for number, line in enumerate(_text(folder / f"charades_sta_{part}.txt").splitlines()):
-            times, _, query = line.partition("##")
-            vid, start_s, end_s = times.split()
+        for number, row in enumerate(read_rows(folder / f"charades_sta_{part}.txt")[1]):
+            vid = row.values["vid"]
             name = "val" if part == "train" and zlib.crc32(vid.encode()) % VAL_SHARE == 0 else part
-            found = _annotation(f"{part}-{number}", query.strip(), vid, durations[vid], float(start_s), float(end_s))
+            found = _annotation(row, f"{part}-{number}", durations_s[vid])
             if found is not None:
                 sets[name].append(found)
     return Splits(**sets)
@@ -84,14 +77,28 @@ def read_uca(folder: Path, *, longest_s: float = LONGEST_S) -> Splits:
     """
     sets = {}
     for part in ("Train", "Val", "Test"):
-        sets[part.lower()] = [
-            found
-            for vid, row in json.loads(_text(folder / f"UCFCrime_{part}.json")).items()
-            if row["duration"] <= longest_s
-            for number, (query, (start_s, end_s)) in enumerate(zip(row["sentences"], row["timestamps"], strict=True))
-            if (found := _annotation(f"{vid}-{number}", query.strip(), vid, float(row["duration"]), float(start_s), float(end_s)))
-        ]
+        rows = [row for row in read_rows(folder / f"UCFCrime_{part}.json")[1] if row.values["duration"] <= longest_s]
+        made = (_annotation(row, row.values["qid"].replace("#", "-"), float(row.values["duration"])) for row in rows)
+        sets[part.lower()] = [annotation for annotation in made if annotation is not None]
     return Splits(**sets)
+
+
+def lengthened(annotations: Sequence[Annotation], factor: float, *, seed: int) -> list[Annotation]:
+    """The same moments in longer videos: each video lies somewhere within one that is `factor` times as long.
+
+    Args:
+        annotations: of one split; those of one video move together.
+        factor: at least 1.
+        seed: of where.
+    """
+
+    def moved(annotation: Annotation) -> Annotation:
+        rng = np.random.default_rng([seed, zlib.crc32(annotation.vid.encode())])
+        before_s = float(rng.uniform(0, (factor - 1) * annotation.duration_s))
+        windows_s = tuple((start_s + before_s, end_s + before_s) for start_s, end_s in annotation.windows_s)
+        return replace(annotation, duration_s=factor * annotation.duration_s, windows_s=windows_s)
+
+    return [moved(annotation) for annotation in annotations]
 
 
 def with_wrong_captions(annotations: Sequence[Annotation], share: float, *, seed: int) -> list[Annotation]:

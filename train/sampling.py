@@ -48,7 +48,8 @@ def rank_batch(text: Tensor, videos: Tensor, *, first: int, last: int) -> Ranked
         TrainingError: the batch leaves a pair without a negative.
     """
     unit = torch.nn.functional.normalize(text, dim=-1)
-    similarity = unit @ unit.T  # (B, B)
+    with torch.autocast(text.device.type, enabled=False):  # in bfloat16 many would be equally similar, and gates open together
+        similarity = unit @ unit.T  # (B, B)
     own = videos[:, None] == videos[None, :]
     ranked = similarity.masked_fill(own, -torch.inf).sort(dim=1, descending=True, stable=True)
     others = (~own).sum(dim=1)  # (B,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,6 +17,7 @@ from wsra.train.model import Scorer
 from wsra.train.objective import own_and_other_logits
 from wsra.train.pairs import batch_keys
 from wsra.train.sampling import choose_negatives, rank_batch
+from wsra.train.stored import StoredFeatures
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class SpanObjective:
     """Cross entropy of every snippet: inside its sentence's spans or not, and outside for the sentences of other videos.
 
     Attributes:
-        inside: per caption (T,) share of each snippet inside the spans.
+        inside: per caption (T,) share of each row inside the spans.
         sampling: of negatives.
     """
 
@@ -45,15 +47,24 @@ class SpanObjective:
 
 
 def shares_inside(data: CaptionedVideos, annotations: Sequence[Annotation]) -> list[Tensor]:
-    """Per caption (T,) the share of each snippet that lies inside the spans of its annotation (found by qid)."""
+    """Per caption (T,) the share of each row of its video that lies inside the spans of its annotation (found by qid).
+
+    A row is a snippet, or what the run sees instead: a pooled window, or one of the equal runs of a long video.
+
+    Raises:
+        TypeError: the features are not on disk, where their times are.
+    """
+    stored = data.values
+    if not isinstance(stored, StoredFeatures):
+        raise TypeError(f"features of type {type(stored).__name__} have no times; expected StoredFeatures")
     spans = {annotation.qid: annotation.windows_s for annotation in annotations}
-    lengths = [len(values) for values in data.values]
+    placed = [stored.places(video) for video in range(len(stored))]
     shares = []
     for caption, video in zip(data.captions, data.video_of.tolist(), strict=True):
-        starts = torch.arange(lengths[video]) * data.snippet_s
-        inside = torch.zeros(len(starts))
-        for start_s, end_s in spans[caption.qid]:
-            covered = (starts + data.snippet_s).clamp_max(end_s) - starts.clamp_min(start_s)
-            inside = torch.maximum(inside, (covered / data.snippet_s).clamp_min(0))
-        shares.append(inside)
+        timeline, rows = placed[video]
+        inside, upto = np.zeros(len(rows)), 0.0
+        for start, end in sorted(timeline.positions(np.array(spans[caption.qid]).reshape(-1, 2)).tolist()):
+            start, upto = max(start, upto), max(end, upto)  # what an earlier span covers counts once
+            inside += np.maximum(np.minimum(rows[:, 1], upto) - np.maximum(rows[:, 0], start), 0)
+        shares.append(torch.from_numpy(inside / (rows[:, 1] - rows[:, 0])).float())
     return shares

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.features import read_features
+from wsra.runtime.features import Features, read_features
 from wsra.runtime.spans import pooled_means
 from wsra.runtime.windows import PlanName, Timeline, planned_positions
 
@@ -70,14 +70,23 @@ class StoredFeatures(Sequence[Tensor]):
             rows = features.rows(0, len(features))
         except FeatureError as err:
             raise FeatureError(f"{path}: {err}") from err
+        if self.seen_as == "snippets" and not 0 < self.longest < len(rows):
+            return np.array(rows)  # float32 rows are still the memory map
+        return pooled_means(rows, self._positions(features)).astype(np.float32)
+
+    def places(self, index: int) -> tuple[Timeline, NDArray[np.float64]]:
+        """Where the rows of a video lie: its timeline, and the (T, 2) positions on it that each row stands for.
+
+        Raises:
+            FeatureError: the file cannot be used.
+        """
+        features = read_features(self.paths[index])
+        return Timeline(features.times_s), self._positions(features)
+
+    def _positions(self, features: Features) -> NDArray[np.float64]:
         if self.seen_as != "snippets":
             plan: PlanName = "relative" if self.seen_as == "windows" else "segments"
-            return _pooled(rows, planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s))
-        if 0 < self.longest < len(rows):
-            edges = np.linspace(0, len(rows), self.longest + 1)
-            return _pooled(rows, np.stack([edges[:-1], edges[1:]], axis=1))
-        return np.array(rows)  # float32 rows are still the memory map
-
-
-def _pooled(rows: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
-    return pooled_means(rows, positions).astype(np.float32)
+            return planned_positions(plan, Timeline(features.times_s), features.times_s, features.duration_s)
+        count = len(features)
+        edges = np.linspace(0, count, (min(self.longest, count) or count) + 1)
+        return np.stack([edges[:-1], edges[1:]], axis=1)

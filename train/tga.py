@@ -31,7 +31,7 @@ def cosines(scorer: Scorer, keys: Tensor, text: Tensor) -> Tensor:
     return F.normalize(text_keys(scorer, text), dim=-1) @ F.normalize(keys, dim=-1).T
 
 
-def ranking_loss(similarity: Tensor, own: Tensor, *, margin: float) -> Tensor:
+def ranking_loss(similarity: Tensor, left_out: Tensor, *, margin: float) -> Tensor:
     """Max-margin ranking loss over a batch, both ways.
 
     For every pair i the sum over the negatives j of max(0, m - S_ii + S_ij) and max(0, m - S_ii + S_ji); the mean over the batch, where
@@ -39,13 +39,13 @@ def ranking_loss(similarity: Tensor, own: Tensor, *, margin: float) -> Tensor:
 
     Args:
         similarity: (B, B) S_ij of video i, pooled for its own sentence, with sentence j.
-        own: (B, B) bool, True where video and sentence belong together (the diagonal and further captions of one video).
+        left_out: (B, B) bool, True for pairs that are no negatives: the diagonal, further captions of one video, and those not drawn.
         margin: m.
     """
     diagonal = similarity.diagonal()
     sentences = F.relu(margin - diagonal[:, None] + similarity)
     videos = F.relu(margin - diagonal[None, :] + similarity)
-    return (sentences + videos).masked_fill(own, 0.0).sum() / len(similarity)
+    return (sentences + videos).masked_fill(left_out, 0.0).sum() / len(similarity)
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,12 @@ class TextGuidedObjective:
     Attributes:
         margin: m.
         temperature: of the softmax over cosines; 1 is the paper.
+        draws: negatives drawn per pair; 0 for the whole batch, which is the paper.
     """
 
     margin: float
     temperature: float
+    draws: int = 0
 
     def __call__(self, scorer: Scorer, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Loss and figures of one batch."""
@@ -68,6 +70,10 @@ class TextGuidedObjective:
         videos = F.normalize(pool(keys, alpha, batch.mask).foreground, dim=-1)
         similarity = videos @ sentences.T  # (B, B)
         own = batch.videos[:, None] == batch.videos[None, :]
-        loss = ranking_loss(similarity, own, margin=self.margin)
+        left_out = own
+        if self.draws:
+            chance = torch.rand(own.shape, generator=generator).to(own.device).masked_fill(own, 2.0)
+            left_out = own | (chance.argsort(dim=1).argsort(dim=1) >= self.draws)
+        loss = ranking_loss(similarity, left_out, margin=self.margin)
         better = (similarity.diagonal()[:, None] > similarity)[~own]
         return loss, {"loss": float(loss.detach()), "match": 100 * float(better.float().mean())}

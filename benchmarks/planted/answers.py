@@ -14,10 +14,13 @@ from torch import Tensor
 
 from wsra.calib.threshold import calibrate_theta
 from wsra.runtime.annotations import Annotation
-from wsra.runtime.evaluation.metrics import Figures, chance, figures, fixed_window
-from wsra.runtime.moments import best_first, suppress
-from wsra.runtime.spans import PrefixSums, maximal_spans, pooled_means
-from wsra.runtime.windows import Timeline, relative_windows, seconds_windows
+from wsra.runtime.evaluation.controls import fixed_windows
+from wsra.runtime.evaluation.metrics import Figures, chance, figures
+from wsra.runtime.features import Features
+from wsra.runtime.maximal import maximal_spans
+from wsra.runtime.moments import best_first, best_of_ladder
+from wsra.runtime.spans import additive_scores, ladder_sums, pooled_means, running_sums
+from wsra.runtime.windows import Timeline, ladder_positions, relative_windows, seconds_ladder
 from wsra.train.model import Scorer
 
 Array = NDArray[np.float64]
@@ -75,10 +78,16 @@ class Reader:
         """
         found: list[Array] = [np.zeros((0, 2))] * len(self.part.annotations)
         for vid, numbers in self.queries.items():
-            timeline = Timeline(self.part.features[vid].times_s)
-            spans = self._maximal(numbers, form, theta) if form.startswith("maximal") else self._planned(vid, numbers, form, theta)
+            features = self.part.features[vid]
+            timeline = Timeline(features.times_s)
+            if form.startswith("maximal"):
+                spans = self._maximal(numbers, form, theta)
+            elif form.startswith("seconds"):
+                spans = self._seconds(features, numbers, theta)
+            else:
+                spans = self._relative(features, numbers, form, theta)
             for number, (positions, scores) in zip(numbers, spans, strict=True):
-                kept = suppress(positions, scores, count=TOP) if form.startswith("seconds") else best_first(scores)[:TOP]
+                kept = best_first(scores)[:TOP]
                 found[number] = np.stack(timeline.seconds(positions[kept, 0], positions[kept, 1]), axis=1)
         return found
 
@@ -87,17 +96,18 @@ class Reader:
             curve = self.curves[number]
             yield maximal_spans(curve, theta if form == "maximal" else calibrate_theta([curve]))
 
-    def _planned(self, vid: str, numbers: Sequence[int], form: str, theta: float) -> Iterator[tuple[Array, Array]]:
-        features = self.part.features[vid]
-        if form.startswith("seconds"):
-            positions = seconds_windows(len(features), 1.0)
-        else:
-            positions = Timeline(features.times_s).positions(relative_windows(features.duration_s))
+    def _seconds(self, features: Features, numbers: Sequence[int], theta: float) -> Iterator[tuple[Array, Array]]:
+        ladder = seconds_ladder(features.times_s)
+        for number in numbers:
+            yield best_of_ladder(ladder, ladder_sums(running_sums(self.curves[number] - theta), ladder), count=TOP)
+
+    def _relative(self, features: Features, numbers: Sequence[int], form: str, theta: float) -> Iterator[tuple[Array, Array]]:
+        positions = Timeline(features.times_s).positions(relative_windows(features.duration_s))
         if form == "relative pooled":
-            rows = self._read(torch.from_numpy(pooled_means(self.keys[vid].numpy(), positions)).float(), numbers)
+            means = torch.from_numpy(pooled_means(self.keys[features.video].numpy(), positions)).float()
+            rows = list(self._read(means, numbers))
         else:
-            excess = np.stack([self.curves[number] for number in numbers], axis=1) - theta  # (T, Q)
-            rows = PrefixSums(excess).sums(positions).T
+            rows = [additive_scores(self.curves[number], positions, theta) for number in numbers]
         return ((positions, row) for row in rows)
 
 
@@ -133,9 +143,9 @@ def plain_controls(train: Sequence[Annotation], test: Part, plan: str) -> dict[s
         features = test.features[annotation_vid]
         if plan == "relative":
             return relative_windows(features.duration_s)
-        return seconds_windows(len(features), 1.0)
+        return ladder_positions(seconds_ladder(features.times_s))
 
     by_chance: Figures = chance([windows(a.vid) for a in test.annotations], truths(test.annotations))
-    start, end = fixed_window(truths(train), [a.duration_s for a in train])
+    start, end = fixed_windows(truths(train), [a.duration_s for a in train], count=1)[0]
     fixed = measured(test, [np.array([[start, end]]) * a.duration_s for a in test.annotations])
     return {"chance": asdict(by_chance), "prior": fixed, "prior_window": [round(start, 2), round(end, 2)]}

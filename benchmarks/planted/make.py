@@ -10,18 +10,29 @@ from pathlib import Path
 import torch
 
 from wsra.runtime.console import say
-from wsra.train.planted import DIFFICULTIES, write_planted
-from wsra.train.planted_sets import read_charades, read_uca
+from wsra.train.planted import DIFFICULTIES, LONGER, write_planted
+from wsra.train.planted_sets import Splits, lengthened, read_charades, read_uca
 from wsra.train.text import cached_vectors, load_encoder
 
-WRONG = (0.1, 0.3)  # shares of captions dealt to wrong videos, for the trials of robustness
+WRONG = (0.1, 0.3, 1.0)  # shares of captions dealt to wrong videos, for the trials of robustness; all of them is a control
+
+
+def splits_of(name: str, data: Path) -> Splits:
+    """The annotations of a set."""
+    if name == "uca":
+        return read_uca(data / "uca")
+    splits = read_charades(data / "charades_sta")
+    if name not in LONGER:
+        return splits
+    seed = DIFFICULTIES["charades-middle"].seed
+    return Splits(*(lengthened(part, LONGER[name], seed=seed) for part in (splits.train, splits.val, splits.test)))
 
 
 def make(name: str, out: Path, data: Path) -> None:
     """Write one set under `out`, unless it is there.
 
     Args:
-        name: of DIFFICULTIES.
+        name: of DIFFICULTIES or LONGER.
         out: folder of sets.
         data: folder of third-party annotations.
     """
@@ -29,10 +40,10 @@ def make(name: str, out: Path, data: Path) -> None:
         say(f"{out / name}: there already")
         return
     start = time.monotonic()
-    splits = read_uca(data / "uca") if name == "uca" else read_charades(data / "charades_sta")
+    splits = splits_of(name, data)
     sentences = [a.query for split in (splits.train, splits.val, splits.test) for a in split]
     text = cached_vectors(load_encoder("minilm", "mean"), sentences, out / "text-cache")
-    write_planted(out / name, splits, text.numpy(), DIFFICULTIES[name], wrong=WRONG)
+    write_planted(out / name, splits, text.numpy(), DIFFICULTIES.get(name, DIFFICULTIES["charades-middle"]), wrong=WRONG)
     sizes = {
         part: f"{len(rows)} sentences of {len({a.vid for a in rows})} videos, {sum({a.vid: a.duration_s for a in rows}.values()):.0f} s"
         for part, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test))
@@ -44,7 +55,7 @@ def make(name: str, out: Path, data: Path) -> None:
 def main() -> None:
     """Write the sets that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sets", nargs="+", choices=list(DIFFICULTIES))
+    parser.add_argument("sets", nargs="+", choices=[*DIFFICULTIES, *LONGER])
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=os.environ.get("WSRA_DATA"))
     asked = parser.parse_args()

@@ -45,7 +45,7 @@ def objectives(trial: Trial, run: Run, data: Opened) -> tuple[Objective, Objecti
             SpanObjective(shares_inside(val, data.val.annotations), run.sampling),
         )
     if trial.recipe == "tga":
-        guided = TextGuidedObjective(run.loss.margin, run.loss.temperature)
+        guided = TextGuidedObjective(run.loss.margin, run.loss.temperature, trial.settings.get("sampling.draws", 0))
         return guided, guided
     weak = CaptionObjective(run.loss, run.sampling)
     return weak, weak

@@ -11,6 +11,16 @@ from typing import Any
 import numpy as np
 from trials import TABLES
 
+HEAD = """# Every figure behind docs/learning.md
+
+Written by `python benchmarks/planted/table.py results`; how the trials are run and what the recipes are is told in
+[learning.md](learning.md).
+
+`seeds` is how many training seeds stand behind a row (mean and deviation), `spans` the reading that is best on validation. `paper's
+spans` is R@1 at IoU 0.5 with pooled windows, `maximal spans` the same with wsra's default, `seen` and `unseen` by whether the sentence
+occurs in training, `val match` the share of comparisons on validation videos in which a video's own sentence beats another one (no span
+is read). A dash: not measured in that form. `ours` has 12 negatives, the default; the tables `tune`, `ablation`, `k` and `levers` were
+measured at 4 (`trials.py` sets it)."""
 COLUMNS = {"r1_iou30": "R@1 .3", "r1_iou50": "R@1 .5", "r1_iou70": "R@1 .7", "r5_iou50": "R@5 .5", "miou": "mIoU"}
 
 
@@ -76,7 +86,7 @@ def agreement(folder: Path) -> str:
     results = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
     good = [r for r in results if "failed" not in r]
     recall = [r["test"][r["form"]]["r1_iou50"] for r in good]
-    lines = ["", f"### agreement with R@1 at IoU 0.5 on test, {len(good)} trials of wsra's recipe", ""]
+    lines = ["", f"## agreement with R@1 at IoU 0.5 on test, {len(good)} trials of wsra's recipe", ""]
     for key, sign in (("val_match", 1), ("val_contrast", -1), ("val_association", -1)):
         lines.append(f"- {key}: {_spearman([sign * r['kept'][key] for r in good], recall):.2f}")
     lines.append(f"- R@1 at IoU 0.5 on validation (reads spans): {_spearman([r['val'][r['form']]['r1_iou50'] for r in good], recall):.2f}")
@@ -95,11 +105,11 @@ def main() -> None:
     parser.add_argument("tables", nargs="*")
     asked = parser.parse_args()
     if not asked.tables:
-        print(agreement(asked.folder))
+        print(HEAD + "\n" + agreement(asked.folder))
     for name in asked.tables or TABLES:
         if not any((asked.folder / f"{t.name}.json").exists() for row in TABLES[name].values() for t in row):
             continue
-        print(f"\n### {name}\n{table_of(asked.folder, name)}")
+        print(f"\n## {name}\n\n{table_of(asked.folder, name)}")
 
 
 if __name__ == "__main__":

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from wsra.runtime.archive.cameras import Recording, Stretch, joined_features, offsets_s, recordings
-from wsra.runtime.archive.parts import Recording as Parts
+from wsra.runtime.archive.cameras import Recording, Stretch, joined_features, recordings
 from wsra.runtime.archive.sightings import Curve, Sighting, curve_of, located
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.ground import Answer, Grounder
+from wsra.runtime.kernels.protocol import Kernel
+from wsra.runtime.parts import Joined
 
 OF_THE_VIDEO: frozenset[SpanPlan] = frozenset({"relative", "segments"})  # plans made of a video's length: its files are not joined
 
@@ -66,6 +65,12 @@ class Answerer:
         self._top_k, self._per_video = top_k, per_video
         self._text = grounder.encoder.encode(queries)
 
+    def scoring_with(self, kernel: Kernel) -> Answerer:
+        """The same with another kernel."""
+        other = copy(self)
+        other.grounder = self.grounder.scoring_with(kernel)
+        return other
+
     def answer(self, recording: Recording) -> Answered:
         """Answer one recording; a file of it that cannot be used is refused, and what is left of it answered.
 
@@ -84,30 +89,30 @@ class Answerer:
         return Answered(seen, (*broken.items(), *(pair for other in others for pair in other.refused)))
 
     def _seen(self, recording: Recording) -> tuple[Seen, ...]:
-        features, offsets = joined_features(recording), offsets_s(recording)
+        features = joined_features(recording)
         title = features.video if len(recording) == 1 else f"{features.video} to {recording[-1].footage.video}"
         return tuple(
             Seen(
-                tuple(located(moment, recording, offsets) for moment in answer.moments),
+                tuple(located(moment, recording, features.starts_s) for moment in answer.moments),
                 curve_of(answer, title=title, duration_s=features.duration_s),
             )
-            for answer in self._answers(features, recording, offsets)
+            for answer in self._answers(features, recording)
         )
 
-    def _answers(self, features: Parts, recording: Recording, offsets: NDArray[np.float64]) -> list[Answer]:
+    def _answers(self, features: Joined, recording: Recording) -> list[Answer]:
         """The answers of a recording, with as many moments as the limit per video needs; more of them change no span."""
         count = self._top_k
         while True:
             answers = self.grounder.answers_to_vectors(features, self.queries, self._text, top_k=count, plan=self.plan)
-            if self._per_video is None or all(self._enough(answer, count, recording, offsets) for answer in answers):
+            if self._per_video is None or all(self._enough(answer, count, recording, features.starts_s) for answer in answers):
                 return answers
             count *= 4
 
-    def _enough(self, answer: Answer, count: int, recording: Recording, offsets: NDArray[np.float64]) -> bool:
+    def _enough(self, answer: Answer, count: int, recording: Recording, starts_s: Sequence[float]) -> bool:
         """Whether more moments of this recording could not enter the list."""
         if self._per_video is None or len(recording) == 1 or len(answer.moments) < count:
             return True
-        videos = Counter(located(moment, recording, offsets).moment.video for moment in answer.moments)
+        videos = Counter(located(moment, recording, starts_s).moment.video for moment in answer.moments)
         return sum(min(self._per_video, number) for number in videos.values()) >= self._top_k
 
 
@@ -117,7 +122,7 @@ def _broken(recording: Recording) -> dict[Stretch, FeatureError | OSError]:
     for stretch in recording:
         try:
             for part in joined_features((stretch,)).parts:
-                part.check_finite()
+                part.features().check_finite()
         except (FeatureError, OSError) as err:
             found[stretch] = err
     return found

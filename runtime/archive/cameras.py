@@ -6,19 +6,14 @@ other when they are of one camera and the one starts, by its wall clock, within 
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from wsra.runtime.archive.parts import GAP_S
-from wsra.runtime.features import Features, read_features
+from wsra.runtime.features import Features
+from wsra.runtime.parts import GAP_S, Joined, Part, joined
 from wsra.runtime.video.wallclock import from_iso, instant, time_in_name, without_times
 
 
@@ -121,62 +116,18 @@ def gap_s(earlier: Stretch, next_one: Stretch) -> float:
     return _begin(next_one) - _begin(earlier) - (earlier.to_s - earlier.from_s)
 
 
-def offsets_s(recording: Recording) -> NDArray[np.float64]:
-    """(n,) where each stretch begins in the seconds of the recording; an overlap by clocks is none in these."""
-    offsets = [0.0]
-    for earlier, next_one in itertools.pairwise(recording):
-        offsets.append(offsets[-1] + earlier.to_s - earlier.from_s + max(0.0, gap_s(earlier, next_one)))
-    return np.array(offsets)
-
-
-def joined_features(recording: Recording) -> Features:
-    """The features of a recording as those of one video; each file is opened when it is read, one at a time.
+def joined_features(recording: Recording) -> Joined:
+    """The features of a recording on one clock; its files are opened while they are read.
 
     Raises:
-        FeatureError: a file cannot be read, or is of another width.
+        FeatureError: a file cannot be read, or does not fit the first.
     """
-    first, stretch = read_features(recording[0].footage.feat), recording[0]
-    if len(recording) == 1 and stretch == whole(stretch.footage):
-        return first.renamed(stretch.footage.video)
-    offsets, times, dtypes = offsets_s(recording), [], {first.values.dtype}
-    for stretch, offset in zip(recording, offsets, strict=True):
-        features = read_features(stretch.footage.feat, width=first.width)
-        times.append(features.times_s[stretch.first : stretch.last] - stretch.from_s + offset)
-        dtypes.add(features.values.dtype)
-    values = cast("NDArray[Any]", _Rows(recording, first.width, np.result_type(*dtypes)))  # all that Features reads of an array
-    duration_s = float(offsets[-1]) + stretch.to_s - stretch.from_s
-    return replace(first, values=values, times_s=np.concatenate(times), video=recording[0].footage.video, duration_s=duration_s)
+    parts = [Part(stretch.footage.feat, stretch.first, stretch.last, stretch.from_s, stretch.to_s) for stretch in recording]
+    starts_s = [_begin(stretch) for stretch in recording] if len(recording) > 1 else None
+    return joined(parts, video=recording[0].footage.video, starts_s=starts_s)
 
 
 def _begin(stretch: Stretch) -> float:
     """Wall clock of a stretch's start in seconds since 1970."""
     assert stretch.footage.start is not None
     return instant(stretch.footage.start).timestamp() + stretch.from_s
-
-
-class _Rows:
-    """Rows of several files, read as slices: the file last read stays open, no other."""
-
-    ndim = 2
-
-    def __init__(self, recording: Recording, width: int, dtype: np.dtype[Any]) -> None:
-        self._recording, self.dtype = recording, dtype
-        self._edges = np.cumsum([0, *(stretch.last - stretch.first for stretch in recording)])
-        self.shape = (int(self._edges[-1]), width)
-        self._open: tuple[int, NDArray[Any]] | None = None
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        start, stop, _ = rows.indices(self.shape[0])
-        first, last = int(np.searchsorted(self._edges, start, "right")) - 1, int(np.searchsorted(self._edges, stop, "left"))
-        read = np.empty((max(stop - start, 0), self.shape[1]), self.dtype)  # slices of maps would keep their files open
-        for number in range(first, last):
-            stretch, before = self._recording[number], int(self._edges[number])
-            low, high = max(start - before, 0), min(stop - before, stretch.last - stretch.first)
-            read[before + low - start : before + high - start] = self._values(number)[stretch.first + low : stretch.first + high]
-        return read
-
-    def _values(self, number: int) -> NDArray[Any]:
-        if self._open is None or self._open[0] != number:
-            self._open = None
-            self._open = number, read_features(self._recording[number].footage.feat, width=self.shape[1]).values
-        return self._open[1]

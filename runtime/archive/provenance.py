@@ -61,15 +61,23 @@ def is_current(feat: Path, video: Path, *, backbone: str) -> bool:
     return features.backbone == backbone and is_of(features, video)
 
 
-def refuse_foreign(feat: Path) -> None:
-    """Stop before features that something else made would be replaced.
+def refuse_others(feat: Path, *, backbone: str) -> None:
+    """Stop before features that something else made would be replaced: another tool, another backbone, another snippet length.
+
+    Args:
+        feat: where features shall go.
+        backbone: id of what makes them.
 
     Raises:
-        OutputError: the file is a .feat file that wsra extract did not write.
+        OutputError: the file is a .feat file that wsra extract would not write again.
     """
     try:
         features = read_features(feat)
     except FeatureError:
         return
-    if not is_extracted(features):
-        raise OutputError(f"{feat}: features of {features.backbone}, not of wsra extract; they are kept: move them, or extract elsewhere")
+    if features.backbone != backbone or not is_extracted(features):
+        by = "" if is_extracted(features) else ", not of wsra extract"
+        raise OutputError(
+            f"{feat}: holds features of {features.backbone}{by}; expected {backbone}; they are kept: extract into another folder, or"
+            " replace them with --overwrite"
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.errors import QueryError
+from wsra.runtime.kernels.choose import KernelName
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Request:
         allow_fallback: run on the CPU where the provider cannot be had.
         between: two times as `read_between` takes them, or None for all times.
         per_video: moments of one video per query, or None for any number.
+        kernel: what scores snippets, or "auto".
         ray: the cluster that does it, as `Cluster` takes it, or None for this process.
     """
 
@@ -40,6 +42,7 @@ class Request:
     allow_fallback: bool
     between: tuple[str, str] | None = None
     per_video: int | None = None
+    kernel: KernelName = "auto"
     ray: str | None = None
 
 
@@ -55,14 +58,23 @@ def paths_and_queries(request: Request) -> tuple[list[Path], list[str]]:
         if _is_file(request.inputs[-1]):
             raise QueryError(f'the last argument {request.inputs[-1]!r} is a file; expected a sentence there: wsra ground VIDEO "QUERY"')
         return [Path(name) for name in request.inputs[:-1]], [request.inputs[-1]]
+    return [Path(name) for name in request.inputs], read_queries(request.queries)
+
+
+def read_queries(path: Path) -> list[str]:
+    """Sentences of a file, one per line; blank lines do not count.
+
+    Raises:
+        QueryError: it cannot be read, or holds none.
+    """
     try:
-        lines = [line.strip() for line in request.queries.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as err:
-        raise QueryError(f"{request.queries}: cannot be read ({err}); expected one query per line") from err
+        raise QueryError(f"{path}: cannot be read ({err}); expected one query per line") from err
     queries = [line for line in lines if line]
     if not queries:
-        raise QueryError(f"{request.queries}: holds no query; expected one per line")
-    return [Path(name) for name in request.inputs], queries
+        raise QueryError(f"{path}: holds no query; expected one per line")
+    return queries
 
 
 def _is_file(name: str) -> bool:

@@ -14,7 +14,7 @@ from wsra.runtime.archive.inputs import Input, inputs_of
 from wsra.runtime.archive.ranking import Ranking, Result
 from wsra.runtime.archive.request import Request, paths_and_queries
 from wsra.runtime.archive.sources import Source
-from wsra.runtime.archive.tasks import Answering, Asked, Look, Make, forget, opened
+from wsra.runtime.archive.tasks import Answering, Asked, Look, Make, forget, opened, scoring
 from wsra.runtime.backends.routes import Route, choose, read_record
 from wsra.runtime.bundle import Bundle, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
@@ -71,7 +71,7 @@ def search(request: Request) -> Found:
     """
     paths, queries = paths_and_queries(request)
     between = read_between(*request.between) if request.between is not None else None
-    bundle = open_bundle(default_bundle(request.bundle))
+    bundle = open_bundle(default_bundle(request.bundle), trust_unchanged=True)
     route = choose(bundle, this_device(), request.precision, request.provider)
     given = list({given.path: given for path in paths for given in inputs_of(path, bundle.manifest.backbone)}.values())
     cpus, gpus = max(1, request.threads), int(route.provider != "cpu")  # of a task on a cluster
@@ -84,6 +84,7 @@ def search(request: Request) -> Found:
         request.plan,
         request.threads if request.ray is None else cpus,
         request.allow_fallback,
+        request.kernel,
     )
     left_out = _LeftOut()
     try:
@@ -95,17 +96,19 @@ def search(request: Request) -> Found:
             footage = _footage(looked, asked, pool, left_out)
             if between is not None:
                 _tell_unknown([file for file in footage if file.start is None])
-            joined = recordings_for([part for file in told_apart(footage) for part in _parts(file, between, left_out)], plan)
+            parts = [part for file in told_apart(footage) for part in _parts(file, between, left_out)]
+            numbers = sum(part.last - part.first for part in parts) * grounder.scorer.key_width * len(queries)
+            joined = recordings_for(parts, plan)
             if not joined:
                 say("no video is of that time")
             ranking = Ranking(queries, top_k=request.top_k, per_video=request.per_video)
             with progress("recordings", len(joined)) as bar:
-                for answered in pool.map(Answering(asked), joined):
+                for answered in pool.map(Answering(asked, numbers), joined):
                     for stretch, err in answered.refused:
                         left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
                     ranking.add(answered)
                     bar.advance(bar.task_ids[0])
-        return Found(grounder, ranking.results(), left_out.reasons)
+        return Found(scoring(asked, numbers).grounder, ranking.results(), left_out.reasons)
     finally:
         forget()
 

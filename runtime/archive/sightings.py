@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -63,26 +64,26 @@ class Curve:
 
 def curve_of(answer: Answer, *, title: str, duration_s: float) -> Curve:
     """What of an answer is drawn; a month of it is small enough to be kept for every moment, and to be sent."""
-    size = -(-len(answer.curve) // DRAWN)
-    padded = np.full(-(-len(answer.curve) // size) * size, -np.inf)
-    padded[: len(answer.curve)] = answer.curve
+    size = -(-len(answer.logits) // DRAWN)
+    padded = np.full(-(-len(answer.logits) // size) * size, -np.inf, np.float32)
+    padded[: len(answer.logits)] = answer.logits
     highest = padded.reshape(-1, size).argmax(axis=1) + np.arange(0, len(padded), size)
     best = (answer.moments[0].start_s, answer.moments[0].end_s) if answer.moments else None
-    return Curve(title, answer.curve[highest], answer.times_s[highest], duration_s, best)
+    return Curve(title, answer.logits[highest].astype(np.float64) - answer.theta, answer.times_s[highest], duration_s, best)
 
 
-def located(moment: Moment, recording: Recording, offsets: NDArray[np.float64]) -> Sighting:
+def located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> Sighting:
     """A moment in seconds of a recording as one of the video in which it starts.
 
     Args:
         moment: in seconds of the recording.
         recording: its stretches.
-        offsets: (n,) where each of these begins in the recording, in seconds.
+        starts_s: where each of these begins in the recording, in seconds.
     """
-    first = int(np.searchsorted(offsets, moment.start_s + _EDGE_S, "right")) - 1
-    last = max(first, int(np.searchsorted(offsets, moment.end_s - _EDGE_S, "left")) - 1)
+    first = int(np.searchsorted(starts_s, moment.start_s + _EDGE_S, "right")) - 1
+    last = max(first, int(np.searchsorted(starts_s, moment.end_s - _EDGE_S, "left")) - 1)
     begin, end = recording[first], recording[last]
-    shifts = [recording[place].from_s - float(offsets[place]) for place in (first, last)]
+    shifts = [recording[place].from_s - starts_s[place] for place in (first, last)]
     local = replace(moment, video=begin.footage.video, start_s=moment.start_s + shifts[0], end_s=moment.end_s + shifts[0])
     start = None if begin.footage.start is None else later(begin.footage.start, local.start_s)
     until = Ending(end.footage.video, moment.end_s + shifts[1]) if end.footage != begin.footage else None

@@ -19,6 +19,7 @@ from wsra.runtime.devices.device import this_device
 from wsra.runtime.errors import FeatureError, OutputError, VideoError
 from wsra.runtime.features import read_features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.kernels.choose import KernelName, open_kernel
 
 Refusal = FeatureError | VideoError | OutputError | OSError  # what stops one file, not the rest
 _REFUSALS = (FeatureError, VideoError, OutputError, OSError)
@@ -37,6 +38,7 @@ class Asked:
         plan: of candidate spans, or None for the bundle's.
         threads: of ONNX Runtime and of the kernel.
         allow_fallback: run on the CPU where the provider cannot be had.
+        kernel: what scores snippets, or "auto".
     """
 
     bundle: Path
@@ -47,20 +49,33 @@ class Asked:
     plan: SpanPlan | None
     threads: int
     allow_fallback: bool
+    kernel: KernelName = "auto"
 
 
 @lru_cache(maxsize=1)
 def opened(asked: Asked) -> Answerer:
     """The open bundle of this process."""
     grounder = Grounder.of_route(
-        open_bundle(asked.bundle),
+        open_bundle(asked.bundle, trust_unchanged=True),
         asked.route,
         this_device(),
         threads=asked.threads,
         allow_fallback=asked.allow_fallback,
+        kernel=asked.kernel,
         keep_keys=True,
+        numbers=0,
     )
     return Answerer(grounder, asked.queries, top_k=asked.top_k, per_video=asked.per_video, plan=asked.plan)
+
+
+@lru_cache(maxsize=1)
+def scoring(asked: Asked, numbers: int) -> Answerer:
+    """The same with the kernel for so many numbers of keys, all recordings together."""
+    answerer = opened(asked)
+    if asked.kernel != "auto" or answerer.grounder.scorer.device != "cpu":
+        return answerer
+    bundle, route, device = open_bundle(asked.bundle, trust_unchanged=True), asked.route, this_device()
+    return answerer.scoring_with(open_kernel(bundle, route, device, on_cpu=True, threads=asked.threads, numbers=numbers))
 
 
 @lru_cache(maxsize=1)
@@ -69,7 +84,7 @@ def _backbone(asked: Asked) -> Backbone:
     if asked.route.provider == "engine" and (asked.bundle / BACKBONE_JSON).is_file():
         say("engines are of the text and the scorer; ONNX Runtime runs the encoder of videos on the CPU")
     return backbone_of(
-        open_bundle(asked.bundle),
+        open_bundle(asked.bundle, trust_unchanged=True),
         precision=asked.route.precision,
         provider=asked.route.provider,
         threads=asked.threads,
@@ -80,6 +95,7 @@ def _backbone(asked: Asked) -> Backbone:
 def forget() -> None:
     """Close what this process holds open."""
     opened.cache_clear()
+    scoring.cache_clear()
     _backbone.cache_clear()
 
 
@@ -139,13 +155,14 @@ def _footage(source: Source) -> Footage:
 
 @dataclass(frozen=True)
 class Answering:
-    """The answers of a recording."""
+    """The answers of a recording, one of all whose keys are so many numbers."""
 
     asked: Asked
+    numbers: int
 
     def __call__(self, recording: Recording, /) -> Answered:
         """Do it."""
-        return opened(self.asked).answer(recording)
+        return scoring(self.asked, self.numbers).answer(recording)
 
     def reads(self, recording: Recording, /) -> Sequence[Path]:
         """Its first file and the bundle; all of them have just been looked at."""

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -219,7 +220,14 @@ def what_it_holds_for(bundle: Bundle, device: Device, route: Route) -> dict[str,
             return held | {SIDECAR: sha256_of(engines_here(bundle, device) / route.precision / SIDECAR)}
         except (WsraError, OSError):
             return held | {SIDECAR: "none"}
-    for name in ("onnxruntime", "onnxruntime-gpu", "numba"):  # with numba installed or removed, ground takes another kernel
+    return held | _libraries()
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    """Versions of what runs graphs and keys; with numba installed or removed, ground takes another kernel."""
+    found = {}
+    for name in ("onnxruntime", "onnxruntime-gpu", "numba"):
         with contextlib.suppress(metadata.PackageNotFoundError):
-            held[name] = metadata.version(name)
-    return held
+            found[name] = metadata.version(name)
+    return found

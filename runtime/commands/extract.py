@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,7 @@ def extract(
     ray: RayOption = None,
     decoder: Annotated[str, typer.Option(help="cpu, or hardware that FFmpeg knows: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
     continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace features of another backbone, snippet length or tool.")] = False,
 ) -> None:
     """Turn videos into .feat files; those that are current are kept."""
     from wsra.runtime.backbones.registry import BackboneChoice
@@ -45,12 +46,13 @@ def extract(
         bar = held.enter_context(progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)))
         task = bar.task_ids[0]
         within = (lambda done, total: bar.update(task, completed=done, total=total)) if by_seconds else None
+        shared: dict[str, Any] = {"snippet_s": snippet_s, "decoder": decoder, "progress": within, "overwrite": overwrite}
         if continued:
             from wsra.runtime.recording import extract_recording
 
-            batch = extract_recording(videos, out, snippet_s=snippet_s, decoder=decoder, progress=within)
+            batch = extract_recording(videos, out, **shared)
         else:
-            batch = extract_batch(videos, out, backbone=choice, snippet_s=snippet_s, pool=pool, decoder=decoder, progress=within)
+            batch = extract_batch(videos, out, backbone=choice, pool=pool, **shared)
         for done in batch:
             if not by_seconds:
                 bar.advance(task)

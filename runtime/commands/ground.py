@@ -24,6 +24,10 @@ def ground(
     allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
     rebuild: Annotated[Literal["auto", "never"], typer.Option(help="With --provider engine: auto builds what does not fit.")] = "never",
     threads: ThreadsOption = 0,
+    kernel: Annotated[
+        Literal["auto", "numba", "numpy", "graph"],
+        typer.Option(help="What scores snippets; auto is numba (extra fast) for weeks of video, numpy for less, on a GPU the graph."),
+    ] = "auto",
     between: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="2026-11-23T14:00 2026-11-23T15:00, or of every day 22:00 06:00; local without a zone."),
@@ -52,11 +56,12 @@ def ground(
         allow_fallback=allow_fallback,
         between=between,
         per_video=per_video,
+        kernel=kernel,
         ray=ray,
     )
     found = search(request)
     if as_json:
-        from wsra.runtime.report import answer_json
+        from wsra.runtime.answer_json import answer_json
 
         results = [answer_json(result.query, result.sightings, found.grounder) for result in found.results]
         print_json(results if queries is not None else results[0])

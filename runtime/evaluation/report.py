@@ -1,4 +1,4 @@
-"""An evaluation for people: the result with its intervals, the controls below; and for programs: JSON."""
+"""An evaluation for people: the result with its intervals beside the controls; and for programs: JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 from wsra.runtime.evaluate import Evaluation
 
 _RECALLS = {f"r{rank}_iou{level}": f"R@{rank} .{level // 10}" for rank in (1, 5) for level in (30, 50, 70)}
-COLUMNS = {
+FIGURES = {
     "didemo": {"r1": "R@1", "r5": "R@5", "miou": "mIoU"},
     "charades": {**_RECALLS, "miou": "mIoU"},
     "spans": {**_RECALLS, "miou": "mIoU", "map": "mAP", "map_iou50": "mAP .5", "map_iou75": "mAP .75"},
@@ -25,17 +25,17 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def evaluation_view(evaluation: Evaluation) -> RenderableType:
-    """What `evaluate` shows."""
-    columns = COLUMNS[evaluation.protocol]
+    """What `evaluate` shows: a row per figure, so that all digits stand in 80 columns."""
     table = Table(box=None, pad_edge=False)
     table.add_column(Text(f"{evaluation.protocol}, percent"), no_wrap=True)
-    for heading in columns.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_row("result", *(_cell(evaluation.result, name) for name in columns), style="bold")
-    for label, end in (("  95 % from", 0), ("  95 % to", 1)):
-        table.add_row(label, *(f"{evaluation.interval95[name][end]:.1f}" for name in columns), style="dim")
-    for control, figures in evaluation.controls.items():
-        table.add_row(control, *(_cell(figures, name) for name in columns))
+    table.add_column("result", justify="right", no_wrap=True, style="bold")
+    table.add_column("95 % interval", justify="right", no_wrap=True, style="dim")
+    for control in evaluation.controls:
+        table.add_column(control, justify="right", no_wrap=True)
+    for name, label in FIGURES[evaluation.protocol].items():
+        low, high = evaluation.interval95[name]
+        interval = f"{low:.1f} to {high:.1f}"
+        table.add_row(label, _cell(evaluation.result, name), interval, *(_cell(c, name) for c in evaluation.controls.values()))
     told = [
         f"{evaluation.queries} queries of {evaluation.videos} videos; plan {evaluation.plan}; intervals by the bootstrap over videos",
         *(f"{control}: {note}" for control, note in evaluation.notes.items()),
@@ -52,6 +52,6 @@ def _verdict(evaluation: Evaluation) -> str:
     """How far the first answers are above what needs no sentence."""
     name = "r1" if evaluation.protocol == "didemo" else "r1_iou50"
     level, strongest = max((figures[name], control) for control, figures in evaluation.controls.items() if figures is not None)
-    low, heading = evaluation.interval95[name][0], COLUMNS[evaluation.protocol][name]
+    low, heading = evaluation.interval95[name][0], FIGURES[evaluation.protocol][name]
     above = f"{heading} is {evaluation.result[name] - level:+.2f} points from the strongest control ({strongest})"
     return above if low > level else f"{above}: its interval does not lie above it, so this does not show that sentences are used"

@@ -15,6 +15,8 @@ from numba.extending import intrinsic
 
 from wsra.runtime.maximal import search
 
+COLUMNS = 256  # of keys whose running sums are kept together
+
 # Sums may be reordered, which vector units need; NaN and infinity keep their meaning.
 _REORDER = {"reassoc", "contract", "nsz"}
 
@@ -64,6 +66,44 @@ def cosine(keys: Any, first: int, last: int, directions: Any, slots: int, scale:
                 if total > best or total != total:  # NaN stays
                     best = total
             out[q, t] = scale * (best - nearest)
+
+
+@numba.njit(nogil=True, fastmath=_REORDER, cache=True)
+def windows(keys: Any, first: int, stop: int, rungs: Any, edges: Any, offsets: Any, half_out: Any, out: Any) -> None:
+    """Add to `out` the terms of every window that starts in [first, stop): half_out * (x + |x|), x the window's mean key + offset.
+
+    Some columns at a time, whose running sums in float64 stay in the processor's cache.
+
+    Args:
+        keys: rows from `first` on, to the end of the longest window that starts before `stop`; float32 or the bits of float16.
+        first: row.
+        stop: row.
+        rungs: (R, 3) length, stride and number of windows.
+        edges: (R + 1,) where the windows of each rung begin in `out`.
+        offsets: (Q, H).
+        half_out: (H,).
+        out: (Q, all windows).
+    """
+    sums, means = np.zeros((keys.shape[0] + 1, COLUMNS)), np.zeros(COLUMNS, np.float32)
+    for column in range(0, keys.shape[1], COLUMNS):
+        wide = min(COLUMNS, keys.shape[1] - column)
+        factors = half_out[column : column + wide]  # slices, for an index that is a sum keeps numba from vector instructions
+        for t in range(keys.shape[0]):
+            row, before, after = keys[t, column : column + wide], sums[t], sums[t + 1]
+            for h in range(wide):
+                after[h] = before[h] + _wide(row[h])
+        for rung in range(rungs.shape[0]):
+            length, stride, share = rungs[rung, 0], rungs[rung, 1], 1.0 / rungs[rung, 0]
+            for number in range(-(-first // stride), min(rungs[rung, 2], -(-stop // stride))):
+                before, after = sums[number * stride - first], sums[number * stride - first + length]
+                for h in range(wide):
+                    means[h] = (after[h] - before[h]) * share
+                for q in range(offsets.shape[0]):
+                    added, total = offsets[q, column : column + wide], np.float32(0.0)
+                    for h in range(wide):
+                        x = means[h] + added[h]
+                        total += factors[h] * (x + abs(x))
+                    out[q, edges[rung] + number] += total
 
 
 maximal = numba.njit(cache=True)(search)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsra.runtime.errors import BackendError, MissingExtraError
 from wsra.runtime.kernels.protocol import Array32, Keys, in_threads
 from wsra.runtime.kernels.weights import Trained, Weights
+from wsra.runtime.kernels.windows import logits_of_means
+from wsra.runtime.spans import Rows
+from wsra.runtime.windows import Rung
+
+TILE = 256  # snippets whose windows are scored together
 
 
 def fused_failure() -> str | None:
@@ -50,10 +58,7 @@ class FusedKernel:
         """See `Kernel.logits`."""
         from wsra.runtime.kernels import compiled
 
-        weights, out = self._weights, np.empty((len(text), len(keys)), np.float32)
-        plain = np.ascontiguousarray(keys).view(np.ndarray)
-        rows = plain.view(np.uint16) if keys.dtype == np.float16 else plain.view()
-        rows.flags.writeable = False  # as a memory map is: numba compiles for each kind of array
+        weights, rows, out = self._weights, _plain(keys), np.empty((len(text), len(keys)), np.float32)
         if isinstance(weights, Trained):
             offsets, half_out, bias = weights.offsets(text), weights.out * np.float32(0.5), np.float32(weights.bias)
 
@@ -67,3 +72,32 @@ class FusedKernel:
 
         in_threads(work, rows=len(keys), width=keys.shape[1], threads=self._threads)
         return out
+
+    def window_logits(self, rows: Rows, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
+        """See `Kernel.window_logits`."""
+        weights = self._weights
+        if not isinstance(weights, Trained):
+            return logits_of_means(self, rows, ladder, text)
+        from wsra.runtime.kernels import compiled
+
+        (count, width), longest = rows.shape, max(rung.length for rung in ladder)
+        offsets, half_out, bias = weights.offsets(text), weights.out * np.float32(0.5), np.float32(weights.bias)
+        rungs = np.array(ladder)
+        edges = np.cumsum([0, *rungs[:, 2]])
+        out = np.full((len(text), edges[-1]), bias, np.float32)
+
+        def work(first_tile: int, last_tile: int) -> None:
+            for first in range(first_tile * TILE, last_tile * TILE, TILE):
+                piece = _plain(rows[first : first + TILE + longest])
+                compiled.windows(piece, first, first + TILE, rungs, edges, offsets, half_out, out)
+
+        in_threads(work, rows=-(-count // TILE), width=TILE * width, threads=self._threads)
+        return [out[:, edge : edge + rung.windows] for edge, rung in zip(edges.tolist(), ladder, strict=False)]
+
+
+def _plain(keys: Keys) -> NDArray[Any]:
+    """The same numbers as numba takes them: float16 as bits, and read-only as a map is, for it compiles for each kind of array."""
+    plain = np.ascontiguousarray(keys).view(np.ndarray)
+    rows = plain.view(np.uint16) if keys.dtype == np.float16 else plain.view()
+    rows.flags.writeable = False
+    return rows

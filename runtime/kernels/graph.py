@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.kernels.protocol import Array32, Keys
 from wsra.runtime.kernels.widen import widen
+from wsra.runtime.kernels.windows import logits_of_means
+from wsra.runtime.spans import Rows
+from wsra.runtime.windows import Rung
 
 CHUNK = 1024  # rows per call of a graph, so that no (Q, N, H) tensor of a whole video ever stands in memory
 MOST_QUERIES = 8  # sentences per call; engines are built for as many
@@ -35,3 +40,7 @@ class GraphKernel:
                 feeds = {"keys": rows, "text": np.ascontiguousarray(text[first : first + MOST_QUERIES])}
                 out[first : first + MOST_QUERIES, start : start + len(rows)] = self.graph.infer(feeds)["logits"]
         return out
+
+    def window_logits(self, rows: Rows, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
+        """See `Kernel.window_logits`."""
+        return logits_of_means(self, rows, ladder, text)

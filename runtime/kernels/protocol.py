@@ -6,12 +6,15 @@ Shapes: T snippets or windows, Q sentences, H key width, Dt text width.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from wsra.runtime.spans import Rows
+from wsra.runtime.windows import Rung
 
 Array32 = NDArray[np.float32]
 Keys = NDArray[Any]  # float16 or float32, in memory or as a memory map
@@ -29,6 +32,15 @@ class Kernel(Protocol):
         """Logits (Q, T) of keys (T, H), float16 or float32, and text vectors (Q, Dt); all sentences in one pass over the keys.
 
         A sentence or key that is not finite gives NaN, never a number.
+        """
+
+    def window_logits(self, rows: Rows, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
+        """Logits of the mean keys of all windows of a ladder, (Q, N) for each rung; the means of all windows never stand in memory.
+
+        Args:
+            rows: keys (T, H), read in slices.
+            ladder: its rungs.
+            text: (Q, Dt).
         """
 
 

@@ -38,8 +38,9 @@ class Frame:
 class Video:
     """A video file, decoded once from its start.
 
-    `state` is the size and time of the file when it was opened. After the last frame `end_s` is its end (seconds), `broken` the number of
-    packets and frames that were damaged as far as FFmpeg tells, `interlaced` the number of frames that were deinterlaced.
+    `state` is the size and time of the file when it was opened. `decoded` counts its frames, also those that are not converted. After the
+    last frame `end_s` is its end (seconds), `broken` the number of packets and frames that were damaged as far as FFmpeg tells,
+    `interlaced` the number of frames that were deinterlaced.
     """
 
     def __init__(self, path: Path, *, height_px: int, frames_per_s: float, decoder: str = CPU) -> None:
@@ -59,6 +60,7 @@ class Video:
         self.height_px = height_px
         self.frames_per_s = frames_per_s
         self.end_s = 0.0
+        self.decoded = 0
         self.broken = 0
         self.interlaced = 0
         self.state = file_state(path)
@@ -93,6 +95,7 @@ class Video:
         """Every frame with its time, in presentation order."""
         stamps, fields = Stamps(self._container.format.name), Deinterlacer()
         for frame in self._decoded():
+            self.decoded += 1
             time_s = stamps.time_s(frame)
             self.broken += frame.is_corrupt or time_s is None
             if time_s is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import secrets
@@ -18,7 +19,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from wsra.runtime.console import say, stderr
+from wsra.runtime.console import say
 from wsra.runtime.errors import ClusterError, MissingExtraError
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
 
@@ -228,9 +229,9 @@ def _done(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], fold
     unseen = next((path for path in seen if not path.exists()), None)
     if unseen is not None:
         return _Unseen(unseen, node)
-    with stderr.capture() as captured:
+    with contextlib.redirect_stderr(io.StringIO()) as captured:
         results = [work(item) for item in items]
-    return _Done(results, tuple(captured.get().splitlines()))
+    return _Done(results, tuple(captured.getvalue().splitlines()))
 
 
 @cache

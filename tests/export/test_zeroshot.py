@@ -26,6 +26,8 @@ from wsra.runtime.backbones.encoder_settings import read_settings
 from wsra.runtime.backbones.regions import SLOTS
 from wsra.runtime.backbones.registry import backbone_of, load_backbone
 from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.bench import stages
+from wsra.runtime.bench.report import bench_json
 from wsra.runtime.bundle import open_bundle
 from wsra.runtime.cli import app
 from wsra.runtime.errors import ConfigError, ExportError
@@ -221,3 +223,10 @@ def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, t
     for annotation, answer in zip(told.annotations, told.answers, strict=True):
         moments = grounder.ground(features, annotation.query, top_k=10)
         np.testing.assert_allclose(answer[:, :2], np.array([[m.start_s, m.end_s] for m in moments]).reshape(-1, 2))
+
+
+def test_a_zero_shot_bundle_is_timed_on_a_video(bundle_folder: Path, clip_file: Path) -> None:
+    wanted = stages.Wanted(clip_file, queries=SENTENCES, threads=1, repeats=1, first_s=3.0)
+    told = bench_json(stages.measure(bundle_folder, wanted, say=lambda _: None))
+    assert (told["queries"], told["snippets"], told["video_s"]) == (3, 3, 3.0)
+    assert all(stage["p50_ms"] > 0 for stage in told["stages"].values()) and {"decode", "features", "scoring"} <= set(told["stages"])

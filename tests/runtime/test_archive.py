@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import wsra.runtime.archive.provenance
 import wsra.runtime.archive.sources
+from wsra.runtime.answer_json import answer_json
 from wsra.runtime.archive.answering import Answerer, recordings_for
 from wsra.runtime.archive.beside import kept_beside, tag_of
 from wsra.runtime.archive.between import read_between, stretches
@@ -34,7 +35,7 @@ from wsra.runtime.errors import FeatureError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.moments import Moment
-from wsra.runtime.report import answer_json, moments_table
+from wsra.runtime.report import moments_table
 from wsra.runtime.video.frames import file_state
 
 pytestmark = pytest.mark.device
@@ -198,9 +199,22 @@ def test_rows_of_several_files_are_those_of_the_whole(long: Features, tmp_path: 
     recording: Recording = tuple(whole(file) for file in in_parts(tmp_path, long))
     joined = joined_features(recording)
     np.testing.assert_array_equal(joined.times_s, long.times_s)
-    for start, stop in ((0, 180), (0, 1), (59, 61), (60, 120), (119, 180), (100, 999), (30, 150)):
-        np.testing.assert_array_equal(joined.rows(start, stop), long.rows(start, stop))
-    assert (len(joined), joined.duration_s) == (180, 180.0)
+    np.testing.assert_array_equal(np.concatenate([part.features().rows(part.first, part.last) for part in joined.parts]), long.values)
+    assert (len(joined), joined.duration_s, joined.starts_s) == (180, 180.0, (0.0, 60.0, 120.0))
+
+
+def test_files_that_follow_each_other_keep_their_keys(bundle_folder: Path, long: Features, tmp_path: Path) -> None:
+    """Keys of a recording are those of its files, of a part of a file those of the whole; nothing is computed twice."""
+    files = in_parts(tmp_path, long)
+    keeping = Grounder.open(bundle_folder, threads=1, keep_keys=True)
+    between = read_between("2026-11-23T13:59:40", "2026-11-23T14:00:20")
+    answerer = Answerer(keeping, [QUERY], top_k=50)
+    (recording,) = recordings_for([part for file in files for part in stretches(file, between)], "maximal")
+    answerer.answer(recording)
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.keys")}
+    assert sorted(path.stem for path in made) == [file.feat.stem for file in files[:2]]
+    answerer.answer(tuple(whole(file) for file in files))
+    assert {path: path.stat().st_mtime_ns for path in made} == made and len(list(tmp_path.glob("*.keys"))) == 3
 
 
 def test_between_two_times_only_snippets_that_begin_there_count(lenient: Grounder, long: Features, tmp_path: Path) -> None:

@@ -381,11 +381,18 @@ def test_what_is_no_bundle_is_refused(bundle_folder: Path, videos: Path, tmp_pat
         evaluate(EvaluationRequest(tmp_path / "empty", annotations, "spans", features=videos))
 
 
-def test_the_table_stands_on_stdout(tmp_path: Path) -> None:
-    annotations, predictions = lines(tmp_path / "a.jsonl", ROWS), predicted(tmp_path / "p.jsonl", ANSWERS)
+def test_the_table_stands_on_stdout_with_all_digits_in_80_columns(tmp_path: Path) -> None:
+    annotations = lines(tmp_path / "a.jsonl", ROWS)
+    predictions = predicted(tmp_path / "p.jsonl", {qid: [[row[0], row[1], 1.0]] for qid, (row, *_) in ANSWERS.items()})
     for protocol, heading in (("spans", "mAP .75"), ("charades", "R@5 .7")):
         arguments = ["evaluate", str(predictions), str(annotations), "--protocol", protocol]
-        done = CliRunner().invoke(app, arguments, env={"COLUMNS": "120"})
+        told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+        done = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
         assert done.exit_code == 0, done.output
-        for words in (heading, "result", "95 % from", "chance", "prior", "shuffled", "fitted on the EVALUATED data", "strongest control"):
+        assert "…" not in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
+        for words in (heading, "result", "95 % interval", "chance", "prior", "shuffled", "EVALUATED data", "strongest control"):
             assert words in done.stdout, words
+        row = next(line for line in done.stdout.splitlines() if line.startswith("mIoU")).split()
+        low, high = told["interval95"]["miou"]
+        assert row[1:5] == [f"{told['result']['miou']:.2f}", f"{low:.1f}", "to", f"{high:.1f}"]
+        assert row[5:] == [f"{told['controls'][name]['miou']:.2f}" for name in ("chance", "prior", "shuffled")]

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsra.runtime.archive.parts import Recording, joined
 from wsra.runtime.bundle import Manifest
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Answer, Grounder
@@ -21,6 +20,7 @@ from wsra.runtime.kernels.blocks import NumpyKernel
 from wsra.runtime.kernels.fused import FusedKernel, fused_failure
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.kernels.weights import Trained
+from wsra.runtime.parts import Recording, joined
 from wsra.runtime.score import SnippetScorer
 
 pytestmark = pytest.mark.device

@@ -3,16 +3,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from wsra.runtime.answer_json import answer_json
+from wsra.runtime.backends.routes import Route
 from wsra.runtime.bundle import MANIFEST, open_bundle
+from wsra.runtime.devices.device import this_device
 from wsra.runtime.errors import BundleError, FeatureError, QueryError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.report import answer_json, clock, curve_drawing
+from wsra.runtime.kernels.choose import START, kernels_on_cpu, open_kernel
+from wsra.runtime.report import clock, curve_drawing
 from wsra.runtime.spans import pooled_means
 
 pytestmark = pytest.mark.device
@@ -142,3 +147,19 @@ def test_no_span_reaches_over_a_gap(grounder: Grounder, video: Features, bundle_
     times[100:] += 3600.0
     first, second = sorted(lenient.ground(replace(video, times_s=times, duration_s=4000.0), QUERY), key=lambda m: m.start_s)
     assert (first.start_s, first.end_s, second.start_s, second.end_s) == (0.0, 100.0, 3700.0, 3900.0)
+
+
+def test_numba_is_for_much_and_for_who_asks(bundle_folder: Path, grounder: Grounder, video: Features) -> None:
+    bundle, device = open_bundle(bundle_folder), this_device()
+    route = Route("fp32", "cpu")
+    fastest = kernels_on_cpu()[-1]
+    for numbers, name in ((0.0, "numpy"), (START - 1, "numpy"), (START, fastest), (inf, fastest)):
+        kernel = open_kernel(bundle, route, device, on_cpu=True, numbers=numbers)
+        assert kernel.name == name
+        np.testing.assert_allclose(
+            [moment.score for moment in grounder.scoring_with(kernel).ground(video, QUERY)],
+            [moment.score for moment in grounder.ground(video, QUERY)],
+            rtol=1e-4,
+        )
+    assert open_kernel(bundle, route, device, "graph", on_cpu=True, numbers=0).name == "graph"
+    assert Grounder.open(bundle_folder).scorer.kernel.name == fastest

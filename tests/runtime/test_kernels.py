@@ -14,6 +14,7 @@ from wsra.runtime.kernels.graph import MOST_QUERIES, GraphKernel
 from wsra.runtime.kernels.protocol import FEWEST, Kernel, in_threads
 from wsra.runtime.kernels.weights import Cosine, Trained, Weights
 from wsra.runtime.kernels.widen import widen
+from wsra.runtime.windows import seconds_ladder
 
 pytestmark = pytest.mark.device
 TOLERANCE = 1e-5  # of the scale: the largest sum of what a float32 computation adds up
@@ -84,6 +85,43 @@ def test_every_kernel_agrees_with_float64_from_the_stored_keys(
 
 
 @pytest.mark.parametrize("name", ["numpy", FUSED, "graph"])
+@settings(max_examples=30, deadline=None)
+@given(
+    rows=st.one_of(st.integers(1, 300), st.integers(1000, 2300)),
+    width=st.sampled_from([1, 7, 64, 70, 130]),
+    queries=st.integers(1, 3),
+    snippet_s=st.sampled_from([0.5, 1.0, 3.0]),
+    offset=st.sampled_from([0.0, 900.0, -30_000.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_windows_of_a_ladder_are_scored_by_their_mean_keys(
+    name: str, rows: int, width: int, queries: int, snippet_s: float, offset: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = trained(rng, width)
+    keys = (offset + rng.normal(size=(rows, width))).astype(np.float16)
+    text = rng.normal(size=(queries, 5)).astype(np.float32)
+    starts = np.arange(rows) * snippet_s
+    ladder = seconds_ladder(np.stack([starts, starts + snippet_s], axis=1))
+    sums = np.concatenate([np.zeros((1, width)), np.cumsum(keys, axis=0, dtype=np.float64)])
+    for rung, got in zip(ladder, kernel_of(name, weights, threads=2).window_logits(keys, ladder, text), strict=True):
+        begins = np.arange(rung.windows) * rung.stride
+        expected, scale = exact(weights, (sums[begins + rung.length] - sums[begins]) / rung.length, text)
+        assert got.shape == expected.shape and (np.abs(got - expected) <= TOLERANCE * scale).all()
+
+
+@pytest.mark.parametrize("name", ["numpy", FUSED])
+def test_windows_of_a_ladder_on_any_number_of_threads(name: str) -> None:
+    rng = np.random.default_rng(1)
+    weights, keys, text = trained(rng, 300), rng.normal(size=(9000, 300)).astype(np.float16), rng.normal(size=(2, 5)).astype(np.float32)
+    assert keys.size > 2 * FEWEST
+    ladder = seconds_ladder(np.stack([np.arange(9000.0), np.arange(1, 9001.0)], axis=1))
+    one, three = (kernel_of(name, weights, threads=threads).window_logits(keys, ladder, text) for threads in (1, 3))
+    for first, other in zip(one, three, strict=True):
+        np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize("name", ["numpy", FUSED, "graph"])
 @settings(max_examples=20, deadline=None)
 @given(rows=st.integers(1, 200), slots=st.integers(1, 5), width=st.integers(1, 20), queries=st.integers(1, 4), seed=st.integers(0, 999))
 def test_every_kernel_serves_zero_shot_bundles(name: str, rows: int, slots: int, width: int, queries: int, seed: int) -> None:
@@ -97,12 +135,12 @@ def test_every_kernel_serves_zero_shot_bundles(name: str, rows: int, slots: int,
 
 @pytest.mark.parametrize("name", ["numpy", FUSED])
 def test_a_day_of_adversarial_keys_on_any_number_of_threads(name: str) -> None:
-    rng, count, width = np.random.default_rng(0), 86_400, 24
+    rng, count, width = np.random.default_rng(0), 86_400, 40
     weights = trained(rng, width)
     offsets = rng.choice([0.0, 500.0, -500.0, 40_000.0], (1, width))
     keys = (offsets + rng.normal(size=(count, width))).astype(np.float16)
     text = rng.normal(size=(3, 5)).astype(np.float32)
-    assert keys.size > FEWEST
+    assert keys.size > 3 * FEWEST  # so that three threads have work
     expected, scale = exact(weights, keys, text)
     one = kernel_of(name, weights, threads=1).logits(keys, text)
     assert (np.abs(one - expected) <= TOLERANCE * scale).all()

@@ -17,7 +17,7 @@ from encoders import encoder, film, mean_colour, settings_of  # noqa: E402
 from onnx import TensorProto, helper  # noqa: E402
 
 from graphs import save  # noqa: E402
-from wsra.runtime.archive.provenance import is_current, refuse_foreign  # noqa: E402
+from wsra.runtime.archive.provenance import is_current, refuse_others  # noqa: E402
 from wsra.runtime.backbones.registry import BackboneChoice, load_backbone  # noqa: E402
 from wsra.runtime.errors import BackboneError, BackendError, OutputError, WsraError  # noqa: E402
 from wsra.runtime.extract import extract_batch, extract_features  # noqa: E402
@@ -181,12 +181,14 @@ def test_a_batch_in_processes_resumes_and_keeps_other_features_apart(tmp_path: P
     np.testing.assert_array_equal(first.values, extract_features(rising, backbone=load_backbone(path)).values)
     assert is_current(done[0].feat, videos[0], backbone=load_backbone(path).id(1.0))
     assert all(one.kept for one in extract_batch(videos, tmp_path / "out", backbone=choice))
-    refuse_foreign(done[0].feat)  # wsra's own, although of an encoder
-    again = list(extract_batch(videos[:1], tmp_path / "out", backbone=BackboneChoice(str(path), "grid")))
-    assert not again[0].kept and read_features(again[0].feat).width == 15
+    grid = BackboneChoice(str(path), "grid")
+    (refused,) = extract_batch(videos[:1], tmp_path / "out", backbone=grid)
+    assert refused.error is not None and "replace them with --overwrite" in refused.error and read_features(refused.feat).width == 3
+    (again,) = extract_batch(videos[:1], tmp_path / "out", backbone=grid, overwrite=True)
+    assert not again.kept and again.error is None and read_features(again.feat).width == 15
     write_features(done[1].feat, Features(first.values, first.times_s, "b", first.duration_s, "i3d", {"snippet_s": "1"}))
     with pytest.raises(OutputError, match="not of wsra extract"):
-        refuse_foreign(done[1].feat)
+        refuse_others(done[1].feat, backbone="i3d")
 
 
 def broken(folder: Path, kind: str) -> Path:

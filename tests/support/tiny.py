@@ -65,8 +65,11 @@ def make_encoder(folder: Path, kind: str) -> Path:
     return folder
 
 
-def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int = 2, width: int | None = None) -> Path:
-    """Captions, features and a run file over made-up events that are learnable: each sentence adds its own pattern to some snippets."""
+def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int = 2, width: int | None = None, key_width: int = 16) -> Path:
+    """Captions, features and a run file over made-up events that are learnable: each sentence adds its own pattern to some snippets.
+
+    `kind` is "bert" or "gpt2", tiny and random, or "minilm", the real one.
+    """
     import numpy as np
 
     from wsra.runtime.backbones.motion import WIDTH
@@ -88,13 +91,13 @@ def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int 
             features = Features(values, np.stack([starts, starts + 1], 1), name, float(len(values)), backbone_id(1.0))
             write_features(folder / "features" / f"{name}.feat", features)
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    encoder = make_encoder(folder / kind, kind)
-    pooling = "mean" if kind == "bert" else "all_blocks"
+    encoder = kind if kind == "minilm" else make_encoder(folder / kind, kind)
+    pooling = "all_blocks" if kind == "gpt2" else "mean"
     (folder / "run.toml").write_text(
         f'[data]\ncaptions = "train.jsonl"\nval_captions = "val.jsonl"\nfeatures = "features"\n'
         f'[text]\nencoder = "{encoder}"\npooling = "{pooling}"\n'
         f"[sampling]\nfirst = 1\nlast = 1\ndraws = 2\n"
-        f"[training]\nepochs = {epochs}\nbatch = 8\nkey_width = 16\nlearning_rate = 0.003\n"
+        f"[training]\nepochs = {epochs}\nbatch = 8\nkey_width = {key_width}\nlearning_rate = 0.003\n"
     )
     return folder / "run.toml"
 

@@ -20,6 +20,8 @@ from wsra.train.losses import (
     open_gates,
     pool,
     similar_video,
+    soft_best,
+    video_contrast,
 )
 
 B, T, W, N = 3, 5, 4, 2
@@ -145,4 +147,21 @@ def test_instance_contrast_against_loops() -> None:
     for i, length in enumerate(LENGTHS):
         best = [0.5 * math.log(sum(math.exp(float(x[i, t]) / 0.5) for t in range(length)) / length) for x in (own, *other)]
         total += math.log(sum(map(math.exp, best))) - best[0]
-    assert float(instance_contrast(own, other, mask(), temperature=0.5)) == pytest.approx(total / B, rel=1e-5)
+    assert float(instance_contrast(soft_best(own, other, mask(), temperature=0.5))) == pytest.approx(total / B, rel=1e-5)
+
+
+def test_video_contrast_against_loops() -> None:
+    best = 4 * uniform(B, 1 + N)
+    best[1, 2] = best[1, 1]
+    negatives = [[1, 2], [2, 2], [0, 1]]  # the second pair has one negative, repeated as `rank_batch` does
+    total = 0.0
+    for sentence in range(B):
+        heard = [float(best[v, 1 + negatives[v].index(sentence)]) for v in range(B) if sentence in negatives[v]]
+        own = float(best[sentence, 0])
+        total += math.log(sum(map(math.exp, [own, *heard]))) - own
+    best.requires_grad_()
+    loss = video_contrast(best, torch.tensor(negatives))
+    assert float(loss.detach()) == pytest.approx(total / B, rel=1e-5)
+    loss.backward()
+    assert best.grad is not None
+    assert float(best.grad.sum()) == pytest.approx(0.0, abs=1e-6)  # a shift of everything changes nothing: no entry is counted twice

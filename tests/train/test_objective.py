@@ -8,6 +8,8 @@ from wsra.train.data import Batch
 from wsra.train.model import Scorer
 from wsra.train.objective import CaptionObjective
 
+LOSSES = ("background", "association", "instance", "cross_video", "contrast", "contrast_videos")
+
 
 def batch(size: int = 8, length: int = 6, width: int = 5, text_width: int = 4) -> Batch:
     generator = torch.Generator().manual_seed(0)
@@ -25,9 +27,9 @@ def run(loss: Loss, data: Batch | None = None, *, draws: int = 2) -> tuple[torch
     return total, figures, scorer
 
 
-@pytest.mark.parametrize("name", ["background", "association", "instance", "cross_video", "contrast"])
+@pytest.mark.parametrize("name", LOSSES)
 def test_each_weight_takes_its_loss_alone_and_trains(name: str) -> None:
-    weights = dict.fromkeys(("background", "association", "instance", "cross_video", "contrast"), 0.0) | {name: 2.0}
+    weights = dict.fromkeys(LOSSES, 0.0) | {name: 2.0}
     total, figures, scorer = run(Loss(**weights, gate=-1.0))
     assert float(total.detach()) == pytest.approx(2 * figures[name], rel=1e-6) and figures[name] > 0
     total.backward()
@@ -35,7 +37,7 @@ def test_each_weight_takes_its_loss_alone_and_trains(name: str) -> None:
 
 
 def test_the_background_loss_counts_as_far_as_sentences_are_told_apart() -> None:
-    weights = dict.fromkeys(("association", "instance", "cross_video", "contrast"), 0.0) | {"background": 2.0, "margin": 0.5}
+    weights = dict.fromkeys(LOSSES, 0.0) | {"background": 2.0, "margin": 0.5}
     total, figures, _ = run(Loss(**weights, background_after=True))
     assert 0 < figures["association"] < 0.5
     assert float(total.detach()) == pytest.approx(2 * (1 - figures["association"] / 0.5) * figures["background"], rel=1e-5)

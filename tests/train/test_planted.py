@@ -10,11 +10,12 @@ import torch
 
 from wsra.runtime.annotations import Annotation, read_annotations
 from wsra.runtime.errors import DataError, OutputError
-from wsra.train.config import run_from_table
-from wsra.train.data import load
+from wsra.train.config import Run, run_from_table
+from wsra.train.data import CaptionedVideos, load
 from wsra.train.loop import fit
+from wsra.train.objective import CaptionObjective
 from wsra.train.planted import DIFFICULTIES, Difficulty, Planter, coverage, looks, write_planted
-from wsra.train.planted_sets import Splits, read_charades, read_uca, with_wrong_captions
+from wsra.train.planted_sets import Splits, lengthened, read_charades, read_uca, with_wrong_captions
 from wsra.train.skyline import SpanObjective, shares_inside
 
 PLAIN = Difficulty(signal=1.0, traces_per_minute=6.0, scene=0.5, drift=0.2, noise=0.2, trace=0.5)
@@ -92,6 +93,25 @@ def test_sentences_show_inside_their_spans_only_and_traces_are_weaker() -> None:
     assert 0 < np.mean(unrelated) < np.mean(inside)
 
 
+def test_all_captions_may_be_wrong() -> None:
+    annotations = splits(50)[0].train
+    dealt = with_wrong_captions(annotations, 1.0, seed=0)
+    assert all(a.vid != b.vid and b.windows_s == () for a, b in zip(annotations, dealt, strict=True))
+
+
+def test_longer_videos_hold_the_same_moments_at_a_place_of_their_own() -> None:
+    annotations = splits(50)[0].train
+    longer = lengthened(annotations, 4.0, seed=0)
+    moved: dict[str, float] = {}
+    for before, after in zip(annotations, longer, strict=True):
+        ((start, end),), ((new_start, new_end),) = before.windows_s, after.windows_s
+        assert after.duration_s == 4 * before.duration_s and new_end - new_start == pytest.approx(end - start)
+        assert moved.setdefault(before.vid, new_start - start) == pytest.approx(new_start - start)
+        assert new_start >= 0 and new_end <= after.duration_s and (before.qid, before.query) == (after.qid, after.query)
+    assert 30 < np.mean(list(moved.values())) < 60 and min(moved.values()) < 15 < 75 < max(moved.values())
+    assert lengthened(annotations, 4.0, seed=0) == longer != lengthened(annotations, 4.0, seed=1)
+
+
 def test_wrong_captions_are_as_many_as_asked_and_wrong() -> None:
     annotations = splits(50)[0].train
     dealt = with_wrong_captions(annotations, 0.3, seed=0)
@@ -109,32 +129,47 @@ def test_test_sentences_seen_in_training_whatever_their_case() -> None:
     assert Splits([said("A man runs.")], [], [said("a man runs"), said("a man walks")]).seen() == [True, False]
 
 
-def test_the_skyline_learns_a_small_planted_set(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tuple[CaptionedVideos, torch.Tensor]]]:
+    """A small planted set: its folder, and per split what `fit` wants."""
+    folder = tmp_path_factory.mktemp("planted") / "set"
     annotations, text = splits(60)
-    write_planted(tmp_path / "set", annotations, text, PLAIN)
-    table = {"captions": "train", "val_captions": "val", "features": str(tmp_path / "set" / "features")}
-    run = run_from_table(
-        {"data": table, "training": {"epochs": 25, "learning_rate": 1e-2, "key_width": 32, "batch": 24, "threads": 1}}, "test"
-    )
-    sets = {
-        name: load(tmp_path / "set" / f"captions-{name}.jsonl", tmp_path / "set" / "features", seen_as="snippets")
-        for name in ("train", "val")
-    }
+    write_planted(folder, annotations, text, PLAIN)
     count = len(annotations.train)
     vectors = {"train": torch.from_numpy(text[:count]), "val": torch.from_numpy(text[count : count + len(annotations.val)])}
-    goals = {
-        name: SpanObjective(shares_inside(sets[name], read_annotations(tmp_path / "set" / f"captions-{name}.jsonl")), run.sampling)
-        for name in sets
+    return folder, {
+        name: (load(folder / f"captions-{name}.jsonl", folder / "features", seen_as="snippets"), vectors[name]) for name in vectors
     }
-    rows = fit(
-        run,
-        tmp_path / "run",
-        (sets["train"], vectors["train"]),
-        (sets["val"], vectors["val"]),
-        objective=goals["train"],
-        val_objective=goals["val"],
-    )
+
+
+def run_on(folder: Path, *, epochs: int, loss: dict[str, float] | None = None) -> Run:
+    table = {"captions": "train", "val_captions": "val", "features": str(folder / "features")}
+    training = {"epochs": epochs, "learning_rate": 1e-2, "key_width": 32, "batch": 24, "threads": 1}
+    return run_from_table({"data": table, "loss": loss or {}, "training": training}, "test")
+
+
+def test_the_skyline_learns_a_small_planted_set(
+    small: tuple[Path, dict[str, tuple[CaptionedVideos, torch.Tensor]]], tmp_path: Path
+) -> None:
+    folder, sets = small
+    run = run_on(folder, epochs=25)
+    goals = {
+        name: SpanObjective(shares_inside(data, read_annotations(folder / f"captions-{name}.jsonl")), run.sampling)
+        for name, (data, _) in sets.items()
+    }
+    rows = fit(run, tmp_path / "run", sets["train"], sets["val"], objective=goals["train"], val_objective=goals["val"])
     assert max(row["val_match"] for row in rows) > 90  # chance is 50
+
+
+@pytest.mark.parametrize(("background", "collapses"), [(0.02, False), (5.0, True)])
+def test_the_watch_tells_a_run_on_background_from_a_sound_one(
+    small: tuple[Path, dict[str, tuple[CaptionedVideos, torch.Tensor]]], tmp_path: Path, background: float, collapses: bool
+) -> None:
+    folder, sets = small
+    run = run_on(folder, epochs=6, loss={"background": background})
+    rows = fit(run, tmp_path / "run", sets["train"], sets["val"], objective=CaptionObjective(run.loss, run.sampling))
+    assert any(row["collapsed"] for row in rows) == collapses
+    assert (rows[-1]["val_match"] > 70) != collapses
 
 
 def test_missing_annotations_are_named(tmp_path: Path) -> None:

@@ -49,6 +49,18 @@ def test_attention_follows_the_sentence() -> None:
     assert figures["match"] == 100.0
 
 
+def test_drawn_negatives_are_as_many_as_asked_and_never_the_own_video() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values, text = torch.randn(6, 4, 3, generator=generator), torch.randn(6, 3, generator=generator)
+    batch = Batch(values, torch.ones(6, 4, dtype=torch.bool), text, torch.tensor([0, 0, 1, 2, 3, 4]), torch.arange(6))
+    # Beyond a margin of 9 every hinge is open, so the loss counts negatives, twice each: 2 (9 - S_ii + S_ij) summed, S in [-1, 1].
+    losses = [float(TextGuidedObjective(9.0, 1.0, draws)(_identity(3), batch, generator)[0].detach()) for draws in (1, 3, 4, 0)]
+    assert all(14 * draws < loss < 22 * draws for draws, loss in zip((1, 3), losses, strict=False))
+    assert 14 * (4 * 6 + 4) / 6 < losses[3] < 22 * (4 * 6 + 4) / 6 and losses[2] < losses[3]
+    with_all = TextGuidedObjective(9.0, 1.0, 5)(_identity(3), batch, generator)[0]
+    assert float(with_all.detach()) == losses[3]  # as many as there are
+
+
 def test_windows_are_ranked_by_cosine() -> None:
     keys = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]])
     found = cosines(_identity(2), keys, torch.tensor([[5.0, 0.0]]))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from tiny import make_checkpoint, make_encoder, make_run
-from wsra.runtime.annotations import read_annotations
+from wsra.runtime.annotations import Annotation, read_annotations
 from wsra.runtime.errors import ConfigError, DataError, OutputError, WsraError
+from wsra.runtime.features import read_features
 from wsra.train.checkpoint import load_checkpoint, read_metrics
 from wsra.train.command import train_run
 from wsra.train.config import read_run
@@ -18,6 +20,7 @@ from wsra.train.loop import has_collapsed
 from wsra.train.model import Scorer
 from wsra.train.run import permuted, prepare, train
 from wsra.train.skyline import SpanObjective, shares_inside
+from wsra.train.stored import SeenAs
 from wsra.train.text import cached_vectors, load_encoder, minilm_folder
 
 
@@ -93,13 +96,20 @@ def test_times_in_captions_are_never_read(tmp_path: Path) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_collapse_is_seen_by_the_association_loss_at_its_margin() -> None:
-    good, bad, slow = (
-        {"val_association": a, "val_foreground_phi": f, "val_background_phi": 0.4} for a, f in ((0.1, 0.9), (0.499, 0.9), (0.499, 0.41))
-    )
+def epoch(association: float, foreground: float, background: float) -> dict[str, float]:
+    return {"val_association": association, "val_foreground_phi": foreground, "val_background_phi": background}
+
+
+def test_collapse_is_a_foreground_that_other_sentences_find_too() -> None:
+    good, bad, slow = epoch(0.1, 0.9, 0.4), epoch(0.446, 0.63, 0.24), epoch(0.499, 0.41, 0.4)  # bad: planted, background weight 1
     assert has_collapsed([good, bad, bad, bad], 0.5)
     assert not has_collapsed([slow, slow, slow], 0.5)
     assert not has_collapsed([bad, bad], 0.5) and not has_collapsed([bad, bad, good], 0.5)
+
+
+def test_a_small_margin_that_is_reached_is_no_collapse() -> None:
+    assert not has_collapsed([epoch(0.0, 0.9, 0.1)] * 3, 0.1)
+    assert has_collapsed([epoch(0.09, 0.9, 0.1)] * 3, 0.1)
 
 
 def test_a_collapse_really_happens_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,6 +135,42 @@ def test_the_skyline_reads_spans_and_the_permuted_control_deals_captions_anew(tm
     shuffled = permuted(prepared, 1).train[0]
     assert sorted(shuffled.video_of.tolist()) == sorted(prepared.train[0].video_of.tolist())
     assert shuffled.video_of.tolist() != prepared.train[0].video_of.tolist()
+
+
+def spans_of(folder: Path, windows: list[list[float]]) -> list[Annotation]:
+    """The same spans for every training caption."""
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    (folder / "spans.jsonl").write_text("".join(json.dumps({**row, "relevant_windows": windows}) + "\n" for row in rows))
+    return read_annotations(folder / "spans.jsonl")
+
+
+def shares_of(folder: Path, windows: list[list[float]], *, seen_as: SeenAs = "snippets", longest: int = 0) -> tuple[torch.Tensor, float]:
+    """Shares of the first caption, and how long its video is."""
+    data = load(folder / "train.jsonl", folder / "features", seen_as=seen_as, longest=longest)
+    shares = shares_inside(data, spans_of(folder, windows))[0]
+    assert len(shares) == len(data.values[int(data.video_of[0])])
+    return shares, read_features(folder / "features" / f"{data.captions[0].vid}.feat").duration_s
+
+
+def test_shares_inside_are_of_the_snippets_that_a_row_stands_for(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    shares, duration_s = shares_of(tmp_path, [[1.0, 2.5], [2.25, 4.0], [1e3, 2e3]])  # they overlap, and one is beyond the end
+    assert shares[:6].tolist() == [0.0, 1.0, 1.0, 1.0, 0.0, 0.0] and shares.sum() == 3
+    shares, _ = shares_of(tmp_path, [[0.0, 0.25], [0.5, 1.0]])
+    assert shares[:2].tolist() == [0.75, 0.0]
+    # Four equal runs of a longer video: the first and half of the second lie inside.
+    shares, _ = shares_of(tmp_path, [[0.0, 0.375 * duration_s]], longest=4)
+    assert shares.tolist() == pytest.approx([1.0, 0.5, 0.0, 0.0])
+    # The paper's windows: 20 % of the video, moved by 4 %.
+    shares, _ = shares_of(tmp_path, [[0.0, 0.1 * duration_s]], seen_as="windows")
+    assert len(shares) == 47 and shares[:4].tolist() == pytest.approx([0.5, 0.3, 0.1, 0.0], abs=1e-6)
+
+
+def test_shares_need_the_times_of_features_on_disk(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    data = load(tmp_path / "train.jsonl", tmp_path / "features", seen_as="snippets")
+    with pytest.raises(TypeError, match="tuple have no times"):
+        shares_inside(replace(data, values=tuple(data.values)), [])
 
 
 def other_width(folder: Path) -> None:

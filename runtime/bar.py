@@ -1,0 +1,45 @@
+"""The progress bar of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from wsra.runtime.console import Bar
+
+
+class _Rate(ProgressColumn):
+    """What is done in a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.1f}/s" if task.speed else "")
+
+
+@contextmanager
+def shown(label: str, total: float | None) -> Iterator[Bar]:
+    """A bar on stderr; see `wsra.runtime.console.progress`."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    stderr = Console(stderr=True, highlight=False)
+    with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
+        bar.add_task(label, total=total)
+        yield bar

@@ -1,0 +1,1 @@
+"""What this device does: stages of grounding timed, their memory, and both held against reading the keys once."""

@@ -1,0 +1,85 @@
+"""The stages of a video: decoding and the backbone apart, and both at once as `wsra extract` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.backbones.registry import Backbone
+from wsra.runtime.bench.timing import Stopwatch
+from wsra.runtime.errors import VideoError
+from wsra.runtime.extract import AHEAD
+from wsra.runtime.features import Features
+from wsra.runtime.video.ahead import ahead
+from wsra.runtime.video.frames import Frame, Video
+
+
+class Film:
+    """The first seconds of a video, to be decoded and described again and again.
+
+    `frames` and `seconds` tell, after a run, how much of it was decoded: frames, also those that no backbone reads, and seconds of video.
+
+    Args (constructor):
+        path: the video.
+        backbone: what makes features.
+        snippet_s: length of a snippet in seconds.
+        first_s: how much of the video, in seconds.
+
+    Raises:
+        VideoError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, backbone: Backbone, *, snippet_s: float, first_s: float) -> None:
+        self._path, self._backbone, self._snippet_s, self._first_s = path, backbone, snippet_s, first_s
+        self._rows: list[tuple[int, NDArray[np.float32]]] = []
+        self.frames, self.seconds = 0, 0.0
+        with self._open():
+            pass
+
+    def apart(self) -> Mapping[str, float]:
+        """Seconds of the stages "decode" and "features", one waiting for the other."""
+        watch = Stopwatch()
+        with watch.lap("decode"):
+            video = self._open()
+        with video, watch.lap("features"):
+            self._rows = list(self._backbone.features(self._decoded(video, watch), self._snippet_s))
+            self.frames, self.seconds = video.decoded, min(video.end_s, self._first_s)
+        return watch.seconds
+
+    def together(self) -> Mapping[str, float]:
+        """Seconds of the stage "extract": frames are decoded ahead in a thread of their own."""
+        watch = Stopwatch()
+        with watch.lap("extract"), self._open() as video, closing(ahead(self._decoded(video, Stopwatch()), AHEAD)) as frames:
+            for _ in self._backbone.features(frames, self._snippet_s):
+                pass
+        return watch.seconds
+
+    def features(self) -> Features:
+        """Those of the last run.
+
+        Raises:
+            VideoError: the video is shorter than a snippet can be.
+        """
+        if not self._rows:
+            raise VideoError(f"{self._path}: its first {self._first_s:g} s hold no snippet; give a longer video, or a larger --seconds")
+        starts = np.array([number for number, _ in self._rows], np.float64) * self._snippet_s
+        times = np.stack([starts, np.minimum(starts + self._snippet_s, self.seconds)], axis=1)
+        values = np.stack([row for _, row in self._rows])
+        return Features(values, times, self._path.name, self.seconds, self._backbone.id(self._snippet_s))
+
+    def _open(self) -> Video:
+        height_px, frames_per_s = self._backbone.reads_at(self._snippet_s)
+        return Video(self._path, height_px=height_px, frames_per_s=frames_per_s)
+
+    def _decoded(self, video: Video, watch: Stopwatch) -> Generator[Frame, None, None]:
+        frames: Iterator[Frame] = video.frames()
+        while True:
+            with watch.lap("decode"):
+                frame = next(frames, None)
+            if frame is None or frame.time_s >= self._first_s:
+                return
+            yield frame

@@ -1,0 +1,197 @@
+"""The stages of grounding, timed with the objects that `wsra ground` uses, in a temporary folder: nothing beside the user's files changes.
+
+Shapes: T snippets, D feature width, Q queries, H key width.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from wsra.runtime.archive.beside import FEAT
+from wsra.runtime.backbones.registry import backbone_of
+from wsra.runtime.backends.routes import Route, choose
+from wsra.runtime.bench.asking import Asking
+from wsra.runtime.bench.film import Film
+from wsra.runtime.bench.memory import Memory
+from wsra.runtime.bench.reading import Reading
+from wsra.runtime.bench.timing import Run, Times, in_turns, one_stage
+from wsra.runtime.bundle import Bundle, SpanPlan, open_bundle
+from wsra.runtime.devices.device import Device, this_device
+from wsra.runtime.errors import FeatureError, OutputError
+from wsra.runtime.features import Features, read_features, write_features
+from wsra.runtime.ground import Grounder
+from wsra.runtime.kernels.choose import KernelName, open_kernel
+from wsra.runtime.keys import made_by
+
+QUERY = "a man in a yellow shirt walks past"
+GROUP_S = 2.0  # for each group of stages that take turns, where the rounds are not given
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is measured, and how.
+
+    Attributes:
+        source: a .feat file or a video.
+        queries: sentences, asked together.
+        plan: of candidate spans, or None for the bundle's.
+        precision: "auto" or one of the bundle's.
+        provider: "auto" or one of those that a bundle can run on.
+        threads: of ONNX Runtime on the CPU and of the kernel; 0 lets them decide.
+        allow_fallback: run on the CPU where the provider cannot be had.
+        kernel: what scores snippets, or "auto".
+        repeats: rounds, or None for as many as take a few seconds.
+        first_s: how much of a video is decoded, in seconds.
+        hours: to how long the snippets are repeated, or None.
+    """
+
+    source: Path
+    queries: Sequence[str] = (QUERY,)
+    plan: SpanPlan | None = None
+    precision: str = "auto"
+    provider: str = "auto"
+    threads: int = 0
+    allow_fallback: bool = False
+    kernel: KernelName = "auto"
+    repeats: int | None = None
+    first_s: float = 30.0
+    hours: float | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured.
+
+    Attributes:
+        wanted: what was asked.
+        device: this machine.
+        load: processes that wanted a core, mean over the minute before.
+        route: that was chosen.
+        grounder: what ran.
+        film: what was decoded, or None of a .feat file.
+        features: what was asked.
+        key_width: H.
+        times: stage -> times of the rounds; among them "product" and "copy" of `Reading`.
+        cold_ms: stage -> the first time, which no round counts.
+        memory: up to the first answer.
+        reading: how the keys were read once.
+    """
+
+    wanted: Wanted
+    device: Device
+    load: float
+    route: Route
+    grounder: Grounder
+    film: Film | None
+    features: Features
+    key_width: int
+    times: Mapping[str, Times]
+    cold_ms: Mapping[str, float]
+    memory: Memory
+    reading: Reading
+
+
+def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
+    """What `wsra bench` does.
+
+    Args:
+        folder: of the bundle.
+        wanted: what is measured.
+        say: told each step.
+
+    Raises:
+        WsraError: the bundle, the source, a query or the provider cannot be used.
+        OutputError: the temporary folder cannot hold the keys.
+    """
+    load, bundle, device = os.getloadavg()[0], open_bundle(folder), this_device()
+    route = choose(bundle, device, wanted.precision, wanted.provider)
+    if not wanted.source.is_file():
+        raise FeatureError(f"{wanted.source}: no such file, or a folder; expected a .feat file or a video")
+    memory, film = Memory(), None
+    cold: dict[str, float] = {}
+    groups: list[list[Run]] = []
+    threads, fallback = wanted.threads, wanted.allow_fallback
+    grounder = Grounder.of_route(
+        bundle, route, device, threads=threads, allow_fallback=fallback, kernel=wanted.kernel, keep_keys=True, numbers=0
+    )
+    if route.provider != "cpu" and grounder.scorer.device == "cpu":
+        say(f"WARNING: {route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
+    with grounder, tempfile.TemporaryDirectory(prefix="wsra-bench-") as temporary:
+        for query in wanted.queries:
+            grounder.encoder.token_ids(query)
+        if wanted.source.suffix == FEAT:
+            features = read_features(wanted.source)
+            grounder.check(features)
+        else:
+            film = _film(bundle, route, wanted)
+            say(f"decoding and describing the first {wanted.first_s:g} s of {wanted.source}")
+            groups.append([film.apart, film.together])
+            with memory.watching():
+                cold |= {**film.apart(), **film.together()}
+            features = film.features()
+        feat = _placed(features, wanted.hours, Path(temporary) / f"x{FEAT}")
+        features = read_features(feat)
+        say("what is made lies in a temporary folder until the end; nothing beside your files changes")
+        if wanted.kernel == "auto" and grounder.scorer.device == "cpu":
+            numbers = len(features) * grounder.scorer.key_width * len(wanted.queries)
+            grounder = grounder.scoring_with(open_kernel(bundle, route, device, on_cpu=True, threads=threads, numbers=numbers))
+        with memory.watching():
+            keys = grounder.scorer.keys(features)
+        if not isinstance(keys, np.memmap):
+            raise OutputError(f"{temporary}: cannot hold the keys of {len(features):,} snippets; name a larger folder by TMPDIR")
+        made = made_by(bundle, route.precision, grounder.scorer.provider)
+        loose = replace(features)  # of no file: its keys are computed each time, and stay in memory
+        asking = Asking(grounder, feat, wanted.queries, plan=wanted.plan, made=made)
+        with memory.watching():
+            cold |= asking.ask()
+        in_memory = one_stage("keys", lambda: grounder.scorer.keys(loose))
+        cold |= in_memory()
+        reading = Reading(keys)
+        reading.product(), reading.copied()
+        groups += [[in_memory], [asking.ask, reading.product, reading.copied]]
+        times: dict[str, Times] = {}
+        for group in groups:
+            times |= in_turns(group, rounds=wanted.repeats, at_least_s=GROUP_S)
+    return Found(
+        wanted=wanted,
+        device=device,
+        load=load,
+        route=route,
+        grounder=grounder,
+        film=film,
+        features=features,
+        key_width=int(keys.shape[1]),
+        times=times,
+        cold_ms={name: 1000 * seconds for name, seconds in cold.items()},
+        memory=memory,
+        reading=reading,
+    )
+
+
+def _film(bundle: Bundle, route: Route, wanted: Wanted) -> Film:
+    backbone = backbone_of(
+        bundle, precision=route.precision, provider=route.provider, threads=wanted.threads, allow_fallback=wanted.allow_fallback
+    )
+    return Film(wanted.source, backbone, snippet_s=bundle.manifest.snippet_s, first_s=wanted.first_s)
+
+
+def _placed(features: Features, hours: float | None, feat: Path) -> Path:
+    """The features in the temporary folder: a link to their file, or a file of their own where they are in memory or are repeated."""
+    if hours is not None:
+        step_s = float(np.median(features.times_s[:, 1] - features.times_s[:, 0]))
+        starts = np.arange(max(1, round(3600 * hours / step_s)), dtype=np.float64) * step_s
+        values = np.resize(features.values, (len(starts), features.width))
+        times_s = np.stack([starts, starts + step_s], axis=1)
+        features = replace(features, values=values, times_s=times_s, duration_s=float(times_s[-1, 1]))
+    if features.path is not None:
+        feat.symlink_to(features.path.resolve())
+    else:
+        write_features(feat, features)
+    return feat
