@@ -12,17 +12,17 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from wsra.runtime.archive.answering import Answered, recordings_for
-from wsra.runtime.archive.cameras import told_apart, whole
-from wsra.runtime.archive.inputs import inputs_of
+from wsra.runtime.archive.answering import recordings_for
+from wsra.runtime.archive.cameras import Footage, told_apart, whole
+from wsra.runtime.archive.inputs import Input, inputs_of
 from wsra.runtime.archive.ranking import Ranking
 from wsra.runtime.archive.tasks import Answering, Asked, Look, opened
 from wsra.runtime.backends.routes import Route
@@ -43,18 +43,41 @@ def fill(folder: Path, cameras: int, backbone: str, width: int) -> None:
             os.link(hour, folder / f"cam{camera}_{datetime(2026, 11, 23) + timedelta(hours=number):%Y%m%d_%H%M%S}.feat")
 
 
-class Clock:
-    """CPU milliseconds of named steps."""
+def looked(asked: Asked, inputs: list[Input]) -> list[Footage]:
+    """What the files are."""
+    found = [Look(asked)(given) for given in inputs]
+    return [one for one in found if isinstance(one, Footage)]
 
-    def __init__(self) -> None:
-        self.taken: dict[str, list[float]] = {}
 
-    def time(self, name: str, step: Callable[[], Any], files: int) -> Any:
-        """What a step gives."""
+def steps_here(asked: Asked, folder: Path, backbone: str) -> Iterator[tuple[str, float]]:
+    """CPU seconds of each step of one query."""
+    begin = time.process_time()
+    inputs = inputs_of(folder, backbone)
+    yield "list", time.process_time() - begin
+    begin = time.process_time()
+    footage = looked(asked, inputs)
+    yield "look", time.process_time() - begin
+    begin = time.process_time()
+    joined = recordings_for([whole(file) for file in told_apart(footage)], "maximal")
+    yield "join", time.process_time() - begin
+    numbers = HOUR * len(inputs) * opened(asked).grounder.scorer.key_width
+    answering, ranking = Answering(asked, numbers), Ranking([QUERY], top_k=5)
+    begin = time.process_time()
+    answers = [answering(recording) for recording in joined]
+    yield "answer", time.process_time() - begin
+    begin = time.process_time()
+    for answered in answers:
+        ranking.add(answered)
+    yield "merge", time.process_time() - begin
+
+
+def steps_on_ray(cluster: Cluster, asked: Asked, inputs: list[Input]) -> Iterator[tuple[str, float]]:
+    """CPU seconds of looking at files elsewhere, in the process that asks."""
+    for size in (1, 64):
         begin = time.process_time()
-        result = step()
-        self.taken.setdefault(name, []).append(1000 * (time.process_time() - begin) / files)
-        return result
+        for _ in cluster.map(Look(asked), inputs, chunksize=size):
+            pass
+        yield f"look on Ray, {size} a task", time.process_time() - begin
 
 
 def main() -> int:
@@ -64,29 +87,25 @@ def main() -> int:
     parser.add_argument("--cameras", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    asked, clock = Asked(given.bundle, Route("fp32", "cpu"), (QUERY,), 5, None, None, 1, False), Clock()
-    manifest = opened(asked).grounder.manifest
+    asked = Asked(given.bundle, Route("fp32", "cpu"), (QUERY,), 5, None, None, 1, False)
+    manifest, taken = opened(asked).grounder.manifest, defaultdict[str, list[float]](list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fill(folder, given.cameras, manifest.backbone, manifest.feature_width)
-        answered: list[Answered] = []
+        inputs = inputs_of(folder, manifest.backbone)
         for _ in range(given.repeats + 1):
-            inputs = clock.time("list", lambda: inputs_of(folder, manifest.backbone), 24 * given.cameras)
-            looked = clock.time("look", lambda found=inputs: [Look(asked)(one) for one in found], len(inputs))
-            joined = clock.time("join", lambda found=looked: recordings_for([whole(f) for f in told_apart(found)], "maximal"), len(inputs))
-            answered = clock.time("answer", lambda found=joined: [Answering(asked)(one) for one in found], len(inputs))
-            clock.time("merge", lambda found=answered: [Ranking([QUERY], top_k=5).add(one) for one in found], len(inputs))
+            for step, seconds in steps_here(asked, folder, manifest.backbone):
+                taken[step].append(1000 * seconds / len(inputs))
         if find_spec("ray"):
             with Cluster("local") as cluster:
                 for _ in range(given.repeats + 1):
-                    for size in (1, 64):
-                        step = lambda found=inputs, size=size: list(cluster.map(Look(asked), found, chunksize=size))  # noqa: E731
-                        clock.time(f"look on Ray, {size} a task", step, len(inputs))
+                    for step, seconds in steps_on_ray(cluster, asked, inputs):
+                        taken[step].append(1000 * seconds / len(inputs))
         else:
             print("ray is not installed: left out", file=sys.stderr)
     print(f"{len(inputs)} files of an hour, keys {manifest.key_width} wide; CPU ms a file where it is asked\n\n| step | ms |\n|---|---|")
-    for step_name, taken in clock.taken.items():
-        print(f"| {step_name} | {np.median(taken[1:]):.3f} |")
+    for step, ms in taken.items():
+        print(f"| {step} | {np.median(ms[1:]):.3f} |")
     return 0
 
 
