@@ -14,7 +14,7 @@ from wsra.runtime.archive.inputs import Input, inputs_of
 from wsra.runtime.archive.ranking import Ranking, Result
 from wsra.runtime.archive.request import Request, paths_and_queries
 from wsra.runtime.archive.sources import Source
-from wsra.runtime.archive.tasks import Answering, Asked, Look, Make, forget, opened, scoring
+from wsra.runtime.archive.tasks import Answering, Asked, Look, Make, backbone_for, forget, opened, scoring
 from wsra.runtime.backends.routes import Route, choose, read_record
 from wsra.runtime.bundle import Bundle, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
@@ -91,6 +91,8 @@ def search(request: Request) -> Found:
         grounder, plan = opened(asked).grounder, opened(asked).plan
         with open_pool(request.ray, cpus=cpus, gpus=gpus) as pool:
             looked = _looked(given, asked, pool, left_out)
+            if pool.place == "process" and any(isinstance(one, Source) for one in looked):
+                backbone_for(asked)
             # Whatever can be refused has been refused by now, before an hour of video is extracted.
             _tell(bundle, request, route, grounder)
             footage = _footage(looked, asked, pool, left_out)

@@ -79,7 +79,7 @@ def scoring(asked: Asked, numbers: int) -> Answerer:
 
 
 @lru_cache(maxsize=1)
-def _backbone(asked: Asked) -> Backbone:
+def backbone_for(asked: Asked) -> Backbone:
     """What makes the features of videos, on the provider of the route where it has that."""
     if asked.route.provider == "engine" and (asked.bundle / BACKBONE_JSON).is_file():
         say("engines are of the text and the scorer; ONNX Runtime runs the encoder of videos on the CPU")
@@ -96,7 +96,7 @@ def forget() -> None:
     """Close what this process holds open."""
     opened.cache_clear()
     scoring.cache_clear()
-    _backbone.cache_clear()
+    backbone_for.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Make:
     def __call__(self, source: Source, /) -> Footage | Refusal:
         """Do it."""
         try:
-            extract_source(source, opened(self.asked).grounder.manifest.snippet_s, _backbone(self.asked))
+            extract_source(source, opened(self.asked).grounder.manifest.snippet_s, backbone_for(self.asked))
             return _footage(source)
         except _REFUSALS as err:
             return err

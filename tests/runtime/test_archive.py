@@ -48,7 +48,7 @@ Make = Callable[..., Features]
 
 @pytest.fixture(scope="module")
 def grounder(bundle_folder: Path) -> Grounder:
-    return Grounder.open(bundle_folder, threads=1)
+    return Grounder.open(bundle_folder, threads=1, kernel="numpy")  # what ground takes for so few snippets
 
 
 @pytest.fixture(scope="module")
