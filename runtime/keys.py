@@ -85,7 +85,7 @@ def kept_keys(features: Features, chunks: Chunks, *, width: int, made: Made) -> 
         made: what they are made by.
 
     Returns:
-        (T, H), a memory map; in memory where the folder cannot be written, which is said.
+        (T, H), a memory map; in memory where it cannot be written, which is said.
 
     Raises:
         BackendError: a key is NaN or infinite.
@@ -94,6 +94,9 @@ def kept_keys(features: Features, chunks: Chunks, *, width: int, made: Made) -> 
     if features.path is None:
         return keys_in_memory(features, chunks)
     feat, path = features.path, features.path.with_suffix(".keys")
+    if path.is_dir():
+        say(f"WARNING: keys stay in memory: {path} is a folder; rename it, so that they can be kept there")
+        return keys_in_memory(features, chunks)
     shape, stale = (len(features), width), None
     if path.exists():
         try:

@@ -101,6 +101,15 @@ def test_damaged_keys_are_made_again(feat_file: Path, said: list[str], cut: int)
     assert maker.times == 2 and "is made again: it is damaged" in said[1]
 
 
+def test_a_folder_of_that_name_is_left_alone(feat_file: Path, said: list[str]) -> None:
+    kept = feat_file.with_suffix(".keys") / "of_the_house.txt"
+    kept.parent.mkdir()
+    kept.write_text("front door")
+    features = read_features(feat_file)
+    np.testing.assert_array_equal(Maker().of(features), expected(features))
+    assert kept.read_text() == "front door" and len(said) == 1 and "is a folder" in said[0]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
 def test_a_folder_that_cannot_be_written(feat_file: Path, said: list[str]) -> None:
     feat_file.parent.chmod(0o555)
