@@ -68,7 +68,7 @@ def read_queries(path: Path) -> list[str]:
         QueryError: it cannot be read, or holds none.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as err:
         raise QueryError(f"{path}: cannot be read ({err}); expected one query per line") from err
     queries = [line for line in lines if line]
