@@ -26,12 +26,12 @@ from wsra.runtime.archive.between import read_between, stretches
 from wsra.runtime.archive.cameras import Footage, Recording, footage_of, joined_features, whole
 from wsra.runtime.archive.provenance import provenance
 from wsra.runtime.archive.ranking import Ranking
-from wsra.runtime.archive.request import Request, read_queries
+from wsra.runtime.archive.request import Request, paths_and_queries, read_queries
 from wsra.runtime.archive.search import Found, search
 from wsra.runtime.archive.sightings import Sighting, curve_of
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.cli import app
-from wsra.runtime.errors import ConfigError, FeatureError, VideoError, WsraError
+from wsra.runtime.errors import ConfigError, FeatureError, QueryError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.moments import Moment
@@ -339,6 +339,16 @@ def test_a_plan_without_a_score_is_refused_before_anything_is_opened(grounder: G
     assert Answerer(other, [QUERY], top_k=1).plan == "relative"
     with pytest.raises(ConfigError, match="use relative or seconds"):
         Answerer(other, [QUERY], top_k=1, plan="maximal")
+
+
+def test_a_path_in_the_place_of_the_sentence_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "yard").mkdir()
+    (tmp_path / "a.feat").touch()
+    for last, kind in (("a.feat", "file"), ("yard/", "folder"), (str(tmp_path / "yard"), "folder")):
+        with pytest.raises(QueryError, match=f"is a {kind}; expected a sentence"):
+            paths_and_queries(Request(["x", last], None, None, 5, None, "fp32", "cpu", 1, False))
+    assert paths_and_queries(Request(["x", "yard"], None, None, 5, None, "fp32", "cpu", 1, False)) == ([Path("x")], ["yard"])
 
 
 def test_queries_of_an_editor_that_marks_its_files(tmp_path: Path) -> None:
