@@ -92,6 +92,8 @@ class SnippetScorer:
             FeatureError: a file cannot be read, or a number is NaN or infinite.
             BackendError: the graph fails, or gives keys that are not finite.
         """
+        if len(recording.parts) == 1:  # a month of one file is not copied
+            return self.kernel.logits(self._part(recording, 0), text)
         logits, row = np.empty((len(text), len(recording)), np.float32), 0
         for number, part in enumerate(recording.parts):
             logits[:, row : row + len(part)] = self.kernel.logits(self._part(recording, number), text)

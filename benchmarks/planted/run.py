@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from answers import FORMS, Reader, logit_curves, measured, plain_controls, shuffled
 from sets import Opened, opened
@@ -26,11 +26,12 @@ from wsra.train.config import Run
 from wsra.train.loop import fit
 from wsra.train.objective import CaptionObjective, Objective
 from wsra.train.skyline import SpanObjective, shares_inside
+from wsra.train.stored import SeenAs
 from wsra.train.tga import TextGuidedObjective, cosines
 
 
 @lru_cache(maxsize=2)
-def _opened(folder: Path, captions: str, seen_as: str, pooling: str) -> Opened:
+def _opened(folder: Path, captions: str, seen_as: SeenAs, pooling: Literal["mean", "all_blocks", "words"]) -> Opened:
     run = run_of(Trial(folder.name), folder.parent)
     data = replace(run.data, captions=captions, seen_as=seen_as)
     return opened(folder, replace(run, data=data, text=replace(run.text, pooling=pooling)))

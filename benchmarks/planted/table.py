@@ -94,8 +94,8 @@ def agreement(folder: Path) -> str:
 
 
 def _spearman(one: list[float], two: list[float]) -> float:
-    ranks = [np.argsort(np.argsort(values)) for values in (one, two)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(values)) for values in (one, two))
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def main() -> None:
