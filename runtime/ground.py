@@ -176,14 +176,10 @@ class Grounder:
         self, features: Recording, queries: Sequence[str], text: NDArray[np.float32], *, top_k: int = 5, plan: SpanPlan | None = None
     ) -> list[Answer]:
         """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
-        recording = self._checked(features)
+        recording, plan = self._checked(features), self.planned(plan)
         logits = self.scorer.logits(recording, text)
-        plan = plan or self.manifest.plan
         if self.manifest.span_score == "pooled":
-            if plan == "maximal":
-                raise ConfigError(
-                    f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds"
-                )
+            assert plan != "maximal"
             best: Iterable[Spans] = pooled_spans(recording, self.scorer, text, plan=plan, top_k=top_k)
         else:
             theta, compiled = self.manifest.theta, self.scorer.kernel.name == "numba"
@@ -228,6 +224,17 @@ class Grounder:
         if not np.isfinite(scores).all():
             raise BackendError(f"{self.bundle}: {self.precision} gives NaN or infinite scores in {features.video}; run wsra verify")
         return scores
+
+    def planned(self, plan: SpanPlan | None) -> SpanPlan:
+        """The plan of candidate spans: that which was asked for, else the bundle's.
+
+        Raises:
+            ConfigError: the bundle has no score for its spans.
+        """
+        plan = plan or self.manifest.plan
+        if self.manifest.span_score == "pooled" and plan == "maximal":
+            raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
+        return plan
 
     def check(self, features: Recording) -> None:
         """Refuse features that another backbone made.

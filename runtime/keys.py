@@ -23,6 +23,7 @@ from wsra.runtime.files import replacing, sha256_of
 
 FORMAT, VERSION = "wsra.keys", "1"
 MOST = 60_000.0  # float16 ends at 65,504; larger keys are kept in float32
+_BEGIN = b'{"__metadata__": {"bundle": "'  # after eight bytes of length, as `_write` writes it
 _PIECE = 16_384  # rows copied at a time
 
 Array32 = NDArray[np.float32]
@@ -85,7 +86,7 @@ def kept_keys(features: Features, chunks: Chunks, *, width: int, made: Made) -> 
         made: what they are made by.
 
     Returns:
-        (T, H), a memory map; in memory where the folder cannot be written, which is said.
+        (T, H), a memory map; in memory where it cannot be written, which is said.
 
     Raises:
         BackendError: a key is NaN or infinite.
@@ -94,6 +95,9 @@ def kept_keys(features: Features, chunks: Chunks, *, width: int, made: Made) -> 
     if features.path is None:
         return keys_in_memory(features, chunks)
     feat, path = features.path, features.path.with_suffix(".keys")
+    if _is_foreign(path):
+        say(f"WARNING: keys stay in memory: {path} is not of wsra; rename it, so that they can be kept there")
+        return keys_in_memory(features, chunks)
     shape, stale = (len(features), width), None
     if path.exists():
         try:
@@ -112,6 +116,14 @@ def kept_keys(features: Features, chunks: Chunks, *, width: int, made: Made) -> 
     except OutputError as err:
         say(f"WARNING: keys stay in memory: {err}")
     return keys_in_memory(features, chunks)
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether something stands there that wsra did not write, whole or cut off: it is never replaced."""
+    if not path.is_file():
+        return path.exists()
+    with path.open("rb") as file:
+        return not _BEGIN.startswith(file.read(8 + len(_BEGIN))[8:])
 
 
 def _stat(feat: Path) -> dict[str, str]:

@@ -55,13 +55,14 @@ class Answerer:
         plan: of candidate spans, or None for the bundle's.
 
     Raises (constructor):
+        ConfigError: the bundle has no score for the spans of the plan.
         QueryError: a sentence is empty or too long.
     """
 
     def __init__(
         self, grounder: Grounder, queries: Sequence[str], *, top_k: int, per_video: int | None = None, plan: SpanPlan | None = None
     ) -> None:
-        self.grounder, self.queries, self.plan = grounder, queries, plan or grounder.manifest.plan
+        self.grounder, self.queries, self.plan = grounder, queries, grounder.planned(plan)
         self._top_k, self._per_video = top_k, per_video
         self._text = grounder.encoder.encode(queries)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from wsra.runtime.archive.beside import FEAT, base_of
@@ -14,17 +15,38 @@ from wsra.runtime.video.frames import SUFFIXES
 
 @dataclass(frozen=True)
 class Input:
-    """A file to be answered.
+    """A file to be answered, or a folder of which nothing is known.
 
     Attributes:
         path: a video or a .feat file.
         root: the folder that was asked for and holds it; None where the file itself was named.
         twin: another video that would share its features, or None.
+        unlisted: why `path`, a folder then, cannot be listed; None of a file.
     """
 
     path: Path
     root: Path | None = None
     twin: Path | None = None
+    unlisted: str | None = None
+
+
+def inputs_of_all(paths: Iterable[Path], backbone: str) -> list[Input]:
+    """Of several files and folders each file once, however its folder is spelled; a file that is named itself counts as named.
+
+    Args:
+        paths: files or folders.
+        backbone: as of `inputs_of`.
+
+    Raises:
+        DataError: nothing is there.
+    """
+    real = lru_cache(maxsize=None)(Path.resolve)
+    once: dict[Path, Input] = {}
+    for given in (given for path in paths for given in inputs_of(path, backbone)):
+        place = real(given.path.parent) / given.path.name
+        if given.root is None or place not in once:
+            once[place] = given
+    return list(once.values())
 
 
 def inputs_of(path: Path, backbone: str) -> list[Input]:
@@ -41,21 +63,29 @@ def inputs_of(path: Path, backbone: str) -> list[Input]:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder; expected a video, a .feat file or a folder of them")
         return [Input(path)]
-    found = [Input(file, path, twin) for folder in _folders(path) for file, twin in _files_of(folder, backbone)]
+    unlisted: list[OSError] = []
+    found: list[Input] = []
+    for folder, names in _folders(path, unlisted):
+        try:
+            found += [Input(file, path, twin) for file, twin in _files_of(folder, names, backbone)]
+        except OSError as err:
+            found.append(Input(folder, path, unlisted=err.strerror))
+    found += [Input(Path(err.filename), path, unlisted=err.strerror) for err in unlisted]
     if not found:
         raise DataError(f"{path}: no .feat file and no video in this folder; extract some with wsra extract VIDEO... -o {path}")
     return found
 
 
-def _folders(root: Path) -> Iterator[Path]:
-    for folder, below, _ in os.walk(root):
+def _folders(root: Path, unlisted: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
+    for folder, below, names in os.walk(root, onerror=unlisted.append):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        yield Path(folder)
+        yield Path(folder), names
 
 
-def _files_of(folder: Path, backbone: str) -> list[tuple[Path, Path | None]]:
-    """Videos and .feat files without a video in one folder, by name, each with its twin."""
-    seen = sorted(file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file())
+def _files_of(folder: Path, names: Sequence[str], backbone: str) -> list[tuple[Path, Path | None]]:
+    """Videos and .feat files without a video in one folder, by name, each with its twin; also links to nothing, which are told later."""
+    files = sorted(folder / name for name in names if not name.startswith("."))
+    seen = [file for file in files if file.is_file() or file.is_symlink()]
     videos: dict[str, list[Path]] = {}
     for file in seen:
         if file.suffix.lower() in SUFFIXES:

@@ -55,8 +55,8 @@ def paths_and_queries(request: Request) -> tuple[list[Path], list[str]]:
     if request.queries is None:
         if len(request.inputs) < 2:
             raise QueryError(f'got only {request.inputs[0]!r}; expected a video or .feat file and a sentence: wsra ground VIDEO "QUERY"')
-        if _is_file(request.inputs[-1]):
-            raise QueryError(f'the last argument {request.inputs[-1]!r} is a file; expected a sentence there: wsra ground VIDEO "QUERY"')
+        if (kind := _path_kind(request.inputs[-1])) is not None:
+            raise QueryError(f'the last argument {request.inputs[-1]!r} is a {kind}; expected a sentence there: wsra ground VIDEO "QUERY"')
         return [Path(name) for name in request.inputs[:-1]], [request.inputs[-1]]
     return [Path(name) for name in request.inputs], read_queries(request.queries)
 
@@ -68,7 +68,7 @@ def read_queries(path: Path) -> list[str]:
         QueryError: it cannot be read, or holds none.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as err:
         raise QueryError(f"{path}: cannot be read ({err}); expected one query per line") from err
     queries = [line for line in lines if line]
@@ -77,8 +77,9 @@ def read_queries(path: Path) -> list[str]:
     return queries
 
 
-def _is_file(name: str) -> bool:
+def _path_kind(name: str) -> str | None:
+    """What lies at a path that is no sentence; a folder only where its name has a slash, for a word may be the name of one, too."""
     try:
-        return Path(name).is_file()
+        return "file" if Path(name).is_file() else "folder" if "/" in name and Path(name).is_dir() else None
     except (OSError, ValueError):  # no name of a file: too long, or with a null in it
-        return False
+        return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from wsra.runtime.archive.answering import recordings_for
 from wsra.runtime.archive.between import Between, read_between, stretches
 from wsra.runtime.archive.cameras import Footage, Stretch, told_apart
-from wsra.runtime.archive.inputs import Input, inputs_of
+from wsra.runtime.archive.inputs import Input, inputs_of_all
 from wsra.runtime.archive.ranking import Ranking, Result
 from wsra.runtime.archive.request import Request, paths_and_queries
 from wsra.runtime.archive.sources import Source
@@ -73,7 +73,7 @@ def search(request: Request) -> Found:
     between = read_between(*request.between) if request.between is not None else None
     bundle = open_bundle(default_bundle(request.bundle), trust_unchanged=True)
     route = choose(bundle, this_device(), request.precision, request.provider)
-    given = list({given.path: given for path in paths for given in inputs_of(path, bundle.manifest.backbone)}.values())
+    given = inputs_of_all(paths, bundle.manifest.backbone)
     cpus, gpus = max(1, request.threads), int(route.provider != "cpu")  # of a task on a cluster
     asked = Asked(
         bundle.folder,

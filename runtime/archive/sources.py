@@ -32,11 +32,13 @@ def source_of(given: Input, grounder: Grounder) -> Source:
 
     Raises:
         FeatureError: a .feat file cannot be used, or is of another backbone than the bundle's.
-        VideoError: a video cannot be opened, or another one would share its features.
+        VideoError: a video cannot be opened, or another one would share its features; or a folder cannot be listed.
         OutputError: features are missing and could not be kept beside the video.
         OSError: the file was deleted meanwhile.
     """
     path = given.path
+    if given.unlisted is not None:
+        raise VideoError(f"{path}: this folder cannot be listed ({given.unlisted}); allow this user to read it, or ask for others")
     if given.twin is not None:
         raise VideoError(f"{path} and {given.twin.name}: two videos of one name would share {path.stem}{FEAT}; rename one of them")
     if path.suffix == FEAT:

@@ -31,7 +31,7 @@ class Kernel(Protocol):
     def logits(self, keys: Keys, text: Array32) -> Array32:
         """Logits (Q, T) of keys (T, H), float16 or float32, and text vectors (Q, Dt); all sentences in one pass over the keys.
 
-        A sentence or key that is not finite gives NaN, never a number.
+        A sentence that is not finite gives NaN, never a number. Keys are finite: that is looked at once, when they are made.
         """
 
     def window_logits(self, rows: Rows, ladder: Sequence[Rung], text: Array32) -> list[Array32]:

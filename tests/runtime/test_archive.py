@@ -26,12 +26,12 @@ from wsra.runtime.archive.between import read_between, stretches
 from wsra.runtime.archive.cameras import Footage, Recording, footage_of, joined_features, whole
 from wsra.runtime.archive.provenance import provenance
 from wsra.runtime.archive.ranking import Ranking
-from wsra.runtime.archive.request import Request
+from wsra.runtime.archive.request import Request, paths_and_queries, read_queries
 from wsra.runtime.archive.search import Found, search
 from wsra.runtime.archive.sightings import Sighting, curve_of
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.cli import app
-from wsra.runtime.errors import FeatureError, WsraError
+from wsra.runtime.errors import ConfigError, FeatureError, QueryError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.moments import Moment
@@ -293,6 +293,67 @@ def test_a_folder_is_its_files_ranked(
     assert {one.moment.video for one in again.results[0].sightings} <= {
         (tmp_path / "a" / f"{name}.feat").as_posix() for name in names if "/" in name
     }
+
+
+def test_a_file_is_answered_once_however_it_is_reached(
+    bundle_folder: Path, long: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = in_parts(tmp_path / "a", long)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    wanted = found(Path("a"), bundle_folder).results[0].sightings
+    for inputs in (["a", str(tmp_path / "a")], ["a", "link", "."], ["a", "b/../a"], ["a", *(str(file.feat) for file in files)]):
+        (tmp_path / "b").mkdir(exist_ok=True)
+        assert [told(one.moment) for one in found(tmp_path, bundle_folder, inputs=[*inputs, QUERY]).results[0].sightings] == [
+            told(one.moment) for one in wanted
+        ]
+
+
+def test_what_cannot_be_looked_into_is_named(
+    bundle_folder: Path, long: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_parts(tmp_path / "a", long)
+    wanted = found(tmp_path / "a", bundle_folder).results[0].sightings
+    (tmp_path / "a" / "away.feat").symlink_to("not_mounted.feat")
+    (tmp_path / "a" / "away.mp4").symlink_to("not_mounted.mp4")
+    (tmp_path / "a" / "closed").mkdir()
+    listed = os.scandir
+
+    def refuse(place: str) -> object:
+        if str(place).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # root may look into everything
+    seen = found(tmp_path / "a", bundle_folder)
+    assert seen.results[0].sightings == wanted and len(seen.left_out) == 2, seen.left_out
+    assert any("closed: this folder cannot be listed (Permission denied)" in reason for reason in seen.left_out)
+    assert any("away.mp4" in reason for reason in seen.left_out)
+    with pytest.raises(VideoError, match="none of these files"):
+        found(tmp_path / "a" / "closed", bundle_folder)
+
+
+def test_a_plan_without_a_score_is_refused_before_anything_is_opened(grounder: Grounder) -> None:
+    pooled = replace(grounder.manifest, span_score="pooled", plan="relative")
+    other = Grounder(pooled, grounder.encoder, grounder.scorer, bundle=grounder.bundle, precision="fp32")
+    assert Answerer(other, [QUERY], top_k=1).plan == "relative"
+    with pytest.raises(ConfigError, match="use relative or seconds"):
+        Answerer(other, [QUERY], top_k=1, plan="maximal")
+
+
+def test_a_path_in_the_place_of_the_sentence_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "yard").mkdir()
+    (tmp_path / "a.feat").touch()
+    for last, kind in (("a.feat", "file"), ("yard/", "folder"), (str(tmp_path / "yard"), "folder")):
+        with pytest.raises(QueryError, match=f"is a {kind}; expected a sentence"):
+            paths_and_queries(Request(["x", last], None, None, 5, None, "fp32", "cpu", 1, False))
+    assert paths_and_queries(Request(["x", "yard"], None, None, 5, None, "fp32", "cpu", 1, False)) == ([Path("x")], ["yard"])
+
+
+def test_queries_of_an_editor_that_marks_its_files(tmp_path: Path) -> None:
+    (tmp_path / "queries.txt").write_bytes(b"\xef\xbb\xbf" + f"{QUERY}\r\n\r\n {OTHER}\r\n".encode())
+    assert read_queries(tmp_path / "queries.txt") == [QUERY, OTHER]
 
 
 def test_two_hundred_videos_are_their_merged_single_results(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import wsra.runtime.keys
 from wsra.runtime.errors import BackendError
@@ -99,6 +100,21 @@ def test_damaged_keys_are_made_again(feat_file: Path, said: list[str], cut: int)
     path.write_bytes(path.read_bytes()[:cut])
     np.testing.assert_array_equal(maker.of(features), expected(features))
     assert maker.times == 2 and "is made again: it is damaged" in said[1]
+
+
+@pytest.mark.parametrize("kind", ["text", "tensors", "folder"])
+def test_what_others_named_so_is_left_alone(feat_file: Path, said: list[str], kind: str) -> None:
+    path = kept = feat_file.with_suffix(".keys")
+    if kind == "folder":
+        path.mkdir()
+        kept = path / "of_the_house.txt"
+    if kind == "tensors":
+        save_file({"keys": np.zeros((3, 3), np.float16)}, path, {"format": "another"})
+    else:
+        kept.write_text("front door, back door")
+    before, features = kept.read_bytes(), read_features(feat_file)
+    np.testing.assert_array_equal(Maker().of(features), expected(features))
+    assert kept.read_bytes() == before and len(said) == 1 and "is not of wsra" in said[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
