@@ -1,7 +1,7 @@
 """Files that were hashed before and have not changed since, by size and time of change, as git's index knows them.
 
 Noted under `$XDG_CACHE_HOME/wsra`, never in the folder itself. To hash a bundle at every start takes as long as to answer over a day
-of video.
+of video, and to hash videos that were copied or restored takes far longer.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ class Digests:
 
     def keep(self) -> None:
         """Note what was read, where that can be written; elsewhere it is read again next time."""
-        if self._found == self._known:
+        noted = self._known | self._found
+        if noted == self._known:
             return
         try:
             with replacing(self._note) as part:
-                part.write_text(json.dumps(self._found), encoding="ascii")
+                part.write_text(json.dumps(noted), encoding="ascii")
         except OutputError:
             return
 

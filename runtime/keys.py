@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from wsra.runtime.bundle import Bundle
 from wsra.runtime.console import say
-from wsra.runtime.errors import BackendError, FeatureError, OutputError
+from wsra.runtime.errors import FeatureError, OutputError
 from wsra.runtime.features import Features, mapped
 from wsra.runtime.files import replacing, sha256_of
 
@@ -67,8 +67,7 @@ def keys_in_memory(features: Features, chunks: Chunks) -> NDArray[Any]:
         chunks: computes them, some rows at a time.
 
     Raises:
-        BackendError: a key is NaN or infinite.
-        FeatureError: a feature is.
+        FeatureError: a feature or a key is NaN or infinite.
     """
     try:
         return np.concatenate([_stored(chunk, np.float16, features) for chunk in chunks()])
@@ -89,8 +88,7 @@ def kept_keys(features: Features, chunks: Chunks, *, width: int, made: Made) -> 
         (T, H), a memory map; in memory where it cannot be written, which is said.
 
     Raises:
-        BackendError: a key is NaN or infinite.
-        FeatureError: a feature is.
+        FeatureError: a feature or a key is NaN or infinite.
     """
     if features.path is None:
         return keys_in_memory(features, chunks)
@@ -167,12 +165,15 @@ def _stored(chunk: Array32, dtype: type[np.float16] | type[np.float32], features
     """Rows as they are stored.
 
     Raises:
-        BackendError: a number is NaN or infinite.
+        FeatureError: a number is NaN or infinite.
         _TooLargeError: float16 does not hold one.
     """
     largest = float(np.abs(chunk).max(initial=0.0))
     if not np.isfinite(largest):
-        raise BackendError(f"{features.video}: the graph of keys gives NaN or infinite numbers; run wsra verify")
+        raise FeatureError(
+            f"{features.path or features.video}: its features give keys that are NaN or infinite; extract the video anew, or, where that is"
+            " so of every video, run wsra verify"
+        )
     if dtype is np.float16 and largest > MOST:
         raise _TooLargeError
     return chunk.astype(dtype)

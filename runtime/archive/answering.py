@@ -81,7 +81,7 @@ class Answerer:
         try:
             return Answered((self._seen(recording),))
         except (FeatureError, OSError) as err:
-            broken = {recording[0]: err} if len(recording) == 1 else _broken(recording)
+            broken = {recording[0]: err} if len(recording) == 1 else self._broken(recording)
             if not broken:
                 raise
         rest = recordings_for([stretch for stretch in recording if stretch not in broken], self.plan)
@@ -116,14 +116,14 @@ class Answerer:
         videos = Counter(located(moment, recording, starts_s).moment.video for moment in answer.moments)
         return sum(min(self._per_video, number) for number in videos.values()) >= self._top_k
 
-
-def _broken(recording: Recording) -> dict[Stretch, FeatureError | OSError]:
-    """Which files of a recording cannot be read to their end, and why."""
-    found: dict[Stretch, FeatureError | OSError] = {}
-    for stretch in recording:
-        try:
-            for part in joined_features((stretch,)).parts:
-                part.features().check_finite()
-        except (FeatureError, OSError) as err:
-            found[stretch] = err
-    return found
+    def _broken(self, recording: Recording) -> dict[Stretch, FeatureError | OSError]:
+        """Which files of a recording cannot be read to their end, or give no keys, and why."""
+        found: dict[Stretch, FeatureError | OSError] = {}
+        for stretch in recording:
+            try:
+                for part in joined_features((stretch,)).parts:
+                    part.features().check_finite()
+                    self.grounder.scorer.keys(part.features())
+            except (FeatureError, OSError) as err:
+                found[stretch] = err
+        return found

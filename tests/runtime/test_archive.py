@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import wsra.runtime.archive.provenance
 import wsra.runtime.archive.sources
+import wsra.runtime.digests
 from wsra.runtime.answer_json import answer_json
 from wsra.runtime.archive.answering import Answerer, recordings_for
 from wsra.runtime.archive.beside import kept_beside, tag_of
@@ -400,12 +401,19 @@ def test_a_broken_file_is_named_and_the_rest_answered(
     middle.write_bytes(content.replace(long.values[PART_S + 7].tobytes(), np.full_like(values[7], np.nan).tobytes()))
     (tmp_path / "bad" / "cut.feat").write_bytes(content[:-9])
     put(tmp_path / "bad" / "other.feat", make_features(3, 4))
+    absurd = replace(long, values=np.full_like(values, 3e38), times_s=long.times_s[:PART_S], duration_s=float(PART_S))
+    put(tmp_path / "bad" / f"door_{BEGIN + timedelta(seconds=3 * PART_S):%Y%m%d_%H%M%S}.feat", absurd)
     wanted, seen = found(good, bundle_folder), found(tmp_path / "bad", bundle_folder)
     assert seen.results[0].sightings == wanted.results[0].sightings and not wanted.left_out
-    assert len(seen.left_out) == 3
-    for name, why in ((files[1].video, "nan in snippet 7"), ("cut.feat", "truncated"), ("other.mp4", "features of test")):
+    assert len(seen.left_out) == 4
+    for name, why in (
+        (files[1].video, "nan in snippet 7"),
+        ("cut.feat", "truncated"),
+        ("other.mp4", "features of test"),
+        ("door_20261123_140200", "NaN or infinite"),
+    ):
         assert any(name in reason and why in reason for reason in seen.left_out), seen.left_out
-    assert capsys.readouterr().err.count("WARNING: left out: ") == 3
+    assert capsys.readouterr().err.count("WARNING: left out: ") == 4
     run = CliRunner().invoke(app, ["ground", str(tmp_path / "bad"), QUERY, "-b", str(bundle_folder), "--json"])
     assert run.exit_code == 1 and json.loads(run.stdout.splitlines()[0])["found"]
     with pytest.raises(FeatureError, match="nan in snippet 7"):
@@ -444,13 +452,16 @@ def test_new_files_are_picked_up_and_unchanged_ones_left_alone(
     assert extractor.asked == ["old.mp4", "new.mp4"] and old.with_suffix(".feat").stat().st_mtime_ns == before
 
     hashed: list[str] = []
-    digest = wsra.runtime.archive.provenance.sha256_of
-    monkeypatch.setattr(wsra.runtime.archive.provenance, "sha256_of", lambda path: hashed.append(path.name) or digest(path))
+    digest = wsra.runtime.digests.sha256_of
+    monkeypatch.setattr(
+        wsra.runtime.digests, "sha256_of", lambda path: (hashed.append(path.name) if path.suffix == ".mp4" else None) or digest(path)
+    )
     for asked_for in (archive, old):
         found(asked_for, bundle_folder)
     assert hashed == [] and len(extractor.asked) == 2
     os.utime(old, ns=(1, 1))  # copied, or restored: the same bytes
-    found(archive, bundle_folder)
+    for asked_for in (archive, old, archive):
+        found(asked_for, bundle_folder)
     assert hashed == ["old.mp4"] and len(extractor.asked) == 2
     old.write_bytes(clip_file.read_bytes() + bytes(8))
     capsys.readouterr()

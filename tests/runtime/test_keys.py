@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import wsra.runtime.keys
-from wsra.runtime.errors import BackendError
+from wsra.runtime.errors import FeatureError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.keys import Made, kept_keys
 
@@ -148,6 +148,6 @@ def test_keys_that_float16_does_not_hold_stay_float32(feat_file: Path, said: lis
 
 @pytest.mark.parametrize("factor", [np.nan, np.inf])
 def test_keys_that_are_not_finite_are_refused(feat_file: Path, said: list[str], factor: float) -> None:
-    with pytest.raises(BackendError, match="NaN or infinite"):
+    with pytest.raises(FeatureError, match="NaN or infinite"):
         Maker(factor).of(read_features(feat_file))
     assert list(feat_file.parent.iterdir()) == [feat_file]
