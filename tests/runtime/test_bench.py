@@ -87,7 +87,8 @@ def test_memory_is_what_the_kernel_counts(tmp_path: Path) -> None:
 def test_memory_that_was_given_back_is_in_the_peak() -> None:
     memory = Memory()
     with memory.watching():
-        held = mmap.mmap(-1, 64_000_000)  # of the system itself: an allocator may have kept as much of earlier tests
+        # Of the system itself: an allocator may have kept as much of earlier tests.
+        held = mmap.mmap(-1, 64_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         for start in range(0, len(held), mmap.PAGESIZE):
             held[start] = 1
         memory.look()
