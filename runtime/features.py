@@ -32,6 +32,7 @@ class Features:
         backbone: name and digest of what made the features.
         extra: further metadata, as strings (`source_sha256`, `start_time`, ...).
         path: the .feat file they lie in; None in memory, and of a copy with other numbers (`dataclasses.replace`).
+        state: of that file when it was opened, as `state_of` tells it.
     """
 
     values: NDArray[Any]
@@ -41,6 +42,7 @@ class Features:
     backbone: str
     extra: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = field(default=None, init=False, repr=False)
+    state: tuple[int, int, int] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check shapes and times; numbers are checked when they are read, so that a day of video opens in milliseconds.
@@ -118,6 +120,7 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
     if not path.is_file():
         raise FeatureError(f"{path}: no such file; expected a .feat file (make one with wsra extract or wsra convert)")
     try:
+        state = state_of(path)  # before it is opened: of what replaces it meanwhile the state differs
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             names = set(file.keys())
@@ -152,7 +155,14 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
             " extract the video with the backbone of the bundle"
         )
     object.__setattr__(features, "path", path)
+    object.__setattr__(features, "state", state)
     return features
+
+
+def state_of(path: Path) -> tuple[int, int, int]:
+    """Size in bytes, time of change in nanoseconds and inode: what tells a file from one that took its name."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 _DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from wsra.runtime.bundle import Bundle
 from wsra.runtime.console import say
 from wsra.runtime.errors import FeatureError, OutputError
-from wsra.runtime.features import Features, mapped
+from wsra.runtime.features import Features, mapped, state_of
 from wsra.runtime.files import replacing, sha256_of
 
 FORMAT, VERSION = "wsra.keys", "1"
@@ -104,11 +104,12 @@ def kept_keys(features: Features, chunks: Chunks, *, width: int, made: Made) -> 
             stale = str(err)
     say(f"{path} is made again: {stale}" if stale else f"keys are kept in {path}")
     metadata = made.metadata() | _stat(feat) | {"features_sha256": sha256_of(feat)}
+    if state_of(feat) != features.state:
+        raise FeatureError(f"{feat}: was replaced while it was read; ask again")
     try:
         for dtype in (np.float16, np.float32):
             try:
-                _write(path, metadata, np.dtype(dtype), shape, (_stored(chunk, dtype, features) for chunk in chunks()))
-                return mapped(path, "keys")
+                return _write(path, metadata, np.dtype(dtype), shape, (_stored(chunk, dtype, features) for chunk in chunks()))
             except _TooLargeError:
                 say(f"{feat}: a key is larger than {MOST:g}; keys are kept in float32")
     except OutputError as err:
@@ -155,10 +156,9 @@ def _current(path: Path, feat: Path, shape: tuple[int, int], made: Made) -> NDAr
         raise FeatureError("the features have changed")
     try:  # copied or touched: note the new time, so that it is not read again
         kept = made.metadata() | stat | {"features_sha256": digest}
-        _write(path, kept, values.dtype, shape, (values[start : start + _PIECE] for start in range(0, shape[0], _PIECE)))
+        return _write(path, kept, values.dtype, shape, (values[start : start + _PIECE] for start in range(0, shape[0], _PIECE)))
     except OutputError:
         return values
-    return mapped(path, "keys")
 
 
 def _stored(chunk: Array32, dtype: type[np.float16] | type[np.float32], features: Features) -> NDArray[Any]:
@@ -179,8 +179,13 @@ def _stored(chunk: Array32, dtype: type[np.float16] | type[np.float32], features
     return chunk.astype(dtype)
 
 
-def _write(path: Path, metadata: Mapping[str, str], dtype: np.dtype[Any], shape: tuple[int, int], rows: Iterator[NDArray[Any]]) -> None:
+def _write(
+    path: Path, metadata: Mapping[str, str], dtype: np.dtype[Any], shape: tuple[int, int], rows: Iterator[NDArray[Any]]
+) -> NDArray[Any]:
     """A safetensors file of one tensor, written as its rows come: a month of keys never stands in memory.
+
+    Returns:
+        The tensor, mapped before the file has its name: what another process writes there in the next moment is not it.
 
     Raises:
         OutputError: the place cannot be written.
@@ -188,7 +193,9 @@ def _write(path: Path, metadata: Mapping[str, str], dtype: np.dtype[Any], shape:
     tensor = {"dtype": {2: "F16", 4: "F32"}[dtype.itemsize], "shape": shape, "data_offsets": [0, shape[0] * shape[1] * dtype.itemsize]}
     header = json.dumps({"__metadata__": dict(metadata), "keys": tensor}, sort_keys=True).encode()
     header = header.ljust(-(-len(header) // 8) * 8)
-    with replacing(path) as part, part.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        for piece in rows:
-            file.write(np.ascontiguousarray(piece).data)
+    with replacing(path) as part:
+        with part.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            for piece in rows:
+                file.write(np.ascontiguousarray(piece).data)
+        return mapped(part, "keys")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -151,3 +152,27 @@ def test_keys_that_are_not_finite_are_refused(feat_file: Path, said: list[str], 
     with pytest.raises(FeatureError, match="NaN or infinite"):
         Maker(factor).of(read_features(feat_file))
     assert list(feat_file.parent.iterdir()) == [feat_file]
+
+
+def test_features_that_are_replaced_while_they_are_read_give_no_keys(feat_file: Path, make_features: Make, said: list[str]) -> None:
+    opened = read_features(feat_file)
+    write_features(feat_file, make_features(seed=1))
+    with pytest.raises(FeatureError, match="was replaced while it was read"):
+        Maker().of(opened)
+    assert not feat_file.with_suffix(".keys").exists()
+
+
+def test_keys_that_another_process_puts_there_at_once_are_not_taken(
+    feat_file: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, other = read_features(feat_file), feat_file.with_suffix(".other")
+    Maker(3.0).of(features, made=replace(MADE, bundle="other"))
+    shutil.copy(feat_file.with_suffix(".keys"), other)
+    put = os.replace
+
+    def at_once(source: str | Path, target: str | Path) -> None:
+        put(source, target)
+        put(other, target)
+
+    monkeypatch.setattr(os, "replace", at_once)
+    np.testing.assert_array_equal(Maker().of(features), expected(features))
