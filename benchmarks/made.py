@@ -18,26 +18,18 @@ from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.keys import kept_keys, made_by
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
+tiny = import_module("tiny")  # the tests' small real models
 WIDTH, SHARE, BLOCK = 512, 0.97, 16_384
-SENTENCES = (
-    "a man in a yellow shirt walks past",
-    "a woman with a bag",
-    "the red car drives to the left",
-    "a black dog runs past",
-    "a child in blue stands still",
-    "a white van leaves on the right",
-    "a cyclist in green rides past",
-    "two people talk beside the door",
-)
+SENTENCES: tuple[str, ...] = tiny.SENTENCES[:8]
 
 
 def made_bundle(folder: Path) -> Path:
     """A bundle over the real all-MiniLM-L6-v2 with keys 512 wide, hardly trained."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
     from wsra.export.pack import Wanted, export_bundle
     from wsra.train.command import train_run
 
-    run = import_module("tiny").make_run(folder, kind="minilm", epochs=2, key_width=WIDTH)
+    run = tiny.make_run(folder, kind="minilm", epochs=2, key_width=WIDTH)
     checkpoint = train_run(run, folder / "runs" / "made", [], resume=False)
     export_bundle(checkpoint, folder / "bundle", Wanted(), say=lambda _: None)
     return folder / "bundle"
