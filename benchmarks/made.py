@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wsra.runtime.bundle import open_bundle, write_manifest
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.keys import kept_keys, made_by
+from wsra.runtime.keys import KeyStore, made_by
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 tiny = import_module("tiny")  # the tests' small real models
@@ -47,7 +47,7 @@ def made_video(bundle: Path, path: Path, snippets: int) -> None:
         for start in range(0, snippets, BLOCK):
             yield rng.standard_normal((min(BLOCK, snippets - start), manifest.key_width), np.float32)
 
-    kept_keys(read_features(path), chunks, width=manifest.key_width, made=made_by(opened, "fp32", "CPUExecutionProvider"))
+    KeyStore(width=manifest.key_width, made=made_by(opened, "fp32", "CPUExecutionProvider")).keys(read_features(path), chunks)
 
 
 def tuned(bundle: Path, video: Path, out: Path) -> Path:

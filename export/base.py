@@ -14,7 +14,6 @@ import onnx
 import onnxruntime
 import torch
 import transformers
-from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -33,6 +32,7 @@ from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest, ScorerKind, SpanPlan, SpanScore
 from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.kernels.graph import CHUNK, MOST_QUERIES
+from wsra.runtime.tensors import write_tensors
 from wsra.train.checkpoint import Checkpoint
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.model import Scorer
@@ -137,7 +137,7 @@ def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
     scorer, encoder = source.scorer, source.encoder
     say("choosing golden data")
     golden = choose_golden(source.data)
-    save_file({name: value.numpy() for name, value in scorer.state_dict().items()}, part / SCORER)
+    write_tensors(part / SCORER, {name: value.numpy() for name, value in scorer.state_dict().items()}, {})
     encoder.tokenizer.backend_tokenizer.save(str(part / TOKENIZER))
     lengths = _check_tokens(part / TOKENIZER, golden.sentences + golden.calibration_sentences, encoder)
     graphs = graphs_of(scorer, encoder)

@@ -30,7 +30,8 @@ from wsra.runtime.bundle import REJECTED, Bundle, Manifest, open_bundle
 from wsra.runtime.devices.accelerators import has_cuda_python
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
-from wsra.runtime.files import refuse_existing, replacing
+from wsra.runtime.files import refuse_existing, replacing, replacing_folder
+from wsra.runtime.locks import locked
 
 Say = Callable[[str], None]
 PLAN, TIMES = ".plan", "timing.cache"
@@ -129,8 +130,7 @@ def _build(
     workspace_mb: int,
 ) -> None:
     kept = out.parent / TIMES
-    with replacing(out) as part:
-        part.mkdir()
+    with locked(out), replacing_folder(out) as part:
         times = part / TIMES
         if kept.is_file():
             shutil.copyfile(kept, times)
@@ -184,10 +184,10 @@ def build_onnx(
     name, version = str(library.__name__), str(library.__version__)
     workspace_mb = workspace_of(device, workspace_mb)
     say(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
-    with replacing(out) as part, tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}.") as scratch:
+    with locked(out), replacing(out, durable=True) as part, tempfile.TemporaryDirectory(prefix="wsra-build-") as scratch:
         plan = Path(scratch) / out.name
         built = compile_in_child(Job(source, plan, list(profiles), workspace_mb, None), out.stem)
-        os.replace(plan, part)
+        shutil.copyfile(plan, part)
     write_sidecar(sidecar, engine_of(device, name, version, "", {out.stem: built}))
     return sidecar
 

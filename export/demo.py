@@ -21,6 +21,7 @@ from wsra.runtime.extract import extract_batch
 from wsra.runtime.features import read_features
 from wsra.runtime.files import replacing
 from wsra.runtime.ground import Grounder
+from wsra.runtime.locks import locked
 from wsra.runtime.workers.choose import open_pool
 from wsra.train.checkpoint import read_metrics
 from wsra.train.config import Run, read_run
@@ -79,9 +80,14 @@ def run_demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dic
         What report.json holds.
 
     Raises:
-        OutputError: `out` holds something else.
+        OutputError: `out` holds something else, or another process is writing it.
         WsraError: a step failed.
     """
+    with locked(out):
+        return _demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs)
+
+
+def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[str, Any]:
     sizes = Sizes(clips, max(8, clips // 8), max(8, clips // 4))
     settings = {"clips": clips, "epochs": epochs, "seed": seed}
     _claim(out, settings)
@@ -96,7 +102,8 @@ def run_demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dic
         showcase = _showcase(out, seed)
     with timer.step("extract", "extracting motion features (background subtraction; no weights, pixels only)"):
         _extract(out, jobs)
-    (out / "run.toml").write_text(RUN_TOML.format(epochs=epochs, seed=seed), encoding="utf-8")
+    with replacing(out / "run.toml") as part:
+        part.write_text(RUN_TOML.format(epochs=epochs, seed=seed), encoding="utf-8")
     run = read_run(out / "run.toml")
     with timer.step("text", "encoding the captions with all-MiniLM-L6-v2"):
         prepared = prepare(run, out / "runs" / "text-cache")
@@ -138,7 +145,8 @@ def _claim(out: Path, settings: dict[str, int]) -> None:
     elif out.exists() and any(out.iterdir()):
         raise OutputError(f"{out}: not empty; the demo wants an empty folder: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    with replacing(mark) as part:
+        part.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
 def _showcase(out: Path, seed: int) -> Clip:

@@ -28,7 +28,8 @@ from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.devices.device import this_device
 from wsra.runtime.errors import ExportError
-from wsra.runtime.files import refuse_existing, replacing, sha256_of
+from wsra.runtime.files import refuse_existing, replacing_folder, sha256_of
+from wsra.runtime.locks import locked
 from wsra.train.scenes.render import FPS, frames
 from wsra.train.scenes.world import sample_clip
 from wsra.train.towers import Towers, load_towers
@@ -57,12 +58,11 @@ def export_encoder(
         OutputError: `out` exists.
         MissingExtraError, BackendError: TensorRT is missing, or cannot be used.
     """
-    refuse_existing(out, overwrite=overwrite)
+    refuse_existing(out, overwrite=overwrite, folder=True)
     if engine:
         find_library(gpu=this_device().gpu is not None)  # before the work, not after it
     towers = load_towers(name)
-    with replacing(out) as part:
-        part.mkdir()
+    with locked(out), replacing_folder(out) as part:
         settings, graph = write_encoder(towers, part, part, say)
         cases = image_cases(TorchBackend(graph), {"pixels": scene_pixels(settings)})
         _pass("fp32", part / settings.graph, cases, say)

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from wsra.runtime.backends.protocol import Arrays
 from wsra.runtime.errors import BundleError
 from wsra.runtime.features import Features
+from wsra.runtime.tensors import write_tensors
 
 FORMAT, VERSION = "wsra.golden", "2"
 
@@ -73,7 +73,7 @@ def write_golden(path: Path, golden: Golden) -> None:
         "backbone": first.backbone,
         "snippet_s": float(first.times_s[0, 1] - first.times_s[0, 0]),
     }
-    save_file(tensors, path, {"format": FORMAT, "version": VERSION, "golden": json.dumps(told)})
+    write_tensors(path, tensors, {"format": FORMAT, "version": VERSION, "golden": json.dumps(told)})
 
 
 def read_golden(path: Path) -> Golden:

@@ -46,6 +46,6 @@ def keep(bundle: Bundle, device: Device, entries: Mapping[str, Entry], say: Say 
 def _reject_engines(folder: Path, reason: str, say: Say) -> None:
     rejected = folder.with_name(f"{folder.name}{REJECTED}")
     shutil.rmtree(rejected, ignore_errors=True)
+    (folder / "reason.txt").write_text(f"{reason}\n", encoding="utf-8")
     os.replace(folder, rejected)
-    (rejected / "reason.txt").write_text(f"{reason}\n", encoding="utf-8")
     say(f"the engines are kept as {rejected}")

@@ -29,7 +29,8 @@ from wsra.runtime.bundle import (
 )
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
-from wsra.runtime.files import replacing, sha256_of
+from wsra.runtime.files import replacing_folder, sha256_of
+from wsra.runtime.locks import locked
 from wsra.train.checkpoint import MODEL, load_checkpoint
 from wsra.train.text import load_encoder
 
@@ -101,7 +102,7 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
         say: told each step.
 
     Raises:
-        OutputError: `out` holds something else.
+        OutputError: `out` holds something else, or another process is writing it.
         ConfigError: the checkpoint, its encoder or the calibration cannot be used.
         DataError: calibration data cannot serve.
         ExportError: FP32 fails a gate, and nothing is published; or another precision does, and is kept as `.rejected` beside those
@@ -110,17 +111,19 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
     calibration = wanted.calibration
     if (calibration.captions is None) != (calibration.features is None):
         raise ConfigError("calibration needs both captions and the folder of their features: give --calib and --features")
-    before = _before(out, sha256, wanted.overwrite)
-    device = this_device()
     if wanted.engine:
-        find_library(gpu=device.gpu is not None)  # before the work, not after it
-    made: list[str] = []
-    with replacing(out) as part:
+        find_library(gpu=this_device().gpu is not None)  # before the work, not after it
+    with locked(out):
+        return _published(out, base, wanted, _before(out, sha256, wanted.overwrite), say)
+
+
+def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, before: Manifest | None, say: Say) -> Manifest:
+    device, calibration, made = this_device(), wanted.calibration, list[str]()
+    with replacing_folder(out) as part:
         if before is not None and not before.precisions["fp32"]["passed"]:
             say(f"{out}: fp32 failed its gate there ({before.precisions['fp32']['reason']}); all is exported anew")
             before = None
         if before is None:
-            part.mkdir()
             bundle, golden = base(part)
             bundle, entry = gated(bundle, device, "fp32", golden, say)
             if not entry["passed"]:
@@ -128,7 +131,7 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
             record = {"fp32": entry}
         else:
             say(f"{out} is of these weights; what is missing is added")
-            shutil.copytree(out, part)
+            shutil.copytree(out, part, dirs_exist_ok=True)
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)
         if wanted.fp16 and "fp16" not in bundle.passed():

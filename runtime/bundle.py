@@ -157,8 +157,6 @@ def open_bundle(folder: Path, *, trust_unchanged: bool = False) -> Bundle:
             raise BundleError(f"{folder}: {name} is missing; copy or export the bundle again")
         if digests.of(name) != digest:
             raise BundleError(f"{folder}: {name} changed after it was written (sha256 differs); copy or export the bundle again")
-    if trust_unchanged:
-        digests.keep()
     return Bundle(folder, manifest)
 
 
@@ -193,5 +191,5 @@ def reject(bundle: Bundle, precision: str, reason: str) -> Bundle:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest last: it makes the folder a bundle."""
-    with replacing(folder / MANIFEST) as part:
+    with replacing(folder / MANIFEST, durable=True) as part:
         part.write_text(manifest.dumps(), encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.files import replacing, save_tensors
+from wsra.runtime.files import replacing
+from wsra.runtime.mapping import intact
+from wsra.runtime.tensors import TensorFile, write_tensors
 
 FORMAT, VERSION = "wsra.feat", "1"
 _PIECE = 16_384  # snippets read at a time, so that a day of video stays on disk
@@ -31,8 +31,7 @@ class Features:
         duration_s: length of the video in seconds.
         backbone: name and digest of what made the features.
         extra: further metadata, as strings (`source_sha256`, `start_time`, ...).
-        path: the .feat file they lie in; None in memory, and of a copy with other numbers (`dataclasses.replace`).
-        state: of that file when it was opened, as `state_of` tells it.
+        file: the open .feat file they lie in; None in memory, and of a copy with other numbers (`dataclasses.replace`).
     """
 
     values: NDArray[Any]
@@ -41,8 +40,7 @@ class Features:
     duration_s: float
     backbone: str
     extra: Mapping[str, str] = field(default_factory=dict)
-    path: Path | None = field(default=None, init=False, repr=False)
-    state: tuple[int, int, int] | None = field(default=None, init=False, repr=False)
+    file: TensorFile | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Check shapes and times; numbers are checked when they are read, so that a day of video opens in milliseconds.
@@ -51,6 +49,11 @@ class Features:
             FeatureError: something cannot be used; the message names it.
         """
         _check(self)
+
+    @property
+    def path(self) -> Path | None:
+        """The .feat file they lie in, or None."""
+        return self.file.path if self.file is not None else None
 
     @property
     def width(self) -> int:
@@ -64,9 +67,12 @@ class Features:
         """Read snippets [start, stop) from disk, in float32.
 
         Raises:
-            FeatureError: a number is NaN or infinite.
+            FeatureError: a number is NaN or infinite, or the file is damaged there.
         """
-        values = np.ascontiguousarray(self.values[start:stop], np.float32)
+        with intact():
+            if self.file is not None:
+                self.file.check("features", self.values, start, stop)
+            values = np.array(self.values[start:stop], np.float32)
         finite = np.isfinite(values)
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
@@ -120,14 +126,16 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
     if not path.is_file():
         raise FeatureError(f"{path}: no such file; expected a .feat file (make one with wsra extract or wsra convert)")
     try:
-        state = state_of(path)  # before it is opened: of what replaces it meanwhile the state differs
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            names = set(file.keys())
-    except (SafetensorError, OSError, ValueError) as err:
-        raise FeatureError(f"{path}: not a readable .feat file ({err}); it may be truncated or foreign: extract it anew") from err
-    if metadata.get("format") != FORMAT or not {"features", "times_s"} <= names:
+        file = TensorFile(path)
+    except FeatureError as err:
+        raise FeatureError(f"{err}; it is no readable .feat file: extract or convert it anew") from err
+    metadata = file.metadata
+    if metadata.get("format") != FORMAT or not {"features", "times_s"} <= file.names:
         raise FeatureError(f"{path}: a safetensors file, but not a {FORMAT} file; convert features with wsra convert")
+    if others := file.names - {"features", "times_s"}:  # perhaps digests whose name is damaged
+        raise FeatureError(
+            f"{path}: holds {', '.join(sorted(others))} beside features and times_s; it is damaged: extract or convert it anew"
+        )
     if metadata.get("version") != VERSION:
         raise FeatureError(f"{path}: .feat version {metadata.get('version')}; this wsra reads version {VERSION}: extract it anew")
     missing = {"video", "duration_s", "backbone"} - metadata.keys()
@@ -140,54 +148,27 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
     extra = {k: v for k, v in metadata.items() if k not in ("format", "version", "video", "duration_s", "backbone")}
     try:
         features = Features(
-            values=mapped(path, "features"),
-            times_s=np.array(mapped(path, "times_s")),  # a copy: a map would hold a file handle
+            values=file.map("features"),
+            times_s=file.read("times_s"),
             video=metadata["video"],
             duration_s=duration_s,
             backbone=metadata["backbone"],
             extra=extra,
         )
     except FeatureError as err:
-        raise FeatureError(f"{path}: {err}") from err
+        told = str(err)
+        raise FeatureError(told if told.startswith(str(path)) else f"{path}: {told}") from err
     if width is not None and features.width != width:
         raise FeatureError(
             f"{path}: {features.width} numbers per snippet (made by {features.backbone}); expected {width}:"
             " extract the video with the backbone of the bundle"
         )
-    object.__setattr__(features, "path", path)
-    object.__setattr__(features, "state", state)
+    object.__setattr__(features, "file", file)
     return features
 
 
-def state_of(path: Path) -> tuple[int, int, int]:
-    """Size in bytes, time of change in nanoseconds and inode: what tells a file from one that took its name."""
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
-_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
-
-
-def mapped(path: Path, name: str) -> NDArray[Any]:
-    """One tensor of a safetensors file as a memory map (safetensors itself copies into memory for NumPy).
-
-    Raises:
-        FeatureError: it is of another type than F16, F32 and F64.
-    """
-    with path.open("rb") as file:
-        header_bytes = int.from_bytes(file.read(8), "little")
-        entry = json.loads(file.read(header_bytes))[name]
-    dtype = _DTYPES.get(entry["dtype"])
-    if dtype is None:
-        raise FeatureError(f"{name} is {entry['dtype']}; expected F16, F32 or F64")
-    if 0 in entry["shape"]:
-        return np.zeros(entry["shape"], dtype)
-    offset = 8 + header_bytes + entry["data_offsets"][0]
-    return np.memmap(path, dtype, "r", offset, tuple(entry["shape"]))
-
-
 def write_features(path: Path | str, features: Features) -> None:
-    """Write a .feat file under a temporary name, then rename it.
+    """Write a .feat file, with digests, under a temporary name, let the disk have it, then rename it.
 
     Raises:
         FeatureError: a number is NaN or infinite.
@@ -202,5 +183,5 @@ def write_features(path: Path | str, features: Features) -> None:
         "backbone": features.backbone,
         **features.extra,
     }
-    with replacing(Path(path)) as part:
-        save_tensors({"features": features.values, "times_s": features.times_s}, part, metadata)
+    with replacing(Path(path), durable=True) as part:
+        write_tensors(part, {"features": features.values, "times_s": features.times_s}, metadata, digests=True)

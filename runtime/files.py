@@ -1,56 +1,95 @@
-"""Writing without losing: a temporary name first, then a rename; what exists is not replaced unasked."""
+"""Writing without losing: a temporary name first, then a rename; what exists is not replaced unasked.
+
+The temporary name of `NAME` is `.NAME.RANDOM.part` beside it, made with O_EXCL, so no link is followed, and with the user's umask. Its
+writer holds a lock on it (see `locks`): what a killed writer left is swept by the next one, what another writer is still filling is not,
+also when that one runs in another container with the same process number.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import glob
+import ctypes
+import errno
 import hashlib
-import json
 import os
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from wsra.runtime.errors import OutputError
+from wsra.runtime.locks import is_at, lock_is_free, taken
+
+_LONGEST = 200  # bytes of a name that its temporary name keeps; file systems take 255
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` when the block ends well, remove it when not.
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give an empty temporary file beside `path`; rename it to `path` when the block ends well, remove it when not.
 
-    A folder that stands at `path` is moved aside before and removed after the new one has its name.
+    Write into the given file; a file that is renamed onto it would lose its lock.
+
+    Args:
+        path: a file, or nothing yet.
+        durable: let the disk have everything before the rename, for what cannot be made again cheaply.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the place cannot be written, or something else than a file stands there.
     """
-    if not path.name:
-        raise OutputError(f"{path}: not a name that can be written; choose another place with -o")
-    part, aside = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(path)
+    _refuse_other_kind(path, folder=False)
+    with _told(path), _part(path, folder=False) as part:
         yield part
-        if path.is_dir():
-            os.replace(path, aside)
+        if durable:
+            _sync(part)
         os.replace(part, path)
-        shutil.rmtree(aside, ignore_errors=True)
-    except (OSError, SafetensorError) as err:
-        reason = getattr(err, "strerror", None) or err
-        what = getattr(err, "filename", None) or part
-        where = "" if str(what).startswith(str(part)) else f": {what}"
-        raise OutputError(f"{path}: cannot be written ({reason}{where}); choose another place") from err
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+        if durable:
+            _sync(path.parent)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path`; it takes the place of `path` when the block ends well, and is removed when not.
+
+    The disk has everything before that. A folder that stands there is exchanged with the new one in one step, so that there is always one,
+    and then removed. Of a link the folder that it names is replaced.
+
+    Raises:
+        OutputError: the place cannot be written, a file stands there, or the file system cannot exchange folders: then the old one stays,
+            and the new one is kept beside it under the name in the message.
+    """
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    _refuse_other_kind(path, folder=True)
+    with _told(path), _part(path, folder=True) as part:
+        yield part
+        for folder, _, names in os.walk(part):
+            for name in names:
+                _sync(Path(folder, name))
+            _sync(Path(folder))
+        _put_folder(part, path)
+        _sync(path.parent)
+
+
+def refuse_existing(path: Path, *, overwrite: bool, folder: bool = False) -> None:
+    """Stop before work whose result would replace something.
+
+    Args:
+        path: where the result goes.
+        overwrite: a file may replace a file, and a folder a folder.
+        folder: the result is a folder.
+
+    Raises:
+        OutputError: `path` exists and `overwrite` is not set, or it is of another kind than the result.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: exists already; choose another place or replace it with --overwrite")
+    _refuse_other_kind(path, folder=folder)
 
 
 def usable_folder(folder: Path) -> None:
@@ -67,26 +106,6 @@ def usable_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be written to ({err.strerror}); choose another place") from err
 
 
-def save_tensors(tensors: Mapping[str, NDArray[Any]], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file whose bytes depend on its content only; the library orders metadata by chance."""
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path, dict(metadata))
-    with path.open("r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        file.seek(8)
-        file.write(json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode().ljust(size))
-
-
-def _sweep(path: Path) -> None:
-    """Remove what killed processes left under a temporary name of `path`."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        owner = left.name.split(".")[-2]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(left, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                left.unlink(missing_ok=True)
-
-
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, as hexadecimal digits."""
     digest = hashlib.sha256()
@@ -96,11 +115,118 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Stop before work whose result would replace a file.
+def _refuse_other_kind(path: Path, *, folder: bool) -> None:
+    if not path.name or path.name == "..":
+        raise OutputError(f"{path}: not a name that can be written; choose another place with -o")
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # nothing there, or a place that cannot be written, which writing reports
+    if folder and not stat.S_ISDIR(mode):
+        raise OutputError(f"{path}: a file stands there; expected a folder or nothing: choose another place")
+    if not folder and not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+        raise OutputError(f"{path}: {kind} stands there; expected a file or nothing: choose another place")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the system says of a failed write, as an `OutputError`."""
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as err:
+        if isinstance(err, ValueError) and "null" not in str(err):  # a null in a name; another ValueError is not about the place
+            raise
+        reason, what = getattr(err, "strerror", None) or err, str(getattr(err, "filename", None) or path)
+        where = "" if path.name in what else f": {what}"
+        raise OutputError(f"{path}: cannot be written ({reason}{where}); choose another place") from err
+
+
+@contextmanager
+def _part(path: Path, *, folder: bool) -> Iterator[Path]:
+    """A new, locked file or folder under a temporary name of `path`, removed in the end if it is still there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    short = os.fsdecode(os.fsencode(path.name)[:_LONGEST])
+    _sweep(path.parent, short)
+    part, held = _new(path.parent, short, folder=folder)
+    try:
+        yield part
+    finally:
+        _remove(part)
+        os.close(held)
+
+
+def _new(parent: Path, short: str, *, folder: bool) -> tuple[Path, int]:
+    while True:
+        part = parent / f".{short}.{secrets.token_hex(6)}.part"
+        if folder:
+            part.mkdir()
+            held = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        else:
+            held = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        taken(held)
+        if is_at(held, part):  # else another writer swept it before it was locked
+            return part, held
+        os.close(held)
+
+
+def _sweep(parent: Path, short: str) -> None:
+    """Remove what killed writers left under a temporary name."""
+    with os.scandir(parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(f".{short}.") and entry.name.endswith(".part")]
+    for name in names:
+        with lock_is_free(parent / name) as free:
+            if free:
+                _remove(parent / name)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        place.unlink(missing_ok=True)
+
+
+def _put_folder(part: Path, path: Path) -> None:
+    try:
+        part.rename(path)  # where nothing stands, or an empty folder
+    except OSError as err:
+        if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        if exchange(part, path):
+            return
+        beside = next(name for number in count(1) if not (name := path.with_name(f"{path.name}.{number}")).exists())
+        part.rename(beside)
+        raise OutputError(
+            f"{path}: this file system cannot exchange two folders in one step, so the old folder stays; the new one is complete in"
+            f" {beside}: move it there, or use it where it is"
+        ) from err
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange two names in one step (renameat2 of Linux); False where the system or the file system cannot.
 
     Raises:
-        OutputError: `path` exists and `overwrite` is not set.
+        OSError: it can, but not these two.
     """
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: exists already; choose another place or replace it with --overwrite")
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _sync(place: Path) -> None:
+    """Let the disk have a file, or the names in a folder."""
+    held = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(held)
+    except OSError as err:
+        if err.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that knows no such thing of folders
+            raise
+    finally:
+        os.close(held)

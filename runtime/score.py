@@ -15,7 +15,8 @@ from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.features import Features
 from wsra.runtime.kernels.graph import CHUNK, GraphKernel
 from wsra.runtime.kernels.protocol import Kernel
-from wsra.runtime.keys import Made, kept_keys, keys_in_memory
+from wsra.runtime.keys import KeyStore, Made, keys_in_memory
+from wsra.runtime.mapping import intact
 from wsra.runtime.parts import Joined, JoinedRows
 from wsra.runtime.spans import BlockSums
 from wsra.runtime.windows import Rung
@@ -39,6 +40,7 @@ class SnippetScorer:
 
     def __init__(self, keys_graph: Backend, kernel: Kernel, *, made: Made | None = None, chunk: int = CHUNK) -> None:
         self.keys_graph, self.kernel, self._made, self._chunk = keys_graph, kernel, made, chunk
+        self._store = KeyStore(width=self.key_width, made=made) if made is not None else None
 
     @property
     def provider(self) -> str:
@@ -76,9 +78,7 @@ class SnippetScorer:
             for start in range(0, len(features), self._chunk):
                 yield self.keys_graph.infer({"features": features.rows(start, start + self._chunk)})["keys"]
 
-        if self._made is None:
-            return keys_in_memory(features, chunks)
-        return kept_keys(features, chunks, width=self.key_width, made=self._made)
+        return keys_in_memory(features, chunks) if self._store is None else self._store.keys(features, chunks)
 
     def rows(self, recording: Joined) -> JoinedRows:
         """Keys (T, H) of a recording, read in slices."""
@@ -93,24 +93,31 @@ class SnippetScorer:
             BackendError: the graph fails, or gives keys that are not finite.
         """
         if len(recording.parts) == 1:  # a month of one file is not copied
-            return self.kernel.logits(self._part(recording, 0), text)
+            return self._logits(recording, 0, text)
         logits, row = np.empty((len(text), len(recording)), np.float32), 0
         for number, part in enumerate(recording.parts):
-            logits[:, row : row + len(part)] = self.kernel.logits(self._part(recording, number), text)
+            logits[:, row : row + len(part)] = self._logits(recording, number, text)
             row += len(part)
         return logits
 
     def ladder_logits(self, recording: Joined, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
         """Logits (Q, N) of the mean keys of every window of a ladder, rung by rung; errors as of `logits`."""
-        return self.kernel.window_logits(self.rows(recording), ladder, text)
+        with intact():
+            return self.kernel.window_logits(self.rows(recording), ladder, text)
 
     def pooled_logits(self, recording: Joined, positions: NDArray[np.float64], text: Array32) -> Array32:
         """Logits (Q, N) of the mean keys of spans (N, 2); errors as of `logits`."""
-        sums, logits = BlockSums(self.rows(recording)), np.empty((len(text), len(positions)), np.float32)
-        for first in range(0, len(positions), WINDOWS):
-            means = sums.means(positions[first : first + WINDOWS]).astype(np.float32)
-            logits[:, first : first + WINDOWS] = self.kernel.logits(means, text)
+        logits = np.empty((len(text), len(positions)), np.float32)
+        with intact():
+            sums = BlockSums(self.rows(recording))
+            for first in range(0, len(positions), WINDOWS):
+                means = sums.means(positions[first : first + WINDOWS]).astype(np.float32)
+                logits[:, first : first + WINDOWS] = self.kernel.logits(means, text)
         return logits
+
+    def _logits(self, recording: Joined, number: int, text: Array32) -> Array32:
+        with intact():
+            return self.kernel.logits(self._part(recording, number), text)
 
     def _part(self, recording: Joined, number: int) -> NDArray[Any]:
         """Keys of a part; what is kept are those of its whole video."""

@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wsra.runtime.errors import ConfigError
-from wsra.runtime.files import replacing, save_tensors
+from wsra.runtime.files import replacing
+from wsra.runtime.tensors import write_tensors
 from wsra.train.config import Run, read_run, table_from_run
 from wsra.train.model import Scorer
 
@@ -69,8 +70,8 @@ class Reached:
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    with replacing(path) as part:
-        save_tensors({name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}, part, metadata)
+    with replacing(path, durable=True) as part:
+        write_tensors(part, {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}, metadata)
 
 
 def save_model(folder: Path, scorer: Scorer, *, backbone: str, snippet_s: float, epoch: int) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.annotations import Annotation
 from wsra.runtime.features import Features, write_features
-from wsra.runtime.files import refuse_existing, replacing
+from wsra.runtime.files import refuse_existing, replacing_folder
 from wsra.train.planted_sets import Splits, with_wrong_captions
 
 Array = NDArray[np.float32]
@@ -202,9 +202,9 @@ def write_planted(folder: Path, splits: Splits, text: Array, difficulty: Difficu
     Raises:
         OutputError: `folder` is there already, or cannot be written.
     """
-    refuse_existing(folder, overwrite=False)
-    with replacing(folder) as part:
-        (part / "features").mkdir(parents=True)
+    refuse_existing(folder, overwrite=False, folder=True)
+    with replacing_folder(folder) as part:
+        (part / "features").mkdir()
         for features in planted_videos(splits, text, difficulty):
             write_features(part / "features" / f"{features.video}.feat", features)
         files = {"train": splits.train, "val": splits.val, "test": splits.test}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from wsra.runtime.errors import DataError
+from wsra.runtime.locks import locked
 from wsra.train.config import Run
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.loop import Progress, Report, fit
@@ -105,16 +106,22 @@ def train(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
-    """Train on captions, or on another objective; see `fit`."""
+    """Train on captions, or on another objective; see `fit`.
+
+    Raises:
+        OutputError: another process is writing `out`.
+        WsraError: as of `fit`.
+    """
     chosen = objective or CaptionObjective(run.loss, run.sampling)
-    return fit(
-        run,
-        out,
-        prepared.train,
-        prepared.val,
-        objective=chosen,
-        val_objective=val_objective,
-        resume=resume,
-        report=report,
-        progress=progress,
-    )
+    with locked(out):
+        return fit(
+            run,
+            out,
+            prepared.train,
+            prepared.val,
+            objective=chosen,
+            val_objective=val_objective,
+            resume=resume,
+            report=report,
+            progress=progress,
+        )

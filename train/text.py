@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from wsra.runtime.errors import ConfigError, DataError, MissingExtraError
 from wsra.runtime.files import replacing, sha256_of
+from wsra.runtime.tensors import write_tensors
 
 Pooling = Literal["mean", "all_blocks", "words", "tower"]
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -191,5 +191,5 @@ def cached_vectors(
         vectors = encoder.encode(new, (lambda done: progress(done, len(new))) if progress else None)
         known.update(zip(new, vectors, strict=True))
         with replacing(path) as part:
-            save_file({"vectors": torch.stack(list(known.values()))}, part, {"sentences": json.dumps(list(known))})
+            write_tensors(part, {"vectors": torch.stack(list(known.values())).numpy()}, {"sentences": json.dumps(list(known))})
     return torch.stack([known[sentence] for sentence in sentences])

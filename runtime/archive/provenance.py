@@ -46,10 +46,7 @@ def is_of(features: Features, video: Path) -> bool:
         return True
     if state is not None and size is not None and size != str(state[0]):
         return False
-    digests = Digests(video.parent, trust=True)  # of a copy the time differs for good
-    found = digests.of(video.name)
-    digests.keep()
-    return digest == found
+    return digest == Digests(video.parent, trust=True).of(video.name)  # of a copy the time differs for good
 
 
 def is_current(feat: Path, video: Path, *, backbone: str) -> bool:

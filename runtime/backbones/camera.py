@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from wsra.runtime.backbones.background import Background
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.files import replacing, save_tensors
+from wsra.runtime.files import replacing
+from wsra.runtime.tensors import write_tensors
 
 SUFFIX = ".camera"
 _FORMAT = "wsra.camera"
@@ -44,8 +45,8 @@ class Camera:
             "thumbnail": self.thumbnail,
             "last_s": np.array([self.last_s]),
         }
-        with replacing(path) as part:
-            save_tensors(arrays, part, {"format": _FORMAT})
+        with replacing(path, durable=True) as part:
+            write_tensors(part, arrays, {"format": _FORMAT})
 
 
 def read_camera(path: Path) -> Camera:

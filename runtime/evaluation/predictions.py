@@ -87,7 +87,7 @@ def write_predictions(path: Path, annotations: Sequence[Annotation], answers: Se
     Raises:
         OutputError: the place cannot be written.
     """
-    with replacing(path) as part, part.open("w", encoding="utf-8") as file:
+    with replacing(path, durable=True) as part, part.open("w", encoding="utf-8") as file:
         for annotation, answer in zip(annotations, answers, strict=True):
             row = {"qid": annotation.row["qid"], "query": annotation.query, "vid": annotation.vid, "pred_relevant_windows": answer.tolist()}
             file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -194,7 +194,7 @@ def test_what_cannot_be_measured_is_refused(
         measure(bundle_folder, Wanted(sound_file), say=quiet)
     with pytest.raises(QueryError, match="query is empty"):
         measure(bundle_folder, Wanted(feat, queries=["a man", " "]), say=quiet)
-    monkeypatch.setattr("wsra.runtime.score.kept_keys", lambda features, chunks, **_: np.zeros((len(features), 4), np.float16))
+    monkeypatch.setattr("wsra.runtime.keys.KeyStore.keys", lambda self, features, chunks: np.zeros((len(features), 4), np.float16))
     with pytest.raises(OutputError, match="cannot hold the keys of 90 snippets"):
         measure(bundle_folder, Wanted(feat), say=quiet)
 

@@ -94,7 +94,7 @@ META = {"format": "wsra.feat", "version": "1", "video": "v", "duration_s": "3.0"
         ({k: v for k, v in META.items() if k != "backbone"}, BODY, "lacks backbone"),
         ({**META, "duration_s": "long"}, BODY, "duration_s is 'long'"),
         ({**META, "duration_s": "nan"}, BODY, "duration is nan"),
-        (META, {**BODY, "features": np.zeros((3, 2), np.int32)}, "features is I32"),
+        (META, {**BODY, "features": np.zeros((3, 2), np.int32)}, "features are int32"),
     ],
 )
 def test_foreign_files_are_refused(tmp_path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray], told: str) -> None:

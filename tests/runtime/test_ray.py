@@ -28,8 +28,9 @@ from wsra.runtime.archive.search import Found, search
 from wsra.runtime.bundle import read_manifest
 from wsra.runtime.errors import ClusterError, VideoError
 from wsra.runtime.extract import extract_batch
-from wsra.runtime.features import Features, mapped, write_features
+from wsra.runtime.features import Features, write_features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.tensors import TensorFile
 from wsra.runtime.workers.choose import open_pool
 from wsra.runtime.workers.cluster import Cluster
 
@@ -207,7 +208,7 @@ def test_an_archive_is_answered_as_in_one_process(cluster: Cluster, bundle_folde
     assert len(results[0][1]) == 9 and len(left_out) == 3
     assert any(one.until is not None for _, sightings in results for one in sightings)
     keys, made = (
-        {path.relative_to(tmp_path / place): mapped(path, "keys").tobytes() for path in (tmp_path / place).rglob("*.keys")}
+        {path.relative_to(tmp_path / place): TensorFile(path).map("keys").tobytes() for path in (tmp_path / place).rglob("*.keys")}
         for place in ("here", "there")
     )
     assert len(keys) >= 6 and keys == made

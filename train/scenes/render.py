@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import av
 import cv2
 import numpy as np
 
+from wsra.runtime.files import replacing
 from wsra.train.scenes.actors import paint, position
 from wsra.train.scenes.backdrop import Image, backdrop
 from wsra.train.scenes.wording import describe, no_single_attribute_decides
@@ -62,8 +62,7 @@ def frames(clip: Clip) -> Iterator[Image]:
 
 def write_video(path: Path, images: Iterable[Image]) -> None:
     """Encode BGR frames (8 a second) as H.264 in MP4, under a temporary name first."""
-    part = path.with_suffix(".part.mp4")
-    with av.open(str(part), "w") as container:
+    with replacing(path) as part, av.open(str(part), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
         stream.options = {"preset": "ultrafast", "crf": "30", "threads": "1"}
@@ -74,7 +73,6 @@ def write_video(path: Path, images: Iterable[Image]) -> None:
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    os.replace(part, path)
 
 
 def visible_span(clip: Clip, actor: Actor) -> tuple[float, float]:
@@ -164,6 +162,7 @@ def render_scenes(folder: Path, sizes: Sizes, *, seed: int = 0, jobs: int = 2) -
         captions = [{key: row[key] for key in ("qid", "query", "vid", "duration")} for row in rows]
         for stem, lines in (("captions", captions), ("spans", rows)):
             text = "".join(json.dumps(line) + "\n" for line in lines)
-            (folder / f"{stem}-{split}.jsonl").write_text(text, encoding="utf-8")
+            with replacing(folder / f"{stem}-{split}.jsonl") as part:
+                part.write_text(text, encoding="utf-8")
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_render, [(clip, videos) for clip in clips], chunksize=4)
