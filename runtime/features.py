@@ -71,7 +71,7 @@ class Features:
         """
         with intact():
             if self.file is not None:
-                self.file.check("features", self.values, start, stop)
+                self._check_blocks(self.file, start, stop)
             values = np.array(self.values[start:stop], np.float32)
         finite = np.isfinite(values)
         if not finite.all():
@@ -81,6 +81,12 @@ class Features:
                 " extract or convert the video anew"
             )
         return values
+
+    def _check_blocks(self, file: TensorFile, start: int, stop: int) -> None:
+        try:
+            file.check("features", self.values, start, stop)
+        except FeatureError as err:
+            raise FeatureError(f"{err}: extract or convert it anew") from err
 
     def check_finite(self) -> None:
         """Read everything once, piece by piece.

@@ -407,7 +407,7 @@ def test_a_broken_file_is_named_and_the_rest_answered(
     assert seen.results[0].sightings == wanted.results[0].sightings and not wanted.left_out
     assert len(seen.left_out) == 4
     for name, why in (
-        (files[1].video, "nan in snippet 7"),
+        (files[1].feat.name, "rows 0 to 60 of features are damaged"),
         ("cut.feat", "truncated"),
         ("other.mp4", "features of test"),
         ("door_20261123_140200", "NaN or infinite"),
@@ -416,7 +416,7 @@ def test_a_broken_file_is_named_and_the_rest_answered(
     assert capsys.readouterr().err.count("WARNING: left out: ") == 4
     run = CliRunner().invoke(app, ["ground", str(tmp_path / "bad"), QUERY, "-b", str(bundle_folder), "--json"])
     assert run.exit_code == 1 and json.loads(run.stdout.splitlines()[0])["found"]
-    with pytest.raises(FeatureError, match="nan in snippet 7"):
+    with pytest.raises(FeatureError, match="of features are damaged"):
         found(middle, bundle_folder)
 
 
