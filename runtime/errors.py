@@ -19,11 +19,15 @@ WsraError                      what a user can mend; one line at the command lin
 from __future__ import annotations
 
 
+_LONGEST = 1000  # letters of a message; what it quotes of a file may be of any length
+
+
 class WsraError(Exception):
-    """What came, what was expected and what to do, in one line."""
+    """What came, what was expected and what to do, in one line; the middle of a long one is left out."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message.split())
+        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST * 2 // 3]} ... {line[-_LONGEST // 4 :]}")
 
 
 class FeatureError(WsraError):

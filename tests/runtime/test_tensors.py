@@ -150,3 +150,14 @@ def test_a_file_that_shrinks_is_one_line(tmp_path: Path, kind: str, monkeypatch:
     assert done.returncode == 0, done
     assert f"{path}: was cut off while it was read" in lines[0] or "damaged" in lines[0]
     assert kind == "rows" or "was cut off" in lines[1], lines
+
+
+def test_a_message_stays_short_however_long_what_it_quotes(tmp_path: Path) -> None:
+    save_file(
+        {"features": np.zeros((1, 1), np.float32), "times_s": np.zeros((1, 2))},
+        tmp_path / "a",
+        {"format": "wsra.feat", "version": "9" * 10**6},
+    )
+    with pytest.raises(FeatureError, match="extract it anew$") as error:
+        read_features(tmp_path / "a")
+    assert len(str(error.value)) < 1000 and str(error.value).startswith(str(tmp_path / "a"))
