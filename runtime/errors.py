@@ -18,11 +18,15 @@ WsraError                      what a user can mend; one line at the command lin
 
 from __future__ import annotations
 
+_HEAD, _TAIL = 2000, 1000  # characters of a message: a name or a sentence from a file may have millions
+
 
 class WsraError(Exception):
-    """What came, what was expected and what to do, in one line."""
+    """What came, what was expected and what to do, in one line, from which the middle is left out where it is very long."""
 
     def __init__(self, message: str) -> None:
+        if len(message) > _HEAD + _TAIL:
+            message = f"{message[:_HEAD]} [...] {message[-_TAIL:]}"
         super().__init__(" ".join(message.split()))
 
 

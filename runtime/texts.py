@@ -90,20 +90,22 @@ def read_json(path: Path, *, error: type[WsraError], hint: str, most: int = SETT
     return json_value(read_text(path, error=error, hint=hint, most=most), place=str(path), error=error, hint=hint)
 
 
-def json_value(text: str, *, place: str, error: type[WsraError], hint: str) -> Any:
+def json_value(text: str, *, place: str, line: int | None = None, error: type[WsraError], hint: str) -> Any:
     """Parse one JSON value. NaN and Infinity are taken, as Python does: who uses a number says which numbers it takes.
 
     Args:
         text: the JSON.
-        place: file and line, for the message.
+        place: the file, for the message.
+        line: number of the line of the file that this is; None where it is all of it.
         error: kind of what is raised.
         hint: what was expected or what to do, the end of the message.
 
     Raises:
         WsraError: of the given kind; it is not JSON, too large, too deep, or holds a number or text that nothing can use.
     """
+    where = place if line is None else f"{place}, line {line}"
     if len(text) > JSON_CHARS:
-        raise error(f"{place}: not readable as JSON (more than {JSON_CHARS >> 20} Mi characters); {hint}")
+        raise error(f"{where}: not readable as JSON (more than {JSON_CHARS >> 20} Mi characters); {hint}")
     try:
         value = json.loads(text, parse_int=_integer)
         if isinstance(value, dict | list) and text.count("[") + text.count("{") > DEPTH:
@@ -111,14 +113,14 @@ def json_value(text: str, *, place: str, error: type[WsraError], hint: str) -> A
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as err:
-        line = f", line {err.lineno}" if "\n" in text else ""
-        raise error(f"{place}{line}: not JSON ({err.msg}); {hint}") from err
+        where = f"{place}, line {err.lineno if line is None else line}"
+        raise error(f"{where}: not JSON ({err.msg}); {hint}") from err
     except UnicodeEncodeError as err:
-        raise error(f"{place}: not readable as JSON (half a surrogate pair in a string); {hint}") from err
+        raise error(f"{where}: not readable as JSON (half a surrogate pair in a string); {hint}") from err
     except RecursionError as err:
-        raise error(f"{place}: not readable as JSON (nested more than {DEPTH} deep); {hint}") from err
+        raise error(f"{where}: not readable as JSON (nested more than {DEPTH} deep); {hint}") from err
     except (ValueError, MemoryError) as err:
-        raise error(f"{place}: not readable as JSON ({err or 'too large for the memory that is left'}); {hint}") from err
+        raise error(f"{where}: not readable as JSON ({str(err) or 'too large for the memory that is left'}); {hint}") from err
     return value
 
 

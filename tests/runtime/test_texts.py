@@ -61,7 +61,7 @@ def test_what_is_not_utf8_names_the_byte(tmp_path: Path) -> None:
         ("9" * 5_000, "an integer of 5000 digits"),
         ('["\\ud800"]', "half a surrogate pair"),
         ('{"a": 1,\n "b"}', "here, line 2: not JSON"),
-        ("", "here: not JSON"),
+        ("", "here, line 1: not JSON"),
     ],
 )
 def test_json_that_nothing_can_use(text: str, why: str) -> None:
