@@ -5,13 +5,14 @@ A row is `{"qid", "query", "vid", "duration", "relevant_windows"}`; what a forma
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from wsra.runtime.errors import DataError
+from wsra.runtime.limits import LEAST_S, MOST_S
+from wsra.runtime.texts import DATA_BYTES, JSON_CHARS, json_value, lines_of, read_json, read_text
 from wsra.runtime.windows import SEGMENT_S
 
 Format = Literal["json lines", "didemo", "charades", "uca"]
@@ -19,6 +20,7 @@ KNOWN = (
     "JSON lines with qid, query, vid, duration and relevant_windows; DiDeMo's JSON; UCA's JSON; or Charades-STA's text"
     " (VIDEO START END##SENTENCE)"
 )
+_HINT = f"expected {KNOWN}"
 
 
 @dataclass(frozen=True)
@@ -34,54 +36,43 @@ class Row:
     values: dict[str, Any]
 
 
-def read_rows(path: Path) -> tuple[Format, list[Row]]:
+def read_rows(path: Path) -> tuple[Format, Iterator[Row]]:
     """Read an annotation file of any known form.
+
+    Returns:
+        Its form and its rows, which are made one by one, so that the first wrong one ends it; they raise as this does.
 
     Raises:
         DataError: the file cannot be read, or is of no known form.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as err:
-        raise DataError(f"{path}: cannot be read ({err}); expected {KNOWN}") from err
-    first = next((line for line in text.split("\n") if line.strip()), "")
+    text = read_text(path, error=DataError, hint=_HINT, most=DATA_BYTES)
+    first = next((line for line in lines_of(text) if line.strip()), "")
     if "##" in first and not first.lstrip().startswith("{"):
-        return "charades", list(_charades(path, text))
+        return "charades", _charades(path, text)
     if first.lstrip().startswith("["):
-        return "didemo", list(_didemo(path, _whole(path, text)))
-    if _is_uca(first, text):
-        return "uca", list(_uca(path, _whole(path, text)))
-    return "json lines", list(_json_lines(path, text))
+        return "didemo", _didemo(path, json_value(text, place=str(path), error=DataError, hint=_HINT))
+    table = _table_of_uca(first, text)
+    return ("json lines", _json_lines(path, text)) if table is None else ("uca", _uca(path, table))
 
 
-def _is_uca(first: str, text: str) -> bool:
-    """Whether one object holds the file, whose members hold `sentences`."""
-    try:
-        table = json.loads(first)
-    except json.JSONDecodeError:
+def _table_of_uca(first: str, text: str) -> dict[str, Any] | None:
+    """The object that holds the file, whose members hold `sentences`; None where it is none."""
+    for part in (first, text):
         try:
-            table = json.loads(text)
-        except json.JSONDecodeError:
-            return False
-    return isinstance(table, dict) and bool(table) and all(isinstance(entry, dict) and "sentences" in entry for entry in table.values())
-
-
-def _whole(path: Path, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as err:
-        raise DataError(f"{path}, line {err.lineno}: not JSON ({err.msg}); expected {KNOWN}") from err
+            table = json_value(part, place="", error=DataError, hint="")
+        except DataError:
+            continue
+        known = isinstance(table, dict) and table and all(isinstance(entry, dict) and "sentences" in entry for entry in table.values())
+        return table if known else None
+    return None
 
 
 def _json_lines(path: Path, text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.split("\n"), 1):  # JSON strings may hold the other line ends of Unicode
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
         place = f"{path}, line {number}"
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError as err:
-            raise DataError(f"{place}: not JSON ({err.msg}); expected {KNOWN}") from err
+        values = json_value(line, place=str(path), line=number, error=DataError, hint=_HINT)
         if not isinstance(values, dict):
             raise DataError(f"{place}: {line.strip()[:40]!r}; expected one JSON object per line")
         yield Row(place, {"qid": number, **values})
@@ -110,7 +101,7 @@ def _didemo(path: Path, entries: Any) -> Iterator[Row]:
 
 
 def _charades(path: Path, text: str) -> Iterator[Row]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
         place = f"{path}, line {number}"
@@ -147,12 +138,13 @@ def read_durations(path: Path) -> dict[str, float]:
     Raises:
         DataError: the file cannot be read or holds something else.
     """
+    hint = 'expected one JSON object, video -> {"duration": seconds}'
+    table = read_json(path, error=DataError, hint=hint, most=JSON_CHARS)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
         durations_s = {str(vid): float(entry["duration"] if isinstance(entry, dict) else entry) for vid, entry in table.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
-        raise DataError(f'{path}: no durations in it ({err!r}); expected one JSON object, video -> {{"duration": seconds}}') from err
-    wrong = next((vid for vid, value in durations_s.items() if not 0 < value < float("inf")), None)
+    except (ValueError, KeyError, TypeError, AttributeError) as err:
+        raise DataError(f"{path}: no durations in it ({err!r}); {hint}") from err
+    wrong = next((vid for vid, value in durations_s.items() if not LEAST_S <= value <= MOST_S), None)
     if wrong is not None:
-        raise DataError(f"{path}: duration of {wrong} is {durations_s[wrong]}; expected seconds greater than 0")
+        raise DataError(f"{path}: duration of {wrong} is {durations_s[wrong]}; expected seconds greater than 0, and ten years at most")
     return durations_s

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any
 
 from wsra.runtime.annotation_formats import KNOWN, Row, read_durations, read_rows
 from wsra.runtime.errors import DataError
+from wsra.runtime.limits import LEAST_S, MOST_S, WINDOWS
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ def _check(row: Row, required: tuple[str, ...]) -> None:
     query = row.values["query"]
     if not isinstance(query, str) or not query.strip():
         raise DataError(f"{row.place}: query is {query!r}; expected a sentence")
+    for key in ("qid", "vid"):
+        value = row.values.get(key, "")
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise DataError(f"{row.place}: {key} is {value!r}; expected a name or a number")
 
 
 def _unseen(row: Row, seen: set[str]) -> str:
@@ -112,13 +116,15 @@ def read_annotations(path: Path, *, durations: Path | None = None) -> list[Annot
 
 def _annotation(row: Row, vid: str, qid: str) -> Annotation:
     try:
+        if len(row.values["relevant_windows"]) > WINDOWS:
+            raise DataError(f"{row.place}: {len(row.values['relevant_windows'])} windows; expected {WINDOWS} at most")
         windows_s = tuple((float(start), float(end)) for start, end in row.values["relevant_windows"])
         duration_s = float(row.values["duration"])
     except (TypeError, ValueError) as err:
         raise DataError(f"{row.place}: relevant_windows or duration are no seconds ({err})") from err
-    if not 0 < duration_s < inf:
-        raise DataError(f"{row.place}: duration is {duration_s}; expected seconds greater than 0")
+    if not LEAST_S <= duration_s <= MOST_S:
+        raise DataError(f"{row.place}: duration is {duration_s}; expected seconds greater than 0, and ten years at most")
     for start_s, end_s in windows_s:
-        if not -inf < start_s <= end_s < inf:
-            raise DataError(f"{row.place}: a window from {start_s} to {end_s}; expected seconds, start before end")
+        if not -MOST_S <= start_s <= end_s <= MOST_S:
+            raise DataError(f"{row.place}: a window from {start_s} to {end_s}; expected seconds, start before end, ten years at most")
     return Annotation(qid, row.values["query"], vid, duration_s, windows_s, row.values)

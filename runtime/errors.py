@@ -18,16 +18,16 @@ WsraError                      what a user can mend; one line at the command lin
 
 from __future__ import annotations
 
-
-_LONGEST = 1000  # letters of a message; what it quotes of a file may be of any length
+_HEAD, _TAIL = 1200, 600  # characters of a message: a name or a sentence from a file may have millions
 
 
 class WsraError(Exception):
-    """What came, what was expected and what to do, in one line; the middle of a long one is left out."""
+    """What came, what was expected and what to do, in one line, from which the middle is left out where it is very long."""
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split())
-        super().__init__(line if len(line) <= _LONGEST else f"{line[: _LONGEST * 2 // 3]} ... {line[-_LONGEST // 4 :]}")
+        if len(message) > _HEAD + _TAIL:
+            message = f"{message[:_HEAD]} [...] {message[-_TAIL:]}"
+        super().__init__(" ".join(message.split()))
 
 
 class FeatureError(WsraError):

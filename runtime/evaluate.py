@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from wsra.runtime.evaluation.metrics import percent
 from wsra.runtime.evaluation.protocols import ProtocolName, Rules, rules_of
 from wsra.runtime.ground import Grounder
 from wsra.runtime.info import CHECKPOINT
+from wsra.runtime.limits import WINDOWED_S
 
 Array = NDArray[np.float64]
 
@@ -115,7 +117,7 @@ def evaluate(request: EvaluationRequest) -> Evaluation:
 
 
 def _is_bundle(source: Path) -> bool:
-    if not source.exists():
+    if not os.path.exists(source):  # noqa: PTH110 (which raises nothing over a name that is too long)
         raise DataError(f"{source}: no such file or folder; expected a bundle, or predictions as JSON lines")
     if not source.is_dir():
         return False
@@ -178,10 +180,18 @@ def _measured(request: EvaluationRequest, annotations: Sequence[Annotation], rul
 def _chance_windows(request: EvaluationRequest, annotations: Sequence[Annotation], source: AnswerSource) -> tuple[list[Array], str]:
     """Windows of every query's video, once per video, and what they are."""
     plan = "seconds" if source.plan == "maximal" else source.plan
+    if plan == "seconds" and isinstance(source, PredictionSource):
+        total_s = sum({annotation.vid: annotation.duration_s for annotation in annotations}.values())
+        if total_s > WINDOWED_S:
+            raise DataError(
+                f"{request.annotations}: its videos last {total_s:g} s together; expected {WINDOWED_S:g} s at most with the plan {plan},"
+                " which ranks every window of every video: check the durations, or choose --plan relative"
+            )
     windows: dict[str, Array] = {}
     for annotation in annotations:
         if annotation.vid not in windows:
-            windows[annotation.vid] = plan_windows(plan, annotation.duration_s, source.times_s(annotation))
+            times_s = source.times_s(annotation) if plan == "seconds" else np.zeros((0, 2))
+            windows[annotation.vid] = plan_windows(plan, annotation.duration_s, times_s)
     told = f"a random ranking of the windows of the plan {plan}, exact"
     if source.plan == "maximal":
         told += "; maximal spans are no plan to draw from"

@@ -13,6 +13,7 @@ import numpy as np
 
 from wsra.runtime.archive.provenance import is_current, provenance, refuse_others
 from wsra.runtime.backbones.registry import BUILT_IN, Backbone, BackboneChoice, MotionBackbone
+from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import VideoError, WsraError
 from wsra.runtime.features import Features, write_features
 from wsra.runtime.files import usable_folder
@@ -141,14 +142,18 @@ class _Extraction:
         video, feat = paths
         backbone = _loaded(self.choice)
         try:
-            if not self.overwrite:
-                refuse_others(feat, backbone=backbone.id(self.snippet_s))
-            if feat.exists() and video.is_file() and is_current(feat, video, backbone=backbone.id(self.snippet_s)):
-                return Extracted(video, feat, True, None)
-            features = extract_features(video, backbone=backbone, snippet_s=self.snippet_s, decoder=self.decoder, progress=self.progress)
-            write_features(feat, features)
-        except (WsraError, OSError) as err:  # OSError: a recorder that deletes its oldest files, a disk that fails
-            return Extracted(video, feat, False, told_of(err, video))
+            with one_file(video, VideoError):
+                return self._extract(video, feat, backbone)
+        except WsraError as err:
+            return Extracted(video, feat, False, str(err))
+
+    def _extract(self, video: Path, feat: Path, backbone: Backbone) -> Extracted:
+        if not self.overwrite:
+            refuse_others(feat, backbone=backbone.id(self.snippet_s))
+        if feat.exists() and video.is_file() and is_current(feat, video, backbone=backbone.id(self.snippet_s)):
+            return Extracted(video, feat, True, None)
+        features = extract_features(video, backbone=backbone, snippet_s=self.snippet_s, decoder=self.decoder, progress=self.progress)
+        write_features(feat, features)
         return Extracted(video, feat, False, None, warning(features, self.decoder))
 
     def reads(self, paths: tuple[Path, Path], /) -> Sequence[Path]:
@@ -159,13 +164,6 @@ class _Extraction:
     def lost(self, paths: tuple[Path, Path], why: str, /) -> Extracted:
         """It is not extracted."""
         return Extracted(*paths, False, f"{paths[0]}: {why}")
-
-
-def told_of(err: WsraError | OSError, video: Path) -> str:
-    """Why a video was not extracted, in one line."""
-    if isinstance(err, WsraError):
-        return str(err)
-    return f"{video}: cannot be read to its end ({err.strerror or err}); was it deleted or replaced meanwhile?"
 
 
 def warning(features: Features, decoder: str) -> str | None:

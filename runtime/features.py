@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files import replacing
+from wsra.runtime.limits import MOST_S
 from wsra.runtime.mapping import intact
 from wsra.runtime.tensors import TensorFile, write_tensors
 
@@ -114,8 +115,10 @@ def _check(features: Features) -> None:
     if not (times[1:, 0] >= times[:-1, 1] - _OVERLAP_S).all():
         row = int(np.argmin(times[1:, 0] >= times[:-1, 1] - _OVERLAP_S))
         raise FeatureError(f"{video}: snippets {row} and {row + 1} overlap in time; give each snippet its stride as its time")
-    if not np.isfinite(features.duration_s) or features.duration_s <= 0:
-        raise FeatureError(f"{video}: duration is {features.duration_s}; expected seconds greater than 0")
+    if not 0 < features.duration_s <= MOST_S:
+        raise FeatureError(f"{video}: duration is {features.duration_s} s; expected more than 0, and ten years at most")
+    if not -MOST_S <= times[0, 0] <= times[-1, 1] <= MOST_S:
+        raise FeatureError(f"{video}: times from {times[0, 0]:g} to {times[-1, 1]:g} s; expected ten years at most")
 
 
 def read_features(path: Path | str, *, width: int | None = None) -> Features:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def best_iou(spans: Array, truth: Array) -> Array:
     """IoU of each span (N, 2) with the true span (M, 2) that it overlaps best; (N,)."""
     if len(truth) == 0 or len(spans) == 0:
         return np.zeros(len(spans))
-    return np.asarray(np.max([iou(spans, window) for window in truth], axis=0))
+    return reduce(np.maximum, (iou(spans, window) for window in truth))  # two of them in memory, not all
 
 
 def best_first(scores: Array) -> NDArray[np.int64]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from wsra.runtime.archive.provenance import is_current, refuse_others
 from wsra.runtime.backbones.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.backbones.registry import MotionBackbone, backbone_id
-from wsra.runtime.errors import WsraError
-from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, told_of, warning
+from wsra.runtime.boundary import one_file
+from wsra.runtime.errors import VideoError, WsraError
+from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, warning
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import sha256_of, usable_folder
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
-from wsra.runtime.video.wallclock import Start, start_of
+from wsra.runtime.video.wallclock import Start, from_iso, start_of
 
 MAX_GAP_S = 600.0  # after a longer one a new background is found, as at the start of a recording
 _CLOCK_S = 60.0  # what clocks in names and metadata may be off
@@ -55,11 +55,12 @@ def extract_recording(
     before: Path | None = None  # features of the file before
     for video, feat in feat_paths(videos, folder).items():
         try:
-            if not overwrite:
-                refuse_others(feat, backbone=backbone_id(snippet_s))
-            done = _extract_next(video, feat, before, snippet_s, decoder, progress)
-        except (WsraError, OSError) as err:
-            done = Extracted(video, feat, False, told_of(err, video))
+            with one_file(video, VideoError):
+                if not overwrite:
+                    refuse_others(feat, backbone=backbone_id(snippet_s))
+                done = _extract_next(video, feat, before, snippet_s, decoder, progress)
+        except WsraError as err:
+            done = Extracted(video, feat, False, str(err))
         before = feat if done.error is None else None
         yield done
 
@@ -100,7 +101,7 @@ def _gap_s(earlier: tuple[str | None, str | None], later: Start, duration_s: flo
     time, source = earlier
     if time is None or source != later.source or source == "modified":
         return None
-    first, second = datetime.fromisoformat(time), datetime.fromisoformat(later.time)
-    if (first.tzinfo is None) != (second.tzinfo is None):
+    first, second = from_iso(time), from_iso(later.time)
+    if first is None or second is None or (first.tzinfo is None) != (second.tzinfo is None):
         return None
     return (second - first).total_seconds() - duration_s

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from wsra.runtime.archive.cameras import Recording, Stretch, joined_features, recordings
 from wsra.runtime.archive.sightings import Curve, Sighting, curve_of, located
+from wsra.runtime.boundary import one_file
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.ground import Answer, Grounder
@@ -36,7 +37,7 @@ class Answered:
     """
 
     seen: tuple[tuple[Seen, ...], ...] = ()
-    refused: tuple[tuple[Stretch, FeatureError | OSError], ...] = ()
+    refused: tuple[tuple[Stretch, FeatureError], ...] = ()
 
 
 def recordings_for(stretches: Sequence[Stretch], plan: SpanPlan) -> list[Recording]:
@@ -79,11 +80,11 @@ class Answerer:
             BackendError: a graph fails, or gives numbers that are not finite.
         """
         try:
-            return Answered((self._seen(recording),))
-        except (FeatureError, OSError) as err:
+            with one_file(recording[0].footage.feat, FeatureError):
+                return Answered((self._seen(recording),))
+        except FeatureError as err:
             broken = {recording[0]: err} if len(recording) == 1 else self._broken(recording)
-            if not broken:
-                raise
+            broken = broken or dict.fromkeys(recording, err)  # each by itself is whole, together they cannot be used
         rest = recordings_for([stretch for stretch in recording if stretch not in broken], self.plan)
         others = [self.answer(part) for part in rest]
         seen = tuple(one for other in others for one in other.seen)
@@ -116,14 +117,15 @@ class Answerer:
         videos = Counter(located(moment, recording, starts_s).moment.video for moment in answer.moments)
         return sum(min(self._per_video, number) for number in videos.values()) >= self._top_k
 
-    def _broken(self, recording: Recording) -> dict[Stretch, FeatureError | OSError]:
+    def _broken(self, recording: Recording) -> dict[Stretch, FeatureError]:
         """Which files of a recording cannot be read to their end, or give no keys, and why."""
-        found: dict[Stretch, FeatureError | OSError] = {}
+        found: dict[Stretch, FeatureError] = {}
         for stretch in recording:
             try:
-                for part in joined_features((stretch,)).parts:
-                    part.features().check_finite()
-                    self.grounder.scorer.keys(part.features())
-            except (FeatureError, OSError) as err:
+                with one_file(stretch.footage.feat, FeatureError):
+                    for part in joined_features((stretch,)).parts:
+                        part.features().check_finite()
+                        self.grounder.scorer.keys(part.features())
+            except FeatureError as err:
                 found[stretch] = err
         return found

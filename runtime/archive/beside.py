@@ -6,6 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.features import Features, read_features
 
@@ -44,6 +45,7 @@ def base_of(feat: Path) -> tuple[str, str | None]:
 
 def _read(path: Path) -> Features | None:
     try:
-        return read_features(path)
+        with one_file(path, FeatureError):
+            return read_features(path)
     except FeatureError:
         return None

@@ -57,11 +57,16 @@ def inputs_of(path: Path, backbone: str) -> list[Input]:
         backbone: whose features are wanted; a .feat file of another one does not count where one of this one is beside it.
 
     Raises:
-        DataError: nothing is there.
+        DataError: nothing is there, or it cannot be known.
     """
-    if not path.is_dir():
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder; expected a video, a .feat file or a folder of them")
+    expected = "expected a video, a .feat file or a folder of them"
+    try:
+        is_folder, is_there = path.is_dir(), path.exists()
+    except (OSError, ValueError) as err:  # no name of a file: too long, or with a null in it; or below a folder that cannot be searched
+        raise DataError(f"{path}: cannot be read ({getattr(err, 'strerror', None) or err}); {expected}") from err
+    if not is_there:
+        raise DataError(f"{path}: no such file or folder; {expected}")
+    if not is_folder:
         return [Input(path)]
     unlisted: list[OSError] = []
     found: list[Input] = []

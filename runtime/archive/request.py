@@ -9,6 +9,7 @@ from pathlib import Path
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.errors import QueryError
 from wsra.runtime.kernels.choose import KernelName
+from wsra.runtime.texts import read_text
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,8 @@ def read_queries(path: Path) -> list[str]:
     Raises:
         QueryError: it cannot be read, or holds none.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as err:
-        raise QueryError(f"{path}: cannot be read ({err}); expected one query per line") from err
-    queries = [line for line in lines if line]
+    text = read_text(path, error=QueryError, hint="expected one query per line")
+    queries = [line.strip() for line in text.splitlines() if line.strip()]
     if not queries:
         raise QueryError(f"{path}: holds no query; expected one per line")
     return queries

@@ -16,11 +16,11 @@ from wsra.runtime.archive.request import Request, paths_and_queries
 from wsra.runtime.archive.sources import Source
 from wsra.runtime.archive.tasks import Answering, Asked, Look, Make, backbone_for, forget, opened, scoring
 from wsra.runtime.backends.routes import Route, choose, read_record
+from wsra.runtime.boundary import one_file
 from wsra.runtime.bundle import Bundle, default_bundle, open_bundle
 from wsra.runtime.console import progress, say
 from wsra.runtime.devices.device import this_device
 from wsra.runtime.errors import FeatureError, VideoError, WsraError
-from wsra.runtime.extract import told_of
 from wsra.runtime.ground import Grounder
 from wsra.runtime.workers.choose import open_pool
 from wsra.runtime.workers.protocol import Pool
@@ -49,11 +49,11 @@ class _LeftOut:
     def __init__(self) -> None:
         self.reasons: list[str] = []
 
-    def add(self, path: Path, err: WsraError | OSError, *, named: bool) -> None:
+    def add(self, path: Path, err: WsraError, *, named: bool) -> None:
         """Say why a file is left out, or raise where it was named."""
         if named:
-            raise err if isinstance(err, WsraError) else VideoError(told_of(err, path)) from err
-        told = told_of(err, path)
+            raise err
+        told = str(err)
         self.reasons.append(told if told.startswith(str(path)) else f"{path}: {told}")
         say(f"WARNING: left out: {self.reasons[-1]}")
 
@@ -149,8 +149,9 @@ def _footage(looked: Sequence[Footage | Source], asked: Asked, pool: Pool, left_
 
 def _parts(footage: Footage, between: Between | None, left_out: _LeftOut) -> list[Stretch]:
     try:
-        return stretches(footage, between)
-    except (FeatureError, OSError) as err:
+        with one_file(footage.feat, FeatureError):
+            return stretches(footage, between)
+    except FeatureError as err:
         left_out.add(footage.feat, err, named=footage.named)
         return []
 

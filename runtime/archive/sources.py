@@ -34,7 +34,6 @@ def source_of(given: Input, grounder: Grounder) -> Source:
         FeatureError: a .feat file cannot be used, or is of another backbone than the bundle's.
         VideoError: a video cannot be opened, or another one would share its features; or a folder cannot be listed.
         OutputError: features are missing and could not be kept beside the video.
-        OSError: the file was deleted meanwhile.
     """
     path = given.path
     if given.unlisted is not None:

@@ -13,6 +13,7 @@ from wsra.runtime.archive.inputs import Input
 from wsra.runtime.archive.sources import Source, extract_source, source_of
 from wsra.runtime.backbones.registry import BACKBONE_JSON, Backbone, backbone_of
 from wsra.runtime.backends.routes import Route
+from wsra.runtime.boundary import one_file
 from wsra.runtime.bundle import SpanPlan, open_bundle
 from wsra.runtime.console import say
 from wsra.runtime.devices.device import this_device
@@ -21,8 +22,8 @@ from wsra.runtime.features import read_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.kernels.choose import KernelName, open_kernel
 
-Refusal = FeatureError | VideoError | OutputError | OSError  # what stops one file, not the rest
-_REFUSALS = (FeatureError, VideoError, OutputError, OSError)
+Refusal = FeatureError | VideoError | OutputError  # what stops one file, not the rest
+_REFUSALS = (FeatureError, VideoError, OutputError)
 
 
 @dataclass(frozen=True)
@@ -107,13 +108,15 @@ class Look:
 
     def __call__(self, given: Input, /) -> Footage | Source | Refusal:
         """Do it."""
+        grounder = opened(self.asked).grounder
         try:
-            source = source_of(given, opened(self.asked).grounder)
-            if source.missing:
-                return source
-            if given.root is None and given.path != source.feat:
-                say(f"features {source.feat}")
-            return _footage(source)
+            with one_file(given.path, VideoError):
+                source = source_of(given, grounder)
+                if source.missing:
+                    return source
+                if given.root is None and given.path != source.feat:
+                    say(f"features {source.feat}")
+                return _footage(source)
         except _REFUSALS as err:
             return err
 
@@ -134,9 +137,11 @@ class Make:
 
     def __call__(self, source: Source, /) -> Footage | Refusal:
         """Do it."""
+        snippet_s, backbone = opened(self.asked).grounder.manifest.snippet_s, backbone_for(self.asked)
         try:
-            extract_source(source, opened(self.asked).grounder.manifest.snippet_s, backbone_for(self.asked))
-            return _footage(source)
+            with one_file(source.given.path, VideoError):
+                extract_source(source, snippet_s, backbone)
+                return _footage(source)
         except _REFUSALS as err:
             return err
 

@@ -13,7 +13,7 @@ from wsra.runtime.commands.options import JobsOption, RayOption, SnippetOption
 
 
 def extract(
-    videos: Annotated[list[Path], typer.Argument(help="Video files.")],
+    videos: Annotated[list[Path], typer.Argument(help="Video files.", readable=False)],  # one that is not readable does not stop the rest
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the .feat files.")],
     backbone: Annotated[str, typer.Option(help="motion, or an encoder: X.onnx beside X.json, or a folder with backbone.json.")] = "motion",
     regions: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.annotations import Annotation
+from wsra.runtime.boundary import one_file
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.console import progress
-from wsra.runtime.errors import DataError
+from wsra.runtime.errors import DataError, FeatureError
 from wsra.runtime.evaluation.didemo import ranking_of_scores
 from wsra.runtime.evaluation.predictions import read_predictions
 from wsra.runtime.evaluation.protocols import DEFAULT_PLANS, ProtocolName, Rules
@@ -118,7 +120,7 @@ class BundleSource:
         self._numbers: dict[str, list[int]] = {}
         for number, annotation in enumerate(annotations):
             self._numbers.setdefault(annotation.vid, []).append(number)
-        missing = [vid for vid in self._numbers if not self._path(vid).is_file()]
+        missing = [vid for vid in self._numbers if not os.path.isfile(self._path(vid))]  # noqa: PTH113 (which raises nothing over a name that is too long)
         if missing:
             raise DataError(
                 f"{folder}: {len(missing)} of {len(self._numbers)} videos have no features there (the first: {missing[0]}.feat);"
@@ -135,7 +137,8 @@ class BundleSource:
 
     def times_s(self, annotation: Annotation) -> Array:
         """Snippets of the features."""
-        return read_features(self._path(annotation.vid)).times_s
+        with one_file(self._path(annotation.vid), FeatureError):
+            return read_features(self._path(annotation.vid)).times_s
 
     def _path(self, vid: str) -> Path:
         return self._folder / f"{vid}.feat"
@@ -144,8 +147,10 @@ class BundleSource:
         found: list[Array] = [np.zeros((0, 3))] * len(queries)
         with progress(label, len(self._numbers)) as bar:
             for vid, numbers in self._numbers.items():
-                features, asked = read_features(self._path(vid)), [queries[number] for number in numbers]
-                answers = self._rank(features, asked) if self._ranks_all else self._find(features, asked)
+                asked = [queries[number] for number in numbers]
+                with one_file(self._path(vid), FeatureError):
+                    features = read_features(self._path(vid))
+                    answers = self._rank(features, asked) if self._ranks_all else self._find(features, asked)
                 for number, answer in zip(numbers, answers, strict=True):
                     found[number] = answer
                 bar.advance(bar.task_ids[0])

@@ -80,7 +80,7 @@ def chance_scores(truths: Sequence[NDArray[np.int64]], *, last: Sequence[int] | 
     found: dict[str, list[float]] = {"r1": [], "r5": [], "miou": []}
     for query, truth in enumerate(truths):
         ranked = np.ones(len(MOMENTS), bool) if last is None else MOMENTS[:, 1] <= last[query]
-        votes = tuple(sorted(Counter(truth.tolist()).values(), reverse=True))
+        votes = tuple(sorted((min(count, AGREEING) for count in Counter(truth.tolist()).values()), reverse=True))  # more change no rank
         first, five = _rank_chance(votes, int(ranked.sum()))
         found["r1"].append(first)
         found["r5"].append(five)

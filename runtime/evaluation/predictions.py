@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from wsra.runtime.annotations import Annotation
 from wsra.runtime.errors import DataError
 from wsra.runtime.files import replacing
+from wsra.runtime.limits import MOST_S
+from wsra.runtime.texts import DATA_BYTES, json_value, lines_of, read_text
 
 Array = NDArray[np.float64]
 FORM = '{"qid", "query", "vid", "pred_relevant_windows": [[start, end, score], ...]}, best first'
@@ -31,17 +33,15 @@ def read_predictions(path: Path, annotations: Sequence[Annotation]) -> dict[str,
     Raises:
         DataError: the file cannot be read, or a line is of no such query, comes twice, or holds no windows best first.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as err:
-        raise DataError(f"{path}: cannot be read ({err}); expected JSON lines {FORM}") from err
+    text = read_text(path, error=DataError, hint=f"expected JSON lines {FORM}", most=DATA_BYTES)
     known = {annotation.qid: annotation for annotation in annotations}
     found: dict[str, Array] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines_of(text), 1):
         if not line.strip():
             continue
         place = f"{path}, line {number}"
-        qid, windows = _prediction(place, line, known)
+        row = json_value(line, place=str(path), line=number, error=DataError, hint=f"expected {FORM}")
+        qid, windows = _prediction(place, row, known)
         if qid in found:
             raise DataError(f"{place}: qid {qid} occurs twice; give each query one line")
         found[qid] = windows
@@ -50,11 +50,10 @@ def read_predictions(path: Path, annotations: Sequence[Annotation]) -> dict[str,
     return found
 
 
-def _prediction(place: str, line: str, known: Mapping[str, Annotation]) -> tuple[str, Array]:
+def _prediction(place: str, row: Any, known: Mapping[str, Annotation]) -> tuple[str, Array]:
     try:
-        row: dict[str, Any] = json.loads(line)
         qid, rows = str(row["qid"]), row["pred_relevant_windows"]
-    except (json.JSONDecodeError, KeyError, TypeError) as err:
+    except (KeyError, TypeError) as err:
         raise DataError(f"{place}: no prediction ({err!r}); expected {FORM}") from err
     if qid not in known:
         raise DataError(f"{place}: qid {qid} is none of the {len(known)} annotated queries; give the annotations these predictions are for")
@@ -68,10 +67,12 @@ def _prediction(place: str, line: str, known: Mapping[str, Annotation]) -> tuple
         raise DataError(f"{place}: windows of {windows.shape[1]} numbers; expected [start, end, score]")
     if not np.isfinite(windows).all():
         raise DataError(f"{place}: a window holds NaN or infinite numbers; expected seconds and a score")
+    if (np.abs(windows[:, :2]) > MOST_S).any():
+        raise DataError(f"{place}: a window reaches to {np.abs(windows[:, :2]).max():g} s; expected ten years at most")
     if (windows[:, 1] < windows[:, 0]).any():
         wrong = windows[np.argmax(windows[:, 1] < windows[:, 0])]
         raise DataError(f"{place}: a window ends at {wrong[1]:g} before it starts at {wrong[0]:g}; expected [start, end, score] in seconds")
-    if (np.diff(windows[:, 2]) > 0).any():
+    if (windows[1:, 2] > windows[:-1, 2]).any():
         raise DataError(f"{place}: windows are not best first (a score is higher than the one before); sort them by score")
     return qid, windows
 

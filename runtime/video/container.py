@@ -1,4 +1,4 @@
-"""Opening a video file with PyAV; what cannot be opened is said in one line. Decodes nothing."""
+"""Opening a video file with PyAV, and no other file; what cannot be opened is said in one line. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import MissingExtraError, VideoError
+from wsra.runtime.limits import PIXELS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+# Demuxers of FFmpeg that read one file and nothing beside it. Scripts and playlists (concat, hls, dash, sdp, imf, ...), which name other
+# files or hosts, and patterns of pictures are not among them; FFmpeg finds these by content, whatever the file is called.
+_FORMATS = (
+    *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "asf_o", "flv", "live_flv", "dhav", "kux", "mxf", "ogg", "nut"),
+    *("rm", "wtv", "dv", "gxf", "lxf", "ivf", "obu", "av1", "h261", "h263", "h264", "hevc", "vvc", "m4v", "mjpeg", "mpjpeg", "ingenient"),
+    *("vc1", "vc1test", "dirac", "cavsvideo", "avs2", "avs3", "evc", "apv", "gif", "apng", "yuv4mpegpipe", "smjpeg", "ipmovie", "pva"),
+    *("nsv", "ty", "mtv", "mlv", "cine", "hxvs", "lmlm4", "svs", "simbiosis_imx", "swf", "mgsts", "ser"),
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
 
 
 def open_container(path: Path, **options: Any) -> InputContainer:
@@ -21,35 +33,66 @@ def open_container(path: Path, **options: Any) -> InputContainer:
         options: further arguments of `av.open`.
 
     Raises:
-        VideoError: the file is missing, empty, without a video stream or no video, or its name is not UTF-8.
+        VideoError: the file is missing, no regular file, empty, without a video stream that can be decoded or no video, its pictures are
+            too large, or its name is not UTF-8.
         MissingExtraError: PyAV is not installed.
     """
+    with one_file(path, VideoError):
+        return _opened(path, options)
+
+
+def _opened(path: Path, options: dict[str, Any]) -> InputContainer:
     try:
         import av
     except ImportError as err:
         raise MissingExtraError("PyAV", "video", f"decoding {path}") from err
-    if path.is_dir():
-        raise VideoError(f"{path}: a folder; expected a video: give the files in it, such as {path / '*.mp4'}")
-    if not path.is_file():
-        raise VideoError(f"{path}: no such file; expected a video")
-    if not _is_utf8(path.name):
-        raise VideoError(f"{path}: its name is not UTF-8, so no feature file can carry it; rename the video")
-    if path.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty (0 bytes); expected a video")
-    try:
-        container: InputContainer = av.open(f"file:{path}", **options)  # else FFmpeg takes what stands before a colon for a protocol
+    _check_file(path)
+    try:  # else FFmpeg takes what stands before a colon for a protocol
+        container: InputContainer = av.open(f"file:{path}", options=_OPTIONS, metadata_errors="replace", **options)
+    except PermissionError as err:
+        raise VideoError(f"{path}: cannot be read (permission denied); allow this user to read it") from err
     except (av.FFmpegError, ValueError) as err:
         if _lacks_index(path):
             raise VideoError(
                 f"{path}: an MP4 without its index (no moov box): still being written, or cut off; wait until the recorder closes it,"
                 " or let it record MKV, TS or fragmented MP4"
             ) from err
-        raise VideoError(f"{path}: not a video that FFmpeg can open ({err})") from err
+        raise VideoError(
+            f"{path}: not a video that FFmpeg can open ({err}); expected MP4, MKV, AVI, TS or another file that holds the video itself, no"
+            " playlist or script"
+        ) from err
+    try:
+        _check_streams(path, container)
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
+def _check_file(path: Path) -> None:
+    if not _is_utf8(path.name):
+        raise VideoError(f"{path}: its name is not UTF-8, so no feature file can carry it; rename the video")
+    if path.is_dir():
+        raise VideoError(f"{path}: a folder; expected a video: give the files in it, such as {path / '*.mp4'}")
+    if not path.exists():
+        raise VideoError(f"{path}: no such file; expected a video")
+    if not path.is_file():
+        raise VideoError(f"{path}: a pipe, device or socket; expected a video in a regular file: record it first")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path}: the file is empty (0 bytes); expected a video")
+
+
+def _check_streams(path: Path, container: InputContainer) -> None:
     if not container.streams.video:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
-        container.close()
         raise VideoError(f"{path}: no video stream (found: {kinds}); expected a video")
-    return container
+    if not _decodable(container):
+        raise VideoError(f"{path}: its video is of a codec that FFmpeg cannot decode here; convert it to H.264 first")
+    stream = video_stream(container)
+    if stream.width * stream.height > PIXELS:
+        raise VideoError(
+            f"{path}: pictures of {stream.width} x {stream.height} pixels; expected {PIXELS / 1e6:g} million at most: is the file damaged?"
+        )
 
 
 def _is_utf8(name: str) -> bool:
@@ -61,13 +104,23 @@ def _is_utf8(name: str) -> bool:
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """The video stream with the largest picture, the first of equals, as the `ffmpeg` program chooses; a cover picture comes last."""
+    """The video stream with the largest picture, the first of equals, as the `ffmpeg` program chooses; a cover picture comes last.
+
+    Its decoder refuses pictures of more than `PIXELS`, also where they become so large later in the stream.
+    """
     from av.stream import Disposition
 
     def worth(stream: VideoStream) -> tuple[bool, int]:
         return Disposition.attached_pic not in stream.disposition, stream.width * stream.height
 
-    return max(container.streams.video, key=worth)
+    stream = max(_decodable(container), key=worth)
+    stream.codec_context.options = {"max_pixels": str(PIXELS)}
+    return stream
+
+
+def _decodable(container: InputContainer) -> list[VideoStream]:
+    """Video streams whose codec FFmpeg knows; of others PyAV tells neither codec nor size."""
+    return [stream for stream in container.streams.video if stream.codec_context is not None]
 
 
 def declared_length_s(container: InputContainer) -> float | None:

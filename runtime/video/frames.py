@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import VideoError
+from wsra.runtime.limits import ASPECT, MOST_S, PIXELS
 from wsra.runtime.video.container import declared_length_s, is_complete, video_stream
 from wsra.runtime.video.hardware import CPU, open_decoder
 from wsra.runtime.video.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
@@ -53,7 +55,7 @@ class Video:
             decoder: "cpu", or a device type of FFmpeg such as "cuda"; where that gives no frame the CPU decodes, as `fallback` tells.
 
         Raises:
-            VideoError: the file is missing, empty or no video.
+            VideoError: as `open_container`.
             MissingExtraError: PyAV is not installed.
         """
         self.path = path
@@ -65,15 +67,20 @@ class Video:
         self.interlaced = 0
         self.state = file_state(path)
         self._container, self.fallback = open_decoder(path, decoder)
-        self._stream: Any = video_stream(self._container)
-        self._stream.thread_type = "AUTO"
         self._size: tuple[int, int] | None = None
         self._assumed_per_s: float | None = None
         self._resets = 0
-        self.declared_s = declared_length_s(self._container)
-        tags = {**self._stream.metadata, **self._container.metadata}
-        self.metadata = {key.lower(): value for key, value in tags.items()}
-        self._complete = is_complete(path, self._container)
+        try:
+            with one_file(path, VideoError):
+                self._stream: Any = video_stream(self._container)
+                self._stream.thread_type = "AUTO"
+                self.declared_s = declared_length_s(self._container)
+                tags = {**self._stream.metadata, **self._container.metadata}
+                self.metadata = {key.lower(): value for key, value in tags.items()}
+                self._complete = is_complete(path, self._container)
+        except BaseException:
+            self._container.close()
+            raise
 
     def __enter__(self) -> Video:
         return self
@@ -101,6 +108,8 @@ class Video:
             if time_s is None:
                 continue
             self.end_s = stamps.end_s
+            if self.end_s > MOST_S:
+                raise VideoError(f"{self.path}: a frame ends at second {self.end_s:.3g}; expected ten years at most: is the file damaged?")
             yield from fields.feed(time_s, frame)
         yield from fields.flush()
         self.interlaced, self._assumed_per_s, self._resets = fields.interlaced, stamps.assumed_per_s, stamps.resets
@@ -112,14 +121,13 @@ class Video:
             Frames in presentation order, about `frames_per_s` a second.
 
         Raises:
-            VideoError: not one frame could be decoded.
+            VideoError: not one frame could be decoded, or one is of a time or a shape that no video has.
         """
-        import av
         from av.video.reformatter import VideoReformatter
 
         scaler = VideoReformatter()
         next_s = 0.0
-        try:
+        with one_file(self.path, VideoError):
             for time_s, frame in self._shown():
                 if time_s + 1e-6 < next_s:
                     continue
@@ -128,16 +136,20 @@ class Video:
                 width, height = self._scaled(frame, on_its_side=is_on_its_side(matrix))
                 scaled = scaler.reformat(frame, width, height, "bgr24", interpolation="AREA")
                 yield Frame(time_s, upright(scaled.to_ndarray(), matrix))
-        except av.FFmpegError as err:
-            raise VideoError(f"{self.path}: cannot be decoded ({err}); is the file damaged?") from err
         if self._size is None:
             raise VideoError(f"{self.path}: a video stream without one decodable frame; is the file damaged or still empty?")
 
     def _scaled(self, frame: Any, *, on_its_side: bool) -> tuple[int, int]:
         """Width and height to scale to, before turning; of what is shown those of the first frame, should the stream change its size."""
         if self._size is None:
-            shown = frame.width * float(self._stream.sample_aspect_ratio or 1), frame.height
+            pixel = float(self._stream.sample_aspect_ratio or 1)
+            shown = frame.width * pixel, frame.height
             width, height = shown[::-1] if on_its_side else shown
+            if not (1 / ASPECT <= width / height <= ASPECT and width * height <= PIXELS):
+                raise VideoError(
+                    f"{self.path}: pictures of {frame.width} x {frame.height} pixels, each {pixel:g} times as wide as high; expected"
+                    f" {PIXELS / 1e6:g} million at most and no side more than {ASPECT} times the other: is the file damaged?"
+                )
             rows = min(self.height_px, round(height))
             self._size = max(2, round(width * rows / height / 2) * 2), rows
         return (self._size[1], self._size[0]) if on_its_side else self._size

@@ -11,15 +11,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+import wsra.runtime.archive.answering
 import wsra.runtime.archive.provenance
+import wsra.runtime.archive.search
 import wsra.runtime.archive.sources
+import wsra.runtime.archive.tasks
 import wsra.runtime.digests
+import wsra.runtime.features
 from wsra.runtime.answer_json import answer_json
 from wsra.runtime.archive.answering import Answerer, recordings_for
 from wsra.runtime.archive.beside import kept_beside, tag_of
@@ -32,7 +37,7 @@ from wsra.runtime.archive.search import Found, search
 from wsra.runtime.archive.sightings import Sighting, curve_of
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.cli import app
-from wsra.runtime.errors import ConfigError, FeatureError, QueryError, VideoError, WsraError
+from wsra.runtime.errors import ConfigError, DataError, FeatureError, QueryError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.moments import Moment
@@ -355,6 +360,97 @@ def test_a_path_in_the_place_of_the_sentence_is_told(tmp_path: Path, monkeypatch
 def test_queries_of_an_editor_that_marks_its_files(tmp_path: Path) -> None:
     (tmp_path / "queries.txt").write_bytes(b"\xef\xbb\xbf" + f"{QUERY}\r\n\r\n {OTHER}\r\n".encode())
     assert read_queries(tmp_path / "queries.txt") == [QUERY, OTHER]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"duration_s": 1e18}, "duration is 1e+18 s; expected more than 0, and ten years at most"),
+        ({"times_s": 1e15}, "expected ten years at most"),
+    ],
+)
+@pytest.mark.parametrize("between", [None, ("2026-11-23T13:59:40", "2026-11-23T14:00:20"), ("13:00", "14:00")])
+def test_absurd_times_with_a_clock_are_left_out(
+    values: dict[str, float],
+    told: str,
+    between: tuple[str, str] | None,
+    bundle_folder: Path,
+    long: Features,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Finite, but no date so much later exists: one file was enough for a folder to go unanswered."""
+    files = in_parts(tmp_path / "a", long)
+    wanted = found(tmp_path / "a", bundle_folder, between=between).results[0].sightings
+    features = read_features(files[0].feat)
+    with monkeypatch.context() as patch:
+        patch.setattr(wsra.runtime.features, "_check", lambda features: None)  # as a stranger may write it
+        changed = {name: features.times_s + value if name == "times_s" else value for name, value in values.items()}
+        put(tmp_path / "a" / "gate_20261123_140000.feat", replace(features, **changed))
+    seen = found(tmp_path / "a", bundle_folder, between=between)
+    assert seen.results[0].sightings == wanted
+    (reason,) = seen.left_out
+    assert "gate_20261123_140000.feat: " in reason and told in reason
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (wsra.runtime.archive.tasks, "footage_of"),
+        (wsra.runtime.archive.search, "stretches"),
+        (wsra.runtime.archive.answering, "curve_of"),
+        (wsra.runtime.archive.answering, "joined_features"),
+    ],
+)
+@pytest.mark.parametrize("raised", [OverflowError("date value out of range"), MemoryError(), KeyError("times_s"), OSError(5, "I/O error")])
+def test_whatever_is_raised_over_one_file_does_not_stop_the_rest(
+    raised: Exception, module: ModuleType, name: str, bundle_folder: Path, long: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every step of an archive: looking at a file, choosing its part, joining and answering it."""
+    in_parts(tmp_path / "a", long)
+    wanted = found(tmp_path / "a", bundle_folder).results[0].sightings
+    put(tmp_path / "a" / "bad_20261123_140000.feat", replace(long, values=long.values[:60], times_s=long.times_s[:60], duration_s=60.0))
+    real = getattr(module, name)
+
+    def fails(*args: object, **options: object) -> object:
+        if "bad_" in repr((args, options)):
+            raise raised
+        return real(*args, **options)
+
+    monkeypatch.setattr(module, name, fails)
+    seen = found(tmp_path / "a", bundle_folder)
+    assert seen.results[0].sightings == wanted
+    (reason,) = seen.left_out
+    assert "bad_20261123_140000.feat: cannot be " in reason and "\n" not in reason
+
+
+def test_a_video_over_which_a_library_fails_does_not_stop_the_folder(
+    bundle_folder: Path, long: Features, clip_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_parts(tmp_path / "a", long)
+    wanted = found(tmp_path / "a", bundle_folder).results[0].sightings
+    shutil.copy(clip_file, tmp_path / "a" / "bad.mp4")
+
+    def fails(*args: object) -> None:
+        raise OverflowError("date value out of range")
+
+    monkeypatch.setattr("wsra.runtime.extract.start_of", fails)
+    seen = found(tmp_path / "a", bundle_folder)
+    assert seen.results[0].sightings == wanted
+    assert [reason.startswith(f"{tmp_path / 'a' / 'bad.mp4'}: cannot be used (OverflowError") for reason in seen.left_out] == [True]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_an_input_that_is_no_name_of_a_file(name: str, bundle_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"(cannot be read|no such file).*expected a video, a \.feat file or a folder"):
+        found(tmp_path, bundle_folder, inputs=[name, QUERY])
+
+
+def test_queries_that_never_end(tmp_path: Path) -> None:
+    for name, make in (("pipe", os.mkfifo), ("zero", lambda path: path.symlink_to("/dev/zero"))):
+        make(tmp_path / name)
+        with pytest.raises(QueryError, match="cannot be read .a pipe, device or socket, not a regular file.; expected one query per line"):
+            read_queries(tmp_path / name)
 
 
 def test_two_hundred_videos_are_their_merged_single_results(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from wsra.runtime.annotation_formats import read_durations
 from wsra.runtime.annotations import Annotation, read_annotations, read_captions
 from wsra.runtime.cli import app
-from wsra.runtime.errors import BundleError, ConfigError, DataError, WsraError
+from wsra.runtime.errors import BundleError, ConfigError, DataError, FeatureError, WsraError
 from wsra.runtime.evaluate import Evaluation, EvaluationRequest, evaluate
 from wsra.runtime.evaluation.controls import fixed_windows, of_other_videos
+from wsra.runtime.evaluation.didemo import chance_scores
 from wsra.runtime.evaluation.intervals import intervals
 from wsra.runtime.evaluation.predictions import read_predictions
 from wsra.runtime.features import Features, write_features
@@ -396,3 +400,100 @@ def test_the_table_stands_on_stdout_with_all_digits_in_80_columns(tmp_path: Path
         low, high = told["interval95"]["miou"]
         assert row[1:5] == [f"{told['result']['miou']:.2f}", f"{low:.1f}", "to", f"{high:.1f}"]
         assert row[5:] == [f"{told['controls'][name]['miou']:.2f}" for name in ("chance", "prior", "shuffled")]
+
+
+# --- files that are damaged, hostile or absurd
+
+
+HOSTILE = {
+    "nested 50,000 deep": "[" * 50_000,
+    "an object nested 50,000 deep": '{"a":' * 50_000,
+    "an integer of 5,000 digits": '{"qid": 1, "query": "x", "vid": "a", "duration": ' + "9" * 5000 + ', "relevant_windows": [[0, 1]]}',
+    "an integer beyond a float": '{"qid": 1, "query": "x", "vid": "a", "duration": 1' + "0" * 400 + ', "relevant_windows": [[0, 1]]}',
+    "a duration of 3e10": '{"qid": 1, "query": "x", "vid": "a", "duration": 3e10, "relevant_windows": [[0, 1]]}',
+    "a duration of 1e-300": '{"qid": 1, "query": "x", "vid": "a", "duration": 1e-300, "relevant_windows": [[0, 0]]}',
+    "a window to 1e300": '{"qid": 1, "query": "x", "vid": "a", "duration": 3, "relevant_windows": [[0, 1e300]]}',
+    "fifty thousand windows": '{"qid": 1, "query": "x", "vid": "a", "duration": 3, "relevant_windows": [' + "[0,1]," * 50_000 + "[0,1]]}",
+    "windows that are a number": '{"qid": 1, "query": "x", "vid": "a", "duration": 3, "relevant_windows": 7}',
+    "a name that is an object": '{"qid": 1, "query": "x", "vid": {"a": 1}, "duration": 3, "relevant_windows": [[0, 1]]}',
+    "a number that is null": '{"qid": null, "query": "x", "vid": "a", "duration": 3, "relevant_windows": [[0, 1]]}',
+    "half a surrogate pair": '{"qid": 1, "query": "\\ud800", "vid": "a", "duration": 3, "relevant_windows": [[0, 1]]}',
+    "didemo of objects": '[{"annotation_id": 1, "description": "x", "video": "a", "num_segments": {}, "times": [[0, 1]]}]',
+    "didemo far away": '[{"annotation_id": 1, "description": "x", "video": "a", "num_segments": 1' + "0" * 307 + ', "times": [[0, 1]]}]',
+    "uca of lists": '{"a": {"sentences": [["x"]], "timestamps": [[0, 1]], "duration": [3]}}',
+    "charades far away": "a 0 1e300##walks",
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("place", ["annotations", "prior_from", "durations", "predictions"])
+def test_hostile_content_is_one_line(place: str, content: str, tmp_path: Path) -> None:
+    """In each of the files that evaluate reads."""
+    files = {
+        "annotations": lines(tmp_path / "annotations.jsonl", ROWS),
+        "prior_from": lines(tmp_path / "train.jsonl", ROWS),
+        "durations": tmp_path / "durations.json",
+        "predictions": predicted(tmp_path / "p.jsonl", ANSWERS),
+    }
+    files["durations"].write_text('{"a": 20}')
+    files[place].write_text(content)
+    request = EvaluationRequest(
+        files["predictions"], files["annotations"], "spans", prior_from=files["prior_from"], durations=files["durations"]
+    )
+    with pytest.raises(DataError) as caught:
+        evaluate(request)
+    assert str(caught.value).startswith(str(files[place])) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir], ids=["pipe", "device", "folder"])
+def test_a_text_file_that_never_ends_is_refused_at_once(make: Callable[[Path], object], tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    for read in (read_annotations, read_captions, read_durations, lambda path: read_predictions(path, [])):
+        with pytest.raises(DataError, match=r"x: cannot be read \((a pipe, device or socket, not a regular file|a folder)\)"):
+            read(tmp_path / "x")
+
+
+def test_durations_that_no_memory_holds_are_refused_before_any_is_taken(tmp_path: Path) -> None:
+    rows = [{**row, "duration": 3e8} for row in ROWS]
+    with pytest.raises(DataError, match=r"its videos last 6e\+08 s together; expected 5e\+06 s at most with the plan seconds"):
+        evaluate(EvaluationRequest(predicted(tmp_path / "p.jsonl", ANSWERS), lines(tmp_path / "a.jsonl", rows), "spans"))
+    figures = evaluate(EvaluationRequest(predicted(tmp_path / "p.jsonl", ANSWERS), lines(tmp_path / "a.jsonl", rows), "charades"))
+    assert figures.result["r1_iou50"] > 0
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_names_that_no_file_can_have(name: str, tmp_path: Path, bundle_folder: Path) -> None:
+    rows = [{**row, "vid": name} for row in ROWS]
+    (tmp_path / "features").mkdir()
+    with pytest.raises(WsraError) as caught:
+        evaluate(EvaluationRequest(bundle_folder, lines(tmp_path / "a.jsonl", rows), "spans", features=tmp_path / "features"))
+    assert len(str(caught.value)) < 3100
+    with pytest.raises(DataError, match="no such file or folder; expected a bundle"):
+        evaluate(EvaluationRequest(Path(name), tmp_path / "a.jsonl", "spans"))
+
+
+def test_many_annotators_count_as_before_and_take_no_memory() -> None:
+    """A moment that more than three chose is at one rank for all of them, and three of these count."""
+    rng = np.random.default_rng(0)
+    truth = rng.choice([0, 3, 7, 9, 12, 20], 12)
+    clipped = np.concatenate(
+        [np.repeat(moment, min(count, 3)) for moment, count in zip(*np.unique(truth, return_counts=True), strict=True)]
+    )
+    ranks = np.argsort(rng.random((2000, 21)), axis=1)
+    assert all((np.sort(order[truth])[:3] == np.sort(order[clipped])[:3]).all() for order in ranks)
+    assert chance_scores([np.repeat(truth, 80)])["r1"] == chance_scores([np.repeat(truth, 3)])["r1"]
+
+
+def test_a_damaged_feature_file_is_named(bundle_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Grounder.open(bundle_folder, precision="fp32") as grounder:
+        width, backbone = grounder.manifest.feature_width, grounder.manifest.backbone
+    times = np.stack([np.arange(20.0), np.arange(20.0) + 1], axis=1)
+    for vid in "ab":
+        write_features(tmp_path / f"{vid}.feat", Features(np.ones((20, width), np.float32), times, vid, 20.0, backbone))
+
+    def fails(*args: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Grounder, "answers", fails)
+    with pytest.raises(FeatureError, match=r"a\.feat: cannot be used \(MemoryError\)"):
+        evaluate(EvaluationRequest(bundle_folder, lines(tmp_path / "a.jsonl", ROWS), "spans", features=tmp_path))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -18,10 +23,15 @@ pytest.importorskip("cv2")
 pytest.importorskip("av")
 
 import av
+from typer.testing import CliRunner
 
+import wsra.runtime.extract
+from wsra.runtime.cli import app
 from wsra.runtime.errors import OutputError, WsraError
 from wsra.runtime.extract import extract_batch
+from wsra.runtime.features import read_features, write_features
 from wsra.runtime.recording import extract_recording
+from wsra.runtime.video.wallclock import Start
 from wsra.runtime.workers.processes import Processes
 
 pytestmark = pytest.mark.device
@@ -119,3 +129,60 @@ def test_a_folder_that_cannot_be_written_is_refused_before_an_hour_is_decoded(cl
     for extract in (extract_batch, extract_recording):
         with pytest.raises(OutputError, match="cannot be written to"):
             list(extract([clip_file], tmp_path / "file" / "out"))
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root reads everything, whatever its mode."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "setresuid"), reason="modes of files are of Unix")
+@pytest.mark.parametrize("continued", [False, True])
+def test_a_video_that_must_not_be_read_does_not_stop_the_rest(continued: bool, clip_file: Path) -> None:
+    with TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o777)
+        closed, open_ = (Path(shutil.copy(clip_file, folder / name)) for name in ("closed.mp4", "open.mp4"))
+        options = ["--continue"] if continued else []
+        assert CliRunner().invoke(app, ["extract", str(open_), "-o", str(folder / "first"), *options]).exit_code == 0  # all is imported
+        closed.chmod(0)
+        with as_nobody():
+            done = CliRunner().invoke(app, ["extract", str(closed), str(open_), "-o", str(folder / "out"), *options])
+        assert done.exit_code == 1, done.output
+        assert f"wsra: {closed}: cannot be read (permission denied); allow this user to read it" in done.stderr
+        assert [path.name for path in (folder / "out").glob("*.feat")] == ["open.feat"]
+
+
+@pytest.mark.parametrize("raised", [OverflowError("date value out of range"), MemoryError(), AttributeError("'VideoStream' has no width")])
+@pytest.mark.parametrize("continued", [False, True])
+def test_whatever_a_library_raises_over_one_video_does_not_stop_the_rest(
+    continued: bool, raised: Exception, clip_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = [Path(shutil.copy(clip_file, tmp_path / name)) for name in ("bad.mp4", "good.mp4")]
+    real = wsra.runtime.extract.start_of
+
+    def fails(path: Path, metadata: Mapping[str, str], duration_s: float) -> Start:
+        if path.name == "bad.mp4":
+            raise raised
+        return real(path, metadata, duration_s)
+
+    monkeypatch.setattr(wsra.runtime.extract, "start_of", fails)
+    bad, good = (extract_recording if continued else extract_batch)(videos, tmp_path / "out")
+    assert bad.error is not None and bad.error.startswith(f"{videos[0]}: cannot be used ({type(raised).__name__}")
+    assert good.error is None and good.feat.exists()
+
+
+def test_a_damaged_clock_of_the_file_before_is_no_fault_of_the_next(clip_file: Path, tmp_path: Path) -> None:
+    videos = [Path(shutil.copy(clip_file, tmp_path / f"2026-11-23_14-0{minute}-00.mp4")) for minute in range(2)]
+    first = next(iter(extract_recording(videos, tmp_path / "out")))
+    features = read_features(first.feat)
+    write_features(first.feat, replace(features, extra={**features.extra, "start_time": "yesterday"}))
+    assert [done.error for done in extract_recording(videos, tmp_path / "out")] == [None, None]
