@@ -14,9 +14,11 @@ import numpy as np
 from wsra.runtime.archive.provenance import is_current, provenance, refuse_others
 from wsra.runtime.backbones.registry import BUILT_IN, Backbone, BackboneChoice, MotionBackbone
 from wsra.runtime.boundary import one_file
+from wsra.runtime.console import say
 from wsra.runtime.errors import VideoError, WsraError
 from wsra.runtime.features import Features, write_features
-from wsra.runtime.files import usable_folder
+from wsra.runtime.files import refuse_existing, usable_folder
+from wsra.runtime.locks import locked
 from wsra.runtime.video.ahead import ahead
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
@@ -142,7 +144,8 @@ class _Extraction:
         video, feat = paths
         backbone = _loaded(self.choice)
         try:
-            with one_file(video, VideoError):
+            refuse_existing(feat, overwrite=True)
+            with one_file(video, VideoError), locked(feat, waiting=say):
                 return self._extract(video, feat, backbone)
         except WsraError as err:
             return Extracted(video, feat, False, str(err))

@@ -10,10 +10,12 @@ from wsra.runtime.archive.provenance import is_current, refuse_others
 from wsra.runtime.backbones.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.backbones.registry import MotionBackbone, backbone_id
 from wsra.runtime.boundary import one_file
+from wsra.runtime.console import say
 from wsra.runtime.errors import VideoError, WsraError
 from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, warning
 from wsra.runtime.features import Features, read_features, write_features
-from wsra.runtime.files import sha256_of, usable_folder
+from wsra.runtime.files import refuse_existing, sha256_of, usable_folder
+from wsra.runtime.locks import locked
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
 from wsra.runtime.video.wallclock import Start, from_iso, start_of
@@ -55,7 +57,8 @@ def extract_recording(
     before: Path | None = None  # features of the file before
     for video, feat in feat_paths(videos, folder).items():
         try:
-            with one_file(video, VideoError):
+            refuse_existing(feat, overwrite=True)
+            with one_file(video, VideoError), locked(feat, waiting=say):
                 if not overwrite:
                     refuse_others(feat, backbone=backbone_id(snippet_s))
                 done = _extract_next(video, feat, before, snippet_s, decoder, progress)

@@ -14,7 +14,9 @@ from wsra.runtime.console import progress, say
 from wsra.runtime.errors import OutputError, VideoError
 from wsra.runtime.extract import extract_features
 from wsra.runtime.features import read_features, write_features
+from wsra.runtime.files import refuse_existing
 from wsra.runtime.ground import Grounder
+from wsra.runtime.locks import locked
 from wsra.runtime.video.frames import Video
 
 
@@ -49,6 +51,7 @@ def source_of(given: Input, grounder: Grounder) -> Source:
         if not is_extracted(features) or is_of(features, path):
             return Source(given, feat, missing=False)
         say(f"{path}: changed since it was extracted")
+    refuse_existing(feat, overwrite=True)
     with Video(path, height_px=1, frames_per_s=1.0):
         pass
     if not feat.exists() and not os.access(path.parent, os.W_OK):
@@ -67,12 +70,16 @@ def extract_source(source: Source, snippet_s: float, backbone: Backbone) -> None
         OutputError: the place cannot be written.
     """
     path = source.given.path
-    say(f"extracting {path}; the features are kept in {source.feat}")
-    with progress("seconds", None) as bar:
-        features = extract_features(
-            path,
-            backbone=backbone,
-            snippet_s=snippet_s,
-            progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
-        )
-    write_features(source.feat, features)
+    with locked(source.feat, waiting=say):
+        _, features = kept_beside(path, backbone.id(snippet_s))
+        if features is not None and is_extracted(features) and is_of(features, path):
+            return  # another process made them while this one waited
+        say(f"extracting {path}; the features are kept in {source.feat}")
+        with progress("seconds", None) as bar:
+            features = extract_features(
+                path,
+                backbone=backbone,
+                snippet_s=snippet_s,
+                progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
+            )
+        write_features(source.feat, features)
