@@ -186,3 +186,24 @@ def test_a_damaged_clock_of_the_file_before_is_no_fault_of_the_next(clip_file: P
     features = read_features(first.feat)
     write_features(first.feat, replace(features, extra={**features.extra, "start_time": "yesterday"}))
     assert [done.error for done in extract_recording(videos, tmp_path / "out")] == [None, None]
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_a_folder_that_has_the_name_of_the_features_stays(continued: bool, clip_file: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "out" / f"{clip_file.stem}.feat" / "of_the_house"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("front door")
+    batch = extract_recording if continued else extract_batch
+    (done,) = batch([clip_file], tmp_path / "out", overwrite=True)
+    assert done.error is not None and "a folder stands there; expected a file" in done.error
+    assert kept.read_text() == "front door"
+
+
+def test_two_batches_at_once_extract_a_video_once(clip_file: Path, tmp_path: Path) -> None:
+    videos = [shutil.copy(clip_file, tmp_path / f"{number}.mp4") for number in range(3)]
+    both = [subprocess.Popen(command(videos, tmp_path / "out"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    ends = [one.communicate() for one in both]
+    assert [one.returncode for one in both] == [0, 0], ends
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.feat", "1.feat", "2.feat"]
+    said = "".join(err for _, err in ends)
+    assert said.count("kept") == 3, said
