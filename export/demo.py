@@ -16,6 +16,7 @@ from wsra.export.precisions import Calibration
 from wsra.runtime.annotations import read_annotations
 from wsra.runtime.bundle import read_manifest
 from wsra.runtime.console import progress, say
+from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import ExportError, OutputError, VideoError
 from wsra.runtime.extract import extract_batch
 from wsra.runtime.features import read_features
@@ -23,7 +24,6 @@ from wsra.runtime.files import replacing
 from wsra.runtime.ground import Grounder
 from wsra.runtime.locks import locked
 from wsra.runtime.workers.choose import open_pool
-from wsra.train.checkpoint import read_metrics
 from wsra.train.config import Run, read_run
 from wsra.train.data import CaptionedVideos
 from wsra.train.run import Prepared, permuted, prepare, train

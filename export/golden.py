@@ -10,15 +10,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from wsra.runtime.backends.protocol import Arrays
-from wsra.runtime.errors import BundleError
+from wsra.runtime.boundary import one_file
+from wsra.runtime.errors import BundleError, FeatureError
 from wsra.runtime.features import Features
 from wsra.runtime.tensors import write_tensors
+from wsra.runtime.texts import json_value
 
 FORMAT, VERSION = "wsra.golden", "2"
 
@@ -82,19 +85,32 @@ def read_golden(path: Path) -> Golden:
     Raises:
         BundleError: it is missing, damaged or of another version.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
-                raise BundleError(f"{path}: not golden data of version {VERSION}; export the bundle again")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as err:
-        raise BundleError(f"{path}: cannot be read ({err}); copy or export the bundle again") from err
-    told = json.loads(metadata["golden"])
-    parts = {
-        part: regular_videos(tensors[f"{part}/features"], tensors[f"{part}/lengths"].tolist(), names, told["backbone"], told["snippet_s"])
-        for part, names in (("check", told["videos"]), ("calib", told["calibration_videos"]))
-    }
+    hint = "copy or export the bundle again"
+    with one_file(path, BundleError, hint=f"{hint}."):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                metadata = file.metadata() or {}
+                if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+                    raise BundleError(f"{path}: not golden data of version {VERSION}; export the bundle again")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as err:
+            raise BundleError(f"{path}: cannot be read ({err}); {hint}") from err
+        told = json_value(metadata["golden"], place=str(path), error=BundleError, hint=hint)
+        try:
+            golden = _golden_of(tensors, told)
+        except FeatureError as err:
+            raise BundleError(f"{path}: cannot be used ({err}); {hint}") from err
+        _check(golden)
+    return golden
+
+
+def _golden_of(tensors: Arrays, told: dict[str, Any]) -> Golden:
+    parts = {}
+    for part, names in (("check", told["videos"]), ("calib", told["calibration_videos"])):
+        rows, lengths = tensors[f"{part}/features"], tensors[f"{part}/lengths"].tolist()
+        if sum(lengths) != len(rows) or min(lengths) < 1:
+            raise ValueError(f"{part}/lengths are not those of {len(rows)} rows of features")
+        parts[part] = regular_videos(rows, lengths, names, told["backbone"], told["snippet_s"])
     return Golden(
         told["sentences"],
         parts["check"],
@@ -104,6 +120,19 @@ def read_golden(path: Path) -> Golden:
         told["calibration_sentences"],
         parts["calib"],
     )
+
+
+def _check(golden: Golden) -> None:
+    """Raises ValueError where a part has another type or shape than `Golden` says, or they do not fit each other."""
+    pairs, moments, words = golden.pairs, golden.moments, golden.sentences + golden.calibration_sentences
+    if not words or not all(isinstance(sentence, str) for sentence in words):
+        raise ValueError("sentences are no list of text")
+    if pairs.dtype != np.int64 or pairs.ndim != 2 or pairs.shape[1] != 2 or moments.shape != pairs.shape or moments.dtype != np.float64:
+        raise ValueError(f"pairs are {pairs.dtype} {pairs.shape}, moments {moments.dtype} {moments.shape}")
+    if len(pairs) == 0 or pairs.min() < 0 or (pairs.max(axis=0) >= [len(golden.sentences), len(golden.videos)]).any():
+        raise ValueError(f"a pair is of none of {len(golden.sentences)} sentences and {len(golden.videos)} videos")
+    if missing := [graph for graph in ("text", "words", "keys", "scorer") if not golden.edges.get(graph)]:
+        raise ValueError(f"no case of {', '.join(missing)}")
 
 
 def regular_videos(

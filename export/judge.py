@@ -18,9 +18,10 @@ from wsra.export.golden import Golden
 from wsra.runtime.annotations import Annotation, read_annotations
 from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.backends.routes import Route, engines_here, open_route
-from wsra.runtime.bundle import Bundle
+from wsra.runtime.boundary import one_file
+from wsra.runtime.bundle import GOLDEN, Bundle
 from wsra.runtime.devices.device import Device
-from wsra.runtime.errors import BackendError, DataError, MissingExtraError
+from wsra.runtime.errors import BackendError, BundleError, DataError, MissingExtraError
 from wsra.runtime.evaluation.metrics import Figures, figures
 from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
@@ -90,7 +91,8 @@ def gate_route(
             backends |= open_route(bundle, route, device, graphs=more, threads=threads)
             kernels = _kernels(grounder, bundle, route, device, threads)
             limits = limits_of(route.precision, grounder.scorer.device)
-            found, wrong = _through_the_gates(grounder, backends, kernels, golden, limits, labelled, reference)
+            with one_file(bundle.folder / GOLDEN, BundleError, hint="copy or export the bundle again."):
+                found, wrong = _through_the_gates(grounder, backends, kernels, golden, limits, labelled, reference)
         except (BackendError, MissingExtraError) as err:
             return entry | {"reason": str(err)}
     return entry | {"passed": not wrong, "ran": True, "reason": "; ".join(wrong) or None} | found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 from safetensors import SafetensorError, safe_open
 
+from wsra.runtime.boundary import one_file
 from wsra.runtime.bundle import MANIFEST, open_bundle
+from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import ConfigError, DataError
 from wsra.runtime.features import read_features
 from wsra.runtime.report import clock
@@ -28,13 +29,16 @@ def describe(path: Path) -> dict[str, Any]:
     Raises:
         WsraError: it is none of these, or damaged.
     """
-    if (path / MANIFEST).is_file():
-        return _bundle(path)
-    if (path / CHECKPOINT).is_file():
-        return _checkpoint(path)
-    if path.is_dir():
-        raise DataError(f"{path}: a folder without {MANIFEST} (bundle) or {CHECKPOINT} (checkpoint); expected one of these or a .feat file")
-    return _features(path)
+    with one_file(path, DataError):
+        if (path / MANIFEST).is_file():
+            return _bundle(path)
+        if (path / CHECKPOINT).is_file():
+            return _checkpoint(path)
+        if path.is_dir():
+            raise DataError(
+                f"{path}: a folder without {MANIFEST} (bundle) or {CHECKPOINT} (checkpoint); expected one of these or a .feat file"
+            )
+        return _features(path)
 
 
 def _features(path: Path) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def _features(path: Path) -> dict[str, Any]:
     features.check_finite()
     lengths = features.times_s[:, 1] - features.times_s[:, 0]
     gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
-    return {
+    facts = {
         "kind": "features",
         "video": features.video,
         "duration_s": features.duration_s,
@@ -53,8 +57,8 @@ def _features(path: Path) -> dict[str, Any]:
         "snippet_s": float(sorted(lengths)[len(lengths) // 2]),
         "gaps": int((gaps > 1e-3).sum()),
         "backbone": features.backbone,
-        **features.extra,
     }
+    return facts | {name: value for name, value in features.extra.items() if name not in facts}  # a file does not say what kind it is
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
@@ -66,16 +70,9 @@ def _checkpoint(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path / CHECKPOINT}: cannot be read ({err}); it may be truncated") from err
     if metadata.get("format") != "wsra.checkpoint":
         raise ConfigError(f"{path / CHECKPOINT}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
-    metrics = path / "metrics.csv"
-    lines = csv.DictReader(metrics.read_text(encoding="utf-8").splitlines()) if metrics.is_file() else ()
-    rows = [{name: float(value) for name, value in line.items()} for line in lines]
-    return {
-        "kind": "checkpoint",
-        **metadata,
-        "tensors": shapes,
-        "epochs": len(rows),
-        "last": rows[-1] if rows else None,
-    }
+    rows = read_metrics(path)
+    facts = {"kind": "checkpoint", "tensors": shapes, "epochs": len(rows), "last": rows[-1] if rows else None}
+    return {"kind": "checkpoint", **metadata} | facts
 
 
 def _bundle(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from wsra.runtime.boundary import one_file
+from wsra.runtime.epochs import METRICS, read_metrics
 from wsra.runtime.errors import ConfigError
 from wsra.runtime.files import replacing
 from wsra.runtime.tensors import write_tensors
+from wsra.runtime.texts import json_value
 from wsra.train.config import Run, read_run, table_from_run
 from wsra.train.model import Scorer
 
-MODEL, LAST, CONFIG, METRICS = "model.safetensors", "last.safetensors", "config.toml", "metrics.csv"
+MODEL, LAST, CONFIG = "model.safetensors", "last.safetensors", "config.toml"
 
 
 @dataclass(frozen=True)
@@ -122,38 +126,54 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
     path = folder / LAST
     if not path.is_file():
         raise ConfigError(f"{folder}: no {LAST} to resume from; start the run without --resume")
-    try:
-        with safe_open(path, framework="pt") as file:
-            state: dict[str, Any] = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        reached = Reached(**state, order=tensors["order"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as err:
-        raise ConfigError(f"{path}: damaged, or of another version of wsra ({err}); start the run anew in another --out") from err
-    scorer.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
+    hint = "start the run anew in another --out"
+    with one_file(path, ConfigError, hint=f"{hint}."):
+        try:
+            with safe_open(path, framework="pt") as file:
+                state = json_value(file.metadata()["state"], place=str(path), error=ConfigError, hint=hint)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            reached = Reached(**state, order=tensors["order"])
+            _check_reached(reached)
+            moments = _moments(tensors, optimizer)
+        except (SafetensorError, KeyError, TypeError, ValueError) as err:
+            raise ConfigError(f"{path}: damaged, or of another version of wsra ({err}); {hint}") from err
+        scorer.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        generator.set_state(tensors["generator"])
+    return reached
+
+
+def _check_reached(reached: Reached) -> None:
+    """Raises ValueError where a value is of another type, or they do not fit each other."""
+    numbers = [reached.best, *reached.sums.values(), *(value for row in reached.rows for value in row.values())]
+    if not all(type(count) is int and count >= 0 for count in (reached.epoch, reached.step)):
+        raise ValueError(f"epoch {reached.epoch!r} and step {reached.step!r} are no counts")
+    if not all(type(number) in (int, float) for number in numbers):
+        raise ValueError("a figure is no number")
+    if len(reached.rows) != reached.epoch:
+        raise ValueError(f"{len(reached.rows)} rows of {reached.epoch} epochs")
+    if reached.order.ndim != 1 or reached.order.dtype != torch.long:
+        raise ValueError(f"the order of captions is {reached.order.dtype} {tuple(reached.order.shape)}")
+    if not torch.equal(reached.order.sort().values, torch.arange(len(reached.order))):
+        raise ValueError("the order of captions holds one twice")
+
+
+def _moments(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """Adam's moments by the number of their weights: of none before the first step, else of all; ValueError where they do not fit."""
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("adam."):
             _, number, moment = name.split(".")
             moments.setdefault(int(number), {})[moment] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    generator.set_state(tensors["generator"])
-    return reached
-
-
-def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """One row per epoch; none where there are none yet.
-
-    Raises:
-        ConfigError: the file is damaged.
-    """
-    path = folder / METRICS
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    except (ValueError, TypeError) as err:
-        raise ConfigError(f"{path}: damaged ({err}); restore it or train again") from err
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    if moments and sorted(moments) != list(range(len(weights))):
+        raise ValueError(f"moments of the weights {sorted(moments)}, expected {len(weights)}")
+    for at, kept in moments.items():
+        shapes = {name: tuple(value.shape) for name, value in kept.items()}
+        expected = {"exp_avg": tuple(weights[at].shape), "exp_avg_sq": tuple(weights[at].shape)}
+        if shapes not in ({"step": (1,), **expected}, {"step": (), **expected}):
+            raise ValueError(f"moments of weight {at} are {shapes}")
+    return moments
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -165,17 +185,30 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     path = folder / MODEL
     if not path.is_file() or not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder}: not a checkpoint (no {MODEL} and {CONFIG}); train one with wsra train RUN.toml")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as err:
-        raise ConfigError(f"{path}: cannot be read ({err}); it may be truncated: train again or use another checkpoint") from err
-    if metadata.get("format") != "wsra.checkpoint":
-        raise ConfigError(f"{path}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
+    with one_file(path, ConfigError, hint="train again or use another checkpoint."):
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata: dict[str, Any] = file.metadata() or {}
+                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as err:
+            raise ConfigError(f"{path}: cannot be read ({err}); it may be truncated: train again or use another checkpoint") from err
+        if metadata.get("format") != "wsra.checkpoint":
+            raise ConfigError(f"{path}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
+        scorer = _scorer_of(weights)
+        backbone, snippet_s = metadata["backbone"], float(metadata["snippet_s"])
+        if not 0 < snippet_s < math.inf:
+            raise ValueError(f"snippets of {snippet_s} s")
+    return Checkpoint(folder, scorer.eval(), read_run(folder / CONFIG), backbone, snippet_s, read_metrics(folder))
+
+
+def _scorer_of(weights: Mapping[str, Tensor]) -> Scorer:
+    """A scorer with these weights; ValueError where they fit none, before memory is taken for it."""
     key_width, feature_width = weights["video.weight"].shape
-    scorer = Scorer(feature_width, weights["text.weight"].shape[1], key_width)
-    scorer.load_state_dict(weights)
-    metrics = read_metrics(folder)
-    run = read_run(folder / CONFIG)
-    return Checkpoint(folder, scorer.eval(), run, metadata["backbone"], float(metadata["snippet_s"]), metrics)
+    text_key_width, text_width = weights["text.weight"].shape
+    if text_key_width != key_width or min(key_width, feature_width, text_width) < 1:
+        raise ValueError(f"keys of {key_width} and {text_key_width} numbers, of {feature_width} of features and {text_width} of text")
+    if wrong := [name for name, value in weights.items() if not torch.isfinite(value).all()]:
+        raise ValueError(f"{wrong[0]} holds NaN or infinite numbers")
+    scorer = Scorer(feature_width, text_width, key_width)
+    scorer.load_state_dict(dict(weights))
+    return scorer

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsra.runtime.console import Bar, progress, say
+from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import OutputError
-from wsra.train.checkpoint import LAST, read_metrics
+from wsra.train.checkpoint import LAST
 from wsra.train.config import Run, read_run
 from wsra.train.curves import CURVES, draw_curves
 from wsra.train.data import CaptionedVideos

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import ConfigError
+from wsra.runtime.texts import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,9 +21,12 @@ else:
     import tomli as tomllib
 
 _STRICT = ConfigDict(extra="forbid", strict=False)
-Positive = Annotated[float, Field(gt=0, strict=True)]
-Weight = Annotated[float, Field(ge=0, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+_MOST = 1_000_000_000
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
+Whole = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -40,7 +45,7 @@ class Data:
     val_captions: str
     features: str
     seen_as: Literal["snippets", "windows", "segments"] = "snippets"
-    longest: Annotated[int, Field(ge=0, strict=True)] = 0
+    longest: Whole = 0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -93,7 +98,7 @@ class Loss:
     contrast_temperature: Positive = 1.0
     instance_scaled: Annotated[bool, Field(strict=True)] = True
     cross_video_space: Literal["features", "keys"] = "features"
-    gate: Annotated[float, Field(strict=True)] = 0.9
+    gate: Finite = 0.9
     gate_quantile: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
 
 
@@ -108,9 +113,9 @@ class Sampling:
         hardest: take the most similar ones instead of drawing.
     """
 
-    first: Annotated[int, Field(ge=0, strict=True)] = 3
-    last: Annotated[int, Field(ge=0, strict=True)] = 2
-    draws: Annotated[int, Field(ge=0, strict=True)] = 12
+    first: Whole = 3
+    last: Whole = 2
+    draws: Whole = 12
     hardest: Annotated[bool, Field(strict=True)] = False
 
 
@@ -133,18 +138,18 @@ class Training:
         cache_mb: features kept in memory, of the training and of the validation videos each; the others are read anew each time.
     """
 
-    key_width: Count = 128
+    key_width: Annotated[int, Field(ge=1, le=16_384, strict=True)] = 128
     batch: Count = 42
     epochs: Count = 20
     learning_rate: Positive = 1e-3
     weight_decay: Weight = 0.0
     feature_noise: Weight = 0.0
-    seed: Annotated[int, Field(strict=True)] = 0
-    threads: Count = 1
+    seed: Annotated[int, Field(ge=-(2**62), le=2**62, strict=True)] = 0
+    threads: Annotated[int, Field(ge=1, le=1024, strict=True)] = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     autocast: Annotated[bool, Field(strict=True)] = True
     save_every_s: Weight = 300.0
-    cache_mb: Annotated[int, Field(ge=0, strict=True)] = 1000
+    cache_mb: Whole = 1000
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -190,18 +195,30 @@ def read_run(path: Path, settings: Sequence[str] = ()) -> Run:
     Raises:
         ConfigError: the file cannot be read or a setting is wrong.
     """
+    text = read_text(path, error=ConfigError, hint="expected a run file in TOML")
+    with one_file(path, ConfigError, hint="check it and --set."):
+        table = _parsed(text, str(path))
+        _locate(table, path.parent)
+        for setting in settings:
+            section = _apply(table, setting)
+            if section == "data":
+                _locate(table, Path())
+        return run_from_table(table, str(path))
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
+    """A table of TOML.
+
+    Raises:
+        ConfigError: it is none, or is nested too deep or holds an integer of too many digits for Python to read.
+    """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise ConfigError(f"{path}: cannot be read ({err.strerror}); expected a run file in TOML") from err
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path}: not valid TOML ({err})") from err
-    _locate(table, path.parent)
-    for setting in settings:
-        section = _apply(table, setting)
-        if section == "data":
-            _locate(table, Path())
-    return run_from_table(table, str(path))
+        table: dict[str, Any] = tomllib.loads(text)
+    except RecursionError as err:
+        raise ConfigError(f"{source}: not valid TOML (nested too deep)") from err
+    except ValueError as err:
+        raise ConfigError(f"{source}: not valid TOML ({err})") from err
+    return table
 
 
 def _locate(table: dict[str, Any], folder: Path) -> None:
@@ -222,8 +239,10 @@ def _apply(table: dict[str, Any], setting: str) -> str:
     if not equals or not dot:
         raise ConfigError(f"--set {setting}: expected section.key=value, for example training.epochs=10")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        parsed = _parsed(f"value = {value}", f"--set {setting}")["value"]
+    except ConfigError as err:
+        if not isinstance(err.__cause__, tomllib.TOMLDecodeError):
+            raise
         parsed = value.strip()
     target = table.setdefault(section, {})
     if not isinstance(target, dict):

@@ -166,6 +166,11 @@ def fit(
     if resume:
         _check_same_run(run, folder)
         reached = load_last(folder, scorer, optimizer, trainer.generator)
+        if reached.step and len(reached.order) != len(data.captions):
+            raise ConfigError(
+                f"{folder}: was begun with {len(reached.order)} captions, now there are {len(data.captions)}; resume with the same captions"
+                " or choose another --out"
+            )
         save_run(folder, run)
     else:
         reached = Reached()

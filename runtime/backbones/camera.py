@@ -10,13 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from wsra.runtime.backbones.background import Background
+from wsra.runtime.backbones.background import UPDATE_S, Background
+from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files import replacing
+from wsra.runtime.limits import MOST_S
 from wsra.runtime.tensors import write_tensors
 
 SUFFIX = ".camera"
 _FORMAT = "wsra.camera"
+_HINT = "extract the video before again, with --continue"
+_THUMBNAIL = (24, 32)
+_PIXELS = 1 << 22  # of a background: `motion` reads pictures of 120 rows
+_LARGEST = {  # what is believable of each: values from and to
+    "scene": (-1e5, 1e5),  # grey levels, brought to one light
+    "noise": (0.0, 60.0),
+    "foreground": (0.0, 1.0),
+    "since_update_s": (0.0, 2 * UPDATE_S),
+    "thumbnail": (1.0, 256.0),
+    "last_s": (-MOST_S, MOST_S),
+}
 
 
 @dataclass
@@ -53,13 +66,39 @@ def read_camera(path: Path) -> Camera:
     """Read what `Camera.write` wrote.
 
     Raises:
-        FeatureError: the file is missing, foreign or truncated.
+        FeatureError: the file is missing, foreign, truncated or holds arrays that `Camera.write` never writes.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            if (file.metadata() or {}).get("format") != _FORMAT:
-                raise FeatureError(f"{path}: not a {_FORMAT} file; extract the video before again, with --continue")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as err:
-        raise FeatureError(f"{path}: no readable state of a camera ({err}); extract the video before again, with --continue") from err
+    with one_file(path, FeatureError, hint=f"{_HINT}."):
+        try:
+            with safe_open(path, framework="numpy") as file:
+                if (file.metadata() or {}).get("format") != _FORMAT:
+                    raise FeatureError(f"{path}: not a {_FORMAT} file; {_HINT}")
+                _check_shapes({name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
+                arrays = {name: file.get_tensor(name) for name in _LARGEST}
+            _check_values(arrays)
+        except (SafetensorError, OSError, ValueError) as err:
+            raise FeatureError(f"{path}: no readable state of a camera ({err}); {_HINT}") from err
     return Camera(Background.from_arrays(arrays), arrays["thumbnail"], float(arrays["last_s"][0]))
+
+
+def _check_shapes(slices: dict[str, Any]) -> None:
+    """Raises ValueError where an array is missing, or has another type or shape; none is in memory yet."""
+    found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+    height, width = found["scene"][1][:2] if "scene" in found and len(found["scene"][1]) == 3 else (0, 0)
+    expected = {
+        "scene": ("F32", (height, width, 3)),
+        "noise": ("F32", (height, width)),
+        "foreground": ("BOOL", (height, width)),
+        "since_update_s": ("F64", (1,)),
+        "thumbnail": ("F32", _THUMBNAIL),
+        "last_s": ("F64", (1,)),
+    }
+    if not 0 < height * width <= _PIXELS or found != expected:
+        raise ValueError(f"it holds {found}")
+
+
+def _check_values(arrays: dict[str, NDArray[Any]]) -> None:
+    """Raises ValueError where a value is NaN, infinite or beyond belief."""
+    for name, (least, most) in _LARGEST.items():
+        if not ((arrays[name] >= least) & (arrays[name] <= most)).all():
+            raise ValueError(f"{name} holds a value that is not between {least:g} and {most:g}")

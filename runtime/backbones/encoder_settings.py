@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -13,11 +14,13 @@ from typing import Any, Literal
 
 from wsra.runtime.errors import BackboneError
 from wsra.runtime.files import replacing
+from wsra.runtime.texts import read_json
 
 FORMAT, VERSION = "wsra.backbone", 1
 IMAGE_LAYOUTS, CLIP_LAYOUTS = ("NCHW", "NHWC"), ("NCTHW", "NTCHW", "NTHWC")
 # Counted up whenever a number of the features changes for the same settings, so that old and new never mix.
 _NUMBERS = 1
+_MOST = 1 << 28  # numbers of the pictures that are held at a time: a gibibyte in float32
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,10 @@ class EncoderSettings:
             raise BackboneError(
                 f'sampling is "middle", which is one frame, and frames_per_snippet {self.frames_per_snippet}: use "uniform"'
             )
+        rows = self.batch if isinstance(self.batch, int) else 1
+        held = 3 * self.size[0] * self.size[1] * max(rows * self.frames, self.frames_per_snippet)
+        if held > _MOST:
+            raise BackboneError(f"size, frames, frames_per_snippet and batch make {held} numbers at a time; expected {_MOST} at most")
 
     def dumps(self) -> str:
         """The JSON."""
@@ -120,12 +127,9 @@ def read_settings(path: Path) -> EncoderSettings:
     Raises:
         BackboneError: it is missing, is no such JSON, or a key is missing, unknown or wrong.
     """
-    if not path.is_file():
+    if not os.path.exists(path):  # noqa: PTH110 (which raises nothing over a name that is too long)
         raise BackboneError(f"{path}: no such file; expected the JSON that tells how the encoder is used (docs/backbones.md)")
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise BackboneError(f"{path}: not readable as JSON ({err}); write it anew (docs/backbones.md)") from err
+    table = read_json(path, error=BackboneError, hint="write it anew (docs/backbones.md)")
     if not isinstance(table, dict) or (table.pop("format", None), table.pop("version", None)) != (FORMAT, VERSION):
         raise BackboneError(f'{path}: not a {FORMAT} of version {VERSION}; it must say "format": "{FORMAT}", "version": {VERSION}')
     known = {field.name: field for field in fields(EncoderSettings)}

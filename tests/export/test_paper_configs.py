@@ -14,9 +14,9 @@ import pytest
 
 from tiny import SENTENCES, make_encoder
 from wsra.export.pack import Wanted, export_bundle
+from wsra.runtime.epochs import read_metrics
 from wsra.runtime.evaluate import EvaluationRequest, evaluate
 from wsra.runtime.published import Published, convert_all
-from wsra.train.checkpoint import read_metrics
 from wsra.train.command import train_run
 from wsra.train.config import read_run
 

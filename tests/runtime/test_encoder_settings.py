@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,11 +118,29 @@ def test_other_json(tmp_path: Path, table: object) -> None:
 
 
 def test_what_is_no_json_or_not_there(tmp_path: Path) -> None:
-    (tmp_path / "tiny.json").write_bytes(b"\xff{")
-    with pytest.raises(BackboneError, match="not readable as JSON"):
-        read_settings(tmp_path / "tiny.json")
+    deep, long = b"[" * 50_000, b'{"width": ' + b"9" * 5000 + b"}"
+    for content, told in ((b"\xff{", "byte 0 is not UTF-8"), (b"{", "line 1: not JSON"), (deep, "nested more than"), (long, "5000 digits")):
+        (tmp_path / "tiny.json").write_bytes(content)
+        with pytest.raises(BackboneError, match=rf"tiny\.json.*{told}.*write it anew"):
+            read_settings(tmp_path / "tiny.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(BackboneError, match="a pipe, device or socket"):
+        read_settings(tmp_path / "pipe.json")
     with pytest.raises(BackboneError, match="no such file"):
         read_settings(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"size": [4096, 4096], "batch": 4096},
+        {"size": [4096, 4096], "frames_per_snippet": 1024},
+        {"size": [4096, 4096], "frames": 64, "layout": "NCTHW"},
+    ],
+)
+def test_pictures_that_no_memory_holds_are_refused_before_any_is_taken(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(BackboneError, match=r"size, frames, frames_per_snippet and batch make \d+ numbers at a time; expected 268435456"):
+        read_settings(written(tmp_path, {**IMAGE, **changes}))
 
 
 def test_the_digest_differs_where_numbers_differ_and_only_there(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,38 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, settings: list[str], 
     with pytest.raises(ConfigError, match=told) as error:
         read_run(write(tmp_path, text), settings)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "told"),
+    [
+        (BASE + "[training]\nseed = " + "9" * 5000, [], "run.toml: not valid TOML"),
+        (BASE + "[training]\nseed = " + "9" * 400, [], "training.seed is"),
+        (BASE + "[training]\nseed = 0x" + "f" * 5000, [], "run.toml: cannot be used .*integer string conversion"),
+        (BASE + "[training]\nkey_width = 1000000000\n", [], "training.key_width is 1000000000"),
+        (BASE + "[training]\nlearning_rate = inf\n", [], "training.learning_rate is inf"),
+        (BASE + "[loss]\nmargin = nan\n", [], "loss.margin is nan"),
+        (BASE + "[loss]\nmargin = 1" + "0" * 400, [], "loss.margin is"),
+        (BASE + "x = " + "[" * 50_000, [], "run.toml: not valid TOML"),
+        (BASE + "[training]\nthreads = " + "[" * 500 + "]" * 500, [], "not valid TOML .nested too deep|training.threads is"),
+        (BASE, ["training.epochs=" + "[" * 5000], "--set training.epochs=.*: not valid TOML .nested too deep|training.epochs is"),
+        (BASE, ["training.epochs=" + "[" * 90 + "]" * 90], "training.epochs is"),
+        (BASE, ["training.epochs=" + "9" * 5000], "--set training.epochs=9.*: not valid TOML"),
+        (BASE, ["training.threads=99999999999999"], "training.threads is 99999999999999"),
+        ("data = 3", ["data.captions=x"], "data is not a section"),
+    ],
+)
+def test_absurd_values_are_one_line(tmp_path: Path, text: str, settings: list[str], told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as error:
+        read_run(write(tmp_path, text), settings)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 3100
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir], ids=["pipe", "device", "folder"])
+def test_a_run_file_that_never_ends_is_refused_at_once(make: Callable[[Path], object], tmp_path: Path) -> None:
+    make(tmp_path / "run.toml")
+    with pytest.raises(ConfigError, match=r"run\.toml: cannot be read .*; expected a run file in TOML"):
+        read_run(tmp_path / "run.toml")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

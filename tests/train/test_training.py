@@ -10,9 +10,10 @@ from safetensors.torch import load_file
 
 from tiny import make_checkpoint, make_encoder, make_run
 from wsra.runtime.annotations import Annotation, read_annotations
+from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import ConfigError, DataError, OutputError, WsraError
 from wsra.runtime.features import read_features
-from wsra.train.checkpoint import load_checkpoint, read_metrics
+from wsra.train.checkpoint import load_checkpoint
 from wsra.train.command import train_run
 from wsra.train.config import read_run
 from wsra.train.data import load
