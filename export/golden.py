@@ -93,14 +93,14 @@ def read_golden(path: Path) -> Golden:
                 if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
                     raise BundleError(f"{path}: not golden data of version {VERSION}; export the bundle again")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            golden = _golden_of(tensors, json_value(metadata["golden"], place=str(path), error=BundleError, hint=hint))
+            _check(golden)
         except (SafetensorError, OSError) as err:
             raise BundleError(f"{path}: cannot be read ({err}); {hint}") from err
-        told = json_value(metadata["golden"], place=str(path), error=BundleError, hint=hint)
-        try:
-            golden = _golden_of(tensors, told)
-        except FeatureError as err:
-            raise BundleError(f"{path}: cannot be used ({err}); {hint}") from err
-        _check(golden)
+        except (FeatureError, ValueError) as err:
+            raise BundleError(f"{path}: is inconsistent ({err}); {hint}") from err
+        except (KeyError, TypeError) as err:
+            raise BundleError(f"{path}: a part is missing or of another type ({err}); {hint}") from err
     return golden
 
 

@@ -185,19 +185,22 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     path = folder / MODEL
     if not path.is_file() or not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder}: not a checkpoint (no {MODEL} and {CONFIG}); train one with wsra train RUN.toml")
-    with one_file(path, ConfigError, hint="train again or use another checkpoint."):
+    hint = "train again or use another checkpoint"
+    with one_file(path, ConfigError, hint=f"{hint}."):
         try:
             with safe_open(path, framework="pt") as file:
                 metadata: dict[str, Any] = file.metadata() or {}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as err:
-            raise ConfigError(f"{path}: cannot be read ({err}); it may be truncated: train again or use another checkpoint") from err
-        if metadata.get("format") != "wsra.checkpoint":
-            raise ConfigError(f"{path}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
-        scorer = _scorer_of(weights)
-        backbone, snippet_s = metadata["backbone"], float(metadata["snippet_s"])
-        if not 0 < snippet_s < math.inf:
-            raise ValueError(f"snippets of {snippet_s} s")
+            if metadata.get("format") != "wsra.checkpoint":
+                raise ConfigError(f"{path}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
+            scorer = _scorer_of(weights)
+            backbone, snippet_s = metadata["backbone"], float(metadata["snippet_s"])
+            if not 0 < snippet_s < math.inf:
+                raise ValueError(f"snippets of {snippet_s} s")
+        except (SafetensorError, OSError) as err:
+            raise ConfigError(f"{path}: cannot be read ({err}); it may be truncated: {hint}") from err
+        except (KeyError, ValueError) as err:
+            raise ConfigError(f"{path}: a part is missing or does not fit ({err}); {hint}") from err
     return Checkpoint(folder, scorer.eval(), read_run(folder / CONFIG), backbone, snippet_s, read_metrics(folder))
 
 
