@@ -26,7 +26,7 @@ from wsra.runtime.backends.engines import (
     write_sidecar,
 )
 from wsra.runtime.backends.trt import find_library
-from wsra.runtime.bundle import REJECTED, Bundle, Manifest, open_bundle
+from wsra.runtime.bundle import REJECTED, Bundle, open_bundle
 from wsra.runtime.devices.accelerators import has_cuda_python
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
@@ -207,42 +207,20 @@ def workspace_of(device: Device, asked_mb: int | None) -> int:
 
 
 def profiles_of(bundle: Bundle, graph: str) -> list[Profile]:
-    """The profiles of a bundle's graph, held against what the model takes.
+    """The profiles of a bundle's graph; reading the manifest held them against what the model takes.
 
     Raises:
-        BundleError: there are none, or they do not fit the model.
+        BundleError: there are none.
     """
     told = bundle.manifest.profiles.get(graph)
     if not told:
         raise BundleError(f"{bundle.folder}: the manifest has no profiles for {graph}; export the bundle again")
-    try:
-        profiles = [{name: _shapes(shapes) for name, shapes in profile.items()} for profile in told]
-        for name, (_, _, largest) in (item for profile in profiles for item in profile.items()):
-            _check_limit(bundle.manifest, graph, name, largest)
-    except ValueError as err:
-        raise BundleError(f"{bundle.folder}: a profile of {graph} does not fit ({err}); export the bundle again") from err
-    return profiles
+    return [{name: _shapes(shapes) for name, shapes in profile.items()} for profile in told]
 
 
 def _shapes(shapes: Sequence[Sequence[int]]) -> Shapes:
     smallest, usual, largest = (tuple(shape) for shape in shapes)
     return smallest, usual, largest
-
-
-def _check_limit(manifest: Manifest, graph: str, name: str, largest: tuple[int, ...]) -> None:
-    """The library checks neither; a sentence beyond the position table would read past it."""
-    if graph == "text":
-        longest = int(manifest.text["max_tokens"])
-        if largest[-1] > longest:
-            raise ValueError(f"{name} has {largest[-1]} tokens, the encoder takes {longest}")
-        return
-    if graph == "image":
-        if list(largest[1:]) != manifest.tensors["image"]["inputs"][name][1][1:]:
-            raise ValueError(f"{name} is {largest[1:]}, the encoder takes {manifest.tensors['image']['inputs'][name][1][1:]}")
-        return
-    widths = {"features": manifest.feature_width, "keys": manifest.key_width, "text": manifest.text_width}
-    if largest[-1] != widths.get(name):
-        raise ValueError(f"{name} is {largest[-1]} wide, the model has {widths.get(name)}")
 
 
 def profile_from_text(text: str) -> Profile:

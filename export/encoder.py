@@ -18,7 +18,7 @@ from wsra.export.golden import Case
 from wsra.export.graphs import Graph, image_graph
 from wsra.export.half import half
 from wsra.export.int8 import int8_until_it_passes, prepare
-from wsra.export.onnx import onnx_from_graph
+from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend, image_cases
 from wsra.runtime.backbones.encoder_settings import EncoderSettings
 from wsra.runtime.backbones.pixels import arranged, fitted
@@ -71,7 +71,7 @@ def export_encoder(
             say("exporting image in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
-            onnx.save_model(half(onnx.load(str(part / settings.graph)), name="image"), str(part / "fp16" / settings.graph))
+            onnx.save_model(half(read_onnx(part / settings.graph), name="image"), str(part / "fp16" / settings.graph))
             _pass("fp16", part / "fp16" / settings.graph, cases, say)
         if int8:
             folders.append(part / "int8")

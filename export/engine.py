@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wsra.runtime.backends.engines import BuiltGraph, Profile
+from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.backends.trt_log import cleaned, error_log
 from wsra.runtime.devices.device import find_gpu
@@ -31,7 +32,7 @@ def compile_graph(
     """Compile one graph.
 
     Args:
-        source: the ONNX graph; its precision is the engine's. Weights in files beside it are read, but their digest is not kept.
+        source: the ONNX graph; its precision is the engine's. Weights in files beside it are refused.
         plan: gets exactly the bytes that the library gives.
         profiles: ranges of shapes that the engine must take; each names every input.
         workspace_mb: most memory that the library may use while it tries kernels.
@@ -44,6 +45,7 @@ def compile_graph(
         ExportError: a profile does not fit the graph, or the graph cannot be parsed or built; the message names the input or the node.
         OutputError: the place cannot be written.
     """
+    check_onnx(source, error=ExportError)
     trt = find_library(gpu=find_gpu() is not None)
     log = error_log(trt)
     log.clear()

@@ -17,6 +17,7 @@ from wsra.calib.samples import Samples
 from wsra.calib.sensitivity import sensitivity
 from wsra.calib.smooth import ALPHA, smooth
 from wsra.export.half import half
+from wsra.export.onnx import read_onnx
 from wsra.runtime.bundle import ScorerKind
 
 MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
@@ -60,7 +61,7 @@ def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: Sco
     Raises:
         DataError: ranges are not finite.
     """
-    models = {path.stem: onnx.load(str(path)) for path in sorted(fp32.glob("*.onnx"))}
+    models = {path.stem: read_onnx(path) for path in sorted(fp32.glob("*.onnx"))}
     exact = ("keys", "scorer") if scorer == "cosine" else ()  # as in `half`
     products = {name: [] if name in exact else products_of(model) for name, model in models.items()}
     deep: list[str] = [name for name in ("text", "image") if name in models]

@@ -13,6 +13,7 @@ import onnx
 import torch
 
 from wsra.export.graphs import Graph
+from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.errors import ExportError
 
 OPSET = 20
@@ -59,6 +60,16 @@ def onnx_from_graph(graph: Graph, path: Path) -> None:
     _strip(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(path))
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Read a graph, which may have come with a bundle.
+
+    Raises:
+        ExportError: it is no graph, or keeps weights in other files.
+    """
+    check_onnx(path, error=ExportError)
+    return onnx.load(str(path), load_external_data=False)
 
 
 @contextlib.contextmanager

@@ -120,8 +120,9 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
 def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, before: Manifest | None, say: Say) -> Manifest:
     device, calibration, made = this_device(), wanted.calibration, list[str]()
     with replacing_folder(out) as part:
-        if before is not None and not before.precisions["fp32"]["passed"]:
-            say(f"{out}: fp32 failed its gate there ({before.precisions['fp32']['reason']}); all is exported anew")
+        if before is not None and "fp32" not in _passed(before):
+            reason = before.precisions.get("fp32", {}).get("reason")
+            say(f"{out}: fp32 failed its gate there ({reason}); all is exported anew")
             before = None
         if before is None:
             bundle, golden = base(part)
@@ -161,7 +162,7 @@ def _is_wanted(bundle: Bundle, calibration: Calibration) -> bool:
     """Whether INT8 is to be made: it is missing, or other data or another method is asked for."""
     if "int8" not in bundle.passed() or calibration.captions is not None:
         return True
-    return bool(bundle.manifest.precisions["int8"]["quantization"]["ranges"] != calibration.method)
+    return bool((bundle.manifest.precisions["int8"].get("quantization") or {}).get("ranges") != calibration.method)
 
 
 def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
@@ -191,7 +192,7 @@ def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, En
     bundle = Bundle(bundle.folder, replace(bundle.manifest, files=sealed_files(bundle.folder)))
     for name, entry in bundle.manifest.precisions.items():
         if not entry["passed"] and (bundle.folder / name).is_dir():
-            bundle = reject(bundle, name, entry["reason"])
+            bundle = reject(bundle, name, str(entry.get("reason")))
     write_manifest(bundle.folder, bundle.manifest)
     open_bundle(bundle.folder)
     fresh = {name: dict(entry) for name, entry in record.items() if entry["provider_asked"] == "cpu" and name in bundle.passed()}

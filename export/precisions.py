@@ -21,6 +21,7 @@ from wsra.export.golden import Golden
 from wsra.export.half import half
 from wsra.export.int8 import int8_until_it_passes, prepare
 from wsra.export.judge import gate_route
+from wsra.export.onnx import read_onnx
 from wsra.runtime.backbones.encoder_settings import read_settings
 from wsra.runtime.backbones.registry import BACKBONE_JSON
 from wsra.runtime.backends.routes import Route
@@ -72,7 +73,7 @@ def make_fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple
     say("exporting fp16")
     folder = _clear(bundle, "fp16")
     for name in bundle.graphs:
-        halved = half(onnx.load(str(bundle.graph("fp32", name))), name=name, scorer=bundle.manifest.scorer)
+        halved = half(read_onnx(bundle.graph("fp32", name)), name=name, scorer=bundle.manifest.scorer)
         onnx.save_model(halved, str(folder / f"{name}.onnx"))
     return gated(bundle, device, "fp16", golden, say)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wsra.runtime import quiet as quiet  # first: before anything else is imported
 from wsra.runtime.errors import WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.moments import Moment

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +14,12 @@ from typing import Any, Literal
 from wsra.runtime.digests import Digests
 from wsra.runtime.errors import BundleError
 from wsra.runtime.files import replacing, sha256_of
+from wsra.runtime.manifest_checks import GOLDEN, GRAPHS, MANIFEST, PRECISIONS, SCORER, TOKENIZER, check_manifest
+from wsra.runtime.typed import from_table, read_versioned
+
+__all__ = ["GOLDEN", "GRAPHS", "MANIFEST", "PRECISIONS", "SCORER", "TOKENIZER"]  # besides what is defined here
 
 FORMAT, VERSION = "wsra.bundle", 2
-MANIFEST, TOKENIZER, GOLDEN, SCORER = "manifest.json", "tokenizer.json", "golden.safetensors", "scorer.safetensors"
-GRAPHS = ("text", "keys", "scorer")  # that grounding runs
-PRECISIONS = ("fp32", "fp16", "int8")
 REJECTED = ".rejected"
 UNSEALED = ("engines", "verified")  # folders that belong to a device, not to the bundle
 SpanPlan = Literal["maximal", "seconds", "relative", "segments"]
@@ -118,39 +120,46 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and check the manifest alone.
 
     Raises:
-        BundleError: it is missing, foreign, of another version or changed.
+        BundleError: it is missing, foreign, of another version, changed, or says what no bundle can.
     """
     path = folder / MANIFEST
     if not path.is_file():
         raise BundleError(
             f"{folder}: no bundle there (no {MANIFEST}); expected a folder written by wsra export: give it with -b or set WSRA_BUNDLE"
         )
+    again = "copy or export the bundle again"
+    text, table = read_versioned(path, FORMAT, VERSION, hint=again)
+    table.pop("seal", None)
     try:
-        text = path.read_text(encoding="utf-8")
-        table = json.loads(text)
-        version, form = table.pop("version"), table.pop("format")
-        table.pop("seal")
-        manifest = Manifest(**table) if (form, version) == (FORMAT, VERSION) else None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as err:
-        raise BundleError(f"{path}: damaged, it is not the manifest that was written ({err}); copy or export the bundle again") from err
-    if manifest is None:
-        raise BundleError(f"{path}: {form} version {version}; this wsra reads {FORMAT} version {VERSION}: export the bundle again")
+        manifest = from_table(Manifest, table)
+    except ValueError as err:
+        raise BundleError(f"{path}: damaged, it is not the manifest that was written ({err}); {again}") from err
     if manifest.dumps() != text:
-        raise BundleError(f"{path}: changed after it was written (its seal does not fit); copy or export the bundle again")
+        raise BundleError(f"{path}: changed after it was written (its seal does not fit); {again}")
+    try:
+        check_manifest(manifest)
+    except ValueError as err:
+        raise BundleError(f"{path}: {err}; export the bundle again") from err
     return manifest
 
 
 def open_bundle(folder: Path, *, trust_unchanged: bool = False) -> Bundle:
-    """Open a bundle and check every file against its digest.
+    """Open a bundle and check every file against its digest; names that begin with a dot are of nobody, and nothing opens them.
 
     Args:
         folder: of the bundle.
         trust_unchanged: do not read files again whose size and time of change are those of the last check.
 
     Raises:
-        BundleError: the bundle or a file of it is missing or changed.
+        BundleError: the bundle or a file of it is missing or changed, a file is not in the manifest, or a link leads out of the folder.
     """
     manifest = read_manifest(folder)
+    for path in _entries(folder, manifest):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+            raise BundleError(f"{folder}: {name} is a link out of the bundle; copy the bundle with the file itself")
+        if is_sealed(path, folder) and name not in manifest.files:
+            raise BundleError(f"{folder}: holds {name}, which is not in its manifest; move it away, or copy or export the bundle again")
     digests = Digests(folder, trust=trust_unchanged)
     for name, digest in manifest.files.items():
         if not (folder / name).is_file():
@@ -158,6 +167,20 @@ def open_bundle(folder: Path, *, trust_unchanged: bool = False) -> Bundle:
         if digests.of(name) != digest:
             raise BundleError(f"{folder}: {name} changed after it was written (sha256 differs); copy or export the bundle again")
     return Bundle(folder, manifest)
+
+
+def _entries(folder: Path, manifest: Manifest) -> Iterator[Path]:
+    """What lies in a bundle, without what was set aside, what a killed `reject` was about to set aside, and what is of nobody."""
+    failed = [name for name, entry in manifest.precisions.items() if not entry["passed"]]
+    waiting = [folder]
+    while waiting:
+        for path in waiting.pop().iterdir():
+            aside = path.parent == folder and (path.name in failed or path.name.endswith(REJECTED))
+            if aside or path.name.startswith("."):
+                continue
+            yield path
+            if path.is_dir() and not path.is_symlink():
+                waiting.append(path)
 
 
 def sealed_files(folder: Path) -> dict[str, str]:

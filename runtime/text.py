@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,15 @@ class TextEncoder:
         tokenizer: tokenizer.json of the bundle.
         backend: graph input_ids, attention_mask (Q, L) int64 -> text (Q, Dt).
         max_tokens: longest sentence the encoder takes.
+
+    Raises:
+        BundleError: the tokenizer cannot be read.
     """
 
     def __init__(self, tokenizer: Path, backend: Backend, *, max_tokens: int) -> None:
-        try:
+        self._path = tokenizer
+        with _told(f"{tokenizer}: cannot be read"):
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        except Exception as err:  # tokenizers raises bare Exception
-            raise BundleError(f"{tokenizer}: cannot be read ({err}); copy or export the bundle again") from err
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.backend = backend
@@ -39,12 +42,14 @@ class TextEncoder:
 
         Raises:
             QueryError: the sentence is empty or longer than the encoder takes.
+            BundleError: the tokenizer cannot take it apart.
         """
         if not sentence.strip():
             raise QueryError("the query is empty; expected a sentence, for example 'man in yellow shirt'")
         if not sentence.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in sentence):
             raise QueryError(f"the query {sentence[:_SHOWN]!r} is not valid UTF-8; expected text")
-        ids: list[int] = self._tokenizer.encode(sentence).ids
+        with _told(f"{self._path}: does not work on {sentence[:_SHOWN]!r}"):
+            ids: list[int] = self._tokenizer.encode(sentence).ids
         if len(ids) > self._max_tokens:
             shown = sentence[:_SHOWN] + "..." * (len(sentence) > _SHOWN)
             raise QueryError(f"the query {shown!r} has {len(ids)} tokens; the text encoder takes {self._max_tokens}: shorten it")
@@ -58,9 +63,21 @@ class TextEncoder:
 
         Raises:
             QueryError: a sentence cannot be encoded.
+            BundleError: the tokenizer cannot take it apart.
         """
         rows = []
         for sentence in sentences:
             ids = np.array([self.token_ids(sentence)], np.int64)
             rows.append(self.backend.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})["text"][0])
         return np.stack(rows)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """A tokenizer that is wrong raises bare Exception or, where its Rust code panics, PanicException, which is no Exception."""
+    try:
+        yield
+    except BaseException as err:
+        if not isinstance(err, Exception) and type(err).__name__ != "PanicException":
+            raise
+        raise BundleError(f"{what} ({err}); copy or export the bundle again") from err

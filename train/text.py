@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from wsra.runtime.errors import ConfigError, DataError, MissingExtraError
 from wsra.runtime.files import replacing, sha256_of
 from wsra.runtime.tensors import write_tensors
+from wsra.runtime.texts import read_json
 
 Pooling = Literal["mean", "all_blocks", "words", "tower"]
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -125,10 +126,10 @@ def minilm_folder() -> Path:
 
 
 def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
-    """Load a Hugging Face encoder by hub name or folder ("minilm" is the packaged one).
+    """Load a Hugging Face encoder by hub name or folder ("minilm" is the packaged one). Code that comes with it is never run.
 
     Raises:
-        ConfigError: it cannot be loaded, or has no fast tokenizer.
+        ConfigError: it cannot be loaded, needs code of its own, lacks weights, or has no fast tokenizer.
     """
     from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoModel, AutoTokenizer
@@ -139,20 +140,46 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     source = str(minilm_folder()) if name == "minilm" else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        # Without trust_remote_code=False transformers asks on the terminal whether to run the code, and a "y" on stdin is enough.
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
         # Eager attention: at opset 20 it exports to plain products, which every TensorRT parses and builds.
-        model = AutoModel.from_pretrained(source, attn_implementation="eager", dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as err:
-        reason = str(err).splitlines()[0]
-        raise ConfigError(f"encoder {name!r}: cannot be loaded ({reason}); give the name of a model on the hub, or its folder") from err
+        model, loading = AutoModel.from_pretrained(
+            source, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    except Exception as err:  # transformers, safetensors and torch raise whatever a damaged or foreign folder makes them stumble over
+        told = f"cannot be loaded ({_reason(err)}); give the name of a model on the hub, or its folder"
+        if "trust_remote_code" in str(err):
+            told = "needs code of its own, which is never run; choose a model that transformers knows"
+        raise ConfigError(f"encoder {name!r}: {told}") from err
+    _without_untrained(model, sorted(loading["missing_keys"]), name)
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError(f"encoder {name!r}: has no fast tokenizer (tokenizer.json), which the exported bundle needs")
     longest = _max_tokens(Path(source), tokenizer, model)
     if hasattr(model, "get_text_features"):
         from wsra.train.towers import TextTower
 
-        return TextTower(model, tokenizer, name, longest)
+        try:
+            return TextTower(model, tokenizer, name, longest)
+        except Exception as err:  # it is tried on two tokens
+            told = f"its text tower does not run ({_reason(err)}); expected CLIP, SigLIP or their like"
+            raise ConfigError(f"encoder {name!r}: {told}") from err
     return TextEncoder(model, tokenizer, pooling, name, longest)
+
+
+def _reason(err: Exception) -> str:
+    return next((line for line in str(err).splitlines() if line.strip()), type(err).__name__)
+
+
+def _without_untrained(model: Any, missing: Sequence[str], name: str) -> None:
+    """Refuse an encoder whose file lacks weights: they would be random. A pooler, which is not used, is taken out.
+
+    Raises:
+        ConfigError: it lacks others than those of the pooler.
+    """
+    if lacking := [weight for weight in missing if not weight.startswith("pooler.")]:
+        raise ConfigError(f"encoder {name!r}: lacks {len(lacking)} of its weights (the first: {lacking[0]}); copy or download it again")
+    if missing:
+        model.pooler = None
 
 
 def _max_tokens(folder: Path, tokenizer: Any, model: Any) -> int:
@@ -161,8 +188,13 @@ def _max_tokens(folder: Path, tokenizer: Any, model: Any) -> int:
     for key in ("max_position_embeddings", "n_positions"):
         limits.append(int(getattr(config, key, None) or limits[0]))
     sentence_transformers = folder / "sentence_bert_config.json"
-    if sentence_transformers.is_file():
-        limits.append(int(json.loads(sentence_transformers.read_text(encoding="utf-8"))["max_seq_length"]))
+    if sentence_transformers.exists():
+        hint = "expected max_seq_length, a whole number from 1"
+        table = read_json(sentence_transformers, error=ConfigError, hint=hint)
+        longest = table.get("max_seq_length") if isinstance(table, dict) else None
+        if type(longest) is not int or longest < 1:
+            raise ConfigError(f"{sentence_transformers}: max_seq_length is {longest!r}; {hint}")
+        limits.append(longest)
     return min(limits)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wsra.runtime.errors import ConfigError
+from wsra.runtime.texts import read_json
 from wsra.train.text import TextEncoder
 
 
@@ -117,6 +117,8 @@ def load_towers(name: str) -> Towers:
     if not isinstance(text, TextTower):
         raise ConfigError(f"{name}: a model without an image tower; expected CLIP, SigLIP or their like")
     model: Any = text.model
+    if not (hasattr(model, "get_image_features") and hasattr(model, "logit_scale")):
+        raise ConfigError(f"{name}: a model without an image tower that shares the text's space; expected CLIP, SigLIP or their like")
     short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the letters of a backbone's name
     return Towers(short, ImageTower(model), text, preparation_of(_told_of_images(name), name), float(model.logit_scale.detach().exp()))
 
@@ -127,9 +129,11 @@ def _told_of_images(name: str) -> dict[str, Any]:
 
     for file in ("preprocessor_config.json", "processor_config.json"):
         try:
-            path = cached_file(name, file)
-            table = json.loads(Path(str(path)).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            path = Path(str(cached_file(name, file)))
+        except (OSError, ValueError):  # there is none
+            continue
+        table = read_json(path, error=ConfigError, hint="save the model's processor beside it again")
+        if not isinstance(table, dict):
             continue
         told = table.get("image_processor") if file.startswith("processor") else table
         if isinstance(told, dict):
@@ -154,6 +158,6 @@ def preparation_of(table: Mapping[str, Any], name: str) -> Preparation:
         scale = float(table.get("rescale_factor", 1 / 255)) if table.get("do_rescale", True) else 1.0
         (red, green, blue), std = table["image_mean"], table["image_std"]
         mean = float(red), float(green), float(blue)
-    except (KeyError, TypeError, AttributeError, ValueError) as err:
+        return Preparation((int(size[0]), int(size[1])), crop, scale, mean, (float(std[0]), float(std[1]), float(std[2])))
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as err:
         raise ConfigError(f"{name}: preprocessor_config.json does not tell {err}; expected size, image_mean and image_std") from err
-    return Preparation((int(size[0]), int(size[1])), crop, scale, mean, (float(std[0]), float(std[1]), float(std[2])))

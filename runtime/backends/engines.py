@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from wsra.runtime.devices.device import Device
 from wsra.runtime.errors import BundleError
 from wsra.runtime.files import replacing, sha256_of
+from wsra.runtime.typed import from_table, read_versioned
 
 FORMAT, VERSION = "wsra.engine", 1
 SIDECAR = "engine.json"
@@ -92,32 +92,11 @@ def read_sidecar(path: Path) -> Engine:
     again = "build the engine again with wsra build"
     if not path.is_file():
         raise BundleError(f"{path}: missing, so nothing tells where its plans run; {again}")
+    _, table = read_versioned(path, FORMAT, VERSION, hint=again)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        form, version = table["format"], table["version"]
-        engine = _engine(table["engine"]) if (form, version) == (FORMAT, VERSION) else None
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as err:
+        return from_table(Engine, table.get("engine"), "engine")
+    except ValueError as err:
         raise BundleError(f"{path}: damaged, it is not what wsra build writes ({err}); {again}") from err
-    if engine is None:
-        raise BundleError(f"{path}: {form} version {version}; this wsra reads {FORMAT} version {VERSION}: {again}")
-    return engine
-
-
-def _engine(table: dict[str, Any]) -> Engine:
-    graphs = {name: _built(entry) for name, entry in table.pop("graphs").items()}
-    if wrong := [name for name, value in table.items() if not isinstance(value, int if name == "multiprocessors" else str)]:
-        raise ValueError(f"{wrong[0]} is {table[wrong[0]]!r}")
-    return Engine(**table, graphs=graphs)
-
-
-def _built(entry: dict[str, Any]) -> BuiltGraph:
-    profiles = [{name: _shapes(shapes) for name, shapes in profile.items()} for profile in entry["profiles"]]
-    return BuiltGraph(str(entry["onnx_sha256"]), str(entry["plan_sha256"]), int(entry["bytes"]), profiles)
-
-
-def _shapes(shapes: list[list[int]]) -> Shapes:
-    smallest, usual, largest = (tuple(int(n) for n in shape) for shape in shapes)
-    return smallest, usual, largest
 
 
 def write_engine(folder: Path, engine: Engine) -> None:

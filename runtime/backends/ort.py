@@ -15,6 +15,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
 from wsra.runtime.devices.accelerators import PROVIDERS
 from wsra.runtime.devices.device import find_gpu
@@ -29,21 +30,22 @@ _TINY = (
     b'\x08\t:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x14"
 )
+MOST_THREADS = 1024  # ONNX Runtime starts as many as it is told
 
 
 class OrtBackend:
     """A graph in ONNX Runtime.
 
     Args (constructor):
-        path: the ONNX file.
+        path: the ONNX file, whole in itself.
         provider: "cpu", "cuda" or "tensorrt".
-        threads: on the CPU within one operator; 0 lets ONNX Runtime decide.
+        threads: on the CPU within one operator, up to 1,024; 0 lets ONNX Runtime decide.
         allow_fallback: run on the CPU where the provider cannot be had; `provider` and `device` tell.
         optimise: False runs the graph as it stands, node by node.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
-        BackendError: it refuses the graph, or the provider cannot be had.
+        BackendError: it refuses the graph, the provider cannot be had, or so many threads.
     """
 
     def __init__(self, path: Path, *, provider: str = "cpu", threads: int = 0, allow_fallback: bool = False, optimise: bool = True) -> None:
@@ -51,6 +53,9 @@ class OrtBackend:
             import onnxruntime
         except ImportError as err:
             raise MissingExtraError("onnxruntime", "cpu" if provider == "cpu" else "gpu", f"running {path.name}") from err
+        if not 0 <= threads <= MOST_THREADS:
+            raise BackendError(f"{threads} threads for {path.name}; expected 0 to {MOST_THREADS}: 0 lets ONNX Runtime decide")
+        check_onnx(path, error=BackendError)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Idle threads sleep: three graphs take turns in a query, and the spinning threads of two slow the third (docs/verify.md).

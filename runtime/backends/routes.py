@@ -22,6 +22,8 @@ from wsra.runtime.bundle import GOLDEN, GRAPHS, PRECISIONS, SCORER, Bundle
 from wsra.runtime.devices.device import Device
 from wsra.runtime.errors import BackendError, BundleError, WsraError
 from wsra.runtime.files import replacing, sha256_of
+from wsra.runtime.texts import read_json
+from wsra.runtime.typed import from_table
 
 Provider = Literal["cpu", "cuda", "tensorrt", "engine"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
@@ -108,17 +110,18 @@ def open_route(
     """
     bundle.check(route.precision)
     if route.provider != "engine":
-        return {
+        opened: dict[str, Backend] = {
             name: OrtBackend(bundle.graph(route.precision, name), provider=route.provider, threads=threads, allow_fallback=allow_fallback)
             for name in graphs
         }
+        return _as_described(bundle, route, opened)
     failure = engine_failure(bundle, route.precision, device)
     if failure is None:
         from wsra.runtime.backends.trt import TrtBackend
 
         assert device.gpu is not None
         folder = engines_here(bundle, device) / route.precision
-        return {name: TrtBackend(folder / f"{name}.plan", device_name=device.gpu.name) for name in graphs}
+        return _as_described(bundle, route, {name: TrtBackend(folder / f"{name}.plan", device_name=device.gpu.name) for name in graphs})
     if allow_fallback:
         return open_route(bundle, Route(route.precision, "cpu"), device, graphs=graphs, threads=threads)
     remedy = f"build them with wsra build {bundle.folder}, or accept" if device.gpu else "accept"
@@ -126,6 +129,33 @@ def open_route(
         f"{bundle.folder}: the engines of {route.precision} cannot run here ({failure}); {remedy} ONNX Runtime on the CPU with"
         " --allow-fallback"
     )
+
+
+def _as_described(bundle: Bundle, route: Route, opened: dict[str, Backend]) -> dict[str, Backend]:
+    """The graphs, once their inputs and outputs are those that the manifest tells of.
+
+    Raises:
+        BundleError: a name, a dtype or a fixed length is another.
+    """
+    for graph, backend in opened.items():
+        for side, found in (("inputs", backend.inputs), ("outputs", backend.outputs)):
+            told = bundle.manifest.tensors[graph][side]
+            if found.keys() != told.keys():
+                raise BundleError(
+                    f"{bundle.folder}: {graph} of {route.name} has {side} {', '.join(found)}, the manifest tells of {', '.join(told)};"
+                    " export the bundle again"
+                )
+            for name, (dtype, axes) in told.items():
+                spec = found[name]
+                fits = len(spec.shape) == len(axes) and all(
+                    have == want for have, want in zip(spec.shape, axes, strict=True) if isinstance(have, int) and isinstance(want, int)
+                )
+                if spec.dtype != dtype or not fits:
+                    raise BundleError(
+                        f"{bundle.folder}: {name} of {graph} in {route.name} is {spec.dtype} {spec.shape}, the manifest says {dtype}"
+                        f" {tuple(axes)}; export the bundle again"
+                    )
+    return opened
 
 
 def choose(bundle: Bundle, device: Device, precision: str = "auto", provider: str = "auto") -> Route:
@@ -180,11 +210,16 @@ def read_record(bundle: Bundle, device: Device) -> dict[str, dict[str, Any]]:
     """What `wsra verify` found on this device: route -> entry, of these very graphs and libraries only."""
     record: dict[str, dict[str, Any]] = {}
     for path in record_paths(bundle, device):
-        try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-            record |= {name: entry for name, entry in table.items() if entry["of"] == what_it_holds_for(bundle, device, _route(entry))}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        if not path.exists():
             continue
+        try:
+            table = read_json(path, error=BundleError, hint="run wsra verify again")
+        except BundleError:
+            continue
+        for name, entry in table.items() if isinstance(table, dict) else ():
+            route = _checked_route(entry)
+            if route is not None and route.name == name and entry["of"] == what_it_holds_for(bundle, device, route):
+                record[name] = entry
     return record
 
 
@@ -205,6 +240,27 @@ def write_record(bundle: Bundle, device: Device, entries: dict[str, dict[str, An
     with replacing(path) as part:
         part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """What is read of an entry of a record."""
+
+    precision: Literal["fp32", "fp16", "int8"]
+    provider_asked: Provider
+    passed: bool
+    of: dict[str, str]
+    reason: str | None = None
+    ms_per_query: float = 1.0
+
+
+def _checked_route(entry: Any) -> Route | None:
+    """The route of an entry; None where it is not one that `wsra verify` writes, and the route is as if it had never been verified."""
+    try:
+        noted = from_table(_Noted, {key: entry[key] for key in _Noted.__dataclass_fields__ if key in entry})
+    except (ValueError, TypeError):
+        return None
+    return Route(noted.precision, noted.provider_asked) if noted.ms_per_query > 0 else None
 
 
 def _route(entry: dict[str, Any]) -> Route:

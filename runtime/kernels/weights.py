@@ -5,7 +5,9 @@ Shapes: Q sentences, H key width, Dt text width, R vectors per snippet, D their 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +76,14 @@ def read_weights(bundle: Bundle) -> Weights:
         BundleError: the file does not hold them.
     """
     path, manifest = bundle.folder / SCORER, bundle.manifest
+    text, keys = manifest.text_width, manifest.key_width
     try:
         table = load_file(path)
         if manifest.scorer == "cosine":
-            width = manifest.text_width
-            return Cosine(slots=manifest.feature_width // width, width=width, scale=float(table["scale"][0]))
+            _check(table, {"scale": (1,)})
+            return Cosine(slots=manifest.feature_width // text, width=text, scale=float(table["scale"][0]))
+        shapes = {"text_mean": (text,), "text_scale": (1,), "text.weight": (keys, text), "text.bias": (keys,)}
+        _check(table, shapes | {"out.weight": (1, keys), "out.bias": (1,)})
         return Trained(
             mean=table["text_mean"],
             scale=float(table["text_scale"][0]),
@@ -87,5 +92,16 @@ def read_weights(bundle: Bundle) -> Weights:
             out=np.ascontiguousarray(table["out.weight"][0]),
             bias=float(table["out.bias"][0]),
         )
-    except (SafetensorError, OSError, KeyError, IndexError) as err:
+    except (SafetensorError, OSError, ValueError) as err:
         raise BundleError(f"{path}: does not hold the weights of a {manifest.scorer} scorer ({err}); export the bundle again") from err
+
+
+def _check(table: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    for name, shape in shapes.items():
+        found = table.get(name)
+        if found is None:
+            raise ValueError(f"no {name}")
+        if found.dtype != np.float32 or found.shape != shape:
+            raise ValueError(f"{name} is {found.dtype} {found.shape}, expected float32 {shape}")
+        if not np.isfinite(found).all():
+            raise ValueError(f"{name} holds NaN or infinite numbers")

@@ -29,13 +29,15 @@ AHEAD = 1000  # tasks given out before the first of them is done
 _STORE_BYTES = 100 * 2**20  # of a cluster that is started here: results are small
 _REACH_S = 5.0
 _CANCEL_S = 5.0
-# Ray reads them when it is imported: nothing is sent to its makers, and neither advice nor lost workers are printed on stdout.
+# Ray reads them when it is imported: neither advice nor lost workers are printed on stdout; `quiet.py` stops its usage statistics.
 _QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
 }
+_LOOPBACK = "127.0.0.2"  # of all that is started here; for 127.0.0.1 Ray takes the address of the network instead
+# Ray's head asks the addresses of cloud providers where it runs, also with usage statistics off: it finds a proxy that is not there.
+_NOWHERE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
 
 
 class Cluster:
@@ -61,9 +63,10 @@ class Cluster:
         self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Cluster:
+        address = (os.environ.get("RAY_ADDRESS") or AUTO) if self._address == AUTO else self._address
         if "ray" not in sys.modules:
             os.environ.update(_QUIET)
-            if self._address == LOCAL:  # nobody else may give it work; without a token here Ray would leave one in the home folder
+            if address == LOCAL:  # nobody else may give it work; without a token here Ray would leave one in the home folder
                 os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()})
         try:
             import ray
@@ -72,7 +75,7 @@ class Cluster:
         self._ray = ray
         with self._held:
             if not ray.is_initialized():
-                self._connect()
+                self._connect(address)
             self._check_nodes()
             self._held = self._held.pop_all()
         return self
@@ -132,18 +135,24 @@ class Cluster:
         finally:
             self._cancel(list(running))
 
-    def _connect(self) -> None:
+    def _connect(self, address: str) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-        address = os.environ.get("RAY_ADDRESS", AUTO) if self._address == AUTO else self._address
         held = self._held
         try:
             if address == LOCAL:
                 below = "/tmp" if Path("/tmp").is_dir() else None  # names of its sockets must be short
                 folder = held.enter_context(TemporaryDirectory(prefix="wsra-ray-", dir=below, ignore_cleanup_errors=True))
                 held.callback(self._ray.shutdown)
-                self._ray.init(
-                    LOCAL, num_cpus=os.cpu_count(), include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=folder, **quiet
-                )
+                with _nowhere():
+                    self._ray.init(
+                        LOCAL,
+                        num_cpus=os.cpu_count(),
+                        include_dashboard=False,
+                        object_store_memory=_STORE_BYTES,
+                        _node_ip_address=_LOOPBACK,
+                        _temp_dir=folder,
+                        **quiet,
+                    )
             else:
                 _reach(address)
                 held.callback(self._ray.shutdown)
@@ -237,6 +246,21 @@ def _done(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], fold
 @cache
 def _version() -> str:
     return metadata.version("wsra")
+
+
+@contextlib.contextmanager
+def _nowhere() -> Iterator[None]:
+    """Processes that are started in the block reach nothing outside by HTTP."""
+    before = {name: os.environ.get(name) for name in _NOWHERE}
+    os.environ.update(_NOWHERE)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _reach(address: str) -> None:

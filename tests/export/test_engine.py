@@ -144,16 +144,14 @@ def test_a_reason_of_memory_names_the_workspace() -> None:
 
 def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"nothing")
-    with pytest.raises(ExportError, match=r"cannot parse it: .*Failed to parse the ONNX model"):
+    with pytest.raises(ExportError, match="not an ONNX graph"):
         compiled(tmp_path / "a.onnx", [SHORT])
 
 
-def test_weights_in_a_file_beside_the_graph_are_found(tmp_path: Path) -> None:
+def test_weights_in_a_file_beside_the_graph_are_refused(tmp_path: Path) -> None:
     model = onnx.load(str(product(tmp_path / "a.onnx")))
     onnx.save_model(model, str(tmp_path / "deep.onnx"), save_as_external_data=True, location="weights.bin", size_threshold=0)
-    assert compiled(tmp_path / "deep.onnx", [SHORT]).bytes > 1000
-    (tmp_path / "weights.bin").unlink()
-    with pytest.raises(ExportError, match="cannot parse"):
+    with pytest.raises(ExportError, match="keeps weights in another file"):
         compiled(tmp_path / "deep.onnx", [SHORT])
 
 

@@ -101,7 +101,7 @@ def test_a_silent_fallback_is_told(tiny_graph: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_graph_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").write_bytes(b"nothing")
+    (tmp_path / "a.onnx").write_bytes(b"\x08\x09")  # version 9 of the format, and no graph
     with pytest.raises(BackendError, match="refuses the graph on cpu") as error:
         OrtBackend(tmp_path / "a.onnx", provider="cpu", allow_fallback=True)
     assert "export it again" in str(error.value)

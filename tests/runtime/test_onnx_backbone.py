@@ -247,7 +247,7 @@ def broken(folder: Path, kind: str) -> Path:
         ("digest", "e.onnx: not the graph that e.json describes (sha256 differs)"),
         ("missing graph", "its graph e.onnx is not beside it"),
         ("other graph", "its graph is e.onnx, not other.onnx"),
-        ("no graph", "refuses the graph"),
+        ("no graph", "not an ONNX graph"),
         ("input", "the input is x; the JSON says pixels"),
         ("two inputs", "the input is x, w; the JSON says x: an encoder has that input alone"),
         ("output", "no output z; it has y"),

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from wsra.runtime.bundle import Manifest, sealed_files, write_manifest
+from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Manifest, sealed_files, write_manifest
 
 DV, H, DT, TOKENS = 6, 4, 5, 32
 
@@ -54,7 +54,10 @@ def product(path: Path, *, seed: int = 0) -> Path:
 
 
 def small_bundle(folder: Path) -> Path:
-    """A sealed bundle with graphs of the right names, inputs and outputs; it passes "fp32" and "fp16", and "int8" failed."""
+    """A sealed bundle with graphs of the right names, inputs and outputs; it passes "fp32" and "fp16", and "int8" failed.
+
+    Tokenizer, golden data and weights are names without content: nothing can be grounded with it.
+    """
     rng = np.random.default_rng(0)
 
     def matrix(*shape: int) -> np.ndarray[Any, Any]:
@@ -82,6 +85,17 @@ def small_bundle(folder: Path) -> Path:
         ]
         inputs, outputs = {"keys": ["n", H], "text": ["q", DT]}, {"scores": ["q", "n"], "logits": ["q", "n"]}
         save(folder / precision / "scorer.onnx", scorer, inputs, outputs, {"w": matrix(DT, H)})
+    for name in (TOKENIZER, GOLDEN, SCORER):
+        (folder / name).touch()
+    f32, i64 = "float32", "int64"
+    tensors = {
+        "text": {"inputs": {name: [i64, ["q", "l"]] for name in ("input_ids", "attention_mask")}, "outputs": {"text": [f32, ["q", DT]]}},
+        "keys": {"inputs": {"features": [f32, ["t", DV]]}, "outputs": {"keys": [f32, ["t", H]]}},
+        "scorer": {
+            "inputs": {"keys": [f32, ["n", H]], "text": [f32, ["q", DT]]},
+            "outputs": {name: [f32, ["q", "n"]] for name in ("scores", "logits")},
+        },
+    }
     sentence = [[1, 1], [1, 8], [4, TOKENS]]
     counts = ([1, 8, 16], [16, 64, 64])
     queries = [[n, DT] for n in (1, 1, 4)]
@@ -97,8 +111,8 @@ def small_bundle(folder: Path) -> Path:
         plan="maximal",
         span_score="additive",
         theta=0.0,
-        text={"max_tokens": TOKENS},
-        tensors={"text": {}, "keys": {}, "scorer": {}},
+        text={"encoder": "test", "pooling": "mean", "max_tokens": TOKENS, "sha256": ""},
+        tensors=tensors,
         profiles={
             "text": [{"input_ids": sentence, "attention_mask": sentence}],
             "keys": [{"features": [[n, DV] for n in three]} for three in counts],

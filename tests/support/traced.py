@@ -1,0 +1,76 @@
+"""A command under strace: which hosts it and its children spoke to, and which files and folders they made or changed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+CALLS = "connect,sendto,sendmsg,sendmmsg,open,openat,openat2,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
+_WRITES = re.compile(r"O_CREAT|O_WRONLY|O_RDWR|O_TMPFILE")
+_HOST = re.compile(r'inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
+_PORT = re.compile(r"htons\((\d+)\)")
+_PATH = re.compile(r'(?:AT_FDCWD|\d+)?(?:<([^>]*)>)?(?:, )?"((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a command did.
+
+    Attributes:
+        returncode: of the command.
+        said: its stdout and stderr.
+        contacts: (address, port) of every host that a socket was directed to.
+        written: absolute path of every file or folder that was made, opened for writing, renamed or linked.
+    """
+
+    returncode: int
+    said: str
+    contacts: set[tuple[str, int]]
+    written: set[Path]
+
+
+def strace() -> str:
+    """Where strace is.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    found = shutil.which("strace")
+    if found is None:
+        raise FileNotFoundError("strace is not installed, and nothing else sees what a library does: apt-get install strace")
+    return found
+
+
+def trace(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], logs: Path) -> Trace:
+    """Run `wsra` with these arguments in a folder, and nothing in the environment but what is given."""
+    logs.mkdir()
+    command = [strace(), "-ff", "-qq", "-y", "-s", "4096", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(logs / "of")]
+    run = subprocess.run(
+        [*command, sys.executable, "-m", "wsra.runtime.cli", *arguments],
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    contacts: set[tuple[str, int]] = set()
+    written: set[Path] = set()
+    for log in logs.iterdir():
+        for line in log.read_text(errors="replace").splitlines():
+            call = line.partition("(")[0]
+            if call in ("connect", "sendto", "sendmsg", "sendmmsg"):
+                hosts, ports = _HOST.findall(line), _PORT.findall(line)
+                contacts |= {(one or other, int(port)) for (one, other), port in zip(hosts, ports, strict=True)}
+            elif " = -1 " not in line and (not call.startswith("open") or _WRITES.search(line)):
+                written |= {_absolute(place, name, folder) for place, name in _PATH.findall(line.partition(" = ")[0])}
+    return Trace(run.returncode, run.stdout + run.stderr, contacts, written)
+
+
+def _absolute(place: str, name: str, folder: Path) -> Path:
+    return Path(place or folder) / name
