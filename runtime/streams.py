@@ -38,7 +38,7 @@ def claim_streams() -> None:
         sys.stderr = io.TextIOWrapper(messages, encoding, "backslashreplace", line_buffering=True)
     if sys.stdout is sys.__stdout__:
         encoding = sys.stdout.encoding if sys.stdout else "utf-8"
-        raw = _Data(os.dup(1), "w")
+        raw = _Data(os.dup(1), "w", closefd=False)
         os.dup2(2, 1)
         codecs.register_error(_DRAWN, _drawn)
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding, _DRAWN, line_buffering=raw.isatty())
