@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from wsra.runtime.display import Styled, Table, plain_table, stdout_console
 from wsra.runtime.report import clock, curve_drawing
 
 _COLUMNS = (
@@ -39,7 +37,7 @@ _CONTROLS = (
 
 def figures_table(report: dict[str, Any]) -> Table:
     """The figures in percent, with the controls below."""
-    table = Table(box=None, pad_edge=False, title="Held-out clips, percent", title_justify="left")
+    table = plain_table(title="Held-out clips, percent", title_justify="left")
     table.add_column("")
     for _, heading in _COLUMNS:
         table.add_column(heading, justify="right")
@@ -53,21 +51,22 @@ def figures_table(report: dict[str, Any]) -> Table:
 
 def show_demo(report: dict[str, Any], out: Path) -> None:
     """Print the end of the demo on stdout."""
-    console = Console()
+    console = stdout_console()
     console.print(figures_table(report))
     for example in report["examples"]:
         truth = ", ".join(f"{clock(start)} to {clock(end)}" for start, end in example["truth_s"])
         answer = example["answer_s"]
         console.print()
-        console.print(Text(f"“{example['query']}”  in {example['video']}", style="bold"))
-        console.print(f"  answer {clock(answer[0])} to {clock(answer[1])}" if answer else "  no moment found", highlight=False)
-        console.print(f"  truth  {truth}", highlight=False)
+        console.print(Styled(f"“{example['query']}”  in {example['video']}", "bold"))
+        console.print(f"  answer {clock(answer[0])} to {clock(answer[1])}" if answer else "  no moment found")
+        console.print(f"  truth  {truth}")
         best = tuple(answer) if answer else None
         curve = np.array(example["curve"])
         times_s = np.stack([np.arange(len(curve)), np.arange(1, len(curve) + 1)], axis=1).astype(float)
         console.print(curve_drawing(curve, times_s, example["duration_s"], width=min(console.width, 100), best=best))
     video = report["examples"][0]["video"]
-    console.print(f"\nreport {out}/report.json; took {report['seconds']['total']:.0f} s. Go on with:", highlight=False)
+    console.print()
+    console.print(f"report {out}/report.json; took {report['seconds']['total']:.0f} s. Go on with:")
     for command in (
         f'wsra ground {video} "man in yellow shirt" -b {out}/bundle',
         f'wsra ground {out}/features "woman in red" -b {out}/bundle --json',
@@ -75,4 +74,4 @@ def show_demo(report: dict[str, Any], out: Path) -> None:
         f"wsra info {out}/bundle",
         f"wsra train {out}/run.toml --out runs/mine --set training.epochs=30",
     ):
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
+        console.print(f"  {command}", soft_wrap=True)

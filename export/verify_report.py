@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from wsra.runtime.display import Group, RenderableType, Styled, plain_table
 
 
 def verify_table(entries: Mapping[str, dict[str, Any]]) -> RenderableType:
     """A table of what was found, and for each route its worst query or the reason of its failure."""
-    table = Table(box=None, pad_edge=False)
+    table = plain_table()
     labelled = any("labelled" in entry.get("grounding", {}) for entry in entries.values())
     for heading in ("route", "gate", "MB", "text cosine", "scores ±", "agree %", *(("R@1 .5", "mIoU") if labelled else ()), "ms/query"):
         table.add_column(heading, justify="left" if heading in ("route", "gate") else "right")
@@ -20,11 +18,11 @@ def verify_table(entries: Mapping[str, dict[str, Any]]) -> RenderableType:
     for name, entry in entries.items():
         table.add_row(name, *_row(entry, labelled=labelled))
         if entry["reason"]:
-            below.append(Text(f"{name}: {entry['reason']}", style="red"))
+            below.append(Styled(f"{name}: {entry['reason']}", "red"))
         elif entry["grounding"]["worst"]["iou"] < 1:
             worst = entry["grounding"]["worst"]
             told = f"{_span(worst['found_s'])}, PyTorch {_span(worst['expected_s'])} (IoU {worst['iou']:.2f})"
-            below.append(Text(f"{name}, worst query: “{worst['query']}” in {worst['video']}: {told}", style="dim"))
+            below.append(Styled(f"{name}, worst query: “{worst['query']}” in {worst['video']}: {told}", "dim"))
     return Group(table, *below)
 
 

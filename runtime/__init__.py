@@ -1,23 +1,25 @@
-"""Everything a device needs: features, video, bundles, grounding. Knows no torch and no onnx; heavy libraries load when they are used."""
+"""Everything a device needs: features, video, bundles, grounding. Knows no torch and no onnx; libraries load when they are used."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from wsra.runtime import quiet as quiet  # first: before anything else is imported
-from wsra.runtime.errors import WsraError
-from wsra.runtime.features import Features, read_features, write_features
-from wsra.runtime.moments import Moment
+
+if TYPE_CHECKING:
+    from wsra.runtime.errors import WsraError
+    from wsra.runtime.extract import extract_features
+    from wsra.runtime.features import Features, read_features, write_features
+    from wsra.runtime.ground import Grounder
+    from wsra.runtime.moments import Moment
 
 __all__ = ["Features", "Grounder", "Moment", "WsraError", "extract_features", "read_features", "write_features"]
+_MODULES = {"Grounder": "ground", "Moment": "moments", "WsraError": "errors", "extract_features": "extract"}
 
 
 def __getattr__(name: str) -> object:
-    """Import what opens other libraries only when it is asked for."""
-    if name == "Grounder":
-        from wsra.runtime.ground import Grounder
-
-        return Grounder
-    if name == "extract_features":
-        from wsra.runtime.extract import extract_features
-
-        return extract_features
+    """Import what a name needs when it is asked for: not even NumPy before the command line heeds signals."""
+    if name in __all__:
+        return getattr(import_module(f"wsra.runtime.{_MODULES.get(name, 'features')}"), name)
     raise AttributeError(f"module 'wsra.runtime' has no attribute {name!r}")

@@ -12,13 +12,20 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
 
 from wsra.runtime.console import Bar
+from wsra.runtime.visible import visible
+
+
+class _Label(ProgressColumn):
+    """What is done; a library may have worded it."""
+
+    def render(self, task: Task) -> Text:
+        return Text(visible(task.description))
 
 
 class _Rate(ProgressColumn):
@@ -32,14 +39,14 @@ class _Rate(ProgressColumn):
 def shown(label: str, total: float | None) -> Iterator[Bar]:
     """A bar on stderr; see `wsra.runtime.console.progress`."""
     columns = (
-        TextColumn("{task.description}"),
+        _Label(),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    stderr = Console(stderr=True, highlight=False)
+    stderr = Console(stderr=True, highlight=False, markup=False)
     with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
         bar.add_task(label, total=total)
         yield bar

@@ -1,22 +1,29 @@
-"""The command line: parse, import lazily, call the library, print. Data on stdout, messages and progress on stderr."""
+"""The command line: parse, import lazily, call the library, print. Data on stdout, messages and progress on stderr.
+
+Libraries are imported once signals are heeded, so that Ctrl-C during an import ends as it does elsewhere.
+"""
 
 from __future__ import annotations
 
-import signal
+import contextlib
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import typer
+from wsra.runtime.signals import end_at_once, exit_code, heed_signals
 
-from wsra.runtime.errors import EXTRA_OF, MissingExtraError, WsraError
-from wsra.runtime.stdout import claim_stdout
+if TYPE_CHECKING:
+    import typer
 
 COMMANDS = ("demo", "extract", "convert", "info", "train", "export", "verify", "evaluate", "build", "doctor", "bench", "ground")
 
 
 def app_of(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     """The command line with some of its commands: reading the signatures of those that are not run takes longer than an answer."""
+    import typer
+
     app = typer.Typer(
         name="wsra",
         help="Find, in hours of surveillance video, the moments that match a sentence.",
@@ -39,12 +46,31 @@ def __getattr__(name: str) -> object:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend is one line on stderr and exit code 1."""
-    claim_stdout()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that unfinished files are removed
-    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    """Run the command line: exit code 1, with one line on stderr, of what a user can mend, 2 of a wrong option, 130 or 143 of a signal."""
+    heed_signals()
     try:
-        app_of([asked] if asked in COMMANDS else COMMANDS)()
+        code = _run()
+    except BaseException:
+        if exit_code() is None:
+            raise
+        code = 1  # of whatever a library made of the signal; its frames are gone now, with what they held
+    end_at_once()
+    with contextlib.suppress(Exception, SystemExit):  # what is printed is out, or reported as lost
+        sys.stdout.flush()
+    sys.exit(exit_code() or code)
+
+
+def _run() -> int:
+    """The exit code of the command that was asked for."""
+    from wsra.runtime.console import say, say_warnings
+    from wsra.runtime.errors import EXTRA_OF, MissingExtraError, WsraError
+    from wsra.runtime.streams import claim_streams
+
+    claim_streams()
+    say_warnings()
+    try:
+        code = _asked()
+        sys.stdout.flush()
     except WsraError as err:
         told: WsraError = err
     except ModuleNotFoundError as err:
@@ -53,9 +79,27 @@ def main() -> None:
             raise
         told = MissingExtraError(library, EXTRA_OF[library], "this command")
     else:
-        return
-    print(f"wsra: {told}", file=sys.stderr)
-    sys.exit(1)
+        return code
+    say(f"wsra: {told}")
+    return 1
+
+
+def _asked() -> int:
+    import typer
+
+    from wsra.runtime.console import say
+
+    usage_error: Any = typer.BadParameter.__base__  # Typer has Click inside, under one name or another
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    try:
+        ended = app_of([asked] if asked in COMMANDS else COMMANDS)(standalone_mode=False)
+    except usage_error as err:
+        told = io.StringIO()
+        err.show(told)
+        for line in told.getvalue().splitlines():
+            say(line)
+        return int(err.exit_code)
+    return int(ended or 0)
 
 
 if __name__ == "__main__":

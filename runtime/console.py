@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
+
+from wsra.runtime.visible import visible
 
 
 class Bar(Protocol):
@@ -40,8 +43,19 @@ class _NoBar:
 
 
 def say(message: str) -> None:
-    """Print one message."""
-    print(message, file=sys.stderr, flush=True)
+    """Print one message as one line; what would not be seen of it is made visible."""
+    print(visible(" ".join(message.splitlines())), file=sys.stderr, flush=True)
+
+
+def say_warnings() -> None:
+    """From now on warnings of libraries are messages, too."""
+    warnings.showwarning = _say_warning
+
+
+def _say_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    say(f"WARNING: {message} ({category.__name__} of {filename}, line {lineno})")
 
 
 def progress(label: str, total: float | None) -> AbstractContextManager[Bar]:

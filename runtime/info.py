@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
 from safetensors import SafetensorError, safe_open
 
 from wsra.runtime.boundary import one_file
 from wsra.runtime.bundle import MANIFEST, open_bundle
+from wsra.runtime.display import Table, plain_table
 from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import ConfigError, DataError
 from wsra.runtime.features import read_features
@@ -97,9 +96,9 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 def info_table(facts: dict[str, Any]) -> Table:
     """Facts for people."""
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = plain_table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, Text(value if isinstance(value, str) else json.dumps(value)))
+        table.add_row(name, value if isinstance(value, str) else json.dumps(value))
     return table

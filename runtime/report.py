@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from wsra.runtime.archive.ranking import Result
 from wsra.runtime.archive.sightings import Sighting
+from wsra.runtime.display import Group, RenderableType, Styled, Table, plain_table
 from wsra.runtime.video.wallclock import instant
 
 CURVE_ROWS = 4
@@ -27,7 +26,7 @@ def clock(seconds: float) -> str:
 
 def moments_table(sightings: Sequence[Sighting]) -> Table:
     """A table of moments, best first; with camera and local time where one of them is known."""
-    table = Table(box=None, pad_edge=False)
+    table = plain_table()
     for heading in ("#", "start", "end", "score"):
         table.add_column(heading, justify="right")
     cameras, clocks = any(seen.camera for seen in sightings), any(seen.start for seen in sightings)
@@ -38,7 +37,7 @@ def moments_table(sightings: Sequence[Sighting]) -> Table:
         cells = [str(number), clock(moment.start_s), clock(until.end_s if until else moment.end_s), f"{moment.score:.2f}"]
         at = "" if seen.start is None else f"{instant(seen.start).astimezone():%Y-%m-%d %H:%M:%S}"
         video = f"{moment.video} to {until.video}" if until else moment.video
-        table.add_row(*cells, *[Text(seen.camera or "")] * cameras, *[at] * clocks, Text(video))
+        table.add_row(*cells, *[seen.camera or ""] * cameras, *[at] * clocks, video)
     return table
 
 
@@ -73,15 +72,14 @@ def curve_drawing(
     return text
 
 
-def answer_view(result: Result) -> RenderableType:
-    """What `ground` shows for one query: the table, then the curve of each recording in it."""
-    width = min(Console().width, 100)
-    parts: list[RenderableType] = [Text(f"“{result.query}”", style="bold")]
+def answer_view(result: Result, *, width: int) -> RenderableType:
+    """What `ground` shows for one query: the table, then the curve of each recording in it, at most `width` columns wide."""
+    parts: list[RenderableType] = [Styled(f"“{result.query}”", "bold")]
     if not result.sightings:
-        parts.append(Text("no moment found: nothing in the video speaks for the sentence"))
+        parts.append("no moment found: nothing in the video speaks for the sentence")
     else:
         parts.append(moments_table(result.sightings))
     for curve in result.curves:
         drawing = curve_drawing(curve.curve, curve.times_s, curve.duration_s, width=width, best=curve.best)
-        parts += [Text(curve.title, style="dim"), drawing]
+        parts += [Styled(curve.title, "dim"), drawing]
     return Group(*parts)

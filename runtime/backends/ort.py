@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
+from wsra.runtime.console import say
 from wsra.runtime.devices.accelerators import PROVIDERS
 from wsra.runtime.devices.device import find_gpu
 from wsra.runtime.errors import BackendError, MissingExtraError
@@ -166,7 +167,8 @@ def _start(model: str | bytes, options: Any, provider: str) -> tuple[Any, str]:
             refusal = str(err)
     told = "\n".join(heard)
     if session is not None and session.get_providers()[0] == wanted:
-        sys.stderr.write(told)
+        for line in heard:
+            say(line)
         return session, ""
     missing = re.findall(r"with error: (.+)", told)
     return None, _line(missing[-1] if missing else refusal or told or "no reason given")

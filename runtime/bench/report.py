@@ -6,15 +6,12 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from wsra.runtime.bench.film import Film
 from wsra.runtime.bench.reading import COPY, PRODUCT, blas_threads
 from wsra.runtime.bench.stages import Found
 from wsra.runtime.bench.timing import Times, ratio
 from wsra.runtime.devices.checks import version_of
+from wsra.runtime.display import Group, RenderableType, Styled, plain_table
 from wsra.runtime.report import clock
 
 _WHAT = {
@@ -84,7 +81,7 @@ def threads_of(found: Found) -> dict[str, int | None]:
 
 def bench_view(found: Found) -> RenderableType:
     """The conditions, the stages, the keys read once, and the memory."""
-    table = Table(box=None, pad_edge=False)
+    table = plain_table()
     table.add_column("stage", style="bold")
     table.add_column("what")
     for heading in ("p50 ms", "p99 ms", "cold ms", "rounds"):
@@ -101,7 +98,7 @@ def bench_view(found: Found) -> RenderableType:
         *_readings(found),
         _memory(found),
     ]
-    return Group(Text("\n".join(_conditions(found)), style="dim"), "", table, "", Text("\n".join(lines)))
+    return Group(*(Styled(line, "dim") for line in _conditions(found)), "", table, "", *lines)
 
 
 def _stage(found: Found, name: str, times: Times) -> dict[str, float]:

@@ -57,6 +57,6 @@ def bench(
     if as_json:
         print_json(bench_json(found))
     else:
-        from rich.console import Console
+        from wsra.runtime.display import stdout_console
 
-        Console().print(bench_view(found))
+        stdout_console().print(bench_view(found))

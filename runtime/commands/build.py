@@ -27,6 +27,7 @@ def build(
     from wsra.runtime.bundle import default_bundle
     from wsra.runtime.console import say
     from wsra.runtime.devices.device import find_gpu
+    from wsra.runtime.streams import print_path
 
     if source is not None and source.suffix == ".onnx":
         if precision or rebuild != "auto":
@@ -34,13 +35,13 @@ def build(
         plan = out or source.with_suffix(".plan")
         profiles = [profile_from_text(text) for text in profile or []]
         build_onnx(source, plan, profiles, workspace_mb=workspace_mb, overwrite=overwrite, say=say)
-        print(plan)
+        print_path(plan)
         return
     if out is not None or profile or overwrite:
         raise typer.BadParameter("--out, --profile and --overwrite are for X.onnx; a bundle has its own profiles and folders")
     folder = default_bundle(source)
     for engines in build_bundle(folder, precision, rebuild=rebuild, workspace_mb=workspace_mb, say=say):
-        print(engines)
+        print_path(engines)
     if find_gpu() is None:
         say("not verified: there is no GPU to run engines on")
         return

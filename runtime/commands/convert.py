@@ -26,6 +26,8 @@ def convert(
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
     """Turn features of other tools into .feat files."""
+    from wsra.runtime.streams import print_path
+
     if layout is not None:
         from wsra.runtime.annotation_formats import read_durations
         from wsra.runtime.console import say
@@ -38,7 +40,7 @@ def convert(
         done = convert_all(published, out, overwrite=overwrite)
         lengths = "" if done.snippet_s is None else f"; snippets of {done.snippet_s:.4g} s in the median"
         say(f"{done.written} videos written, {done.kept} were there already{lengths}; backbone {published.made_by}")
-        print(out)
+        print_path(out)
         return
     from wsra.runtime.convert import array_from_file, features_from_array
     from wsra.runtime.features import write_features
@@ -52,4 +54,4 @@ def convert(
     array = array_from_file(source, key)
     features = features_from_array(array, video=video or key or source.stem, snippet_s=snippet_s, backbone=backbone or "converted")
     write_features(out, features)
-    print(out)
+    print_path(out)

@@ -21,8 +21,8 @@ def doctor(
     if as_json:
         print_json(doctor_json(checks))
     else:
-        from rich.console import Console
+        from wsra.runtime.display import stdout_console
 
-        Console().print(doctor_table(checks))
+        stdout_console().print(doctor_table(checks))
     if not can_ground(checks):
         raise typer.Exit(1)

@@ -65,6 +65,6 @@ def evaluate(
     if as_json:
         print_json(evaluation_json(evaluation))
         return
-    from rich.console import Console
+    from wsra.runtime.display import stdout_console
 
-    Console().print(evaluation_view(evaluation))
+    stdout_console().print(evaluation_view(evaluation))

@@ -42,6 +42,7 @@ def export(
     from wsra.export.precisions import Calibration
     from wsra.export.zeroshot import export_zero_shot
     from wsra.runtime.console import say
+    from wsra.runtime.streams import print_path
 
     wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
     carried = Path(backbone) if backbone is not None and (Path(backbone) / "backbone.json").is_file() else None
@@ -57,4 +58,4 @@ def export(
         place, source = out or Path("bundle"), checkpoint or newest_checkpoint(Path("runs"))
         say(f"checkpoint {source}")
         export_bundle(source, place, wanted, encoder=carried, say=say)
-    print(place)
+    print_path(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +31,7 @@ def extract(
     from wsra.runtime.backbones.registry import BackboneChoice
     from wsra.runtime.console import progress, say
     from wsra.runtime.extract import extract_batch
+    from wsra.runtime.streams import print_path
     from wsra.runtime.workers.choose import open_pool
 
     if continued and (jobs > 1 or ray is not None or backbone != "motion"):
@@ -58,9 +58,9 @@ def extract(
                 bar.advance(task)
             if done.error is not None:
                 failed += 1
-                print(f"wsra: {done.error}", file=sys.stderr)
+                say(f"wsra: {done.error}")
             else:
-                print(done.feat)
+                print_path(done.feat)
                 say(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
                 if done.warning is not None:
                     say(f"WARNING: {done.video}: {done.warning}")

@@ -66,12 +66,12 @@ def ground(
         results = [answer_json(result.query, result.sightings, found.grounder) for result in found.results]
         print_json(results if queries is not None else results[0])
     else:
-        from rich.console import Console
-
+        from wsra.runtime.display import stdout_console
         from wsra.runtime.report import answer_view
 
+        console = stdout_console()
         for result in found.results:
-            Console().print(answer_view(result))
+            console.print(answer_view(result, width=min(console.width, 100)))
     if found.left_out:
         raise typer.Exit(1)
 

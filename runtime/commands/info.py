@@ -18,6 +18,6 @@ def info(path: Annotated[Path, typer.Argument(help="X.feat, a checkpoint or a bu
     if as_json:
         print_json(facts)
     else:
-        from rich.console import Console
+        from wsra.runtime.display import stdout_console
 
-        Console().print(info_table(facts))
+        stdout_console().print(info_table(facts))

@@ -30,10 +30,9 @@ def verify(
     if as_json:
         print_json({"precisions": entries})
     else:
-        from rich.console import Console
-
         from wsra.export.verify_report import verify_table
+        from wsra.runtime.display import stdout_console
 
-        Console().print(verify_table(entries))
+        stdout_console().print(verify_table(entries))
     if not all(entry["passed"] for entry in entries.values()):
         raise typer.Exit(1)

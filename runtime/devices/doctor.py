@@ -8,9 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from wsra.runtime.backends.engines import SIDECAR
 from wsra.runtime.bundle import REJECTED, Bundle, default_bundle, open_bundle
 from wsra.runtime.devices.accelerators import Library, find_libraries, gpu_check, has_cuda_python, runtime_checks, tensorrt_checks
@@ -18,6 +15,7 @@ from wsra.runtime.devices.checks import Check, clash_checks, disk_check, library
 from wsra.runtime.devices.decoders import decoder_checks
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.devices.jetson import is_jetson, jetson_checks
+from wsra.runtime.display import Group, RenderableType, Styled, Table, plain_table
 from wsra.runtime.errors import WsraError
 
 _STYLES = {"ok": "green", "note": "cyan", "trouble": "yellow", "fatal": "bold red"}
@@ -64,17 +62,18 @@ def doctor_json(checks: list[Check]) -> dict[str, Any]:
 
 def doctor_table(checks: list[Check]) -> Table:
     """The findings for people; what to do stands below what was found."""
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = plain_table(show_header=False)
     table.add_column()
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for check in checks:
-        told = Text(check.found)
+        style = _STYLES[check.state]
+        told: list[RenderableType] = [check.found]
         if check.fix:
-            told.append(f"\n→ {check.fix}", style=_STYLES[check.state])
-        table.add_row(Text(check.state, style=_STYLES[check.state]), check.name, told)
+            told.append(Styled(f"→ {check.fix}", style))
+        table.add_row(Styled(check.state, style), check.name, Group(*told))
     verdict = "wsra ground can run here" if can_ground(checks) else "wsra ground cannot run here: mend what is fatal"
-    table.add_row("", "", Text(verdict, style="bold"))
+    table.add_row("", "", Styled(verdict, "bold"))
     return table
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
+from wsra.runtime.display import Group, RenderableType, plain_table
 from wsra.runtime.evaluate import Evaluation
 
 _RECALLS = {f"r{rank}_iou{level}": f"R@{rank} .{level // 10}" for rank in (1, 5) for level in (30, 50, 70)}
@@ -26,8 +23,8 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
 
 def evaluation_view(evaluation: Evaluation) -> RenderableType:
     """What `evaluate` shows: a row per figure, so that all digits stand in 80 columns."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column(Text(f"{evaluation.protocol}, percent"), no_wrap=True)
+    table = plain_table()
+    table.add_column(f"{evaluation.protocol}, percent", no_wrap=True)
     table.add_column("result", justify="right", no_wrap=True, style="bold")
     table.add_column("95 % interval", justify="right", no_wrap=True, style="dim")
     for control in evaluation.controls:
@@ -41,7 +38,7 @@ def evaluation_view(evaluation: Evaluation) -> RenderableType:
         *(f"{control}: {note}" for control, note in evaluation.notes.items()),
         _verdict(evaluation),
     ]
-    return Group(table, *(Text(line) for line in told))
+    return Group(table, *told)
 
 
 def _cell(figures: dict[str, float] | None, name: str) -> str:

@@ -7,8 +7,10 @@ import io
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -137,7 +139,7 @@ class Cluster:
 
     def _connect(self, address: str) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-        held = self._held
+        held, handler = self._held, signal.getsignal(signal.SIGTERM)
         try:
             if address == LOCAL:
                 below = "/tmp" if Path("/tmp").is_dir() else None  # names of its sockets must be short
@@ -161,6 +163,11 @@ class Cluster:
             raise ClusterError(
                 f"--ray {self._address}: no cluster ({str(err).splitlines()[0]}); start one with ray start --head, or take --ray local"
             ) from err
+        except SystemExit:  # of SIGTERM: Ray has put in a handler of its own, with an exit code of its own
+            raise SystemExit(128 + signal.SIGTERM) from None
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)
 
     def _check_nodes(self) -> None:
         """Refuse a task for which no node is large enough: it would wait for ever."""

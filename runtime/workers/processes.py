@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 
 from wsra.runtime.errors import WsraError
+from wsra.runtime.signals import heed_signals
+from wsra.runtime.streams import claim_streams
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
+
+_CLEAN_S = 5.0  # of a child, to remove what it has begun to write
 
 
 class ThisProcess:
@@ -37,12 +47,61 @@ class Processes:
         self.threads = max(1, (os.cpu_count() or 1) // jobs)
 
     def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
-        """See `Pool`."""
+        """See `Pool`. Where it is left early, for a signal, the processes end, too, with a moment to remove what they have begun."""
+        others = active_children()
         try:
-            with ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn")) as pool:
-                yield from pool.map(work, items, chunksize=chunksize)
+            with ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_begin) as pool:
+                try:
+                    with _unseen_by_children(signal.SIGINT):
+                        parts = (items[place : place + chunksize] for place in range(0, len(items), chunksize))
+                        given = deque(pool.submit(_done, work, part) for part in parts)
+                    while given:
+                        yield from given.popleft().result()
+                except BaseException:
+                    _end([child for child in active_children() if child not in others])
+                    raise
         except BrokenProcessPool as err:
             raise WsraError(
                 f"one of the {self._jobs} processes was killed, most often for memory; what is complete is kept:"
                 " run it again with fewer --jobs"
             ) from err
+
+
+@contextmanager
+def _unseen_by_children(number: int) -> Iterator[None]:
+    """Children that are started meanwhile never get a signal: Ctrl-C is for this process, which then ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin() -> None:
+    """What a child does first: it ends when this process ends."""
+    claim_streams()
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _done(work: Work[Item, Result], items: Sequence[Item]) -> list[Result]:
+    """What a child does with some items, until SIGTERM, which the pool would take for an error of theirs, and go on with the next ones."""
+    try:
+        heed_signals()
+        return [work(item) for item in items]
+    except SystemExit as err:
+        os._exit(err.code if isinstance(err.code, int) else 1)
+
+
+def _end(children: Sequence[BaseProcess]) -> None:
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.join(_CLEAN_S)
+        child.kill()

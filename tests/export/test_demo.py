@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from schemas import check
 from wsra.export.demo import run_demo
 from wsra.runtime.cli import app
 from wsra.runtime.errors import OutputError
@@ -26,6 +27,7 @@ def test_demo_end_to_end(tmp_path: Path) -> None:
     assert set(report["controls"]) == {"chance", "prior", "shuffled", "other_event", "most_motion", "shuffled_training"}
     assert set(report["parity"]) == {"fp32", "fp16", "int8"} and report["parity"]["fp32"]["passed"] and report["parity"]["fp16"]["passed"]
     assert report["test"]["queries"] >= 100
+    check("demo", report)
     # A quarter of the released clips learns less, but sentences must already decide.
     strongest = max(control["r1_iou50"] for control in report["controls"].values())
     assert report["test"]["r1_iou50"] > strongest + 15

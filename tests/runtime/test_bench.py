@@ -21,6 +21,7 @@ from wsra.runtime.bench.report import bench_json, bench_view
 from wsra.runtime.bench.stages import Wanted, measure
 from wsra.runtime.bench.timing import Stopwatch, Times, in_turns, one_stage, ratio
 from wsra.runtime.bundle import open_bundle
+from wsra.runtime.display import stdout_console
 from wsra.runtime.errors import FeatureError, OutputError, QueryError, VideoError
 from wsra.runtime.extract import extract_features
 from wsra.runtime.features import Features, write_features
@@ -177,7 +178,10 @@ def test_a_video_has_its_own_stages(clip_file: Path, bundle_folder: Path) -> Non
         assert stage["times_real_time"] == pytest.approx(4000 / stage["p50_ms"])
         assert stage["frames_per_s"] > stage["times_real_time"] > 0
     assert (told["video_s"], told["snippets"]) == (4.0, 4)
-    shown = str(bench_view(found).renderables[-1])  # type: ignore[attr-defined]
+    console = stdout_console()
+    with console.capture() as capture:
+        console.print(bench_view(found))
+    shown = capture.get()
     assert "times real time" in shown and "these keys fit the cache" in shown
 
 

@@ -201,7 +201,9 @@ def test_a_folder_that_has_the_name_of_the_features_stays(continued: bool, clip_
 
 def test_two_batches_at_once_extract_a_video_once(clip_file: Path, tmp_path: Path) -> None:
     videos = [shutil.copy(clip_file, tmp_path / f"{number}.mp4") for number in range(3)]
-    both = [subprocess.Popen(command(videos, tmp_path / "out"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(command(videos, tmp_path / "out"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     ends = [one.communicate() for one in both]
     assert [one.returncode for one in both] == [0, 0], ends
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.feat", "1.feat", "2.feat"]

@@ -20,7 +20,7 @@ from wsra.runtime.devices.device import Device, Gpu
 from wsra.runtime.errors import BackendError, BundleError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
-from wsra.runtime.stdout import claim_stdout
+from wsra.runtime.streams import claim_streams
 
 pytestmark = pytest.mark.device
 PC = Device("Some CPU", 2, 8000, 4000, None, "", "")
@@ -143,7 +143,7 @@ def test_a_provider_that_cannot_be_had_is_refused_or_replaced_aloud(bundle: Bund
 
 def test_stdout_is_for_data_even_where_a_library_prints_on_it() -> None:
     script = (
-        "import os, sys; from wsra.runtime.stdout import claim_stdout; claim_stdout(); os.write(1, b'noise\\n');"
+        "import os, sys; from wsra.runtime.streams import claim_streams; claim_streams(); os.write(1, b'noise\\n');"
         " print('data'); os.system('echo child')"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -152,5 +152,5 @@ def test_stdout_is_for_data_even_where_a_library_prints_on_it() -> None:
 
 def test_a_stdout_that_is_captured_is_left_alone() -> None:
     before = sys.stdout
-    claim_stdout()
+    claim_streams()
     assert sys.stdout is before
