@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wsra.runtime.annotations import read_captions
 from wsra.runtime.errors import DataError
 from wsra.runtime.features import Features, read_features
+from wsra.runtime.names import feat_of
 
 SNIPPETS, SENTENCES = 2048, 256  # that are chosen, where there are so many
 FEW_SNIPPETS, FEW_SENTENCES = 256, 64  # below which it is said
@@ -106,7 +107,8 @@ def samples_from_captions(
     sentences = {tuple(token_ids(query)) for query in {caption.query for caption in captions}} - checked
     known, numbers = {video.video for video in checked_videos}, {_digest(video) for video in checked_videos}
     names = sorted({caption.vid for caption in captions} - known)
-    videos = [video for video in (read_features(folder / f"{name}.feat", width=width) for name in names) if _digest(video) not in numbers]
+    paths = [feat_of(folder, name, error=DataError, source=captions_path) for name in names]
+    videos = [video for video in (read_features(path, width=width) for path in paths) if _digest(video) not in numbers]
     if not sentences or not videos:
         raise DataError(
             f"{captions_path}: every sentence or every video in it is one that the gate checks; calibrate on others, for example on the"

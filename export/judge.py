@@ -27,6 +27,7 @@ from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.kernels.choose import kernels_on_cpu, open_kernel
 from wsra.runtime.kernels.protocol import Kernel
+from wsra.runtime.names import feat_of
 
 Entry = dict[str, Any]
 
@@ -49,7 +50,8 @@ def read_labelled(path: Path, folder: Path) -> Labelled:
     annotations = [annotation for annotation in read_annotations(path) if annotation.windows_s]
     if not annotations:
         raise DataError(f"{path}: no query with relevant_windows; expected annotations with true spans")
-    return Labelled(annotations, {name: read_features(folder / f"{name}.feat") for name in {a.vid for a in annotations}})
+    paths = {name: feat_of(folder, name, error=DataError, source=path) for name in {a.vid for a in annotations}}
+    return Labelled(annotations, {name: read_features(feat) for name, feat in paths.items()})
 
 
 def gate_route(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsra.runtime.arrays import INFLATION, check_array
 from wsra.runtime.errors import FeatureError, MissingExtraError
 from wsra.runtime.features import Features
+from wsra.runtime.hdf5 import dataset_names, hdf5, read_dataset
+
+_ZIP = b"PK"  # begins an .npz
 
 
 def array_from_file(path: Path, key: str | None) -> NDArray[Any]:
@@ -68,16 +71,34 @@ def array_from_numpy(path: Path, key: str | None) -> NDArray[Any]:
     """Read .npy, or one array of .npz (`key` where it holds several).
 
     Raises:
-        FeatureError: the file cannot be read, or `key` is missing or needed.
+        FeatureError: the file cannot be read, holds no numbers or fewer than it says, or `key` is missing or needed.
     """
     try:
         with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else np.asarray(loaded[_one_of(path, list(loaded.files), key)])
+            zipped = file.read(len(_ZIP)) == _ZIP
+            file.seek(0)
+            if not zipped:
+                return _array(path, file, "", inflation=1)
+            with zipfile.ZipFile(file) as members:
+                names = {name.removesuffix(".npy"): name for name in members.namelist()}
+                name = _one_of(path, list(names), key)
+                with members.open(names[name]) as member:
+                    return _array(path, member, name, inflation=INFLATION)
     except FeatureError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as err:
-        raise FeatureError(f"{path}: not a readable NumPy file ({err}); it may be truncated or hold Python objects") from err
+    except Exception as err:  # of a damaged file NumPy, zipfile and zlib raise a dozen kinds, MemoryError and struct.error among them
+        reason = " ".join(str(err).split())[:120] or type(err).__name__
+        raise FeatureError(f"{path}: not a readable NumPy file ({reason}); it may be truncated or hold Python objects") from err
+
+
+def _array(path: Path, file: IO[bytes], name: str, *, inflation: int) -> NDArray[Any]:
+    """An array of NumPy's own format, once its header fits its file."""
+    version = np.lib.format.read_magic(file)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(file)
+    check_array(path, name, shape, dtype, inflation=inflation)
+    file.seek(0)
+    return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
 
 
 def array_from_hdf5(path: Path, key: str | None) -> NDArray[Any]:
@@ -87,17 +108,8 @@ def array_from_hdf5(path: Path, key: str | None) -> NDArray[Any]:
         FeatureError: the file cannot be read, or `key` is missing or needed.
         MissingExtraError: h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError as err:
-        raise MissingExtraError("h5py", "convert", f"reading {path}") from err
-    try:
-        with h5py.File(path, "r") as file:
-            names: list[str] = []
-            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-            return np.asarray(file[_one_of(path, names, key)])
-    except OSError as err:
-        raise FeatureError(f"{path}: not a readable HDF5 file ({err}); it may be truncated or foreign") from err
+    with hdf5(path) as file:
+        return read_dataset(path, file, _one_of(path, dataset_names(file), key))
 
 
 def _one_of(path: Path, names: list[str], key: str | None) -> str:

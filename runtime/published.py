@@ -8,7 +8,6 @@ with a group per video that holds `c3d_features` (T, 500), of windows of 16 fram
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +17,10 @@ from numpy.typing import NDArray
 
 from wsra.runtime.console import progress
 from wsra.runtime.convert import array_from_numpy, features_from_array
-from wsra.runtime.errors import ConfigError, FeatureError, MissingExtraError, OutputError
+from wsra.runtime.errors import ConfigError, FeatureError, OutputError
 from wsra.runtime.features import Features, read_features, write_features
+from wsra.runtime.hdf5 import hdf5, read_dataset
+from wsra.runtime.names import feat_of
 from wsra.runtime.windows import SEGMENT_S, SEGMENTS
 
 Layout = Literal["didemo", "charades-i3d", "activitynet-c3d"]
@@ -92,12 +93,13 @@ def convert_all(published: Published, out: Path, *, overwrite: bool) -> Converte
         FeatureError: the source cannot be used.
     """
     names = video_names(published)
-    kept = [] if overwrite else [name for name in names if _is_there(out / f"{name}.feat", published.made_by)]
+    paths = {name: feat_of(out, name, error=FeatureError, source=published.source) for name in names}
+    kept = [] if overwrite else [name for name, path in paths.items() if _is_there(path, published.made_by)]
     wanted = sorted(set(names) - set(kept))
     lengths_s: list[float] = []
     with progress("videos", len(wanted)) as bar:
         for features in read_videos(published, wanted):
-            write_features(out / f"{features.video}.feat", features)
+            write_features(paths[features.video], features)
             lengths_s.append(features.duration_s / len(features))
             bar.advance(bar.task_ids[0])
     return Converted(len(wanted), len(kept), float(np.median(lengths_s)) if lengths_s else None)
@@ -143,7 +145,7 @@ def video_names(published: Published) -> list[str]:
     if published.layout == "charades-i3d" and published.source.is_dir():
         names = sorted(path.stem for path in published.source.glob("*.npy"))
     else:
-        with _hdf5(published.source) as file:
+        with hdf5(published.source) as file:
             names = sorted(file)
     if not names:
         raise FeatureError(f"{published.source}: no videos in it; expected the layout {published.layout}")
@@ -163,19 +165,19 @@ def read_videos(published: Published, names: list[str]) -> Iterator[Features]:
         for name in names:
             yield _timed(published, name, array_from_numpy(published.source / f"{name}.npy", None))
     else:
-        with _hdf5(published.source) as file:
+        with hdf5(published.source) as file:
             for name in names:
                 entry = _member(published.source, file, name, C3D if published.layout == "activitynet-c3d" else None)
                 yield _timed(published, name, entry)
 
 
 def _didemo(published: Published, names: list[str]) -> Iterator[Features]:
-    with _hdf5(published.source) as first:
+    with hdf5(published.source) as first:
         if published.flow is None:
             for name in names:
                 yield _segments(published, name, [_member(published.source, first, name, None)])
             return
-        with _hdf5(published.flow) as second:
+        with hdf5(published.flow) as second:
             for name in names:
                 parts = [_member(published.source, first, name, None), _member(published.flow, second, name, None)]
                 yield _segments(published, name, parts)
@@ -199,32 +201,10 @@ def _timed(published: Published, name: str, array: NDArray[Any]) -> Features:
         return features_from_array(rows, video=name, snippet_s=published.snippet_s, backbone=published.made_by)
     if name not in published.durations_s:
         raise FeatureError(f"{published.source}: no duration of {name}; expected one for every video, or give --snippet-s")
-    snippet_s = published.durations_s[name] / max(1, len(rows))
+    snippet_s = published.durations_s[name] / max(1, len(rows) if rows.ndim else 0)
     return features_from_array(rows, video=name, snippet_s=snippet_s, backbone=published.made_by)
-
-
-@contextmanager
-def _hdf5(path: Path) -> Iterator[Any]:
-    try:
-        import h5py
-    except ImportError as err:
-        raise MissingExtraError("h5py", "convert", f"reading {path}") from err
-    try:
-        file = h5py.File(path, "r")
-    except OSError as err:
-        raise FeatureError(f"{path}: not a readable HDF5 file ({err}); it may be missing, truncated or foreign") from err
-    with file:
-        yield file
 
 
 def _member(path: Path, file: Any, name: str, key: str | None) -> NDArray[Any]:
     """The data set of a video, or the one named `key` in its group."""
-    import h5py
-
-    place = name if key is None else f"{name}/{key}"
-    if place not in file or not isinstance(file[place], h5py.Dataset):
-        raise FeatureError(f"{path}: no data set {place}; expected another --layout, or a whole file")
-    try:
-        return np.asarray(file[place])
-    except OSError as err:
-        raise FeatureError(f"{path}: {place} cannot be read ({err}); the file may be truncated") from err
+    return read_dataset(path, file, name if key is None else f"{name}/{key}")

@@ -13,6 +13,7 @@ from torch import Tensor
 from wsra.runtime.annotations import Caption, read_captions
 from wsra.runtime.errors import DataError
 from wsra.runtime.features import read_features
+from wsra.runtime.names import feat_of
 from wsra.train.stored import SeenAs, StoredFeatures
 
 _PIECE = 4096  # snippets summed at a time in float64
@@ -105,7 +106,7 @@ def load(captions_path: Path, folder: Path, *, seen_as: SeenAs, longest: int = 0
     """
     captions = read_captions(captions_path)
     names = list(dict.fromkeys(caption.vid for caption in captions))
-    paths = [folder / f"{name}.feat" for name in names]
+    paths = [feat_of(folder, name, error=DataError, source=captions_path) for name in names]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
         raise DataError(

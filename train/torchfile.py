@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from wsra.runtime.arrays import check_array
 from wsra.runtime.errors import FeatureError
 
 
@@ -20,8 +21,14 @@ def array_from_pt(path: Path, key: str | None) -> NDArray[Any]:
         FeatureError: the file cannot be read, holds anything but tensors, or `key` is missing or needed.
     """
     try:
+        if zipfile.is_zipfile(path):  # torch.save compresses nothing
+            with zipfile.ZipFile(path) as members:
+                for member in members.infolist():
+                    check_array(path, member.filename, (member.file_size,), np.dtype(np.uint8), inflation=1)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as err:
+    except FeatureError:
+        raise
+    except Exception as err:  # of a damaged file torch, pickle and zipfile raise a dozen kinds
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise FeatureError(f"{path}: not a file of tensors alone ({reason[:120]}); save the features with torch.save(tensor)") from err
     tensors = loaded if isinstance(loaded, dict) else {"": loaded}
@@ -32,6 +39,10 @@ def array_from_pt(path: Path, key: str | None) -> NDArray[Any]:
     if key is not None and key not in tensors:
         raise FeatureError(f"{path}: no {key!r} in it; it holds {', '.join(sorted(map(str, tensors))[:8])}")
     tensor = tensors[key] if key is not None else next(iter(tensors.values()))
-    if tensor.dtype == torch.bfloat16:
-        tensor = tensor.float()
-    return np.asarray(tensor.detach().numpy())
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        raise FeatureError(f"{path}: a tensor that is {tensor.layout} on {tensor.device}; save the features as a plain one")
+    check_array(path, key or "", tuple(tensor.shape), np.dtype(np.uint8), inflation=1)
+    try:
+        return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy())
+    except (RuntimeError, TypeError) as err:  # a type that NumPy does not have
+        raise FeatureError(f"{path}: a tensor of {tensor.dtype}, which NumPy does not have; save the features as float32") from err

@@ -21,6 +21,7 @@ from wsra.runtime.evaluation.predictions import read_predictions
 from wsra.runtime.evaluation.protocols import DEFAULT_PLANS, ProtocolName, Rules
 from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.names import feat_of
 from wsra.runtime.windows import segment_windows
 
 Array = NDArray[np.float64]
@@ -141,7 +142,7 @@ class BundleSource:
             return read_features(self._path(annotation.vid)).times_s
 
     def _path(self, vid: str) -> Path:
-        return self._folder / f"{vid}.feat"
+        return feat_of(self._folder, vid, error=DataError, source="annotations")
 
     def _ask(self, queries: Sequence[str], label: str) -> list[Array]:
         found: list[Array] = [np.zeros((0, 3))] * len(queries)
