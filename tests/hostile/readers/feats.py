@@ -9,12 +9,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+
 from hostile.cases import Damage, Reader
 from hostile.materials import Materials
 from hostile.mutate import raw, tensors
+from hostile.mutate.texts import NUMBERS, STRINGS
 from hostile.readers.asking import answer_of, searched
 from wsra.runtime.features import read_features, write_features
 from wsra.runtime.info import describe, info_table
+from wsra.runtime.tensors import TensorFile, write_tensors
 
 
 def shown(facts: dict[str, Any]) -> str:
@@ -25,6 +29,29 @@ def shown(facts: dict[str, Any]) -> str:
     console.print(info_table(facts))
     console.file.close()
     return console.export_text()
+
+
+def written_anew(rng: Random, path: Path) -> tuple[bytes, str]:
+    """A file of a stranger: its digests fit, its times and words are absurd."""
+    file = TensorFile(path)
+    metadata, values, times = dict(file.metadata), file.read("features"), file.read("times_s")
+    chosen = rng.randrange(4)
+    if chosen <= 1:
+        key = rng.choice((*metadata, "start_time", "start_time_source", "damage", "camera"))
+        metadata[key] = rng.choice((*STRINGS, *NUMBERS, "9999-12-31T23:59:59", "0001-01-01T00:00:00+14:00"))
+        metadata[key] = metadata[key].encode("utf-8", "replace").decode()
+        what = f"metadata {key} is {metadata[key][:30]!r}"
+    elif chosen == 2:
+        factor = rng.choice((1e-300, 1e-9, 1e9, 1e15, 1e300))
+        with np.errstate(all="ignore"):
+            times = times * factor + rng.choice((0.0, -1e9, 1e300))
+        what = f"times by {factor:g}"
+    else:
+        shift = rng.choice((6e4, 3e38, -3e38))
+        values = np.full_like(values, shift)
+        what = f"all features {shift:g}"
+    write_tensors(path, {"features": values, "times_s": times}, metadata, digests=True)
+    return path.read_bytes(), f"written anew, {what}"
 
 
 class FeatReader(Reader):
@@ -42,8 +69,11 @@ class FeatReader(Reader):
         if chosen < 5:
             data, what = raw.damaged(rng, data)
             expect = "same"
-        elif chosen < 8:
+        elif chosen < 7:
             data, what = tensors.header_damaged(rng, data)
+            expect = "any"
+        elif chosen < 8:
+            data, what = written_anew(rng, path)
             expect = "any"
         else:
             data, what = tensors.numbers_damaged(rng, data)
