@@ -44,7 +44,7 @@ class Log:
             group = found.setdefault(piece["group"], Group(piece["group"], Counter(), set()))
             group.kinds.update({Kind(kind): count for kind, count in piece["kinds"].items()})
             group.seeds.add(piece["seed"])
-        return list(found.values())
+        return [group for group in found.values() if group.kinds]
 
     def causes(self) -> dict[str, list[str]]:
         """Failures by their first words: one example of each, and how many there are."""

@@ -10,6 +10,7 @@ from pathlib import Path
 FRAMES = 10
 SIZE_PX = (64, 48)
 FPS = 5
+PLACES = {"captions": "train.jsonl", "val_captions": "val.jsonl", "features": "features"}
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,24 @@ class Materials:
         return self.folder / "slim"
 
     @property
+    def plain_bundle(self) -> Path:
+        """As a plain export writes it: FP32 alone."""
+        return self.folder / "plain-bundle"
+
+    @property
+    def other_bundle(self) -> Path:
+        """The same of the other checkpoint."""
+        return self.folder / "other-bundle"
+
+    @property
     def checkpoint(self) -> Path:
         """What it was exported from."""
         return self.folder / "runs" / "tiny"
+
+    @property
+    def other(self) -> Path:
+        """Another checkpoint of the same data."""
+        return self.folder / "runs" / "other"
 
     @property
     def features(self) -> Path:
@@ -69,6 +85,12 @@ def make(folder: Path) -> Materials:
         make_bundle(folder)
     for keys in made.features.glob("*.keys"):
         keys.unlink()
+    if not (made.other / "model.safetensors").is_file():
+        from wsra.train.command import train_run
+
+        run = folder / "run.toml"
+        settings = [f'data.{name}="{folder / place}"' for name, place in PLACES.items()]
+        train_run(run, made.other, [*settings, "training.epochs=1", "training.seed=5"], resume=False)
     if not (made.slim / "manifest.json").is_file():
         _slim(made)
     if not (made.films / "made.json").is_file():

@@ -52,8 +52,8 @@ def _once(rng: Random, data: bytes) -> tuple[bytes, str]:
         size = rng.choice((0, 1, 7, 8, 9, 2**31, 2**32 - 1, end - start + rng.choice((-8, -1, 1, 8))))
         return data[:start] + (size % 2**32).to_bytes(4, "big") + data[start + 4 :], f"{name} of {size} bytes"
     if chosen == 6:
-        other = rng.choice(KINDS)
-        return data[: start + 4] + other + data[start + 8 :], f"{name} is {other!r}"
+        letters = rng.choice(KINDS)
+        return data[: start + 4] + letters + data[start + 8 :], f"{name} is {letters!r}"
     if chosen == 7:
         return _resized(data, boxes, start, end, data[start:end] * 2), f"{name} twice"
     if chosen == 8:

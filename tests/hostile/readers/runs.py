@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from hostile.cases import Damage, Reader
+from hostile.materials import PLACES
 from hostile.mutate import raw, tensors, texts
 from hostile.mutate.texts import NUMBERS, STRINGS
 from wsra.runtime.info import describe
@@ -57,7 +58,7 @@ class RunReader(Reader):
 
     def lay(self, place: Path) -> None:
         text = (self.materials.folder / "run.toml").read_text()
-        for name in ("train.jsonl", "val.jsonl", "features"):
+        for name in PLACES.values():
             text = text.replace(f'"{name}"', f'"{self.materials.folder / name}"')
         (place / "run.toml").write_text(text)
         (place / "settings").write_bytes(b"")
