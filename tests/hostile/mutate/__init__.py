@@ -1,0 +1,1 @@
+"""Ways to damage files: by bytes, and by the structure of each format. Each takes a source of chance and tells what it did."""

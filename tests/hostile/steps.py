@@ -1,0 +1,170 @@
+"""Kills, pairs, full disks, strange paths and streams, as pieces of work for `command.py`; each yields verdicts for the log."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from queue import Empty, Queue
+from random import Random
+from threading import Thread
+from typing import Any, TypeVar
+
+from hostile import paths, streams
+from hostile.commands import Commands
+from hostile.full import Full, small_disk
+from hostile.kills import Kills
+from hostile.materials import Materials
+from hostile.outcomes import Verdict
+from hostile.pairs import Twice, pairs
+from hostile.writers import prepare, writers
+
+Found = tuple[str, int, list[tuple[int, Verdict]]]  # group, first number, verdicts
+Stop = Callable[[], bool]
+Part = Callable[[int], bool]
+T = TypeVar("T")
+SLOW = 0.25  # share of the attacks that a writer of seconds gets
+
+
+class Bench:
+    """Where the attacks are made.
+
+    Args (constructor):
+        materials: what they start from.
+        work: a folder to work in.
+        held: closes the servers of commands in the end.
+        seed: of all chance.
+        stop: asked before each attack.
+        part: of strange paths and streams, which numbers are tried.
+    """
+
+    def __init__(
+        self, materials: Materials, work: Path, held: ExitStack, *, seed: int, stop: Stop = lambda: False, part: Part = lambda number: True
+    ) -> None:
+        self._materials, self._work, self._held, self._seed, self._stop, self._part = materials, work, held, seed, stop, part
+        (work / "graphs").mkdir(parents=True, exist_ok=True)
+        prepare(materials, self._server("prepare"))
+
+    def attacks(self, kind: str, count: int) -> Iterator[Found]:
+        """About `count` attacks of a kind: "kills", "pairs", "full" or "paths" (all of these, whatever the count)."""
+        m, place, chance = self._materials, self._work / kind, {"count": count, "seed": self._seed, "stop": self._stop}
+        if kind == "kills":
+            yield from killed(m, self._server(kind), place, **chance)
+        elif kind == "pairs":
+            yield from at_once(m, (self._server("pairs"), self._server("pairs-too")), place, **chance)
+        elif kind == "full":
+            yield from on_full_disks(m, self._server(kind), place, **chance)
+        else:
+            yield from with_strange_paths(m, self._server(kind), place, part=self._part, stop=self._stop)
+            yield from with_strange_streams(m, place, part=self._part, stop=self._stop)
+
+    def _server(self, name: str) -> Commands:
+        shutil.rmtree(self._work / name, ignore_errors=True)
+        return self._held.enter_context(Commands(self._work / name / "server", self._work / "graphs"))
+
+
+def killed(materials: Materials, commands: Commands, work: Path, *, count: int, seed: int, stop: Stop) -> Iterator[Found]:
+    """About `count` kills over all writers, every step of each first."""
+    chosen = writers(materials)
+    for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], count), strict=True):
+        if stop():
+            return
+        kills = Kills(writer, commands, work)
+        numbers = list(range(kills.whole.steps + max(3, kills.whole.steps // 4)))
+        Random(f"{writer.name}/{seed}").shuffle(numbers)
+        numbers = (numbers * (1 + share // len(numbers)))[:share]
+        found = []
+        for place, number in enumerate(numbers):
+            if stop():
+                break
+            found.append((place, kills.run(Random(f"{writer.name}/{seed}/{place}"), number)))
+        yield f"kill: {writer.name}", 0, found
+
+
+def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Path, *, count: int, seed: int, stop: Stop) -> Iterator[Found]:
+    """About `count` pairs of commands at once."""
+    chosen = pairs(materials)
+    for pair, share in zip(chosen, _shares([pair.slow for pair in chosen], count), strict=True):
+        if stop():
+            return
+        twice = Twice(pair, commands, work)
+        found = []
+        for number in range(share):
+            if stop():
+                break
+            found.append((number, twice.run(Random(f"{pair.name}/{seed}/{number}"))))
+        yield f"two at once: {pair.name}", 0, found
+
+
+def on_full_disks(materials: Materials, commands: Commands, work: Path, *, count: int, seed: int, stop: Stop) -> Iterator[Found]:
+    """About `count` writes with too little room."""
+    chosen = writers(materials)
+    with small_disk(work / "disk") as mounted:
+        for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], count), strict=True):
+            if stop():
+                return
+            full = Full(writer, commands, work / "disk", mounted=mounted)
+            found = []
+            for number in range(share):
+                if stop():
+                    break
+                found.append((number, full.run(Random(f"{writer.name}/{seed}/{number}"))))
+            yield f"full disk: {writer.name}", 0, found
+
+
+def with_strange_paths(materials: Materials, commands: Commands, work: Path, *, part: Part, stop: Stop) -> Iterator[Found]:
+    """Every strange path of which `part` says so."""
+    found: dict[str, list[tuple[int, Verdict]]] = {}
+    for number, (group, case) in enumerate(paths.cases(materials)):
+        if stop():
+            break
+        if part(number):
+            found.setdefault(group, []).append((number, paths.run(case, commands, work)))
+    yield from ((group, 0, verdicts) for group, verdicts in found.items())
+
+
+def with_strange_streams(materials: Materials, work: Path, *, part: Part, stop: Stop) -> Iterator[Found]:
+    """Every way to spoil the streams of which `part` says so."""
+    shutil.copy2(materials.feat, work / "v.feat")
+    found = []
+    for number, (what, argv, shell, env, same) in enumerate(streams.cases(materials, work)):
+        if stop():
+            break
+        if part(number):
+            verdict = streams.run(argv, shell, env, same=same)
+            found.append((number, Verdict(verdict.kind, verdict.detail, what)))
+    yield "streams", 0, found
+
+
+def _shares(slow: list[bool], count: int) -> list[int]:
+    weights = [SLOW if one else 1.0 for one in slow]
+    return [max(1, round(count * weight / sum(weights))) for weight in weights]
+
+
+def side_by_side(works: list[Callable[[], Iterator[T]]]) -> Iterator[T]:
+    """Several generators at once, each in a thread."""
+    done: Queue[Any] = Queue()
+
+    def work(one: Callable[[], Iterator[T]]) -> None:
+        try:
+            for found in one():
+                done.put(found)
+        except BaseException as err:  # raised where it is seen
+            done.put(err)
+        done.put(None)
+
+    for one in works:
+        Thread(target=work, args=(one,), daemon=True).start()
+    running = len(works)
+    while running:
+        try:
+            found = done.get(timeout=1)
+        except Empty:
+            continue
+        if isinstance(found, BaseException):
+            raise found
+        if found is None:
+            running -= 1
+        else:
+            yield found
