@@ -57,7 +57,7 @@ def trace(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     contacts: set[tuple[str, int]] = set()
     written: set[Path] = set()
