@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from hostile import materials, steps
@@ -97,7 +98,7 @@ def _attacked(asked: argparse.Namespace, made: Materials, work: Path, log: Log) 
         first = [name for name in wanted if name == "kills"]
         others = [name for name in wanted if name != "kills"]
         together = [first, others] if asked.jobs > 1 else [first + others]
-        for group, number, verdicts in steps.side_by_side([lambda names=names: several(names) for names in together]):
+        for group, number, verdicts in steps.side_by_side([partial(several, names) for names in together]):
             log.add(group, asked.seed, number, verdicts)
             if verdicts:
                 print(f"{group}: {told(Counter(verdict.kind for _, verdict in verdicts))}", file=sys.stderr)

@@ -88,8 +88,7 @@ def _remember_graphs(folder: Path) -> None:
     import hashlib
     import shutil
 
-    from wsra.export import base
-
+    base: Any = sys.modules["wsra.export.base"]
     convert = base.onnx_from_graph
 
     def remembered(graph: Any, path: Path) -> None:
@@ -234,7 +233,7 @@ def _hook(job: dict[str, Any], steps: int, go: int) -> Any:
         sys.audit("os.fsync", place)
         fsync(place)
 
-    os.fsync = audited
+    os.fsync = audited  # type: ignore[assignment]
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal count

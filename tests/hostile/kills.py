@@ -25,7 +25,6 @@ class Whole:
         signature: of its result.
         names: of everything that was there in the end.
         before: signature of what stood there before.
-        temporary: names in TMPDIR in the end.
     """
 
     steps: int
@@ -33,7 +32,6 @@ class Whole:
     signature: Signature
     names: frozenset[str]
     before: Signature
-    temporary: frozenset[str]
 
 
 class Kills:
@@ -55,7 +53,7 @@ class Kills:
         self._fresh()
         ended = commands.run(writer.argv, self.place, limit_s=600)  # now with the caches that later runs find
         signature = writer.signature(self.place / writer.target)
-        self.whole = Whole(ended.steps, ended.seconds, signature, names(self.place), before, names(commands.work / "tmp"))
+        self.whole = Whole(ended.steps, ended.seconds, signature, names(self.place), before)
 
     def run(self, rng: Random, number: int) -> Verdict:
         """One kill: at step `number`, and beyond the last step at a moment by chance."""
@@ -76,7 +74,7 @@ class Kills:
             return fault
         if "kill_s" in job and how != "KILL" and (left := hidden(self.place)):
             return Verdict(Kind.LEFTOVER, f"after SIG{how}, which can be caught: {left}")
-        for problem in (*self._published(), *self._completed(how)):
+        for problem in (*self._published(), *self._completed()):
             return problem
         return Verdict(Kind.OK)
 
@@ -88,7 +86,7 @@ class Kills:
         if signature not in (self.whole.before, self.whole.signature):
             yield Verdict(Kind.LOST, f"after the kill {self.writer.target} is neither the old nor the new one: {str(signature)[:120]}")
 
-    def _completed(self, how: str) -> Iterator[Verdict]:
+    def _completed(self) -> Iterator[Verdict]:
         """What is wrong after a second run."""
         whole = self.writer.signature(self.place / self.writer.target) == self.whole.signature
         again = self.commands.run(self.writer.again(self.place) if self.writer.again else self.writer.argv, self.place)
@@ -102,13 +100,9 @@ class Kills:
         if left := sorted(path.name for path in (self.commands.work / "cache").rglob(".*")):
             shutil.rmtree(self.commands.work / "cache")
             yield Verdict(Kind.LEFTOVER, f"in the cache: {', '.join(left)}")
-        if how != "KILL" and (left := sorted(names(self.commands.work / "tmp") - self.whole.temporary)):
-            yield Verdict(Kind.LEFTOVER, f"in TMPDIR: {', '.join(left)}")
 
     def _fresh(self) -> None:
         shutil.rmtree(self.place, ignore_errors=True)
-        shutil.rmtree(self.commands.work / "tmp", ignore_errors=True)
-        (self.commands.work / "tmp").mkdir()
         self.place.mkdir(parents=True)
         self.writer.lay(self.place)
 

@@ -106,7 +106,12 @@ def _slim(made: Materials) -> None:
     shutil.rmtree(made.slim, ignore_errors=True)
     shutil.copytree(made.bundle, made.slim, ignore=shutil.ignore_patterns("fp16", "int8", "engines"))
     golden = read_golden(made.bundle / GOLDEN)
-    small = replace(golden, edges={}, videos=golden.videos[:2], calibration_videos=golden.calibration_videos[:1])
+    few = golden.pairs[:, 1] < 2
+    pairs, moments = golden.pairs[few], golden.moments[few]
+    edges = {name: cases[:1] for name, cases in golden.edges.items()}
+    small = replace(
+        golden, pairs=pairs, moments=moments, edges=edges, videos=golden.videos[:2], calibration_videos=golden.calibration_videos[:1]
+    )
     write_golden(made.slim / GOLDEN, small)
     manifest = read_manifest(made.bundle)
     precisions = {"fp32": manifest.precisions["fp32"]}

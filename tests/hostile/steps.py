@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 from random import Random
@@ -25,6 +26,15 @@ Stop = Callable[[], bool]
 Part = Callable[[int], bool]
 T = TypeVar("T")
 SLOW = 0.25  # share of the attacks that a writer of seconds gets
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How many attacks, of which seed, and what is asked before each whether it is time to stop."""
+
+    count: int
+    seed: int
+    stop: Stop
 
 
 class Bench:
@@ -48,13 +58,13 @@ class Bench:
 
     def attacks(self, kind: str, count: int) -> Iterator[Found]:
         """About `count` attacks of a kind: "kills", "pairs", "full" or "paths" (all of these, whatever the count)."""
-        m, place, chance = self._materials, self._work / kind, {"count": count, "seed": self._seed, "stop": self._stop}
+        m, place, chance = self._materials, self._work / kind, Chance(count, self._seed, self._stop)
         if kind == "kills":
-            yield from killed(m, self._server(kind), place, **chance)
+            yield from killed(m, self._server(kind), place, chance)
         elif kind == "pairs":
-            yield from at_once(m, (self._server("pairs"), self._server("pairs-too")), place, **chance)
+            yield from at_once(m, (self._server("pairs"), self._server("pairs-too")), place, chance)
         elif kind == "full":
-            yield from on_full_disks(m, self._server(kind), place, **chance)
+            yield from on_full_disks(m, self._server(kind), place, chance)
         else:
             yield from with_strange_paths(m, self._server(kind), place, part=self._part, stop=self._stop)
             yield from with_strange_streams(m, place, part=self._part, stop=self._stop)
@@ -64,52 +74,52 @@ class Bench:
         return self._held.enter_context(Commands(self._work / name / "server", self._work / "graphs"))
 
 
-def killed(materials: Materials, commands: Commands, work: Path, *, count: int, seed: int, stop: Stop) -> Iterator[Found]:
-    """About `count` kills over all writers, every step of each first."""
+def killed(materials: Materials, commands: Commands, work: Path, chance: Chance) -> Iterator[Found]:
+    """About `chance.count` kills over all writers, every step of each first."""
     chosen = writers(materials)
-    for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], count), strict=True):
-        if stop():
+    for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], chance.count), strict=True):
+        if chance.stop():
             return
         kills = Kills(writer, commands, work)
         numbers = list(range(kills.whole.steps + max(3, kills.whole.steps // 4)))
-        Random(f"{writer.name}/{seed}").shuffle(numbers)
+        Random(f"{writer.name}/{chance.seed}").shuffle(numbers)
         numbers = (numbers * (1 + share // len(numbers)))[:share]
         found = []
         for place, number in enumerate(numbers):
-            if stop():
+            if chance.stop():
                 break
-            found.append((place, kills.run(Random(f"{writer.name}/{seed}/{place}"), number)))
+            found.append((place, kills.run(Random(f"{writer.name}/{chance.seed}/{place}"), number)))
         yield f"kill: {writer.name}", 0, found
 
 
-def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Path, *, count: int, seed: int, stop: Stop) -> Iterator[Found]:
-    """About `count` pairs of commands at once."""
+def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Path, chance: Chance) -> Iterator[Found]:
+    """About `chance.count` pairs of commands at once."""
     chosen = pairs(materials)
-    for pair, share in zip(chosen, _shares([pair.slow for pair in chosen], count), strict=True):
-        if stop():
+    for pair, share in zip(chosen, _shares([pair.slow for pair in chosen], chance.count), strict=True):
+        if chance.stop():
             return
         twice = Twice(pair, commands, work)
         found = []
         for number in range(share):
-            if stop():
+            if chance.stop():
                 break
-            found.append((number, twice.run(Random(f"{pair.name}/{seed}/{number}"))))
+            found.append((number, twice.run(Random(f"{pair.name}/{chance.seed}/{number}"))))
         yield f"two at once: {pair.name}", 0, found
 
 
-def on_full_disks(materials: Materials, commands: Commands, work: Path, *, count: int, seed: int, stop: Stop) -> Iterator[Found]:
-    """About `count` writes with too little room."""
+def on_full_disks(materials: Materials, commands: Commands, work: Path, chance: Chance) -> Iterator[Found]:
+    """About `chance.count` writes with too little room."""
     chosen = writers(materials)
     with small_disk(work / "disk") as mounted:
-        for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], count), strict=True):
-            if stop():
+        for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], chance.count), strict=True):
+            if chance.stop():
                 return
             full = Full(writer, commands, work / "disk", mounted=mounted)
             found = []
             for number in range(share):
-                if stop():
+                if chance.stop():
                     break
-                found.append((number, full.run(Random(f"{writer.name}/{seed}/{number}"))))
+                found.append((number, full.run(Random(f"{writer.name}/{chance.seed}/{number}"))))
             yield f"full disk: {writer.name}", 0, found
 
 

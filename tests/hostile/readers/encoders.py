@@ -66,7 +66,7 @@ class EngineReader(Reader):
         from wsra.runtime.backends.engines import BuiltGraph, engine_of, write_engine
         from wsra.runtime.devices.device import this_device
 
-        profile = {"x": ((1, 4), (8, 4), (64, 4))}
+        profile: dict[str, Any] = {"x": ((1, 4), (8, 4), (64, 4))}
         graphs = {name: BuiltGraph("0" * 64, "1" * 64, 100, [profile]) for name in ("text", "keys", "scorer")}
         write_engine(place, engine_of(this_device(), "tensorrt", "10.3.0", "fp16", graphs))
 

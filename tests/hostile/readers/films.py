@@ -53,49 +53,49 @@ class Mp4(FilmReader):
     """MP4 with its index."""
 
     name, film = "MP4", "plain.mp4"
-    structure = staticmethod(boxes.damaged)  # type: ignore[assignment]
+    structure = staticmethod(boxes.damaged)
 
 
 class FragmentedMp4(FilmReader):
     """MP4 in fragments, as recorders write it."""
 
     name, film = "MP4, fragmented", "fragmented.mp4"
-    structure = staticmethod(boxes.damaged)  # type: ignore[assignment]
+    structure = staticmethod(boxes.damaged)
 
 
 class Mkv(FilmReader):
     """Matroska."""
 
     name, film = "MKV", "plain.mkv"
-    structure = staticmethod(ebml.damaged)  # type: ignore[assignment]
+    structure = staticmethod(ebml.damaged)
 
 
 class Avi(FilmReader):
     """AVI of MPEG-4."""
 
     name, film = "AVI", "plain.avi"
-    structure = staticmethod(riff.damaged)  # type: ignore[assignment]
+    structure = staticmethod(riff.damaged)
 
 
 class Ts(FilmReader):
     """MPEG-TS."""
 
     name, film = "MPEG-TS", "plain.ts"
-    structure = staticmethod(nals.packets_damaged)  # type: ignore[assignment]
+    structure = staticmethod(nals.packets_damaged)
 
 
 class H264(FilmReader):
     """Bare H.264."""
 
     name, film = "H.264, bare", "bare.h264"
-    structure = staticmethod(nals.damaged)  # type: ignore[assignment]
+    structure = staticmethod(nals.damaged)
 
 
 class Mjpeg(FilmReader):
     """Bare motion JPEG."""
 
     name, film = "MJPEG, bare", "bare.mjpeg"
-    structure = staticmethod(nals.jpeg_damaged)  # type: ignore[assignment]
+    structure = staticmethod(nals.jpeg_damaged)
 
 
 class TextAsVideo(FilmReader):

@@ -63,7 +63,8 @@ class AnnotationsReader(Reader):
     def _write(self, place: Path, form: str, value: Any, text: str | bytes) -> None:
         (place / "annotations").write_bytes(text if isinstance(text, bytes) else text.encode())
         windows = [[0.0, 5.0, 1.0], [5.0, 10.0, 0.5]]
-        qids = {"uca": [f"{vid}#0" for vid in VIDEOS], "charades": ["1", "2", "3"], "didemo": [0, 1, 2]}.get(form, ["0", "1", "2"])
+        known: dict[str, list[Any]] = {"uca": [f"{vid}#0" for vid in VIDEOS], "charades": ["1", "2", "3"], "didemo": [0, 1, 2]}
+        qids = known.get(form, ["0", "1", "2"])
         predictions = [{"qid": qid, "pred_relevant_windows": windows} for qid in qids]
         (place / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in predictions))
         (place / "form").write_text(form)
