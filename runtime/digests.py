@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from wsra.runtime.errors import OutputError
-from wsra.runtime.files import replacing, sha256_of
+from wsra.runtime.files import append_line, replacing, sha256_of
 
 _SETTLED_S = 2.0  # a file that changed just now may change again within one tick of its clock
 _SPARE = 100  # lines of a note that may be outdated before it is written anew
@@ -63,14 +63,8 @@ class Digests:
         if stat.st_mtime > time.time() - _SETTLED_S:
             return
         self._known[name] = [*_state(stat), digest]
-        with contextlib.suppress(OSError):
-            self._note.parent.mkdir(parents=True, exist_ok=True)
-            line = json.dumps([name, *self._known[name]]) + "\n"
-            held = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
-            try:
-                os.write(held, line.encode("ascii"))
-            finally:
-                os.close(held)
+        with contextlib.suppress(OutputError):
+            append_line(self._note, json.dumps([name, *self._known[name]]))
 
 
 def _state(stat: os.stat_result) -> list[int | str]:

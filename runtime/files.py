@@ -76,6 +76,21 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         _sync(path.parent)
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file in one write, so that those of several processes stay whole; no link is followed.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+        try:
+            os.write(held, f"{line}\n".encode())
+        finally:
+            os.close(held)
+
+
 def refuse_existing(path: Path, *, overwrite: bool, folder: bool = False) -> None:
     """Stop before work whose result would replace something.
 
