@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
 import numpy as np
-import onnxruntime
 from mobilenet import exported
 
 from wsra.runtime.backbones.regions import REGIONS
@@ -69,9 +69,7 @@ def tell(video: Path, runs: dict[str, list[float]]) -> None:
         stream = container.streams.video[0]
         seconds = float(stream.duration * stream.time_base)
         shape = f"{stream.codec_context.name} {stream.width} x {stream.height}, {stream.frames} frames, {seconds:.0f} s"
-    print(
-        f"{shape}; {os.cpu_count()} processors, {THREADS} threads of ONNX Runtime {onnxruntime.__version__}, FFmpeg's choice for decoding"
-    )
+    print(f"{shape}; {os.cpu_count()} processors, {THREADS} threads of ONNX Runtime {version('onnxruntime')}, FFmpeg's choice for decoding")
     print(f"load of the machine: {os.getloadavg()[0]:.1f}; one snippet a second; median of {ROUNDS} rounds\n")
     print("| way | seconds | times real time | speed, of decoding alone |\n|---|---|---|---|")
     alone = next(iter(runs.values()))

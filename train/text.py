@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from wsra.runtime.errors import ConfigError, DataError, MissingExtraError
@@ -213,11 +213,7 @@ def cached_vectors(
         (len(sentences), Dt) float32.
     """
     path = folder / f"text-{encoder.digest()[:16]}.safetensors"
-    known: dict[str, Tensor] = {}
-    if path.is_file():
-        with safe_open(path, framework="pt") as file:
-            names = json.loads(file.metadata()["sentences"])
-            known = dict(zip(names, file.get_tensor("vectors"), strict=True))
+    known = _kept(path, encoder.width)
     new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
     if new:
         vectors = encoder.encode(new, (lambda done: progress(done, len(new))) if progress else None)
@@ -225,3 +221,14 @@ def cached_vectors(
         with replacing(path) as part:
             write_tensors(part, {"vectors": torch.stack(list(known.values())).numpy()}, {"sentences": json.dumps(list(known))})
     return torch.stack([known[sentence] for sentence in sentences])
+
+
+def _kept(path: Path, width: int) -> dict[str, Tensor]:
+    """Vectors of earlier runs; none where the file is missing or damaged, and then they are encoded again."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            names, vectors = json.loads(file.metadata()["sentences"]), file.get_tensor("vectors")
+        whole = vectors.shape == (len(names), width) and vectors.dtype == torch.float32 and bool(vectors.isfinite().all())
+        return dict(zip(names, vectors, strict=True)) if whole else {}
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError):
+        return {}

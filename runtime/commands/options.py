@@ -15,7 +15,7 @@ ProviderOption = Annotated[
     Literal["auto", "cpu", "cuda", "tensorrt", "engine"],
     typer.Option(help="cpu, cuda or tensorrt of ONNX Runtime, or engine: plans of wsra build."),
 ]
-ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of ONNX Runtime on the CPU; 0 lets it decide.")]
+ThreadsOption = Annotated[int, typer.Option(min=0, max=1024, help="Threads of ONNX Runtime on the CPU; 0 lets it decide.")]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
 RayOption = Annotated[
     str | None,

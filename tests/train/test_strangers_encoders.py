@@ -108,6 +108,23 @@ def test_vectors_of_an_encoder_without_a_pooler_are_kept(encoder: Path, tmp_path
     assert torch.equal(cached_vectors(second, SENTENCES, tmp_path / "cache"), vectors)
 
 
+@pytest.mark.parametrize("damage", ["cut", "foreign", "width", "NaN", "no names", "fewer names"])
+def test_a_damaged_cache_of_vectors_is_made_again(encoder: Path, tmp_path: Path, damage: str) -> None:
+    loaded = load_encoder(str(encoder), "mean")
+    vectors = cached_vectors(loaded, SENTENCES, tmp_path)
+    (path,) = tmp_path.glob("text-*.safetensors")
+    names = {"sentences": json.dumps(SENTENCES)}
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "foreign":
+        path.write_text("mine")
+    else:
+        changed = {"width": vectors[:, 1:], "NaN": vectors * torch.nan}.get(damage, vectors)
+        told = {"no names": {}, "fewer names": {"sentences": "[]"}}.get(damage, names)
+        save_file({"vectors": changed.contiguous()}, path, told)
+    assert torch.equal(cached_vectors(loaded, SENTENCES, tmp_path), vectors)
+
+
 @pytest.mark.parametrize(
     "table",
     [
