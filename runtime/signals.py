@@ -11,12 +11,16 @@ import atexit
 import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 _AGAIN_S = 1.0  # one that comes later does not wait for order: `timeout` sends two at once, an impatient person another one
 _LATER_S = 0.02
 _stopped: tuple[int, float] | None = None  # by which signal, and when it came
+_postponed = 0  # blocks within which none ends the command
 
 
 def heed_signals() -> None:
@@ -39,6 +43,20 @@ def exit_code() -> int | None:
     return None if _stopped is None else 128 + _stopped[0]
 
 
+@contextmanager
+def postponed() -> Iterator[None]:
+    """A step of the main thread that must not be left half done; a signal ends the command after it."""
+    global _postponed
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _postponed += 1
+    try:
+        yield
+    finally:
+        _postponed -= 1
+
+
 def end_at_once() -> None:
     """From now on a signal ends the process without more ado: all is done but what Python does at its end."""
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -57,17 +75,21 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _raise(_: int, frame: FrameType | None) -> None:
-    """End the command here, or a little later where this is within an import."""
+    """End the command here, or a little later where this is within an import or a step that must not be left."""
     if _stopped is None:
         return
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            signal.setitimer(signal.ITIMER_REAL, _LATER_S)
-            return
-        frame = frame.f_back
+    if _postponed or _importing(frame):
+        signal.setitimer(signal.ITIMER_REAL, _LATER_S)
+        return
     if _stopped[0] == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(exit_code())
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame is not None
 
 
 def _lost(error: sys.UnraisableHookArgs) -> None:

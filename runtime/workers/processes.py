@@ -15,7 +15,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from wsra.runtime.errors import WsraError
-from wsra.runtime.signals import heed_signals
+from wsra.runtime.signals import heed_signals, postponed
 from wsra.runtime.streams import claim_streams
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
 
@@ -52,7 +52,7 @@ class Processes:
         try:
             with ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_begin) as pool:
                 try:
-                    with _unseen_by_children(signal.SIGINT):
+                    with postponed(), _unseen_by_children(signal.SIGINT):
                         parts = (items[place : place + chunksize] for place in range(0, len(items), chunksize))
                         given = deque(pool.submit(_done, work, part) for part in parts)
                     while given:
