@@ -86,11 +86,12 @@ class Commands:
             "HOME": str(work / "home"),
         }
         env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parent.parent), *env.get("PYTHONPATH", "").split(os.pathsep)])
+        self._log = (work / "server.log").open("w")
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("forks.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=(work / "server.log").open("w"),
+            stderr=self._log,
             env=env,
             bufsize=0,
             start_new_session=True,
@@ -103,6 +104,9 @@ class Commands:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._process.kill()
         self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            if stream is not None:
+                stream.close()
 
     def run(self, argv: Sequence[str | Path], cwd: Path, **job: Any) -> Ended:
         """Run a command to its end; see `forks.py` for what a job may say."""

@@ -85,12 +85,6 @@ def make(folder: Path) -> Materials:
         make_bundle(folder)
     for keys in made.features.glob("*.keys"):
         keys.unlink()
-    if not (made.other / "model.safetensors").is_file():
-        from wsra.train.command import train_run
-
-        run = folder / "run.toml"
-        settings = [f'data.{name}="{folder / place}"' for name, place in PLACES.items()]
-        train_run(run, made.other, [*settings, "training.epochs=1", "training.seed=5"], resume=False)
     if not (made.slim / "manifest.json").is_file():
         _slim(made)
     if not (made.films / "made.json").is_file():

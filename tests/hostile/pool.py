@@ -31,10 +31,12 @@ class Worker:
     Args (constructor):
         materials: folder of the materials.
         work: a folder of its own.
+        readers: the module that knows them.
+        limit_s: seconds for a case.
     """
 
-    def __init__(self, materials: Path, work: Path) -> None:
-        self._materials, self._work = materials, work
+    def __init__(self, materials: Path, work: Path, *, readers: str = "hostile.readers", limit_s: float = LIMIT_S) -> None:
+        self._materials, self._work, self._readers, self._limit_s = materials, work, readers, limit_s
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str] = queue.Queue()
 
@@ -50,9 +52,7 @@ class Worker:
     def close(self) -> None:
         """End it."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+            self._end(gone=False)
 
     def _ask(self, asked: dict[str, Any]) -> None:
         if self._process is None:
@@ -72,11 +72,13 @@ class Worker:
             "HF_HUB_OFFLINE": "1",
         }
         command = [sys.executable, str(Path(__file__).with_name("worker.py")), str(self._materials), str(self._work)]
+        command += [self._readers, str(self._limit_s)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, cwd=self._work, start_new_session=True
         )
         self._lines = queue.Queue()
-        threading.Thread(target=_pump, args=(self._process.stdout, self._lines), daemon=True).start()
+        self._pump = threading.Thread(target=_pump, args=(self._process.stdout, self._lines), daemon=True)
+        self._pump.start()
 
     def _answers(self) -> Iterator[tuple[int, Verdict]]:
         """Verdicts until all are in, or the process is no more."""
@@ -105,7 +107,7 @@ class Worker:
                     yield told["done"], verdict
                 continue
             gone = line == "" or self._process.poll() is not None
-            late = time.monotonic() - began > (LIMIT_S if at is not None else _START_S)
+            late = time.monotonic() - began > (self._limit_s if at is not None else _START_S)
             full = _resident_bytes(self._process.pid) > 1.5 * LIMIT_BYTES
             if not (gone or late or full):
                 continue
@@ -123,6 +125,11 @@ class Worker:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         status = self._process.wait()
+        self._pump.join()
+        for stream in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what could not be sent any more
+                if stream is not None:
+                    stream.close()
         self._process = None
         return status
 

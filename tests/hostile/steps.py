@@ -30,11 +30,12 @@ SLOW = 0.25  # share of the attacks that a writer of seconds gets
 
 @dataclass(frozen=True)
 class Chance:
-    """How many attacks, of which seed, and what is asked before each whether it is time to stop."""
+    """How many attacks, of which seed, what is asked before each whether it is time to stop, and whether slow ones count."""
 
     count: int
     seed: int
     stop: Stop
+    slow: bool = True
 
 
 class Bench:
@@ -47,18 +48,28 @@ class Bench:
         seed: of all chance.
         stop: asked before each attack.
         part: of strange paths and streams, which numbers are tried.
+        slow: also what takes seconds each; for that two bundles are exported first.
     """
 
     def __init__(
-        self, materials: Materials, work: Path, held: ExitStack, *, seed: int, stop: Stop = lambda: False, part: Part = lambda number: True
+        self,
+        materials: Materials,
+        work: Path,
+        held: ExitStack,
+        *,
+        seed: int,
+        stop: Stop = lambda: False,
+        part: Part = lambda number: True,
+        slow: bool = True,
     ) -> None:
-        self._materials, self._work, self._held, self._seed, self._stop, self._part = materials, work, held, seed, stop, part
+        self._materials, self._work, self._held, self._seed = materials, work, held, seed
+        self._stop, self._part, self._slow = stop, part, slow
         (work / "graphs").mkdir(parents=True, exist_ok=True)
-        prepare(materials, self._server("prepare"))
+        prepare(materials, self._server("prepare") if slow else None)
 
     def attacks(self, kind: str, count: int) -> Iterator[Found]:
         """About `count` attacks of a kind: "kills", "pairs", "full" or "paths" (all of these, whatever the count)."""
-        m, place, chance = self._materials, self._work / kind, Chance(count, self._seed, self._stop)
+        m, place, chance = self._materials, self._work / kind, Chance(count, self._seed, self._stop, self._slow)
         if kind == "kills":
             yield from killed(m, self._server(kind), place, chance)
         elif kind == "pairs":
@@ -76,7 +87,7 @@ class Bench:
 
 def killed(materials: Materials, commands: Commands, work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` kills over all writers, every step of each first."""
-    chosen = writers(materials)
+    chosen = [writer for writer in writers(materials) if chance.slow or not writer.slow]
     for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], chance.count), strict=True):
         if chance.stop():
             return
@@ -94,7 +105,7 @@ def killed(materials: Materials, commands: Commands, work: Path, chance: Chance)
 
 def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` pairs of commands at once."""
-    chosen = pairs(materials)
+    chosen = [pair for pair in pairs(materials) if chance.slow or not pair.slow]
     for pair, share in zip(chosen, _shares([pair.slow for pair in chosen], chance.count), strict=True):
         if chance.stop():
             return
@@ -109,7 +120,7 @@ def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Pat
 
 def on_full_disks(materials: Materials, commands: Commands, work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` writes with too little room."""
-    chosen = writers(materials)
+    chosen = [writer for writer in writers(materials) if chance.slow or not writer.slow]
     with small_disk(work / "disk") as mounted:
         for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], chance.count), strict=True):
             if chance.stop():

@@ -14,6 +14,7 @@ import resource
 import shutil
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ _HARD_BYTES = 12 << 30  # of address space that is written: so that one case can
 
 
 def main() -> None:
-    """Serve until stdin ends. Arguments: folder of the materials, folder to work in."""
-    materials, work = Path(sys.argv[1]), Path(sys.argv[2])
+    """Serve until stdin ends. Arguments: folder of the materials, folder to work in, module of the readers, seconds for a case."""
+    materials, work, module, limit_s = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])
     tests = Path(__file__).resolve().parent.parent
     sys.path[:0] = [str(tests), str(tests / "support")]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -37,20 +38,20 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     from hostile.cases import Reader
     from hostile.materials import Materials
-    from hostile.readers import READERS
 
+    known: dict[str, type[Reader]] = import_module(module).READERS
     readers: dict[str, tuple[Reader, Any]] = {}
     for line in sys.stdin:
         asked = json.loads(line)
         name = asked["reader"]
         if name not in readers:
             readers.clear()  # one at a time: what they hold open counts as memory
-            reader = READERS[name](Materials(materials))
+            reader = known[name](Materials(materials))
             readers[name] = reader, _clean(reader, work)
         reader, clean = readers[name]
         for number in asked["numbers"]:
             told.write(json.dumps({"start": number}) + "\n")
-            faulthandler.dump_traceback_later(LIMIT_S - 1, exit=False, file=noise)
+            faulthandler.dump_traceback_later(0.9 * limit_s, exit=False, file=noise)
             _forget_peak()
             verdict = _one(reader, clean, asked["seed"], number, work, Path(asked["keep"]) if asked.get("keep") else None)
             faulthandler.cancel_dump_traceback_later()

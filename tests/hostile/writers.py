@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from hostile.commands import Commands
+from hostile.commands import Commands, Ended
 from hostile.materials import PLACES, Materials
 
 Signature = Any
@@ -46,9 +46,7 @@ def writers(materials: Materials) -> list[Writer]:
     m = materials
     bundle = ["-b", str(m.bundle), "--kernel", "numpy", "--precision", "fp32", "--json"]
     export = ["export", str(m.checkpoint), "-o", "bundle"]
-    train = ["train", str(m.folder / "run.toml"), "--out", "run", "--set", "training.epochs=2"]
-    for name, place in PLACES.items():
-        train += ["--set", f'data.{name}="{m.folder / place}"']
+    train = ["train", str(m.folder / "run.toml"), "--out", "run", "--set", "training.epochs=2", *places(m)]
 
     def film(place: Path) -> None:
         shutil.copy2(m.films / "plain.mp4", place / "v.mp4")
@@ -138,14 +136,36 @@ def bundle_content(path: Path) -> Signature:
     return {"files": manifest.files, "passed": {name: entry["passed"] for name, entry in manifest.precisions.items()}}
 
 
-def prepare(materials: Materials, commands: Commands) -> None:
-    """Make what the writers start from: annotations, and bundles of FP32 alone of both checkpoints."""
+def prepare(materials: Materials, commands: Commands | None) -> None:
+    """Make what the writers start from: annotations, and by the commands bundles of FP32 alone of two checkpoints."""
     _write_spans(materials)
+    if commands is None:
+        return
+    if not (materials.other / "model.safetensors").is_file():
+        argv = [
+            "train",
+            str(materials.folder / "run.toml"),
+            "--out",
+            str(materials.other),
+            "--set",
+            "training.epochs=1",
+            "--set",
+            "training.seed=5",
+        ]
+        _made(commands.run([*argv, *places(materials)], materials.folder, limit_s=600))
     for checkpoint, bundle in ((materials.checkpoint, materials.plain_bundle), (materials.other, materials.other_bundle)):
         if not (bundle / "manifest.json").is_file():
-            ended = commands.run(["export", checkpoint, "-o", bundle], materials.folder, limit_s=600)
-            if ended.code != 0:
-                raise RuntimeError(f"{bundle} cannot be made: {ended.err}")
+            _made(commands.run(["export", checkpoint, "-o", bundle], materials.folder, limit_s=600))
+
+
+def places(materials: Materials) -> list[str]:
+    """Options of `wsra train` that name the materials from any folder."""
+    return [word for name, place in PLACES.items() for word in ("--set", f'data.{name}="{materials.folder / place}"')]
+
+
+def _made(ended: Ended) -> None:
+    if ended.code != 0:
+        raise RuntimeError(f"the materials cannot be made: {ended.err}")
 
 
 def _write_spans(materials: Materials) -> None:

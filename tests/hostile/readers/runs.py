@@ -96,8 +96,9 @@ class TrainReader(RunReader):
     weight = 0.02
 
     def damage(self, rng: Random, place: Path) -> Damage:
-        value = rng.choice((*NUMBERS, "nan", "inf"))
-        name = rng.choice([name for name in SETTINGS if name not in ("training.epochs", "data.captions", "data.features", "text.encoder")])
+        name = rng.choice([name for name in SETTINGS if not name.startswith(("data.", "text.")) and name != "training.epochs"])
+        sizes = ("0", "1", "2", "7", "1000", "100000", "1000000", "1000000000", "2147483648", "9223372036854775807")
+        value = rng.choice(sizes if rng.random() < 0.7 else (*NUMBERS, "nan", "inf"))
         (place / "settings").write_text(f"{name}={value}")
         return Damage(f"--set {name}={value[:20]}")
 
