@@ -57,7 +57,10 @@ def _features(path: Path) -> dict[str, Any]:
         "gaps": int((gaps > 1e-3).sum()),
         "backbone": features.backbone,
     }
-    return facts | {name: value for name, value in features.extra.items() if name not in facts}  # a file does not say what kind it is
+    told = {
+        name: value for name, value in features.extra.items() if name not in facts or name == "snippet_s"
+    }  # a file does not say its kind
+    return facts | told
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wsra.runtime.errors import OutputError
@@ -28,12 +28,16 @@ def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Itera
         OutputError: another process writes it and `waiting` is None, or the place cannot be written.
     """
     lock = path.with_name(f".{path.name}.lock")
+    made = not lock.parent.exists()
     held = _acquired(lock, path, waiting)
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
         os.close(held)
+        if made:
+            with suppress(OSError):
+                lock.parent.rmdir()  # nothing was written there after all
 
 
 def _acquired(lock: Path, path: Path, waiting: Callable[[str], None] | None) -> int:
