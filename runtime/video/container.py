@@ -47,8 +47,8 @@ def _opened(path: Path, options: dict[str, Any]) -> InputContainer:
     except ImportError as err:
         raise MissingExtraError("PyAV", "video", f"decoding {path}") from err
     _check_file(path)
-    try:  # else FFmpeg takes what stands before a colon for a protocol
-        container: InputContainer = av.open(f"file:{path}", options=_OPTIONS, metadata_errors="replace", **options)
+    try:  # "file:", else FFmpeg takes what stands before a colon for a protocol; `options`, those of streams too, crash PyAV 17 on FLV
+        container: InputContainer = av.open(f"file:{path}", container_options=_OPTIONS, metadata_errors="replace", **options)
     except PermissionError as err:
         raise VideoError(f"{path}: cannot be read (permission denied); allow this user to read it") from err
     except (av.FFmpegError, ValueError) as err:

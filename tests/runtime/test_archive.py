@@ -15,7 +15,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 import wsra.runtime.archive.answering
@@ -37,6 +36,7 @@ from wsra.runtime.archive.search import Found, search
 from wsra.runtime.archive.sightings import Sighting, curve_of
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.cli import app
+from wsra.runtime.display import stdout_console
 from wsra.runtime.errors import ConfigError, DataError, FeatureError, QueryError, VideoError, WsraError
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
@@ -164,7 +164,8 @@ def test_the_table_tells_camera_and_time_where_they_are_known(grounder: Grounder
 
 
 def table(sightings: list[Sighting]) -> list[str]:
-    console = Console(width=200)
+    console = stdout_console()
+    console.width = 200
     with console.capture() as captured:
         console.print(moments_table(sightings))
     return captured.get().splitlines()

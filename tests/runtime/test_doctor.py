@@ -14,7 +14,6 @@ from types import ModuleType, SimpleNamespace
 from typing import cast
 
 import pytest
-from rich.console import Console
 
 from wsra.runtime.devices import checks as checks_module
 from wsra.runtime.devices import decoders
@@ -23,6 +22,7 @@ from wsra.runtime.devices.checks import Check, clash_checks, disk_check, library
 from wsra.runtime.devices.device import Device, Gpu, this_device
 from wsra.runtime.devices.doctor import can_ground, doctor_json, doctor_table, examine
 from wsra.runtime.devices.jetson import jetpack_of, jetson_checks
+from wsra.runtime.display import stdout_console
 from wsra.runtime.errors import BundleError
 
 pytestmark = pytest.mark.device
@@ -465,7 +465,8 @@ def test_json_and_table_tell_every_check() -> None:
             {"name": "ONNX Runtime", "state": "fatal", "found": "not installed", "fix": "pip install 'wsra[cpu]'"},
         ],
     }
-    console = Console(width=100, record=True, file=None, quiet=False, stderr=True)
-    console.print(doctor_table(checks))
-    text = console.export_text()
+    console = stdout_console()
+    with console.capture() as capture:
+        console.print(doctor_table(checks))
+    text = capture.get()
     assert "an [odd] name" in text and "→ pip install 'wsra[cpu]'" in text and "cannot run here" in text

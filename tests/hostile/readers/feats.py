@@ -16,6 +16,7 @@ from hostile.materials import Materials
 from hostile.mutate import raw, tensors
 from hostile.mutate.texts import NUMBERS, STRINGS
 from hostile.readers.asking import answer_of, searched
+from wsra.runtime.display import stdout_console
 from wsra.runtime.features import read_features, write_features
 from wsra.runtime.info import describe, info_table
 from wsra.runtime.tensors import TensorFile, write_tensors
@@ -23,12 +24,11 @@ from wsra.runtime.tensors import TensorFile, write_tensors
 
 def shown(facts: dict[str, Any]) -> str:
     """What `wsra info` shows for people."""
-    from rich.console import Console
-
-    console = Console(width=200, file=Path(os.devnull).open("w"), record=True)  # noqa: SIM115
-    console.print(info_table(facts))
-    console.file.close()
-    return console.export_text()
+    console = stdout_console()
+    console.width = 200
+    with console.capture() as capture:
+        console.print(info_table(facts))
+    return capture.get()
 
 
 def written_anew(rng: Random, path: Path) -> tuple[bytes, str]:
