@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -47,6 +48,7 @@ def shown(label: str, total: float | None) -> Iterator[Bar]:
         TimeRemainingColumn(),
     )
     stderr = Console(stderr=True, highlight=False, markup=False)
-    with Progress(*columns, console=stderr, disable=not stderr.is_terminal) as bar:
+    above = sys.stdout.isatty()  # what is printed meanwhile stands above the bar; elsewhere it must not come to stderr
+    with Progress(*columns, console=stderr, disable=not stderr.is_terminal, redirect_stdout=above) as bar:
         bar.add_task(label, total=total)
         yield bar

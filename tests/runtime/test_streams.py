@@ -93,6 +93,18 @@ def test_a_path_on_a_terminal_is_visible(monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().out == "a\\udcff\\x1b.feat\n"
 
 
+def test_a_bar_on_the_terminal_leaves_a_stdout_elsewhere_alone() -> None:
+    script = (
+        "from pathlib import Path; from wsra.runtime.console import progress; from wsra.runtime.streams import claim_streams, print_path;"
+        " claim_streams(); bar = progress('videos', 1); bar.__enter__(); print_path(Path('a.feat')); bar.__exit__(None, None, None)"
+    )
+    terminal, other = os.openpty()
+    run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=other, check=True, timeout=30)
+    assert run.stdout == b"a.feat\n" and b"videos" in os.read(terminal, 4096)
+    os.close(terminal)
+    os.close(other)
+
+
 @pytest.mark.parametrize("arguments", [["info", "v.feat", "\x1b]0;owned\x07"], ["\x1b]0;owned\x07"], ["info", "--\x1b]0;owned\x07"]])
 def test_a_wrong_option_is_shown_visibly(wsra: Run, arguments: list[Any]) -> None:
     run = wsra(*arguments)
