@@ -18,13 +18,14 @@ from hostile.full import Full, small_disk
 from hostile.kills import Kills
 from hostile.materials import Materials
 from hostile.outcomes import Verdict
-from hostile.pairs import Twice, pairs
-from hostile.writers import prepare, writers
+from hostile.pairs import Pair, Twice, pairs
+from hostile.writers import Writer, prepare, writers
 
 Found = tuple[str, int, list[tuple[int, Verdict]]]  # group, first number, verdicts
 Stop = Callable[[], bool]
 Part = Callable[[int], bool]
 T = TypeVar("T")
+Either = TypeVar("Either", Writer, Pair)
 SLOW = 0.25  # share of the attacks that a writer of seconds gets
 
 
@@ -87,7 +88,7 @@ class Bench:
 
 def killed(materials: Materials, commands: Commands, work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` kills over all writers, every step of each first."""
-    chosen = [writer for writer in writers(materials) if chance.slow or not writer.slow]
+    chosen = _chosen(writers(materials), chance)
     for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], chance.count), strict=True):
         if chance.stop():
             return
@@ -105,7 +106,7 @@ def killed(materials: Materials, commands: Commands, work: Path, chance: Chance)
 
 def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` pairs of commands at once."""
-    chosen = [pair for pair in pairs(materials) if chance.slow or not pair.slow]
+    chosen = _chosen(pairs(materials), chance)
     for pair, share in zip(chosen, _shares([pair.slow for pair in chosen], chance.count), strict=True):
         if chance.stop():
             return
@@ -120,7 +121,7 @@ def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Pat
 
 def on_full_disks(materials: Materials, commands: Commands, work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` writes with too little room."""
-    chosen = [writer for writer in writers(materials) if chance.slow or not writer.slow]
+    chosen = _chosen(writers(materials), chance)
     with small_disk(work / "disk") as mounted:
         for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], chance.count), strict=True):
             if chance.stop():
@@ -156,6 +157,13 @@ def with_strange_streams(materials: Materials, work: Path, *, part: Part, stop: 
             verdict = streams.run(argv, shell, env, same=same)
             found.append((number, Verdict(verdict.kind, verdict.detail, what)))
     yield "streams", 0, found
+
+
+def _chosen(all_of_them: list[Either], chance: Chance) -> list[Either]:
+    """In an order by chance, so that a short run does not always try the same."""
+    chosen = [one for one in all_of_them if chance.slow or not one.slow]
+    Random(chance.seed).shuffle(chosen)
+    return chosen
 
 
 def _shares(slow: list[bool], count: int) -> list[int]:
