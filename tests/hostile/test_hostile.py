@@ -88,13 +88,18 @@ def test_damaged_files(made: Materials, seed: int, tmp_path: Path, shown: Callab
     shown("damaged files", verdicts)
 
 
+@pytest.fixture(scope="module")
+def bench(made: Materials, seed: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with ExitStack() as held:
+        yield Bench(
+            made, tmp_path_factory.mktemp("bench"), held, seed=seed, part=lambda number: number % ONE_IN == seed % ONE_IN, slow=False
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kills", "pairs", "full", "paths"])
-def test_attacks(kind: str, made: Materials, seed: int, tmp_path: Path, shown: Callable[[str, list[Verdict]], None]) -> None:
-    verdicts = []
-    with ExitStack() as held:
-        bench = Bench(made, tmp_path, held, seed=seed, stop=until(kind), part=lambda number: number % ONE_IN == seed % ONE_IN, slow=False)
-        for group, _, found in bench.attacks(kind, FEW):
-            verdicts += [Verdict(v.kind, v.detail, f"{group}: {v.what}") for _, v in found]
+def test_attacks(kind: str, bench: Bench, shown: Callable[[str, list[Verdict]], None]) -> None:
+    found = bench.attacks(kind, FEW, stop=until(kind))
+    verdicts = [Verdict(v.kind, v.detail, f"{group}: {v.what}") for group, _, several in found for _, v in several]
     assert verdicts
     shown(kind, verdicts)
