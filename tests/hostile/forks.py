@@ -1,6 +1,7 @@
 """The command line in forked children: wsra is imported once, each command runs in a child that can be killed or held at any step.
 
-A step is a call that changes names or opens a file for writing, as Python's audit events tell it, or an fsync. The commands come as lines
+A step is a call that changes names or opens a file for writing, as Python's audit events tell it, an fsync, or, where that is asked for
+(it is slow where much is computed), a write. The commands come as lines
 of JSON on stdin, what became of them goes as lines of JSON to stdout.
 """
 
@@ -8,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import json
 import os
 import resource
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -171,7 +174,7 @@ def _child(job: dict[str, Any], steps: int, go: int) -> None:
         if job.get("powerless"):
             _drop_powers()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        sys.addaudithook(_hook(job, steps, go))
+        _Steps(job, steps, go).watch(writes=job.get("writes", False))
         from wsra.runtime.cli import main as command
 
         sys.argv = ["wsra", *job["argv"]]
@@ -224,19 +227,28 @@ def _streams(job: dict[str, Any]) -> None:
         setattr(sys, f"__{name}__", stream)
 
 
-def _hook(job: dict[str, Any], steps: int, go: int) -> Any:
+class _Steps:
     """Counts steps; at the one that was asked for, the process kills itself or waits."""
-    at, how, count = job.get("at"), job.get("how", "KILL"), 0
-    fsync = os.fsync
 
-    def audited(place: Any) -> None:
-        sys.audit("os.fsync", place)
-        fsync(place)
+    def __init__(self, job: dict[str, Any], told: int, go: int) -> None:
+        self._at, self._how, self._told, self._go = job.get("at"), job.get("how", "KILL"), told, go
+        self._count = 0
 
-    os.fsync = audited  # type: ignore[assignment]
+    def watch(self, *, writes: bool) -> None:
+        """From now on."""
+        sys.addaudithook(self._audited)
+        fsync = os.fsync
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
+        def audited(place: Any) -> None:
+            sys.audit("os.fsync", place)
+            fsync(place)
+
+        os.fsync = audited  # type: ignore[assignment]
+        if writes:
+            threading.setprofile(self._profiled)
+            sys.setprofile(self._profiled)
+
+    def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, mode, flags = arguments
             if not isinstance(path, str | bytes | os.PathLike) or os.fspath(path) in ("/dev/null", b"/dev/null"):
@@ -246,17 +258,25 @@ def _hook(job: dict[str, Any], steps: int, go: int) -> Any:
                 return
         elif event not in STEPS:
             return
-        here, count = count, count + 1
-        if here != at:
-            os.write(steps, b"s")
-        elif how == "HOLD":
-            os.write(steps, b"h")
-            os.read(go, 1)
-        else:
-            os.write(steps, b"s")
-            os.kill(os.getpid(), getattr(signal, f"SIG{how}"))
+        self._step()
 
-    return hook
+    def _profiled(self, frame: Any, event: str, called: Any) -> None:
+        """Python code that is about to write to an open file."""
+        if event == "c_call" and called.__name__ == "write":
+            file = getattr(called, "__self__", None)
+            if isinstance(file, io.IOBase) and file not in (sys.stdout, sys.stderr):
+                self._step()
+
+    def _step(self) -> None:
+        here, self._count = self._count, self._count + 1
+        if here != self._at:
+            os.write(self._told, b"s")
+        elif self._how == "HOLD":
+            os.write(self._told, b"h")
+            os.read(self._go, 1)
+        else:
+            os.write(self._told, b"s")
+            os.kill(os.getpid(), getattr(signal, f"SIG{self._how}"))
 
 
 if __name__ == "__main__":

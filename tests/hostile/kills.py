@@ -51,7 +51,7 @@ class Kills:
         if ended.code != 0:
             raise RuntimeError(f"{writer.name} does not work undisturbed: {ended.err}")
         self._fresh()
-        ended = commands.run(writer.argv, self.place, limit_s=600)  # now with the caches that later runs find
+        ended = commands.run(writer.argv, self.place, limit_s=600, writes=not writer.slow)  # now with the caches that later runs find
         signature = writer.signature(self.place / writer.target)
         self.whole = Whole(ended.steps, ended.seconds, signature, names(self.place), before)
 
@@ -68,7 +68,7 @@ class Kills:
 
     def _judged(self, job: dict[str, object], how: str) -> Verdict:
         self._fresh()
-        ended = self.commands.run(self.writer.argv, self.place, **job)
+        ended = self.commands.run(self.writer.argv, self.place, writes=not self.writer.slow and "at" in job, **job)
         fault = ended.fault((0, SIGNALS[how]))
         if fault is not None:
             return fault

@@ -10,6 +10,7 @@ from pathlib import Path
 FRAMES = 10
 SIZE_PX = (64, 48)
 FPS = 5
+LONG = 5_000  # snippets
 PLACES = {"captions": "train.jsonl", "val_captions": "val.jsonl", "features": "features"}
 
 
@@ -64,6 +65,11 @@ class Materials:
         return self.features / "val0.feat"
 
     @property
+    def long_feat(self) -> Path:
+        """Features of more than an hour, whose keys are written in several pieces."""
+        return self.films / "long.feat"
+
+    @property
     def sentence(self) -> str:
         """What is true of that file."""
         rows = (json.loads(line) for line in (self.folder / "val.jsonl").read_text().splitlines())
@@ -89,6 +95,8 @@ def make(folder: Path) -> Materials:
         _slim(made)
     if not (made.films / "made.json").is_file():
         _films(made.films)
+    if not made.long_feat.is_file():
+        _long(made)
     return made
 
 
@@ -110,6 +118,17 @@ def _slim(made: Materials) -> None:
     manifest = read_manifest(made.bundle)
     precisions = {"fp32": manifest.precisions["fp32"]}
     write_manifest(made.slim, replace(manifest, precisions=precisions, files=sealed_files(made.slim)))
+
+
+def _long(made: Materials) -> None:
+    import numpy as np
+
+    from wsra.runtime.features import Features, read_features, write_features
+
+    short = read_features(made.feat)
+    rng, starts = np.random.default_rng(0), np.arange(LONG, dtype=np.float64)
+    rows = short.rows(0, len(short))[rng.integers(len(short), size=LONG)]
+    write_features(made.long_feat, Features(rows, np.stack([starts, starts + 1], 1), "long", float(LONG), short.backbone))
 
 
 def _films(folder: Path) -> None:

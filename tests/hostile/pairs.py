@@ -58,7 +58,7 @@ def pairs(materials: Materials) -> list[Pair]:
     export = ["export", str(m.checkpoint), "-o", "bundle"]
 
     def feat(place: Path) -> None:
-        shutil.copy2(m.feat, place / "v.feat")
+        shutil.copy2(m.long_feat, place / "v.feat")
 
     def film(place: Path) -> None:
         shutil.copy2(m.films / "plain.mp4", place / "v.mp4")
@@ -131,7 +131,7 @@ class Twice:
         for runner, argv in zip(commands, pair.argv, strict=True):
             for _ in range(2):  # the second time with the caches that later runs find
                 self._fresh()
-                ended = runner.run(argv, self.place, limit_s=600)
+                ended = runner.run(argv, self.place, limit_s=600, writes=not pair.slow)
             if ended.code != 0:
                 raise RuntimeError(f"{pair.name} does not work alone: {ended.err}")
             self.alone.append((ended, pair.signature(self.place / pair.target)))
@@ -148,7 +148,7 @@ class Twice:
         if held:
             at = rng.randrange(steps)
             what = f"{argv[0][0]} held at step {at} of {steps}"
-            runners[0].start(argv[0], self.place, at=at, how="HOLD", **place)
+            runners[0].start(argv[0], self.place, at=at, how="HOLD", writes=not self.pair.slow, **place)
             early = runners[0].held()
             runners[1].start(argv[1], self.place, **place)
             if early is None:

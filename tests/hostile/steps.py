@@ -18,13 +18,14 @@ from hostile.full import Full, small_disk
 from hostile.kills import Kills
 from hostile.materials import Materials
 from hostile.outcomes import Verdict
-from hostile.pairs import Twice, pairs
-from hostile.writers import prepare, writers
+from hostile.pairs import Pair, Twice, pairs
+from hostile.writers import Writer, prepare, writers
 
 Found = tuple[str, int, list[tuple[int, Verdict]]]  # group, first number, verdicts
 Stop = Callable[[], bool]
 Part = Callable[[int], bool]
 T = TypeVar("T")
+Either = TypeVar("Either", Writer, Pair)
 SLOW = 0.25  # share of the attacks that a writer of seconds gets
 
 
@@ -46,7 +47,6 @@ class Bench:
         work: a folder to work in.
         held: closes the servers of commands in the end.
         seed: of all chance.
-        stop: asked before each attack.
         part: of strange paths and streams, which numbers are tried.
         slow: also what takes seconds each; for that two bundles are exported first.
     """
@@ -58,36 +58,49 @@ class Bench:
         held: ExitStack,
         *,
         seed: int,
-        stop: Stop = lambda: False,
         part: Part = lambda number: True,
         slow: bool = True,
     ) -> None:
         self._materials, self._work, self._held, self._seed = materials, work, held, seed
-        self._stop, self._part, self._slow = stop, part, slow
+        self._part, self._slow = part, slow
+        self._servers: dict[str, Commands] = {}
         (work / "graphs").mkdir(parents=True, exist_ok=True)
-        prepare(materials, self._server("prepare") if slow else None)
+        prepare(materials, self._server("others") if slow else None)
 
-    def attacks(self, kind: str, count: int) -> Iterator[Found]:
-        """About `count` attacks of a kind: "kills", "pairs", "full" or "paths" (all of these, whatever the count)."""
-        m, place, chance = self._materials, self._work / kind, Chance(count, self._seed, self._stop, self._slow)
+    def attacks(self, kind: str, count: int, *, stop: Stop = lambda: False) -> Iterator[Found]:
+        """Attacks of a kind.
+
+        Args:
+            kind: "kills", "pairs", "full" or "paths".
+            count: about how many; of paths all.
+            stop: asked before each.
+
+        Yields:
+            What was found, group by group.
+        """
+        m, place, chance = self._materials, self._work / kind, Chance(count, self._seed, stop, self._slow)
         if kind == "kills":
-            yield from killed(m, self._server(kind), place, chance)
+            yield from killed(m, self._server("kills"), place, chance)
         elif kind == "pairs":
-            yield from at_once(m, (self._server("pairs"), self._server("pairs-too")), place, chance)
+            yield from at_once(m, (self._server("others"), self._server("others-too")), place, chance)
         elif kind == "full":
-            yield from on_full_disks(m, self._server(kind), place, chance)
+            yield from on_full_disks(m, self._server("others"), place, chance)
         else:
-            yield from with_strange_paths(m, self._server(kind), place, part=self._part, stop=self._stop)
-            yield from with_strange_streams(m, place, part=self._part, stop=self._stop)
+            yield from with_strange_paths(m, self._server("others"), place, part=self._part, stop=stop)
+            yield from with_strange_streams(m, place, part=self._part, stop=stop)
 
     def _server(self, name: str) -> Commands:
-        shutil.rmtree(self._work / name, ignore_errors=True)
-        return self._held.enter_context(Commands(self._work / name / "server", self._work / "graphs"))
+        """A server of commands; kills have their own, so that they can run beside the others."""
+        if name not in self._servers:
+            place = self._work / f"server-{name}"
+            shutil.rmtree(place, ignore_errors=True)
+            self._servers[name] = self._held.enter_context(Commands(place, self._work / "graphs"))
+        return self._servers[name]
 
 
 def killed(materials: Materials, commands: Commands, work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` kills over all writers, every step of each first."""
-    chosen = [writer for writer in writers(materials) if chance.slow or not writer.slow]
+    chosen = _chosen(writers(materials), chance)
     for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], chance.count), strict=True):
         if chance.stop():
             return
@@ -105,7 +118,7 @@ def killed(materials: Materials, commands: Commands, work: Path, chance: Chance)
 
 def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` pairs of commands at once."""
-    chosen = [pair for pair in pairs(materials) if chance.slow or not pair.slow]
+    chosen = _chosen(pairs(materials), chance)
     for pair, share in zip(chosen, _shares([pair.slow for pair in chosen], chance.count), strict=True):
         if chance.stop():
             return
@@ -120,7 +133,7 @@ def at_once(materials: Materials, commands: tuple[Commands, Commands], work: Pat
 
 def on_full_disks(materials: Materials, commands: Commands, work: Path, chance: Chance) -> Iterator[Found]:
     """About `chance.count` writes with too little room."""
-    chosen = [writer for writer in writers(materials) if chance.slow or not writer.slow]
+    chosen = _chosen(writers(materials), chance)
     with small_disk(work / "disk") as mounted:
         for writer, share in zip(chosen, _shares([writer.slow for writer in chosen], chance.count), strict=True):
             if chance.stop():
@@ -147,6 +160,7 @@ def with_strange_paths(materials: Materials, commands: Commands, work: Path, *, 
 
 def with_strange_streams(materials: Materials, work: Path, *, part: Part, stop: Stop) -> Iterator[Found]:
     """Every way to spoil the streams of which `part` says so."""
+    work.mkdir(parents=True, exist_ok=True)
     shutil.copy2(materials.feat, work / "v.feat")
     found = []
     for number, (what, argv, shell, env, same) in enumerate(streams.cases(materials, work)):
@@ -156,6 +170,13 @@ def with_strange_streams(materials: Materials, work: Path, *, part: Part, stop: 
             verdict = streams.run(argv, shell, env, same=same)
             found.append((number, Verdict(verdict.kind, verdict.detail, what)))
     yield "streams", 0, found
+
+
+def _chosen(all_of_them: list[Either], chance: Chance) -> list[Either]:
+    """In an order by chance, so that a short run does not always try the same."""
+    chosen = [one for one in all_of_them if chance.slow or not one.slow]
+    Random(chance.seed).shuffle(chosen)
+    return chosen
 
 
 def _shares(slow: list[bool], count: int) -> list[int]:
