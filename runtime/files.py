@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 
 from wsra.runtime.errors import OutputError
 from wsra.runtime.locks import is_at, lock_is_free, taken
+from wsra.runtime.signals import postponed
 
 _LONGEST = 200  # bytes of a name that its temporary name keeps; file systems take 255
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -163,12 +164,16 @@ def _part(path: Path, *, folder: bool) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     short = os.fsdecode(os.fsencode(path.name)[:_LONGEST])
     _sweep(path.parent, short)
-    part, held = _new(path.parent, short, folder=folder)
+    made: tuple[Path, int] | None = None
     try:
-        yield part
+        with postponed():
+            made = _new(path.parent, short, folder=folder)
+        yield made[0]
     finally:
-        _remove(part)
-        os.close(held)
+        if made is not None:
+            with postponed():
+                _remove(made[0])
+                os.close(made[1])
 
 
 def _new(parent: Path, short: str, *, folder: bool) -> tuple[Path, int]:
