@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -127,3 +128,13 @@ def test_a_lying_header_is_refused(feat_file: Path) -> None:
     feat_file.write_bytes(content)
     with pytest.raises(FeatureError, match="truncated or foreign"):
         read_features(feat_file)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o007])
+def test_features_can_be_read_by_whom_the_umask_lets(tmp_path: Path, make_features: Make, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_features(tmp_path / "a.feat", make_features())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.feat").stat().st_mode & 0o777 == 0o666 & ~umask

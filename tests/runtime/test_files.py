@@ -191,3 +191,16 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     with locked(target), locked(tmp_path / "y"):
         assert names(tmp_path) == [".x.lock", ".y.lock"]
     assert names(tmp_path) == []
+
+
+def test_what_cannot_be_made_again_cheaply_reaches_the_disk_before_its_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda held: (done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{held}')).suffix}"), sync(held))[1])
+    monkeypatch.setattr(os, "replace", lambda source, target: (done.append("rename"), rename(source, target))[1])
+    with replacing(tmp_path / "a", durable=True) as part:
+        part.write_text("a")
+    assert done == ["sync .part", "rename", "sync "]
+    done.clear()
+    write(tmp_path / "b", "b")
+    assert done == ["rename"]
