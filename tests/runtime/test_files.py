@@ -196,7 +196,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 def test_what_cannot_be_made_again_cheaply_reaches_the_disk_before_its_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     sync, rename = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda held: (done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{held}')).suffix}"), sync(held))[1])
+    monkeypatch.setattr(os, "fsync", lambda held: (done.append(f"sync {Path(f'/proc/self/fd/{held}').readlink().suffix}"), sync(held))[1])
     monkeypatch.setattr(os, "replace", lambda source, target: (done.append("rename"), rename(source, target))[1])
     with replacing(tmp_path / "a", durable=True) as part:
         part.write_text("a")
