@@ -72,7 +72,7 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any] | Pieces], meta
     if digests:
         blocks = 1 + sum(-(-_bytes_of(given[name]) // BLOCK) for name in order)
         given[DIGESTS] = Pieces(np.dtype(np.uint8), (blocks, _DIGEST_BYTES), ())
-    table: dict[str, Any] = {"__metadata__": dict(metadata)}
+    table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name in [*order, *([DIGESTS] if digests else [])]:
         start, end = end, end + _bytes_of(given[name])

@@ -49,7 +49,7 @@ def header_damaged(rng: Random, data: bytes) -> tuple[bytes, str]:
         shape = entry["shape"]
         entry["shape"] = [shape[0] * shape[1], 1] if len(shape) == 2 else [*shape, 1]
         what = f"shape of {name} is {entry['shape']}"
-    elif chosen == 4 and "__metadata__" in header:
+    elif chosen == 4 and header.get("__metadata__"):
         key = rng.choice(list(header["__metadata__"]))
         header["__metadata__"][key] = rng.choice((*STRINGS, "0", "-1", "1e300", "nan", "inf", "{}", "[]"))
         what = f"metadata {key} is {header['__metadata__'][key][:30]!r}"
