@@ -31,7 +31,7 @@ from wsra.runtime.devices.accelerators import has_cuda_python
 from wsra.runtime.devices.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.files import refuse_existing, replacing, replacing_folder
-from wsra.runtime.locks import locked
+from wsra.runtime.locks import locked, sweep_lock
 
 Say = Callable[[str], None]
 PLAN, TIMES = ".plan", "timing.cache"
@@ -82,6 +82,7 @@ def build_bundle(
         out, graphs = place / precision, {graph: bundle.graph(precision, graph) for graph in bundle.graphs}
         reason = _unfit(out, graphs, profiles, device, name, version)
         if reason is None:
+            sweep_lock(out)
             say(f"{precision}: the engines in {out} fit and are kept")
             for remark in remarks(read_engine(out), device):
                 say(f"{precision}: {remark}")

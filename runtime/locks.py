@@ -27,7 +27,7 @@ def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Itera
     Raises:
         OutputError: another process writes it and `waiting` is None, or the place cannot be written.
     """
-    lock = path.with_name(f".{path.name}.lock")
+    lock = _lock_of(path)
     made = not lock.parent.exists()
     held = _acquired(lock, path, waiting)
     try:
@@ -38,6 +38,20 @@ def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Itera
         if made:
             with suppress(OSError):
                 lock.parent.rmdir()  # nothing was written there after all
+
+
+def sweep_lock(path: Path) -> None:
+    """Remove the lock that a killed writer of `path` left, where what it wrote is complete and nobody will write it again."""
+    lock = _lock_of(path)
+    if lock.exists():
+        with lock_is_free(lock) as free:
+            if free:
+                with suppress(OSError):  # a folder that cannot be written
+                    lock.unlink()
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")
 
 
 def _acquired(lock: Path, path: Path, waiting: Callable[[str], None] | None) -> int:

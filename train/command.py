@@ -10,6 +10,7 @@ from pathlib import Path
 from wsra.runtime.console import Bar, progress, say
 from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import OutputError
+from wsra.runtime.locks import sweep_lock
 from wsra.train.checkpoint import LAST
 from wsra.train.config import Run, read_run
 from wsra.train.curves import CURVES, draw_curves
@@ -36,6 +37,7 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
     run = read_run(path, settings)
     device = choose_device(run.training)
     if not resume and (out / LAST).exists():
+        sweep_lock(out)
         raise OutputError(f"{out}: holds a run already; go on with --resume or choose another --out")
     with progress("sentences", None) as bar:
         prepared = prepare(run, out.parent / "text-cache", lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total))

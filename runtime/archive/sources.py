@@ -16,7 +16,7 @@ from wsra.runtime.extract import extract_features
 from wsra.runtime.features import read_features, write_features
 from wsra.runtime.files import refuse_existing
 from wsra.runtime.ground import Grounder
-from wsra.runtime.locks import locked
+from wsra.runtime.locks import locked, sweep_lock
 from wsra.runtime.video.frames import Video
 
 
@@ -49,6 +49,7 @@ def source_of(given: Input, grounder: Grounder) -> Source:
     if features is not None:
         grounder.check(features)
         if not is_extracted(features) or is_of(features, path):
+            sweep_lock(feat)
             return Source(given, feat, missing=False)
         say(f"{path}: changed since it was extracted")
     refuse_existing(feat, overwrite=True)

@@ -16,7 +16,7 @@ import pytest
 import wsra.runtime.files
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files import refuse_existing, replacing, replacing_folder
-from wsra.runtime.locks import locked
+from wsra.runtime.locks import locked, sweep_lock
 
 pytestmark = pytest.mark.device
 
@@ -204,3 +204,14 @@ def test_what_cannot_be_made_again_cheaply_reaches_the_disk_before_its_rename(tm
     done.clear()
     write(tmp_path / "b", "b")
     assert done == ["rename"]
+
+
+def test_the_lock_of_a_killed_writer_is_removed_and_that_of_a_living_one_stays(tmp_path: Path) -> None:
+    with running(LOCKING, tmp_path / "x") as child:
+        sweep_lock(tmp_path / "x")
+        assert names(tmp_path) == [".x.lock"]
+        child.kill()
+        child.wait()
+        assert names(tmp_path) == [".x.lock"]
+        sweep_lock(tmp_path / "x")
+        assert names(tmp_path) == []
