@@ -27,7 +27,10 @@ def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Itera
     Raises:
         OutputError: another process writes it and `waiting` is None, or the place cannot be written.
     """
-    lock = path.with_name(f".{path.name}.lock")
+    place = path.absolute()  # so that the current folder has a name, too
+    if place.name in ("", ".."):
+        raise OutputError(f"{path}: not a name that can be written; choose another place")
+    lock = place.with_name(f".{place.name}.lock")
     made = not lock.parent.exists()
     held = _acquired(lock, path, waiting)
     try:
