@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -78,6 +79,10 @@ def _run() -> int:
         if library not in EXTRA_OF:
             raise
         told = MissingExtraError(library, EXTRA_OF[library], "this command")
+    except OSError as err:  # of a path that was looked at: its name is too long, a folder on the way may not be entered
+        if err.filename is None:
+            raise
+        told = WsraError(f"{os.fsdecode(err.filename)}: cannot be used ({err.strerror}); give another path")
     else:
         return code
     say(f"wsra: {told}")

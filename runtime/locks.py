@@ -51,7 +51,10 @@ def sweep_lock(path: Path) -> None:
 
 
 def _lock_of(path: Path) -> Path:
-    return path.with_name(f".{path.name}.lock")
+    place = path.absolute()  # so that the current folder has a name, too
+    if place.name in ("", ".."):
+        raise OutputError(f"{path}: not a name that can be written; choose another place")
+    return place.with_name(f".{place.name}.lock")
 
 
 def _acquired(lock: Path, path: Path, waiting: Callable[[str], None] | None) -> int:

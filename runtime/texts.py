@@ -45,7 +45,9 @@ def read_bytes(path: Path, *, error: type[WsraError], hint: str, most: int = SET
         with os.fdopen(handle, "rb") as file:
             if why := _irregular(os.fstat(handle).st_mode):  # it was replaced meanwhile
                 raise error(f"{path}: cannot be read ({why}); {hint}")
-            content = file.read(most + 1)
+            content: bytes | None = file.read(most + 1)  # None of what has nothing to read yet, as the log of the kernel
+        if content is None:
+            raise error(f"{path}: cannot be read (it holds nothing yet); {hint}")
     except (OSError, ValueError, MemoryError) as err:  # ValueError: a null in the name
         raise error(f"{path}: cannot be read ({getattr(err, 'strerror', None) or err or type(err).__name__}); {hint}") from err
     if len(content) > most:

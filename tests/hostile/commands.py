@@ -61,7 +61,7 @@ class Ended:
             return Verdict(Kind.MEMORY, f"{self.peak >> 20} MB")
         if self.code not in codes:
             return Verdict(Kind.CRASH if self.code < 0 else Kind.WRONG, f"exit code {self.code}: {last[0][:160]}")
-        if self.code in (1, 2) and not last[0]:
+        if self.code in (1, 2) and not last[0] and not self.out.strip():
             return Verdict(Kind.MESSAGE, f"exit code {self.code} without a message")
         return None
 
