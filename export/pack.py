@@ -12,6 +12,7 @@ from wsra.export.build import build_bundle
 from wsra.export.golden import Golden, read_golden
 from wsra.export.precisions import Calibration, Entry, Say, gated, make_fp16, make_int8
 from wsra.export.verify import time_routes, verify_bundle
+from wsra.runtime.annotations import read_captions
 from wsra.runtime.backends.routes import Route, read_record, write_record
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.bundle import (
@@ -111,8 +112,10 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
     calibration = wanted.calibration
     if (calibration.captions is None) != (calibration.features is None):
         raise ConfigError("calibration needs both captions and the folder of their features: give --calib and --features")
+    if calibration.captions is not None:
+        read_captions(calibration.captions)  # before the work, not after it
     if wanted.engine:
-        find_library(gpu=this_device().gpu is not None)  # before the work, not after it
+        find_library(gpu=this_device().gpu is not None)
     with locked(out):
         return _published(out, base, wanted, _before(out, sha256, wanted.overwrite), say)
 

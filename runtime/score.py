@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.errors import BackendError
 from wsra.runtime.features import Features
 from wsra.runtime.kernels.graph import CHUNK, GraphKernel
 from wsra.runtime.kernels.protocol import Kernel
@@ -76,7 +77,12 @@ class SnippetScorer:
 
         def chunks() -> Iterator[Array32]:
             for start in range(0, len(features), self._chunk):
-                yield self.keys_graph.infer({"features": features.rows(start, start + self._chunk)})["keys"]
+                rows = features.rows(start, start + self._chunk)
+                keys = self.keys_graph.infer({"features": rows})["keys"]
+                expected = len(rows), self.key_width
+                if keys.shape != expected:
+                    raise BackendError(f"the graph of keys gives {keys.shape}; expected {expected}: export the bundle again")
+                yield keys
 
         return keys_in_memory(features, chunks) if self._store is None else self._store.keys(features, chunks)
 

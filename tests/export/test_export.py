@@ -19,6 +19,7 @@ from wsra.export.half import half
 from wsra.export.int8 import prepare, write_int8
 from wsra.export.onnx import IR_VERSION, OPSET, onnx_from_graph
 from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
+from wsra.export.precisions import Calibration
 from wsra.export.reference import TorchBackend, choose_golden
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bundle import open_bundle, read_manifest
@@ -155,6 +156,14 @@ def test_exporting_again_adds_and_another_checkpoint_is_refused(checkpoint: Path
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(OutputError, match="exists and is no bundle"):
         export_bundle(checkpoint, tmp_path / "mine", Wanted(overwrite=True), say=lambda _: None)
+
+
+def test_calibration_that_is_not_there_is_noticed_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    nothing = Calibration(tmp_path / "none.jsonl", tmp_path)
+    with pytest.raises(DataError, match="none.jsonl"):
+        export_bundle(checkpoint, tmp_path / "bundle", Wanted(int8=True, calibration=nothing), say=said.append)
+    assert said == [] and not (tmp_path / "bundle").exists()
 
 
 def test_gpt2_goes_the_whole_way(gpt2_bundle_folder: Path) -> None:

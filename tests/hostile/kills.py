@@ -13,6 +13,7 @@ from hostile.outcomes import Kind, Verdict
 from hostile.writers import Signature, Writer
 
 SIGNALS = {"KILL": -9, "TERM": 143, "INT": 130}
+STARTED_S = 0.05  # after which a command is expected to heed signals
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Kills:
         if number < self.whole.steps:
             job, what = {"at": number, "how": how}, f"SIG{how} at step {number} of {self.whole.steps}"
         else:
-            after = rng.random() * self.whole.seconds
+            after = STARTED_S + rng.random() * self.whole.seconds
             job, what = {"kill_s": after, "how": how}, f"SIG{how} after {after:.3f} of {self.whole.seconds:.3f} s"
         verdict = self._judged(job, how)
         return Verdict(verdict.kind, verdict.detail, what)
@@ -69,7 +70,9 @@ class Kills:
     def _judged(self, job: dict[str, object], how: str) -> Verdict:
         self._fresh()
         ended = self.commands.run(self.writer.argv, self.place, writes=not self.writer.slow and "at" in job, **job)
-        fault = ended.fault((0, SIGNALS[how]))
+        early = "kill_s" in job and how != "KILL"  # perhaps before the command heeds signals; a shell shows the same code
+        unheeded = (128 - SIGNALS[how],) if early else ()
+        fault = ended.fault((0, SIGNALS[how], *unheeded))
         if fault is not None:
             return fault
         if "kill_s" in job and how != "KILL" and (left := hidden(self.place)):

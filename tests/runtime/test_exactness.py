@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsra.runtime.bundle import Manifest
+from wsra.runtime.errors import BackendError
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Answer, Grounder
 from wsra.runtime.kernels.blocks import NumpyKernel
@@ -161,3 +162,12 @@ def test_a_day_of_large_offsets_against_float64() -> None:
         for moment in answer.moments:
             wanted = (exact[int(moment.start_s) : int(moment.end_s)] - theta).sum()
             assert abs(moment.score - wanted) < 1e-6 * size * (moment.end_s - moment.start_s)
+
+
+def test_keys_of_another_width_than_the_graph_declares_are_refused() -> None:
+    class Wider(KeysGraph):
+        outputs: ClassVar = {"keys": SimpleNamespace(shape=("snippets", KEYS - 1))}
+
+    scorer = SnippetScorer(Wider(), NumpyKernel(WEIGHTS, threads=1))  # type: ignore[arg-type]
+    with pytest.raises(BackendError, match=r"gives \(3, 16\); expected \(3, 15\)"):
+        scorer.keys(video(np.zeros((3, WIDTH), np.float32)))
