@@ -239,7 +239,7 @@ def run(case: Strange, commands: Commands, work: Path) -> Verdict:
         verdict = Verdict(Kind.LEFTOVER, ", ".join(left))
     if not verdict.failed and (raw := _raw_letters(ended.err)):
         verdict = Verdict(Kind.MESSAGE, f"{raw} on stderr")
-    if not verdict.failed and ended.code == 1 and max(map(len, ended.err.splitlines()), default=0) > 2_100:
+    if not verdict.failed and len(ended.err.strip().rpartition("\n")[2]) > 2_100:
         verdict = Verdict(Kind.MESSAGE, f"a line of {len(ended.err)} letters")
     _remove(place)
     return Verdict(verdict.kind, verdict.detail, case.what)
