@@ -120,6 +120,7 @@ def _entries(track: Track) -> dict[str, Any]:
         "sum": profile.colours,
         "count": profile.count,
         "extent": profile.extent,
+        "inner": profile.inner,
         "sampled": (profile.sizes.stride, profile.sizes.skipped),
         "lengths": [len(values) for values in lists],
         **dict(zip(_LISTS, lists, strict=True)),

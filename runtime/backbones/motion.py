@@ -52,7 +52,7 @@ def object_rows(
 
     def close() -> None:
         if index >= 0:
-            tracker.close_snippet()
+            tracker.close_snippet((index + 1) * snippet_s)
             if seen is not None:
                 seen(index)
 
