@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from wsra.runtime.bundle import read_manifest, write_manifest
 from wsra.runtime.features import Features
 from wsra.runtime.tracks import Tracks
 
@@ -56,3 +60,11 @@ def object_features(
     )
     times = np.array([(start, end) for start, end, _ in rows], np.float64).reshape(-1, 2)
     return Features(numbers.astype(np.float16).reshape(len(rows), width), times, video, duration_s, backbone, tracks=tracks)
+
+
+def lives_bundle(snippets: Path, out: Path, *, theta: float) -> Path:
+    """The same bundle, for rows of objects: its plan is `tracks`."""
+    shutil.copytree(snippets, out)
+    manifest = read_manifest(snippets)
+    write_manifest(out, replace(manifest, plan="tracks", span_score="lives", theta=theta))
+    return out
