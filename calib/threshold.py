@@ -54,7 +54,7 @@ def calibrate_lives(own: Sequence[float], others: Sequence[float]) -> float:
     event, background = float(np.median(own)), float(np.median(others))
     if event - background < 1e-3:
         raise DataError(
-            f"the best life suits a video's own sentences no better than others (medians {event:.4f} and {background:.4f}); the scorer tells"
+            f"the best life suits own sentences no better than other videos' (medians {event:.4f} and {background:.4f}); the scorer tells"
             " nothing apart: train longer"
         )
     return background + LIFE_SHARE * (event - background)
