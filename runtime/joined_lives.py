@@ -31,41 +31,51 @@ Boxes = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Piece:
-    """The tracks of one part, on the clock of the recording; numbers count from 0 within the part."""
+    """The n tracks of one part with r rows, on the clock of the recording; holds no file open.
 
-    numbers: NDArray[np.int64]  # (n,) in the file
-    of_row: NDArray[np.int64]  # (r,) in [0, n)
+    Attributes:
+        file: which file it is of.
+        from_state, to_state: digests of the states of the camera that the file began and ended with; empty where there were none.
+        span_s: when the part begins and ends.
+        numbers: (n,) what its tracks are called in the file.
+        of_row: (r,) track of each row, in [0, n).
+        lives_s, best_s, boxes: (n, ...) as of `Lives`.
+        first_rows, last_rows: (n, 4) box of the first and the last row of each.
+        speeds: (n, 2) of its middle at the end, shares of the picture per second.
+        continues: (n,) as in the file.
+    """
+
+    file: object
+    from_state: str
+    to_state: str
+    span_s: tuple[float, float]
+    numbers: NDArray[np.int64]
+    of_row: NDArray[np.int64]
     lives_s: NDArray[np.float64]
     best_s: NDArray[np.float64]
     boxes: Boxes
-    first_rows: Boxes  # (n, 4) where each is seen first
-    last_rows: Boxes  # (n, 4) and last
-    speeds: NDArray[np.float64]  # (n, 2) of its middle at the end, shares of the picture per second
-    continues: NDArray[np.int64]  # (n,) as in the file
+    first_rows: Boxes
+    last_rows: Boxes
+    speeds: NDArray[np.float64]
+    continues: NDArray[np.int64]
 
 
-def joined_lives(parts: Sequence[tuple[Part, Features, float]]) -> Lives:
-    """Lives of the parts of a recording.
-
-    Args:
-        parts: each with the features of its whole file and the time at which it begins in the recording, in order of time.
-    """
-    pieces = [piece_of(part, features, begin_s) for part, features, begin_s in parts]
-    files = [features.path or id(features) for _, features, _ in parts]
-    cut = {file: dict[int, int]() for file, times in Counter(files).items() if times > 1}  # number in the file -> in the recording
+def joined_lives(pieces: Sequence[Piece]) -> Lives:
+    """Lives of the parts of a recording, in order of time."""
+    cut = {file: dict[int, int]() for file, times in Counter(piece.file for piece in pieces).items() if times > 1}
     names: list[NDArray[np.int64]] = []
     count = 0
     for place, piece in enumerate(pieces):
-        known = cut.get(files[place], {})
+        known = cut.get(piece.file, {})  # number in the file -> in the recording
         own = np.array([known.get(number, -1) for number in piece.numbers.tolist()] if known else [-1] * len(piece.numbers), np.int64)
-        if place and files[place] != files[place - 1]:
-            for before, after in _links(parts[place - 1], parts[place], pieces[place - 1], piece):
+        if place and piece.file != pieces[place - 1].file:
+            for before, after in _links(pieces[place - 1], piece):
                 own[after] = names[-1][before]
         new = own < 0
         own[new] = count + np.arange(int(new.sum()))
         count += int(new.sum())
         names.append(own)
-        if files[place] in cut:
+        if piece.file in cut:
             known.update(zip(piece.numbers.tolist(), own.tolist(), strict=True))
     return _merged(pieces, names, count)
 
@@ -89,6 +99,10 @@ def piece_of(part: Part, features: Features, begin_s: float) -> Piece:
     best_s = np.where(unseen, times[first].mean(axis=1), best_s)
     lives_s = np.clip(tracks.lives_s[numbers], part.from_s, part.to_s)
     return Piece(
+        features.path or id(features),
+        features.extra.get("continues", ""),
+        features.extra.get("camera_sha256", ""),
+        (begin_s, begin_s + part.to_s - part.from_s),
         numbers,
         of_row.reshape(-1).astype(np.int64),
         lives_s + shift,
@@ -113,19 +127,18 @@ def _best_views(tracks: Tracks, numbers: NDArray[np.int64], part: Part) -> tuple
     return times, boxes
 
 
-def _links(before: tuple[Part, Features, float], after: tuple[Part, Features, float], one: Piece, other: Piece) -> list[tuple[int, int]]:
+def _links(one: Piece, other: Piece) -> list[tuple[int, int]]:
     """Pairs of tracks, of a part and of the next, which is of another file, that are one."""
-    (part, features, begin_s), (_, next_features, next_s) = before, after
-    if next_features.extra.get("continues") and next_features.extra["continues"] == features.extra.get("camera_sha256"):
+    if other.from_state and other.from_state == one.to_state:
         places = {number: place for place, number in enumerate(one.numbers.tolist())}
         return [(places[number], place) for place, number in enumerate(other.continues.tolist()) if number in places]
-    return _near(one, other, end_s=begin_s + part.to_s - part.from_s, begin_s=next_s)
+    return _near(one, other)
 
 
-def _near(one: Piece, other: Piece, *, end_s: float, begin_s: float) -> list[tuple[int, int]]:
+def _near(one: Piece, other: Piece) -> list[tuple[int, int]]:
     """Those that begin where others were about to be; the nearest pairs first."""
-    leaving = np.flatnonzero(one.lives_s[:, 1] >= end_s - EDGE_S)
-    coming = np.flatnonzero(other.lives_s[:, 0] <= begin_s + EDGE_S)
+    leaving = np.flatnonzero(one.lives_s[:, 1] >= one.span_s[1] - EDGE_S)
+    coming = np.flatnonzero(other.lives_s[:, 0] <= other.span_s[0] + EDGE_S)
     pairs = []
     for i in leaving.tolist():
         for k in coming.tolist():

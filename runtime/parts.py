@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.features import Features, read_features
-from wsra.runtime.joined_lives import joined_lives
+from wsra.runtime.joined_lives import joined_lives, piece_of
 from wsra.runtime.lives import Lives
 
 GAP_S = 5.0  # a recording that was off for longer is two stretches
@@ -105,7 +105,8 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
     times = [first.times_s[held[0].first : held[0].last]]
     if held[0].from_s:
         times = [times[0] - held[0].from_s]
-    begins, opened = [0.0], [first]
+    begins = [0.0]
+    pieces = [piece_of(held[0], first, 0.0)] if first.tracks is not None else []
     for number, part in enumerate(held[1:], 1):
         features = part.features()
         if (features.backbone, features.width, features.tracks is None) != (first.backbone, first.width, first.tracks is None):
@@ -127,11 +128,12 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
             begin_s = max(end_s, float(starts_s[number] - starts_s[0]))
         begins.append(begin_s)
         times.append(features.times_s[part.first : part.last] - part.from_s + begin_s)
-        opened.append(features)
+        if features.tracks is not None:
+            pieces.append(piece_of(part, features, begin_s))
         before = features
     duration_s = begins[-1] + held[-1].to_s - held[-1].from_s
     times_s = times[0] if len(times) == 1 else np.concatenate(times)  # of a month one copy less
-    lives = joined_lives(list(zip(held, opened, begins, strict=True))) if first.tracks is not None else None
+    lives = joined_lives(pieces) if pieces else None
     return Joined(tuple(held), tuple(begins), times_s, video, duration_s, first.backbone, first.width, lives)
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from objects import object_features
 
+from wsra.runtime.bench.repeated import repeated
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.features import Features, read_features, write_features
+from wsra.runtime.info import describe
 from wsra.runtime.tracks import TENSORS, Tracks, no_tracks
 
 pytestmark = pytest.mark.device
@@ -81,3 +83,22 @@ def test_rows_must_be_sorted_by_start() -> None:
     features = object_features([(0.0, 3.0), (1.5, 4.0)])
     with pytest.raises(FeatureError, match="not sorted"):
         replace(features, times_s=features.times_s[::-1].copy())
+
+
+def test_a_video_repeated_to_hours_shows_the_same_again() -> None:
+    features = object_features([(0.0, 3.0), (1.5, 4.0), (58.5, 60.0)])
+    hour = repeated(features, 1.0)
+    assert features.tracks is not None and hour.tracks is not None
+    assert (len(hour), len(hour.tracks), hour.duration_s) == (60 * len(features), 180, 3600.0)
+    last = hour.tracks.of_row >= 177
+    np.testing.assert_array_equal(hour.rows(0, len(hour))[last], features.values.astype(np.float32))
+    np.testing.assert_array_equal(hour.times_s[last], features.times_s + 59 * 60.0)
+    np.testing.assert_array_equal(hour.tracks.lives_s[177:], features.tracks.lives_s + 59 * 60.0)
+
+
+@pytest.mark.parametrize(("lives_s", "rows"), [([(0.0, 3.0), (1.5, 4.0)], 6), ([], 0)], ids=["two", "none"])
+def test_info_tells_rows_and_tracks(tmp_path: Path, lives_s: list[tuple[float, float]], rows: int) -> None:
+    write_features(tmp_path / "a.feat", object_features(lives_s))
+    facts = describe(tmp_path / "a.feat")
+    assert (facts["rows"], facts["tracks"]) == (rows, len(lives_s)) and "snippets" not in facts
+    assert facts["snippet_s"] == (1.0 if rows else "")
