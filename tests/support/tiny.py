@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+SNIPPETS_WIDTH = 98  # numbers of a made-up snippet
+
 SENTENCES = (
     "a man in a yellow shirt walks past",
     "a woman with a bag",
@@ -72,11 +74,10 @@ def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int 
     """
     import numpy as np
 
-    from wsra.runtime.backbones.motion import WIDTH
     from wsra.runtime.backbones.registry import backbone_id
     from wsra.runtime.features import Features, write_features
 
-    width = width or WIDTH
+    width = width or SNIPPETS_WIDTH
     rng = np.random.default_rng(0)
     patterns = rng.normal(size=(len(SENTENCES), width)).astype(np.float32)
     for split, first in (("train", 0), ("val", 1000)):
@@ -117,7 +118,7 @@ def make_rows_run(
     import numpy as np
     from objects import object_features
 
-    from wsra.runtime.backbones.motion import WIDTH
+    from wsra.runtime.backbones.describe import WIDTH
     from wsra.runtime.backbones.registry import backbone_id
     from wsra.runtime.features import write_features
 
