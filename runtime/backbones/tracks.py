@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backbones.blobs import COLOURS, PARTS, SILHOUETTE_COLUMNS, SILHOUETTE_ROWS, Blob
+from wsra.runtime.backbones.blobs import MATCHED, SILHOUETTE_COLUMNS, SILHOUETTE_ROWS, Blob
+from wsra.runtime.backbones.colours import COLOURS
 
 FORGET_S = 0.8  # a track that was not seen for so long has ended
 REACH = 0.12  # how far a blob may jump between frames, as a share of the frame's width, beyond half its own size
@@ -28,7 +29,7 @@ OBJECT_NAMES: tuple[str, ...] = (
     "stride",  # speed in own heights per second
     "still",  # 1 when it moves less than 0.1 own heights per second
     *(f"silhouette {row}.{column}" for row in range(SILHOUETTE_ROWS) for column in range(SILHOUETTE_COLUMNS)),
-    *(f"{part} {colour}" for part in PARTS for colour in COLOURS),
+    *(f"{part} {colour}" for part in MATCHED for colour in COLOURS),
 )
 
 

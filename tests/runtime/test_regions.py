@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("cv2")
 
 from wsra.runtime.annotations import read_annotations
-from wsra.runtime.backbones.blobs import Blob
+from wsra.runtime.backbones.blobs import Blob, Piece, described
 from wsra.runtime.backbones.regions import Box, Sample, box_of, read_at, samples
 from wsra.runtime.video.frames import Frame, Video
 
@@ -132,8 +133,8 @@ def test_every_labelled_second_of_real_footage_has_a_region(data_folder: Path, n
 
 
 def blob(x: float, foot: float, width: float, height: float) -> Blob:
-    nothing = np.zeros(24, np.float32)
-    return Blob(x, foot, width, height, 1.0, 0.1, 0.0, nothing, np.zeros((3, 15), np.float32))
+    image, mask = np.zeros((1, 1, 3), np.uint8), np.ones((1, 1), bool)
+    return replace(described(Piece(0, 0, 1, 1, 1, mask, image), (2, 2), None), x=x, foot=foot, width=width, height=height)
 
 
 @pytest.mark.parametrize(
