@@ -4,10 +4,12 @@
     python benchmarks/day.py --read day.json --table [--plot docs/pictures/day.svg]
 
 Keys are random, one a second, as wide as the bundle's (512 where none is given and one is made); theta lets 3 % of the first hour speak for
-the sentence. Everything takes turns, and a time is the median. --threads counts for the product (OPENBLAS_NUM_THREADS) and for the kernels;
-FAISS and sqlite-vec tell theirs. The product and the peers hold the keys in float32 in memory, up to two days of them. Memory is that of a
-`wsra ground` process, anonymous, the most that its smaps_rollup tells while it runs. Peers: pip install faiss-cpu sqlite-vec
-pysqlite3-binary (the last where Python's sqlite3 loads no extensions); what is not installed is said and left out.
+the sentence. Beside them stand cameras whose rows are tracked objects: a quiet one (somebody in 1 % of the seconds), an ordinary one (10 %)
+and a busy one (5.5 rows a second). Everything takes turns, and a time is the median. --threads counts for the product
+(OPENBLAS_NUM_THREADS) and for the kernels; FAISS and sqlite-vec tell theirs. The product and the peers hold the keys in float32 in memory,
+up to two days of them. Memory is that of a `wsra ground` process, anonymous, the most that its smaps_rollup tells while it runs. Peers: pip
+install faiss-cpu sqlite-vec pysqlite3-binary (the last where Python's sqlite3 loads no extensions); what is not installed is said and left
+out.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 MOST_PRODUCT_H, OF_24_H = 48.0, 24.0
 PRODUCT = "keys @ vector"
-NOT_DRAWN = (": snippet curve", ": answer, seconds", "one by one")  # they lie on or between the others
+NOT_DRAWN = (": snippet curve", ": answer, seconds", "one by one", "camera")  # they lie on or between the others
 Work = Callable[[], object]
 Row = dict[str, Any]
 
@@ -69,6 +71,25 @@ def own_work(bundle: Path, video: Path, threads: int, *, pooled: bool) -> Iterat
             paper = replace(grounder.manifest, span_score="pooled")
             other = Grounder(paper, grounder.encoder, grounder.scorer, bundle=bundle, precision="fp32")
             yield f"{kernel}: the paper's score of all windows", partial(answer, other, text[:1], "seconds")
+
+
+def cameras(bundle: Path, folder: Path, hours: float, threads: int) -> Iterator[tuple[str, Work]]:
+    """Answers from rows of tracked objects, and how large their keys are."""
+    from made import CAMERAS, SENTENCES, made_camera
+
+    from wsra.runtime.features import read_features
+    from wsra.runtime.ground import Grounder
+    from wsra.runtime.kernels.choose import kernels_on_cpu
+
+    def answer(grounder: Grounder, video: Path, text: NDArray[Any]) -> None:
+        grounder.answers_to_vectors(read_features(video), SENTENCES[:1], text)
+
+    for name, rows in CAMERAS.items():
+        video = folder / f"{name}.feat"
+        made_camera(bundle, video, hours, rows)
+        for kernel in kernels_on_cpu():
+            grounder = Grounder.open(bundle, precision="fp32", provider="cpu", threads=threads, kernel=kernel, keep_keys=True)
+            yield f"{kernel}: answer, {name} camera", partial(answer, grounder, video, grounder.encoder.encode(SENTENCES[:1]))
 
 
 def peers(bundle: Path, video: Path) -> Iterator[tuple[str, Work]]:
@@ -142,7 +163,7 @@ def memory_mb(bundle: Path, video: Path, queries: int, threads: int) -> float:
 
 def measured(given: argparse.Namespace) -> list[Row]:
     """A row for each length."""
-    from made import SENTENCES, made_bundle, made_video, tuned
+    from made import CAMERAS, SENTENCES, made_bundle, made_video, of_lives, tuned
 
     from wsra.runtime.bench.timing import in_turns, one_stage
 
@@ -153,8 +174,11 @@ def measured(given: argparse.Namespace) -> list[Row]:
         for hours in sorted(given.hours):
             video = folder / f"{hours:g}h.feat"
             made_video(source, video, round(3600 * hours))
-            bundle = bundle or tuned(source, video, folder / "tuned")
+            if bundle is None:
+                bundle = tuned(source, video, folder / "tuned")
+                lives = of_lives(bundle, folder / "lives")
             work = dict(own_work(bundle, video, given.threads, pooled=given.pooled))
+            work |= dict(cameras(lives, folder, hours, given.threads))
             if hours <= MOST_PRODUCT_H:
                 work |= dict(peers(bundle, video))
             runs = [one_stage(way, do) for way, do in work.items()]
@@ -162,9 +186,13 @@ def measured(given: argparse.Namespace) -> list[Row]:
             in_turns(runs, rounds=1)
             ms = {way: times.p50_ms for way, times in in_turns(runs, rounds=given.repeats).items()}
             memory = {str(queries): memory_mb(bundle, video, queries, given.threads) for queries in (1, len(SENTENCES))}
-            rows.append({"hours": hours, "threads": given.threads, "repeats": given.repeats, "load": load, "ms": ms, "memory_mb": memory})
-            for path in (video, video.with_suffix(".keys")):
+            kept = {name: (folder / f"{name}.keys").stat().st_size / 1e6 for name in CAMERAS}
+            kept["a row a second"] = video.with_suffix(".keys").stat().st_size / 1e6
+            row = {"hours": hours, "threads": given.threads, "repeats": given.repeats, "load": load, "ms": ms}
+            rows.append({**row, "memory_mb": memory, "keys_mb": kept})
+            for path in (video, *(folder / f"{name}.feat" for name in CAMERAS)):
                 path.unlink()
+                path.with_suffix(".keys").unlink()
     return rows
 
 
@@ -210,6 +238,9 @@ def table(rows: list[Row]) -> str:
     for queries in rows[0]["memory_mb"]:
         cells = [f"{row['memory_mb'][queries]:.0f} MB" for row in rows]
         lines.append(f"| anonymous memory of wsra ground, queries: {queries} | {' | '.join(cells)} |")
+    for camera in rows[0]["keys_mb"]:
+        cells = [f"{row['keys_mb'][camera]:,.1f} MB" for row in rows]
+        lines.append(f"| keys, {camera} | {' | '.join(cells)} |")
     loads = ", ".join(f"{row['load']:.1f}" for row in rows)
     conditions = f"{rows[0]['threads']} threads, medians of {rows[0]['repeats']}, load {loads}"
     return f"{conditions}; in brackets beside {PRODUCT}\n\n" + "\n".join(lines)

@@ -17,10 +17,13 @@ from wsra.runtime.bundle import open_bundle, write_manifest
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.keys import KeyStore, made_by
+from wsra.runtime.tracks import Tracks
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 tiny = import_module("tiny")  # the tests' small real models
 WIDTH, SHARE, BLOCK = 512, 0.97, 16_384
+ROWS_PER_TRACK = 8  # about as many as on the demo's scenes
+CAMERAS = {"quiet": 36, "ordinary": 360, "busy": 19_653}  # rows per hour: 1 % and 10 % of seconds; a street full of people
 SENTENCES: tuple[str, ...] = tiny.SENTENCES[:8]
 
 
@@ -37,15 +40,48 @@ def made_bundle(folder: Path) -> Path:
 
 def made_video(bundle: Path, path: Path, snippets: int) -> None:
     """A .feat file that the bundle takes, with random keys beside it, as FP32 on the CPU keeps them; its features are 0 and never read."""
-    opened, starts = open_bundle(bundle), np.arange(snippets, dtype=np.float64)
-    manifest = opened.manifest
+    manifest, starts = open_bundle(bundle).manifest, np.arange(snippets, dtype=np.float64)
     values = np.zeros((snippets, manifest.feature_width), np.float16)
     write_features(path, Features(values, np.stack([starts, starts + 1], 1), path.stem, float(snippets), manifest.backbone))
-    rng = np.random.default_rng(0)
+    _keep_random_keys(bundle, path, snippets)
+
+
+def made_camera(bundle: Path, path: Path, hours: float, rows_per_hour: int) -> None:
+    """The same of a camera that sees tracked objects: each stays for `ROWS_PER_TRACK` seconds, and they come at even intervals."""
+    manifest, count = open_bundle(bundle).manifest, max(1, round(hours * rows_per_hour / ROWS_PER_TRACK))
+    begins = np.arange(count) * (3600 * hours - ROWS_PER_TRACK) / count
+    starts = (begins[:, None] + np.arange(ROWS_PER_TRACK)).reshape(-1)
+    order = np.argsort(starts, kind="stable")
+    everyone, boxes = np.arange(count, dtype=np.int32), np.tile(np.array([0.4, 0.4, 0.5, 0.8], np.float32), (len(starts), 1))
+    tracks = Tracks(
+        of_row=np.repeat(everyone, ROWS_PER_TRACK)[order],
+        boxes=boxes,
+        lives_s=np.stack([begins, begins + ROWS_PER_TRACK], axis=1),
+        continues=np.full(count, -1, np.int32),
+        view_of=everyone,
+        views_s=begins + 1.0,
+        view_boxes=boxes[:count],
+    )
+    times_s = np.stack([starts, starts + 1], axis=1)[order]
+    values = np.zeros((len(starts), manifest.feature_width), np.float16)
+    write_features(path, Features(values, times_s, path.stem, 3600 * hours, manifest.backbone, tracks=tracks))
+    _keep_random_keys(bundle, path, len(starts))
+
+
+def of_lives(bundle: Path, out: Path) -> Path:
+    """A copy of a bundle that takes rows of objects."""
+    shutil.copytree(bundle, out)
+    write_manifest(out, replace(open_bundle(bundle).manifest, plan="tracks", span_score="lives"))
+    return out
+
+
+def _keep_random_keys(bundle: Path, path: Path, rows: int) -> None:
+    opened, rng = open_bundle(bundle), np.random.default_rng(0)
+    manifest = opened.manifest
 
     def chunks() -> Iterator[NDArray[np.float32]]:
-        for start in range(0, snippets, BLOCK):
-            yield rng.standard_normal((min(BLOCK, snippets - start), manifest.key_width), np.float32)
+        for start in range(0, rows, BLOCK):
+            yield rng.standard_normal((min(BLOCK, rows - start), manifest.key_width), np.float32)
 
     KeyStore(width=manifest.key_width, made=made_by(opened, "fp32", "CPUExecutionProvider")).keys(read_features(path), chunks)
 

@@ -60,10 +60,10 @@ def show_demo(report: dict[str, Any], out: Path) -> None:
         console.print(Styled(f"“{example['query']}”  in {example['video']}", "bold"))
         console.print(f"  answer {clock(answer[0])} to {clock(answer[1])}" if answer else "  no moment found")
         console.print(f"  truth  {truth}")
-        best = tuple(answer) if answer else None
+        marked = [(answer[0], answer[1])] if answer else []
         curve = np.array(example["curve"])
         times_s = np.stack([np.arange(len(curve)), np.arange(1, len(curve) + 1)], axis=1).astype(float)
-        console.print(curve_drawing(curve, times_s, example["duration_s"], width=min(console.width, 100), best=best))
+        console.print(curve_drawing(curve, times_s, example["duration_s"], width=min(console.width, 100), marked=marked))
     video = report["examples"][0]["video"]
     console.print()
     console.print(f"report {out}/report.json; took {report['seconds']['total']:.0f} s. Go on with:")

@@ -22,8 +22,8 @@ __all__ = ["GOLDEN", "GRAPHS", "MANIFEST", "PRECISIONS", "SCORER", "TOKENIZER"] 
 FORMAT, VERSION = "wsra.bundle", 2
 REJECTED = ".rejected"
 UNSEALED = ("engines", "verified")  # folders that belong to a device, not to the bundle
-SpanPlan = Literal["maximal", "seconds", "relative", "segments"]
-SpanScore = Literal["additive", "pooled"]
+SpanPlan = Literal["tracks", "maximal", "seconds", "relative", "segments"]
+SpanScore = Literal["additive", "pooled", "lives"]
 ScorerKind = Literal["trained", "cosine"]
 
 
@@ -41,8 +41,8 @@ class Manifest:
         backbone: what must have made the features.
         snippet_s: length of a snippet in seconds.
         plan: default window plan.
-        span_score: "additive" over snippets, or "pooled" (the paper).
-        theta: logit at which a snippet speaks neither for nor against.
+        span_score: "additive" over snippets, "pooled" (the paper), or "lives" of tracked objects.
+        theta: logit at which a row speaks neither for nor against.
         text: encoder name, pooling and longest sentence in tokens.
         tensors: graph -> inputs and outputs with dtype and shape.
         profiles: graph -> ranges of shapes that engines are built for: input -> smallest, usual and largest shape.

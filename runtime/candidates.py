@@ -33,6 +33,7 @@ def additive_spans(recording: Joined, logits: NDArray[np.float32], *, plan: Span
     Returns:
         The spans; one of score NaN where a logit is not finite.
     """
+    assert plan != "tracks"
     excess = logits.astype(np.float64) - theta
     if not np.isfinite(excess).all():
         return np.zeros((1, 2)), np.full(1, np.nan)

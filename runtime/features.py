@@ -1,4 +1,4 @@
-"""The .feat file: features of snippets with their times, a safetensors file opened as a memory map."""
+"""The .feat file: features of snippets, or of objects in snippets, with their times; a safetensors file opened as a memory map."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from wsra.runtime.files import replacing
 from wsra.runtime.limits import MOST_S
 from wsra.runtime.mapping import intact
 from wsra.runtime.tensors import TensorFile, write_tensors
+from wsra.runtime.tracks import TENSORS, Tracks, check_tracks
 
-FORMAT, VERSION = "wsra.feat", "1"
-_PIECE = 16_384  # snippets read at a time, so that a day of video stays on disk
+FORMAT = "wsra.feat"
+OF_SNIPPETS, OF_OBJECTS = "1", "2"  # versions of the file
+_PIECE = 16_384  # rows read at a time, so that a day of video stays on disk
 _OVERLAP_S = 1e-6
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of one video.
+    """Features of one video: a row per snippet, or a row per object in a snippet.
 
     Attributes:
-        values: (T, D) float16 or float32, one row per snippet.
-        times_s: (T, 2) float64, start and end of each snippet in presentation seconds; increasing, not overlapping.
+        values: (T, D) float16 or float32. Features of objects may have no row.
+        times_s: (T, 2) float64, start and end of each row in presentation seconds. Those of snippets increase and do not overlap; those
+            of objects are sorted by start.
         video: name or path of the video.
         duration_s: length of the video in seconds.
         backbone: name and digest of what made the features.
         extra: further metadata, as strings (`source_sha256`, `start_time`, ...).
+        tracks: whose row each is, where rows are of objects; None for features of snippets.
         file: the open .feat file they lie in; None in memory, and of a copy with other numbers (`dataclasses.replace`).
     """
 
@@ -41,6 +45,7 @@ class Features:
     duration_s: float
     backbone: str
     extra: Mapping[str, str] = field(default_factory=dict)
+    tracks: Tracks | None = None
     file: TensorFile | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -58,14 +63,14 @@ class Features:
 
     @property
     def width(self) -> int:
-        """Numbers per snippet, D."""
+        """Numbers per row, D."""
         return int(self.values.shape[1])
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Read snippets [start, stop) from disk, in float32.
+        """Read rows [start, stop) from disk, in float32.
 
         Raises:
             FeatureError: a number is NaN or infinite, or the file is damaged there.
@@ -77,8 +82,9 @@ class Features:
         finite = np.isfinite(values)
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
+            what = "snippet" if self.tracks is None else "row"
             raise FeatureError(
-                f"{self.video}: {values[row, column]} in snippet {start + row}, number {column}; expected finite features:"
+                f"{self.video}: {values[row, column]} in {what} {start + row}, number {column}; expected finite features:"
                 " extract or convert the video anew"
             )
         return values
@@ -100,25 +106,34 @@ class Features:
 
 
 def _check(features: Features) -> None:
-    values, times, video = features.values, features.times_s, features.video
+    values, times, video, tracks = features.values, features.times_s, features.video, features.tracks
     if values.ndim != 2 or values.dtype not in (np.float16, np.float32):
         raise FeatureError(f"{video}: features are {values.dtype} {values.shape}; expected float16 or float32 (snippets, width)")
-    if values.shape[0] == 0 or values.shape[1] == 0:
+    if values.shape[1] == 0 or (values.shape[0] == 0 and tracks is None):
         raise FeatureError(f"{video}: features are empty {values.shape}; expected at least one snippet with at least one number")
     if times.shape != (values.shape[0], 2) or times.dtype != np.float64:
         raise FeatureError(f"{video}: times are {times.dtype} {times.shape}; expected float64 ({values.shape[0]}, 2)")
     if not np.isfinite(times).all():
         raise FeatureError(f"{video}: times hold NaN or infinite values; expected seconds")
+    if tracks is None:
+        _check_times_of_snippets(times, video)
+    else:
+        if not (times[:, 1] > times[:, 0]).all() or not (times[1:, 0] >= times[:-1, 0]).all():
+            raise FeatureError(f"{video}: times of rows are not sorted; expected start < end and no start before the last")
+        check_tracks(tracks, rows=len(values), video=video)
+    if not 0 < features.duration_s <= MOST_S:
+        raise FeatureError(f"{video}: duration is {features.duration_s} s; expected more than 0, and ten years at most")
+    if len(times) and not -MOST_S <= times[0, 0] <= times[:, 1].max() <= MOST_S:
+        raise FeatureError(f"{video}: times from {times[0, 0]:g} to {times[-1, 1]:g} s; expected ten years at most")
+
+
+def _check_times_of_snippets(times: NDArray[np.float64], video: str) -> None:
     if not (times[:, 1] > times[:, 0]).all() or not (times[1:, 0] > times[:-1, 0]).all():
         row = int(np.argmin(np.append(times[1:, 0] > times[:-1, 0], True) & (times[:, 1] > times[:, 0])))
         raise FeatureError(f"{video}: times do not increase at snippet {row}; expected start < end and each start after the last")
     if not (times[1:, 0] >= times[:-1, 1] - _OVERLAP_S).all():
         row = int(np.argmin(times[1:, 0] >= times[:-1, 1] - _OVERLAP_S))
         raise FeatureError(f"{video}: snippets {row} and {row + 1} overlap in time; give each snippet its stride as its time")
-    if not 0 < features.duration_s <= MOST_S:
-        raise FeatureError(f"{video}: duration is {features.duration_s} s; expected more than 0, and ten years at most")
-    if not -MOST_S <= times[0, 0] <= times[-1, 1] <= MOST_S:
-        raise FeatureError(f"{video}: times from {times[0, 0]:g} to {times[-1, 1]:g} s; expected ten years at most")
 
 
 def read_features(path: Path | str, *, width: int | None = None) -> Features:
@@ -126,7 +141,7 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
 
     Args:
         path: the file.
-        width: numbers per snippet that are expected, where the caller knows.
+        width: numbers per row that are expected, where the caller knows.
 
     Raises:
         FeatureError: the file is missing, foreign, truncated or holds unusable numbers.
@@ -141,12 +156,15 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
     metadata = file.metadata
     if metadata.get("format") != FORMAT or not {"features", "times_s"} <= file.names:
         raise FeatureError(f"{path}: a safetensors file, but not a {FORMAT} file; convert features with wsra convert")
-    if others := file.names - {"features", "times_s"}:  # perhaps digests whose name is damaged
+    version = metadata.get("version")
+    if version not in (OF_SNIPPETS, OF_OBJECTS):
+        raise FeatureError(f"{path}: .feat version {version}; this wsra reads versions {OF_SNIPPETS} and {OF_OBJECTS}: extract it anew")
+    expected = {"features", "times_s"} | ({name for name, _, _ in TENSORS.values()} if version == OF_OBJECTS else set())
+    if others := file.names ^ expected:  # perhaps digests whose name is damaged
+        wrong = "holds" if others & file.names else "lacks"
         raise FeatureError(
-            f"{path}: holds {', '.join(sorted(others))} beside features and times_s; it is damaged: extract or convert it anew"
+            f"{path}: {wrong} {', '.join(sorted(others))} beside features and times_s; it is damaged: extract or convert it anew"
         )
-    if metadata.get("version") != VERSION:
-        raise FeatureError(f"{path}: .feat version {metadata.get('version')}; this wsra reads version {VERSION}: extract it anew")
     missing = {"video", "duration_s", "backbone"} - metadata.keys()
     if missing:
         raise FeatureError(f"{path}: metadata lacks {', '.join(sorted(missing))}; extract or convert it anew")
@@ -163,17 +181,22 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
             duration_s=duration_s,
             backbone=metadata["backbone"],
             extra=extra,
+            tracks=_read_tracks(file) if version == OF_OBJECTS else None,
         )
     except FeatureError as err:
         told = str(err)
         raise FeatureError(told if told.startswith(str(path)) else f"{path}: {told}") from err
     if width is not None and features.width != width:
         raise FeatureError(
-            f"{path}: {features.width} numbers per snippet (made by {features.backbone}); expected {width}:"
+            f"{path}: {features.width} numbers per row (made by {features.backbone}); expected {width}:"
             " extract the video with the backbone of the bundle"
         )
     object.__setattr__(features, "file", file)
     return features
+
+
+def _read_tracks(file: TensorFile) -> Tracks:
+    return Tracks.from_arrays({name: file.read(name) for name, _, _ in TENSORS.values()})
 
 
 def write_features(path: Path | str, features: Features) -> None:
@@ -186,11 +209,14 @@ def write_features(path: Path | str, features: Features) -> None:
     features.check_finite()
     metadata = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": OF_SNIPPETS if features.tracks is None else OF_OBJECTS,
         "video": features.video,
         "duration_s": repr(float(features.duration_s)),
         "backbone": features.backbone,
         **features.extra,
     }
     with replacing(Path(path), durable=True) as part:
-        write_tensors(part, {"features": features.values, "times_s": features.times_s}, metadata, digests=True)
+        tensors = {"features": features.values, "times_s": features.times_s}
+        if features.tracks is not None:
+            tensors |= features.tracks.arrays()
+        write_tensors(part, tensors, metadata, digests=True)

@@ -19,6 +19,7 @@ from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.kernels.choose import KernelName, open_kernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.keys import made_by
+from wsra.runtime.lives import Lives, best_lives
 from wsra.runtime.moments import Moment
 from wsra.runtime.parts import Joined, Recording, recording_of
 from wsra.runtime.score import SnippetScorer
@@ -35,9 +36,9 @@ class Answer:
         query: the sentence.
         video: name of the video.
         moments: best first; empty when nothing speaks for the sentence.
-        logits: (T,) of the snippets.
-        theta: the logit at which a snippet speaks neither for nor against.
-        times_s: (T, 2) of the snippets.
+        logits: (T,) of the rows: snippets, or objects in snippets.
+        theta: the logit at which a row speaks neither for nor against.
+        times_s: (T, 2) of the rows.
     """
 
     query: str
@@ -49,7 +50,7 @@ class Answer:
 
     @property
     def curve(self) -> NDArray[np.float64]:
-        """(T,) logit phi - theta of each snippet; above 0 speaks for the sentence."""
+        """(T,) logit phi - theta of each row; above 0 speaks for the sentence."""
         return np.asarray(self.logits.astype(np.float64) - self.theta)
 
 
@@ -178,25 +179,32 @@ class Grounder:
         """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
         recording, plan = self._checked(features), self.planned(plan)
         logits = self.scorer.logits(recording, text)
-        if self.manifest.span_score == "pooled":
-            assert plan != "maximal"
-            best: Iterable[Spans] = pooled_spans(recording, self.scorer, text, plan=plan, top_k=top_k)
-        else:
-            theta, compiled = self.manifest.theta, self.scorer.kernel.name == "numba"
-            best = (additive_spans(recording, row, plan=plan, theta=theta, top_k=top_k, compiled=compiled) for row in logits)
-        timeline, found = Timeline(recording.times_s), []
-        for query, row, (positions, scores) in zip(queries, logits, best, strict=True):
-            if not (np.isfinite(row).all() and np.isfinite(scores).all()):
+        found = self._moments(recording, logits, text, plan, top_k)
+        answers = []
+        for query, row, moments in zip(queries, logits, found, strict=True):
+            if not (np.isfinite(row).all() and all(np.isfinite(moment.score) for moment in moments)):
                 raise BackendError(
                     f"{self.bundle}: {self.precision} gives NaN or infinite scores for {query!r} in {features.video}; run wsra verify"
                 )
-            starts_s, ends_s = timeline.seconds(positions[:, 0], positions[:, 1])
-            moments = [
-                Moment(features.video, float(start), float(end), float(score))
-                for start, end, score in zip(starts_s, ends_s, scores, strict=True)
-            ]
-            found.append(Answer(query, recording.video, moments, row, self.manifest.theta, recording.times_s))
-        return found
+            answers.append(Answer(query, recording.video, moments, row, self.manifest.theta, recording.times_s))
+        return answers
+
+    def _moments(
+        self, recording: Joined, logits: NDArray[np.float32], text: NDArray[np.float32], plan: SpanPlan, top_k: int
+    ) -> Iterable[list[Moment]]:
+        """Per sentence its moments, best first; lazily, so that one sentence at a time stands in memory."""
+        theta = self.manifest.theta
+        if recording.lives is not None:
+            lives = recording.lives
+            return (_moments_of_lives(recording.video, lives, lives.scores(row - np.float64(theta)), top_k) for row in logits)
+        if self.manifest.span_score == "pooled":
+            assert plan != "maximal" and plan != "tracks"
+            best: Iterable[Spans] = pooled_spans(recording, self.scorer, text, plan=plan, top_k=top_k)
+        else:
+            compiled = self.scorer.kernel.name == "numba"
+            best = (additive_spans(recording, row, plan=plan, theta=theta, top_k=top_k, compiled=compiled) for row in logits)
+        timeline = Timeline(recording.times_s)
+        return (_moments_of_spans(recording.video, timeline, spans) for spans in best)
 
     def window_scores(self, features: Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores of given windows, all of them, in their order.
@@ -213,7 +221,10 @@ class Grounder:
             QueryError: a sentence is empty or too long.
             FeatureError: the features are not of the bundle's backbone.
             BackendError: a graph fails, or gives numbers that are not finite.
+            ConfigError: the bundle scores lives of objects.
         """
+        if self.manifest.span_score == "lives":
+            raise ConfigError(f"{self.bundle}: scores lives of objects, not given windows; use a bundle of snippet features")
         recording = self._checked(features)
         positions, text = Timeline(recording.times_s).positions(windows_s), self.encoder.encode(queries)
         if self.manifest.span_score == "pooled":
@@ -232,6 +243,9 @@ class Grounder:
             ConfigError: the bundle has no score for its spans.
         """
         plan = plan or self.manifest.plan
+        if (self.manifest.span_score == "lives") != (plan == "tracks"):
+            has, wants = ("objects", "tracks") if self.manifest.span_score == "lives" else ("snippets", "another plan")
+            raise ConfigError(f"--plan {plan}: {self.bundle} is for features of {has}; expected {wants}: leave --plan out")
         if self.manifest.span_score == "pooled" and plan == "maximal":
             raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
         return plan
@@ -250,4 +264,26 @@ class Grounder:
 
     def _checked(self, features: Recording) -> Joined:
         self.check(features)
-        return recording_of(features)
+        recording = recording_of(features)
+        if (recording.lives is None) != (self.manifest.span_score != "lives"):
+            has, wants = ("snippets", "objects") if recording.lives is None else ("objects", "snippets")
+            raise FeatureError(f"{features.video}: features of {has}; the bundle {self.bundle} expects those of {wants}: extract it anew")
+        return recording
+
+
+def _moments_of_spans(video: str, timeline: Timeline, spans: Spans) -> list[Moment]:
+    positions, scores = spans
+    starts_s, ends_s = timeline.seconds(positions[:, 0], positions[:, 1])
+    return [Moment(video, float(start), float(end), float(score)) for start, end, score in zip(starts_s, ends_s, scores, strict=True)]
+
+
+def _moments_of_lives(video: str, lives: Lives, scores: NDArray[np.float64], top_k: int) -> list[Moment]:
+    if np.isnan(scores).any():
+        return [Moment(video, 0.0, 0.0, np.nan)]
+    moments = []
+    for life in best_lives(lives, scores, top_k=top_k):
+        start_s, end_s = lives.lives_s[life].tolist()
+        left, top, right, bottom = lives.boxes[life].tolist()
+        best_s, number = float(lives.best_s[life]), int(lives.numbers[life])
+        moments.append(Moment(video, start_s, end_s, float(scores[life]), number, (left, top, right, bottom), best_s))
+    return moments

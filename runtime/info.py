@@ -13,7 +13,7 @@ from wsra.runtime.bundle import MANIFEST, open_bundle
 from wsra.runtime.display import Table, plain_table
 from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import ConfigError, DataError
-from wsra.runtime.features import read_features
+from wsra.runtime.features import Features, read_features
 from wsra.runtime.report import clock
 
 CHECKPOINT = "model.safetensors"
@@ -43,24 +43,32 @@ def describe(path: Path) -> dict[str, Any]:
 def _features(path: Path) -> dict[str, Any]:
     features = read_features(path)
     features.check_finite()
-    lengths = features.times_s[:, 1] - features.times_s[:, 0]
-    gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
     facts = {
         "kind": "features",
         "video": features.video,
         "duration_s": features.duration_s,
         "duration": clock(features.duration_s),
-        "snippets": len(features),
+        **(_of_snippets(features) if features.tracks is None else {"rows": len(features), "tracks": len(features.tracks)}),
         "width": features.width,
         "dtype": str(features.values.dtype),
-        "snippet_s": float(sorted(lengths)[len(lengths) // 2]),
-        "gaps": int((gaps > 1e-3).sum()),
+        "snippet_s": _snippet_s(features),
         "backbone": features.backbone,
     }
     told = {
         name: value for name, value in features.extra.items() if name not in facts or name == "snippet_s"
     }  # a file does not say its kind
     return facts | told
+
+
+def _of_snippets(features: Features) -> dict[str, int]:
+    gaps = features.times_s[1:, 0] - features.times_s[:-1, 1]
+    return {"snippets": len(features), "gaps": int((gaps > 1e-3).sum())}
+
+
+def _snippet_s(features: Features) -> float | str:
+    """The median length of a row; where there is none, what the file says."""
+    lengths = sorted(features.times_s[:, 1] - features.times_s[:, 0])
+    return float(lengths[len(lengths) // 2]) if lengths else features.extra.get("snippet_s", "")
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:

@@ -66,6 +66,10 @@ def check_manifest(manifest: Manifest) -> None:
         _check_count(name, getattr(manifest, name))
     if not 0 < manifest.snippet_s <= LONGEST_S:
         raise ValueError(f"snippet_s is {manifest.snippet_s}; expected seconds above 0, at most {LONGEST_S:g}")
+    if (manifest.span_score == "lives") != (manifest.plan == "tracks"):
+        raise ValueError(
+            f"plan is {manifest.plan} where span_score is {manifest.span_score}; expected tracks with lives, and only with them"
+        )
     if manifest.span_score == "pooled" and manifest.plan == "maximal":
         raise ValueError("plan is maximal; expected another one where span_score is pooled")
     _check_count("text.max_tokens", from_table(_Text, manifest.text, "text").max_tokens)

@@ -25,12 +25,18 @@ class Moment:
         start_s: start in presentation seconds.
         end_s: end in presentation seconds.
         score: span score; higher is better, comparable within one bundle and plan.
+        track: number of the object in its .feat file, where the moment is the life of one; else None.
+        box: left, top, right, bottom of its best view, as shares of the picture; or None.
+        best_s: when it is seen best, in presentation seconds; or None.
     """
 
     video: str
     start_s: float
     end_s: float
     score: float
+    track: int | None = None
+    box: tuple[float, float, float, float] | None = None
+    best_s: float | None = None
 
 
 def iou(spans: Array, other: Array) -> Array:

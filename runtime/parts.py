@@ -1,4 +1,4 @@
-"""Consecutive files of one camera as one recording: their snippets follow each other on one clock, and a file is open while it is read."""
+"""Consecutive files of one camera as one recording: their rows follow each other on one clock, and a file is open while it is read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.features import Features, read_features
+from wsra.runtime.joined_lives import joined_lives, piece_of
+from wsra.runtime.lives import Lives
 
 GAP_S = 5.0  # a recording that was off for longer is two stretches
 _OPEN = 2  # parts: windows that begin in one end in the next
@@ -20,11 +22,11 @@ _OPEN = 2  # parts: windows that begin in one end in the next
 
 @dataclass(frozen=True)
 class Part:
-    """Snippets [first, last) of a video, which stand for its seconds `from_s` to `to_s`.
+    """Rows [first, last) of a video, which stand for its seconds `from_s` to `to_s`.
 
     Attributes:
         source: features of the whole video, or their file.
-        first: row of the first snippet.
+        first: its first row.
         last: the row after the last one.
         from_s: where the part begins, in seconds of the video.
         to_s: where it ends.
@@ -55,11 +57,12 @@ class Joined:
     Attributes:
         parts: in order of time.
         starts_s: where each part begins on the clock of the recording.
-        times_s: (T, 2) float64 of all snippets on that clock.
+        times_s: (T, 2) float64 of all rows on that clock.
         video: name of the recording.
         duration_s: from the begin of the first part to the end of the last.
         backbone: name and digest of what made all features.
-        width: numbers per snippet.
+        width: numbers per row.
+        lives: of the tracks, where rows are of objects; None for snippets.
     """
 
     parts: tuple[Part, ...]
@@ -69,6 +72,7 @@ class Joined:
     duration_s: float
     backbone: str
     width: int
+    lives: Lives | None = None
 
     def __len__(self) -> int:
         return len(self.times_s)
@@ -80,7 +84,7 @@ Recording = Features | Joined
 def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[float] | None = None) -> Joined:
     """Join consecutive parts.
 
-    Grounding has no context beyond a snippet, so scores are those of the whole; a moment may reach over the boundary of two parts where
+    Grounding has no context beyond a row, so scores are those of the whole; a moment may reach over the boundary of two parts where
     no more than 5 s are missing.
 
     Args:
@@ -102,14 +106,17 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
     if held[0].from_s:
         times = [times[0] - held[0].from_s]
     begins = [0.0]
+    pieces = [piece_of(held[0], first, 0.0)] if first.tracks is not None else []
     for number, part in enumerate(held[1:], 1):
         features = part.features()
-        if (features.backbone, features.width) != (first.backbone, first.width):
+        if (features.backbone, features.width, features.tracks is None) != (first.backbone, first.width, first.tracks is None):
             raise FeatureError(
                 f"{features.video}: features of {features.backbone} ({features.width} wide) do not join those of {first.video}"
                 f" ({first.backbone}, {first.width} wide): extract both with one backbone"
             )
-        length_s = max(held[number - 1].to_s - held[number - 1].from_s, float(times[-1][-1, 1]) - begins[-1])
+        length_s = held[number - 1].to_s - held[number - 1].from_s
+        if first.tracks is None:
+            length_s = max(length_s, float(times[-1][-1, 1]) - begins[-1])
         begin_s = end_s = begins[-1] + length_s
         if starts_s is not None:
             early_s = length_s - float(starts_s[number] - starts_s[number - 1])
@@ -121,10 +128,13 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
             begin_s = max(end_s, float(starts_s[number] - starts_s[0]))
         begins.append(begin_s)
         times.append(features.times_s[part.first : part.last] - part.from_s + begin_s)
+        if features.tracks is not None:
+            pieces.append(piece_of(part, features, begin_s))
         before = features
     duration_s = begins[-1] + held[-1].to_s - held[-1].from_s
     times_s = times[0] if len(times) == 1 else np.concatenate(times)  # of a month one copy less
-    return Joined(tuple(held), tuple(begins), times_s, video, duration_s, first.backbone, first.width)
+    lives = joined_lives(pieces) if pieces else None
+    return Joined(tuple(held), tuple(begins), times_s, video, duration_s, first.backbone, first.width, lives)
 
 
 def recording_of(features: Recording) -> Joined:

@@ -11,6 +11,7 @@ from rich.text import Text
 from wsra.runtime.archive.ranking import Result
 from wsra.runtime.archive.sightings import Sighting
 from wsra.runtime.display import Group, RenderableType, Styled, Table, plain_table
+from wsra.runtime.moments import Moment
 from wsra.runtime.video.wallclock import instant
 
 CURVE_ROWS = 4
@@ -30,30 +31,39 @@ def moments_table(sightings: Sequence[Sighting]) -> Table:
     for heading in ("#", "start", "end", "score"):
         table.add_column(heading, justify="right")
     cameras, clocks = any(seen.camera for seen in sightings), any(seen.start for seen in sightings)
-    for heading in ["camera"] * cameras + ["at"] * clocks + ["video"]:
+    boxes = any(seen.moment.box for seen in sightings)
+    for heading in ["where"] * boxes + ["camera"] * cameras + ["at"] * clocks + ["video"]:
         table.add_column(heading)
     for number, seen in enumerate(sightings, 1):
         moment, until = seen.moment, seen.until
         cells = [str(number), clock(moment.start_s), clock(until.end_s if until else moment.end_s), f"{moment.score:.2f}"]
         at = "" if seen.start is None else f"{instant(seen.start).astimezone():%Y-%m-%d %H:%M:%S}"
         video = f"{moment.video} to {until.video}" if until else moment.video
-        table.add_row(*cells, *[seen.camera or ""] * cameras, *[at] * clocks, video)
+        table.add_row(*cells, *[where_in_picture(moment)] * boxes, *[seen.camera or ""] * cameras, *[at] * clocks, video)
     return table
 
 
+def where_in_picture(moment: Moment) -> str:
+    """In which third of the picture the object is when it is seen best: left, middle or right; "" where no box is known."""
+    if moment.box is None:
+        return ""
+    return ("left", "middle", "right")[min(2, int((moment.box[0] + moment.box[2]) / 2 * 3))]
+
+
 def curve_drawing(
-    curve: NDArray[np.float64], times_s: NDArray[np.float64], duration_s: float, *, width: int, best: tuple[float, float] | None
+    curve: NDArray[np.float64], times_s: NDArray[np.float64], duration_s: float, *, width: int, marked: Sequence[tuple[float, float]]
 ) -> Text:
-    """The score curve of a whole video over time: what speaks for the sentence, as bars; the best moment underlined.
+    """The score curve of a whole video over time: what speaks for the sentence, as bars; moments underlined, the best in bold.
 
     Args:
-        curve: (T,) logit - theta per snippet.
-        times_s: (T, 2) of the snippets.
+        curve: (T,) logit - theta per row.
+        times_s: (T, 2) of the rows.
         duration_s: of the video.
         width: columns to draw in.
-        best: start and end of the best moment in seconds, or None.
+        marked: start and end of each moment in seconds, the best first.
     """
-    columns = max(1, min(width, round(duration_s / float(np.median(times_s[:, 1] - times_s[:, 0])))))
+    step_s = float(np.median(times_s[:, 1] - times_s[:, 0])) if len(times_s) else 1.0
+    columns = max(1, min(width, round(duration_s / step_s)))
     column = np.clip((times_s.mean(axis=1) / duration_s * columns).astype(int), 0, columns - 1)
     peaks = np.zeros(columns)
     np.maximum.at(peaks, column, curve)
@@ -62,13 +72,23 @@ def curve_drawing(
     for row in range(CURVE_ROWS - 1, -1, -1):
         text.append("".join(_EIGHTHS[int(np.clip(np.ceil(level) - row * 8, 0, 8))] for level in levels), style="cyan")
         text.append("\n")
-    if best is not None:
-        first, last = (min(columns, round(seconds / duration_s * columns)) for seconds in best)
-        first, last = min(first, columns - 1), max(last, first + 1)
-        text.append(" " * first + "▔" * (last - first), style="bold yellow")
+    if marked:
+        text.append(_underlines(marked, duration_s, columns))
         text.append("\n")
     end = clock(duration_s)
     text.append("0:00:00.0" + end.rjust(max(columns - 9, len(end) + 1)), style="dim")
+    return text
+
+
+def _underlines(marked: Sequence[tuple[float, float]], duration_s: float, columns: int) -> Text:
+    line = np.zeros(columns, int)  # 0 nothing, 1 a moment, 2 the best
+    for rank, span in reversed(list(enumerate(marked))):
+        first, last = (min(columns, round(seconds / duration_s * columns)) for seconds in span)
+        first = min(first, columns - 1)
+        line[first : max(last, first + 1)] = 1 if rank else 2
+    text = Text()
+    for kind in line[: int(np.flatnonzero(line)[-1]) + 1].tolist():
+        text.append(" ▔▔"[kind], style=("", "yellow", "bold yellow")[kind])
     return text
 
 
@@ -80,6 +100,6 @@ def answer_view(result: Result, *, width: int) -> RenderableType:
     else:
         parts.append(moments_table(result.sightings))
     for curve in result.curves:
-        drawing = curve_drawing(curve.curve, curve.times_s, curve.duration_s, width=width, best=curve.best)
+        drawing = curve_drawing(curve.curve, curve.times_s, curve.duration_s, width=width, marked=curve.marked)
         parts += [Styled(curve.title, "dim"), drawing]
     return Group(*parts)

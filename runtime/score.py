@@ -1,6 +1,6 @@
-"""Snippets against sentences: keys once per video, one logit per snippet and query.
+"""Rows of features against sentences: keys once per video, one logit per row and query.
 
-Shapes: T snippets, N windows, Q queries, H key width, Dt text width.
+Shapes: T rows, N windows, Q queries, H key width, Dt text width.
 """
 
 from __future__ import annotations
@@ -84,6 +84,8 @@ class SnippetScorer:
                     raise BackendError(f"the graph of keys gives {keys.shape}; expected {expected}: export the bundle again")
                 yield keys
 
+        if len(features) == 0:  # nothing moved
+            return np.zeros((0, self.key_width), np.float16)
         return keys_in_memory(features, chunks) if self._store is None else self._store.keys(features, chunks)
 
     def rows(self, recording: Joined) -> JoinedRows:
@@ -122,6 +124,8 @@ class SnippetScorer:
         return logits
 
     def _logits(self, recording: Joined, number: int, text: Array32) -> Array32:
+        if len(recording.parts[number]) == 0:
+            return np.zeros((len(text), 0), np.float32)
         with intact():
             return self.kernel.logits(self._part(recording, number), text)
 

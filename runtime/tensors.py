@@ -245,8 +245,8 @@ class TensorFile:
         if entry is None:
             return []
         blocks = 1 + sum(-(-other.size // BLOCK) for name, other in self._entries.items() if name != DIGESTS)
-        last = max(self._entries.values(), key=lambda other: other.start)
-        if entry.shape != (blocks, _DIGEST_BYTES) or entry.dtype != np.uint8 or last is not entry:
+        is_last = all(other.start <= entry.start for other in self._entries.values())
+        if entry.shape != (blocks, _DIGEST_BYTES) or entry.dtype != np.uint8 or not is_last:
             raise FeatureError(f"{self.path}: its digests are {entry.dtype} {entry.shape}; expected uint8 ({blocks}, {_DIGEST_BYTES})")
         with self.path.open("rb") as file:
             file.seek(entry.start)

@@ -76,7 +76,7 @@ def read_between(start: str, end: str) -> Between:
 
 
 def stretches(footage: Footage, between: Between | None) -> list[Stretch]:
-    """The parts of a file whose snippets begin between; all of it where nothing was asked.
+    """The parts of a file whose rows begin between; all of it where nothing was asked.
 
     Raises:
         FeatureError: the file cannot be read.
@@ -89,9 +89,12 @@ def stretches(footage: Footage, between: Between | None) -> list[Stretch]:
     for from_s, to_s in between.parts_s(footage.start, footage.duration_s):
         if (from_s, to_s) == (0.0, footage.duration_s):
             return [whole(footage)]
-        times_s = read_features(footage.feat).times_s
+        features = read_features(footage.feat)
+        times_s = features.times_s
         first, last = (int(row) for row in np.searchsorted(times_s[:, 0], [from_s - _EDGE_S, to_s - _EDGE_S]))
-        if first < last:
+        if features.tracks is not None:  # where nothing moved there is no row, and nothing is found
+            parts.append(Stretch(footage, first, last, from_s, to_s))
+        elif first < last:
             begin_s = 0.0 if from_s == 0.0 else float(times_s[first, 0])
             end_s = footage.duration_s if to_s == footage.duration_s else float(times_s[last - 1, 1])
             parts.append(Stretch(footage, first, last, begin_s, end_s))

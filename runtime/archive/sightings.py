@@ -14,7 +14,7 @@ from wsra.runtime.ground import Answer
 from wsra.runtime.moments import Moment
 from wsra.runtime.video.wallclock import later
 
-DRAWN = 1024  # snippets of a curve that are kept: far more than a terminal has columns
+DRAWN = 1024  # rows of a curve that are kept: far more than a terminal has columns
 _EDGE_S = 1e-6
 
 
@@ -49,27 +49,27 @@ class Curve:
 
     Attributes:
         title: its video, or the first and the last of its videos.
-        curve: (n,) logit phi - theta of at most `DRAWN` snippets, of each stretch of the recording the highest.
-        times_s: (n, 2) of these snippets, in seconds of the recording.
+        curve: (n,) logit phi - theta of at most `DRAWN` rows, of each stretch of the recording the highest.
+        times_s: (n, 2) of these rows, in seconds of the recording.
         duration_s: of the recording.
-        best: start and end of the best moment in seconds of the recording, or None.
+        marked: start and end of each moment in seconds of the recording, the best first.
     """
 
     title: str
     curve: NDArray[np.float64]
     times_s: NDArray[np.float64]
     duration_s: float
-    best: tuple[float, float] | None
+    marked: tuple[tuple[float, float], ...]
 
 
 def curve_of(answer: Answer, *, title: str, duration_s: float) -> Curve:
     """What of an answer is drawn; a month of it is small enough to be kept for every moment, and to be sent."""
-    size = -(-len(answer.logits) // DRAWN)
+    size = max(1, -(-len(answer.logits) // DRAWN))
     padded = np.full(-(-len(answer.logits) // size) * size, -np.inf, np.float32)
     padded[: len(answer.logits)] = answer.logits
     highest = padded.reshape(-1, size).argmax(axis=1) + np.arange(0, len(padded), size)
-    best = (answer.moments[0].start_s, answer.moments[0].end_s) if answer.moments else None
-    return Curve(title, answer.logits[highest].astype(np.float64) - answer.theta, answer.times_s[highest], duration_s, best)
+    marked = tuple((moment.start_s, moment.end_s) for moment in answer.moments)
+    return Curve(title, answer.logits[highest].astype(np.float64) - answer.theta, answer.times_s[highest], duration_s, marked)
 
 
 def located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> Sighting:
@@ -84,7 +84,8 @@ def located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> 
     last = max(first, int(np.searchsorted(starts_s, moment.end_s - _EDGE_S, "left")) - 1)
     begin, end = recording[first], recording[last]
     shifts = [recording[place].from_s - starts_s[place] for place in (first, last)]
-    local = replace(moment, video=begin.footage.video, start_s=moment.start_s + shifts[0], end_s=moment.end_s + shifts[0])
+    best_s = None if moment.best_s is None else moment.best_s + shifts[0]
+    local = replace(moment, video=begin.footage.video, start_s=moment.start_s + shifts[0], end_s=moment.end_s + shifts[0], best_s=best_s)
     start = None if begin.footage.start is None else later(begin.footage.start, local.start_s)
     until = Ending(end.footage.video, moment.end_s + shifts[1]) if end.footage != begin.footage else None
     return Sighting(local, begin.footage.camera, start, until)

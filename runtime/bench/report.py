@@ -18,10 +18,10 @@ _WHAT = {
     "decode": "the video opened, its frames",
     "features": "backbone, frames at hand",
     "extract": "both, as wsra extract runs",
-    "keys": "all snippets, into memory",
+    "keys": "all rows, into memory",
     "text": "{queries} to vectors",
     "open": ".feat file and kept keys",
-    "scoring": "snippets and {queries}",
+    "scoring": "rows and {queries}",
     "selection": "spans, the best of them",
     "answer": "from text to selection",
 }
@@ -46,6 +46,7 @@ def bench_json(found: Found) -> dict[str, Any]:
         "source": str(found.wanted.source),
         "video_s": None if found.film is None else found.film.seconds,
         "snippets": len(found.features),
+        "tracks": None if found.features.tracks is None else len(found.features.tracks),
         "duration_s": found.features.duration_s,
         "repeated": found.wanted.hours is not None,
         "queries": len(found.wanted.queries),
@@ -121,7 +122,8 @@ def _conditions(found: Found) -> list[str]:
     scorer, features, device = found.grounder.scorer, found.features, found.device
     threads = {name: number if number is not None else "its choice" for name, number in threads_of(found).items()}
     kernel = "as ONNX Runtime" if scorer.kernel.name == "graph" else threads["kernel"]
-    length = f"{len(features):,} snippets, {clock(features.duration_s)}{' by repetition' if found.wanted.hours is not None else ''}"
+    rows = f"{len(features):,} snippets" if features.tracks is None else f"{len(features):,} rows of {len(features.tracks):,} objects"
+    length = f"{rows}, {clock(features.duration_s)}{' by repetition' if found.wanted.hours is not None else ''}"
     film = "" if found.film is None else f"; the first {found.film.seconds:g} s, {found.film.frames:,} frames"
     versions = ", ".join(f"{name} {told}" for name, told in _versions().items())
     return [
@@ -141,7 +143,7 @@ def _readings(found: Found) -> list[str]:
     }
     lines = [f"  {what}: {_ms(found.times[name].p50_ms)} ms; {scoring_beside(found, name):.2f} times" for name, what in told.items()]
     if 4 * count * found.key_width < _IN_CACHE:
-        lines.append("  these keys fit the cache, so that tells little: --hours 24 repeats the snippets to a day")
+        lines.append("  these keys fit the cache, so that tells little: --hours 24 repeats the video to a day")
     return ["keys read once; scoring and selection beside it:", *lines]
 
 

@@ -20,6 +20,7 @@ from wsra.runtime.bench.asking import Asking
 from wsra.runtime.bench.film import Film
 from wsra.runtime.bench.memory import Memory
 from wsra.runtime.bench.reading import Reading
+from wsra.runtime.bench.repeated import repeated
 from wsra.runtime.bench.timing import Run, Times, in_turns, one_stage
 from wsra.runtime.bundle import Bundle, SpanPlan, open_bundle
 from wsra.runtime.devices.device import Device, this_device
@@ -138,6 +139,8 @@ def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
             features = film.features()
         feat = _placed(features, wanted.hours, Path(temporary) / f"x{FEAT}")
         features = read_features(feat)
+        if len(features) == 0:
+            raise FeatureError(f"{wanted.source}: nothing moves in it, so there is nothing to measure; give a longer or another video")
         say("what is made lies in a temporary folder until the end; nothing beside your files changes")
         if wanted.kernel == "auto" and grounder.scorer.device == "cpu":
             numbers = len(features) * grounder.scorer.key_width * len(wanted.queries)
@@ -145,7 +148,7 @@ def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
         with memory.watching():
             keys = grounder.scorer.keys(features)
         if not isinstance(keys, np.memmap):
-            raise OutputError(f"{temporary}: cannot hold the keys of {len(features):,} snippets; name a larger folder by TMPDIR")
+            raise OutputError(f"{temporary}: cannot hold the keys of {len(features):,} rows; name a larger folder by TMPDIR")
         made = made_by(bundle, route.precision, grounder.scorer.provider)
         loose = replace(features)  # of no file: its keys are computed each time, and stay in memory
         asking = Asking(grounder, feat, wanted.queries, plan=wanted.plan, made=made)
@@ -185,11 +188,7 @@ def _film(bundle: Bundle, route: Route, wanted: Wanted) -> Film:
 def _placed(features: Features, hours: float | None, feat: Path) -> Path:
     """The features in the temporary folder: a link to their file, or a file of their own where they are in memory or are repeated."""
     if hours is not None:
-        step_s = float(np.median(features.times_s[:, 1] - features.times_s[:, 0]))
-        starts = np.arange(max(1, round(3600 * hours / step_s)), dtype=np.float64) * step_s
-        values = np.resize(features.values, (len(starts), features.width))
-        times_s = np.stack([starts, starts + step_s], axis=1)
-        features = replace(features, values=values, times_s=times_s, duration_s=float(times_s[-1, 1]))
+        features = repeated(features, hours)
     if features.path is not None:
         feat.symlink_to(features.path.resolve())
     else:

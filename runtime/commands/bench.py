@@ -16,7 +16,7 @@ def bench(
     ],
     queries: Annotated[Path | None, typer.Option(help="File with one query per line, asked together; default one sentence.")] = None,
     plan: Annotated[
-        Literal["maximal", "seconds", "relative", "segments"] | None,
+        Literal["tracks", "maximal", "seconds", "relative", "segments"] | None,
         typer.Option(help="Candidate spans; default the bundle's."),
     ] = None,
     hours: Annotated[float | None, typer.Option(min=0.001, max=48, help="Repeat the snippets to so many hours.")] = None,

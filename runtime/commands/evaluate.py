@@ -19,7 +19,7 @@ def evaluate(
     protocol: Annotated[Literal["didemo", "charades", "spans"], typer.Option(help="Whose rules; see docs/evaluate.md.")],
     features: Annotated[Path | None, typer.Option(help="Folder of .feat files named by video, for a bundle.")] = None,
     plan: Annotated[
-        Literal["maximal", "seconds", "relative", "segments"] | None,
+        Literal["tracks", "maximal", "seconds", "relative", "segments"] | None,
         typer.Option(help="Candidate spans, also those that chance draws from; default the bundle's, or the protocol's."),
     ] = None,
     prior_from: Annotated[Path | None, typer.Option(help="Annotations of the TRAINING split, whose timing the prior fits.")] = None,

@@ -16,7 +16,7 @@ def ground(
     queries: Annotated[Path | None, typer.Option(help="File with one query per line, instead of QUERY.")] = None,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Moments per query; changes no span.")] = 5,
     plan: Annotated[
-        Literal["maximal", "seconds", "relative", "segments"] | None,
+        Literal["tracks", "maximal", "seconds", "relative", "segments"] | None,
         typer.Option(help="Candidate spans; default the bundle's."),
     ] = None,
     precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8; auto is the fastest that wsra verify passed here.")] = "auto",

@@ -118,7 +118,7 @@ def test_text_a_folder_and_nothing_are_refused(tmp_path: Path) -> None:
 
 
 def test_another_width_is_refused(feat_file: Path) -> None:
-    with pytest.raises(FeatureError, match="4 numbers per snippet .* expected 9"):
+    with pytest.raises(FeatureError, match="4 numbers per row .* expected 9"):
         read_features(feat_file, width=9)
 
 

@@ -129,14 +129,14 @@ def test_the_curve_shows_where(video: Features) -> None:
     curve = np.full(40, -1.0)
     curve[10:14] = 5.0
     times = np.stack([np.arange(40.0), np.arange(1.0, 41.0)], axis=1)
-    lines = curve_drawing(curve, times, 40.0, width=80, best=(10.0, 14.0)).plain.splitlines()
+    lines = curve_drawing(curve, times, 40.0, width=80, marked=[(10.0, 14.0)]).plain.splitlines()
     assert lines[0] == " " * 10 + "████" + " " * 26
     assert lines[4] == " " * 10 + "▔▔▔▔"
     assert lines[-1].startswith("0:00:00.0") and lines[-1].endswith("0:00:40.0")
-    flat = curve_drawing(np.full(5, -1.0), times[:5], 5.0, width=80, best=None).plain
+    flat = curve_drawing(np.full(5, -1.0), times[:5], 5.0, width=80, marked=[]).plain
     assert "█" not in flat
     apart = np.concatenate([times[:20], times[20:] + 20.0])  # a gap of 20 s in the middle
-    lines = curve_drawing(curve, apart, 60.0, width=60, best=(10.0, 14.0)).plain.splitlines()
+    lines = curve_drawing(curve, apart, 60.0, width=60, marked=[(10.0, 14.0)]).plain.splitlines()
     assert lines[0].index("█") == lines[4].index("▔") == 10
 
 

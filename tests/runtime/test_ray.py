@@ -200,7 +200,7 @@ def test_an_archive_is_answered_as_in_one_process(cluster: Cluster, bundle_folde
         folder = archive(tmp_path / name)
         for per_video in (None, 1):
             one = found(bundle_folder, [str(folder)], tmp_path / "queries.txt", ray=ray, per_video=per_video)
-            curves = [(curve.title, curve.curve.tolist(), curve.best) for result in one.results for curve in result.curves]
+            curves = [(curve.title, curve.curve.tolist(), curve.marked) for result in one.results for curve in result.curves]
             left_out = [reason.replace(str(folder), "") for reason in one.left_out]
             answers[name, per_video] = ([(result.query, result.sightings) for result in one.results], curves, left_out)
     assert answers["here", None] == answers["there", None] and answers["here", 1] == answers["there", 1]
