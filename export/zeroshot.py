@@ -20,7 +20,7 @@ from wsra.export.reference import TorchBackend
 from wsra.runtime.annotations import Caption
 from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
 from wsra.runtime.backbones.regions import SLOTS, Regions
-from wsra.runtime.backbones.registry import Backbone
+from wsra.runtime.backbones.registry import SnippetBackbone
 from wsra.runtime.bundle import Bundle, Manifest
 from wsra.runtime.video.frames import Frame
 from wsra.train.data import CaptionedVideos
@@ -87,7 +87,7 @@ def cosine_scorer(towers: Towers, slots: int) -> CosineScorer:
     return CosineScorer(towers.text.encode(NEUTRAL), slots=slots, scale=towers.scale).eval()
 
 
-def scene_data(backbone: Backbone, snippet_s: float) -> CaptionedVideos:
+def scene_data(backbone: SnippetBackbone, snippet_s: float) -> CaptionedVideos:
     """Rendered clips with their captions, as a backbone sees them."""
     captions, values, video_of = [], [], []
     for number in range(CLIPS):

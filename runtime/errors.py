@@ -95,6 +95,7 @@ EXTRA_OF = {
     "onnxruntime": "cpu",
     "av": "video",
     "cv2": "video",
+    "scipy": "video",
     "h5py": "convert",
     "numba": "fast",
     "ray": "ray",

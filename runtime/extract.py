@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-import numpy as np
-
 from wsra.runtime.archive.provenance import is_current, provenance, refuse_others
 from wsra.runtime.backbones.registry import BUILT_IN, Backbone, BackboneChoice, MotionBackbone
 from wsra.runtime.boundary import one_file
@@ -18,6 +16,7 @@ from wsra.runtime.console import say
 from wsra.runtime.errors import VideoError, WsraError
 from wsra.runtime.features import Features, write_features
 from wsra.runtime.files import refuse_existing, usable_folder
+from wsra.runtime.gathering import gather
 from wsra.runtime.locks import locked
 from wsra.runtime.video.ahead import ahead
 from wsra.runtime.video.frames import Video
@@ -48,26 +47,26 @@ def extract_features(
         progress: called with seconds done and in all.
 
     Returns:
-        Features with one row per snippet in which a frame was shown; a gap in the video is a gap in `times_s`.
+        Features with one row per snippet in which a frame was shown, or with one per object that is seen in it; a gap in the video is a
+        gap in `times_s`.
 
     Raises:
         VideoError: the video cannot be decoded.
         BackboneError: the encoder gives something else than its JSON says.
-        MissingExtraError: PyAV or OpenCV is not installed.
+        MissingExtraError: PyAV, OpenCV or SciPy is not installed.
     """
     path, backbone = Path(path), backbone or MotionBackbone()
     height_px, frames_per_s = backbone.reads_at(snippet_s)
-    rows, numbers = bytearray(), []  # grows in place; a list of rows would be copied to be joined
     video = Video(path, height_px=height_px, frames_per_s=frames_per_s, decoder=decoder)
+
+    def seen(number: int) -> None:
+        if progress is not None:
+            progress((number + 1) * snippet_s, video.declared_s)
+
     with video, closing(ahead(video.frames(), AHEAD)) as frames:
-        for number, row in backbone.features(frames, snippet_s):
-            rows += row.tobytes()
-            numbers.append(number)
-            if progress is not None:
-                progress((number + 1) * snippet_s, video.declared_s)
+        gathered = gather(backbone, frames, snippet_s, seen)
         end_s, damage = video.end_s, video.damage()
-    starts = np.array(numbers, np.float64) * snippet_s
-    times = np.stack([starts, np.minimum(starts + snippet_s, end_s)], axis=1)
+    rows = gathered.until(end_s)
     start = start_of(path, video.metadata, end_s)
     told = {"snippet_s": f"{snippet_s:g}", "start_time": start.time, "start_time_source": start.source}
     extra = {**provenance(path, video.state), **told}
@@ -75,8 +74,7 @@ def extract_features(
         extra["decoder"] = video.fallback or decoder
     if damage:
         extra["damage"] = damage
-    values = np.frombuffer(rows, np.float32).reshape(len(numbers), -1)
-    return Features(values, times, path.name, end_s, backbone.id(snippet_s), extra)
+    return Features(rows.values, rows.times_s, path.name, end_s, backbone.id(snippet_s), extra, rows.tracks)
 
 
 @dataclass(frozen=True)

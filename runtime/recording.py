@@ -1,4 +1,4 @@
-"""Files of one camera, one after the other: each begins with the background that the one before ended with."""
+"""Files of one camera, one after the other: each begins with the background and the tracks that the one before ended with."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _extract_next(video: Path, feat: Path, before: Path | None, snippet_s: float
             return Extracted(video, feat, True, None, anew)
     camera = read_camera(carried) if carried is not None else Camera()
     features = extract_features(video, backbone=MotionBackbone(camera), snippet_s=snippet_s, decoder=decoder, progress=progress)
-    camera.last_s -= features.duration_s  # as the next file sees it
+    camera.next_file(features.duration_s)
     camera.write(state)  # before the features, which tell its digest: what is current is complete
     extra = {**features.extra, "continues": continues, "camera_sha256": sha256_of(state)}
     write_features(feat, replace(features, extra=extra))

@@ -1,115 +1,93 @@
-"""The built-in `motion` backbone: a few hundred numbers per snippet on what moves before a fixed camera. Reads pixels only, has no weights.
+"""The built-in `motion` backbone: a row of numbers for each object and snippet, on what moves before a fixed camera. No weights.
 
-Two objects in one snippet are kept apart: each of the two most prominent has numbers of its own, and over all objects the largest value
-of each number is kept; colours and shapes of different objects are never averaged.
+It reads pixels only. Objects are never mixed: each has its own rows, and a number that tells whose they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backbones.background import Background, Image
-from wsra.runtime.backbones.blobs import find_blobs
+from wsra.runtime.backbones.blobs import find_pieces
 from wsra.runtime.backbones.camera import Camera
-from wsra.runtime.backbones.tracks import OBJECT_NAMES, Tracker
+from wsra.runtime.backbones.tracker import Objects, Tracker
 from wsra.runtime.video.frames import Frame
+from wsra.runtime.video.snippets import number_of
 
-HEIGHT_PX = 120
+HEIGHT_PX = 240
 FRAMES_PER_S = 4.0
 WARM_UP_S = 20.0  # frames are held back until the first background stands
 WARM_UP_FRAMES = 21
 CUT_LEVELS, CUT_SHARE = 6.0, 0.5  # so many grey levels in so large a share of a thumbnail from one frame to the next
-OWN_NUMBERS = 2  # objects with numbers of their own
-
-SCENE_NAMES = ("objects", "foreground", "brightness", "warmth", "saturation")
-
-FEATURE_NAMES: tuple[str, ...] = (
-    *(f"object {rank + 1}: {name}" for rank in range(OWN_NUMBERS) for name in OBJECT_NAMES),
-    *(f"any object: {name}" for name in OBJECT_NAMES),
-    *(f"scene: {name}" for name in SCENE_NAMES),
-)
-WIDTH = len(FEATURE_NAMES)
 
 
-def _features(objects: list[NDArray[np.float32]], scene: Sequence[float]) -> NDArray[np.float32]:
-    none = np.zeros(len(OBJECT_NAMES), np.float32)
-    own = [*objects[:OWN_NUMBERS], *[none] * OWN_NUMBERS][:OWN_NUMBERS]
-    largest = np.max([none, *objects], axis=0)
-    return np.concatenate([*own, largest, np.array(scene, np.float32)]).astype(np.float32)
+def object_rows(
+    frames: Iterator[Frame], snippet_s: float, camera: Camera | None = None, seen: Callable[[int], None] | None = None
+) -> Objects:
+    """Follow and describe what moves.
 
-
-class _Snippet:
-    """What is gathered over the frames of one snippet."""
-
-    def __init__(self) -> None:
-        self.scene: list[tuple[float, ...]] = []
-
-    def add(self, image: Image, covered: float) -> None:
-        blue, green, red = (float(mean) for mean in image[::4, ::4].reshape(-1, 3).mean(axis=0))
-        brightness = (blue + green + red) / 3
-        spread = max(blue, green, red) - min(blue, green, red)
-        self.scene.append((covered, brightness / 255, (red - blue) / 255, spread / 255))
-
-
-def motion_features(frames: Iterator[Frame], snippet_s: float, camera: Camera | None = None) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Describe what moves, snippet by snippet.
-
-    The first 20 s are held in memory at 120 rows until the background stands; from then on nothing looks ahead. After a cut (the camera
-    was moved, or files were joined) it begins anew.
+    The first 20 s are held in memory at 240 rows until the background stands; from then on nothing looks ahead. After a cut (the camera
+    was moved, or files were joined) it begins anew: all tracks end there.
 
     Args:
         frames: in presentation order.
-        snippet_s: length of a snippet in seconds.
+        snippet_s: length of a snippet in seconds; an object has one row in each in which it is seen.
         camera: what is known of it from the video before, if anything; afterwards what is known at the end of this one.
+        seen: called with the number of each snippet that was described.
 
-    Yields:
-        (k, (WIDTH,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s); snippets without a frame are left out.
+    Returns:
+        Rows of `describe.WIDTH` numbers, sorted by start; none where nothing moves.
     """
     cv2.setNumThreads(1)
     camera = camera or Camera()
-    tracker, snippet, index, last_s = Tracker(), _Snippet(), -1, camera.last_s
-    known, newest = camera.background, None
+    last_s, index, newest = camera.last_s, -1, None
+    tracker = Tracker(camera.tracks, last_s if camera.background is not None else None)
 
-    def closed() -> NDArray[np.float32]:
-        objects = tracker.close_snippet()
-        return _features(objects, (len(objects) / 4, *np.mean(snippet.scene, axis=0)))
+    def close() -> None:
+        if index >= 0:
+            tracker.close_snippet()
+            if seen is not None:
+                seen(index)
 
-    def ready() -> Iterator[tuple[Frame, Background]]:
-        """Each frame with the background to compare it with; a cut starts a new one."""
-        nonlocal known
-        for shot in shots(frames, camera.thumbnail):
-            held: list[Frame] = []
-            background, known = known, None
-            for frame in shot:
-                if background is not None and background.shape == frame.image.shape:
-                    yield frame, background
-                    continue
-                background = None
-                held.append(frame)
-                if frame.time_s - held[0].time_s >= WARM_UP_S:
-                    background = first_background(held)
-                    yield from ((earlier, background) for earlier in held)
-            if background is None:
-                background = first_background(held)
-                yield from ((earlier, background) for earlier in held)
-
-    for frame, scene in ready():
-        number = int(np.floor((frame.time_s + 1e-6) / snippet_s))
-        if number != index and index >= 0:
-            yield index, closed()
-            snippet = _Snippet()
-        index = number
+    for frame, scene, anew in _with_background(frames, camera):
+        number = number_of(frame.time_s, snippet_s)
+        if anew:
+            tracker.end_shot()
+        if number != index:
+            close()
+        index, newest = number, frame.image
         image, foreground = scene.subtract(frame.image, elapsed_s=max(frame.time_s - last_s, 0.0))
-        last_s, newest = frame.time_s, frame.image
-        tracker.add(frame.time_s, find_blobs(image, foreground))
-        snippet.add(frame.image, float(foreground.mean()))
+        last_s = frame.time_s
+        tracker.add(frame.time_s, find_pieces(image, foreground), foreground.shape, scene.light)
+    close()
+    objects, tracks = tracker.finish()
     if newest is not None:
-        yield index, closed()
-        camera.background, camera.thumbnail, camera.last_s = scene, _thumbnail(newest), last_s
+        camera.background, camera.thumbnail, camera.last_s, camera.tracks = scene, _thumbnail(newest), last_s, tracks
+    return objects
+
+
+def _with_background(frames: Iterator[Frame], camera: Camera) -> Iterator[tuple[Frame, Background, bool]]:
+    """Each frame with the background to compare it with, and whether that is a new one."""
+    known = camera.background
+    for shot in shots(frames, camera.thumbnail):
+        held: list[Frame] = []
+        background, known = known, None
+        for frame in shot:
+            if background is not None and background.shape == frame.image.shape:
+                yield frame, background, False
+                continue
+            background = None
+            held.append(frame)
+            if frame.time_s - held[0].time_s >= WARM_UP_S:
+                background = first_background(held)
+                yield from ((earlier, background, place == 0) for place, earlier in enumerate(held))
+        if background is None:
+            background = first_background(held)
+            yield from ((earlier, background, place == 0) for place, earlier in enumerate(held))
 
 
 def shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> Iterator[Iterator[Frame]]:

@@ -12,13 +12,14 @@ import cv2
 
 from wsra.runtime.backbones.background import Background, Image
 from wsra.runtime.backbones.blobs import Blob, find_blobs
-from wsra.runtime.backbones.motion import FRAMES_PER_S, HEIGHT_PX, WARM_UP_S, first_background, shots
+from wsra.runtime.backbones.motion import FRAMES_PER_S, WARM_UP_S, first_background, shots
 from wsra.runtime.video.frames import Frame
 from wsra.runtime.video.snippets import by_snippet, frames_per_s, uniform
 
 Regions = Literal["whole", "grid", "moving"]
 REGIONS: tuple[Regions, ...] = get_args(Regions)
 SLOTS: dict[Regions, int] = {"whole": 1, "grid": 5, "moving": 3}
+HEIGHT_PX = 120  # to which frames are reduced to find what moves
 MOVING_HEIGHT_PX = 480  # of the frames that moving regions are cut from, at least
 MARGIN = 0.15  # of a moving object's height, added on each side
 MIN_SIDE = 0.2  # of the frame's height; what is smaller gets its surroundings

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from wsra.runtime.backbones.camera import Camera
     from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
     from wsra.runtime.backbones.regions import Regions
+    from wsra.runtime.backbones.tracker import Objects
 
 BUILT_IN, BACKBONE_JSON = "motion", "backbone.json"
 # Counted up whenever a number of the features changes (tests/runtime/test_motion.py pins some), so that old and new never mix.
-BACKBONE = "motion-2"
+BACKBONE = "motion-3"
 
 
 def backbone_id(snippet_s: float) -> str:
@@ -32,17 +33,22 @@ def backbone_id(snippet_s: float) -> str:
 
 
 class Backbone(Protocol):
-    """Frames in, features of snippets out."""
+    """What a .feat file is made with: either a `SnippetBackbone` or an `ObjectBackbone`."""
 
     @property
     def width(self) -> int:
-        """Numbers per snippet."""
+        """Numbers per row."""
 
     def id(self, snippet_s: float) -> str:
         """Name with all that the numbers depend on, as a .feat file and a manifest carry it."""
 
     def reads_at(self, snippet_s: float) -> tuple[int, float]:
         """Height in pixels to which frames are scaled, and frames a second that are wanted."""
+
+
+@runtime_checkable
+class SnippetBackbone(Backbone, Protocol):
+    """Frames in, features of snippets out."""
 
     def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Describe snippets.
@@ -56,28 +62,42 @@ class Backbone(Protocol):
         """
 
 
+@runtime_checkable
+class ObjectBackbone(Backbone, Protocol):
+    """Frames in, rows of tracked objects out."""
+
+    def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
+        """Follow and describe objects.
+
+        Args:
+            frames: in presentation order, as `reads_at` says.
+            snippet_s: length of a snippet in seconds; an object has one row in each in which it is seen.
+            seen: called with the number k of each snippet that was described.
+        """
+
+
 class MotionBackbone:
-    """The built-in `motion` features.
+    """The built-in `motion` features: rows of objects.
 
     Args (constructor):
         camera: its state at the end of the file before; afterwards its state at the end of this one (`runtime/recording.py`).
 
     Raises:
-        MissingExtraError: OpenCV is not installed.
+        MissingExtraError: OpenCV or SciPy is not installed.
     """
 
     def __init__(self, camera: Camera | None = None) -> None:
         try:
-            from wsra.runtime.backbones import motion
+            from wsra.runtime.backbones import describe, motion
         except ImportError as err:
-            raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
-        self._motion = motion
+            raise MissingExtraError("OpenCV or SciPy", "video", "extracting features from video") from err
+        self._motion, self._width = motion, describe.WIDTH
         self._camera = camera
 
     @property
     def width(self) -> int:
-        """Numbers per snippet."""
-        return self._motion.WIDTH
+        """Numbers per row."""
+        return self._width
 
     def id(self, snippet_s: float) -> str:
         """See `backbone_id`."""
@@ -87,9 +107,9 @@ class MotionBackbone:
         """Height in pixels and frames a second."""
         return self._motion.HEIGHT_PX, max(self._motion.FRAMES_PER_S, 1.0 / snippet_s)
 
-    def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """See `motion_features`."""
-        return self._motion.motion_features(frames, snippet_s, self._camera)
+    def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
+        """See `object_rows`."""
+        return self._motion.object_rows(frames, snippet_s, self._camera, seen)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,12 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from wsra.runtime.backbones.registry import Backbone
 from wsra.runtime.bench.timing import Stopwatch
 from wsra.runtime.errors import VideoError
 from wsra.runtime.extract import AHEAD
 from wsra.runtime.features import Features
+from wsra.runtime.gathering import Gathered, gather
 from wsra.runtime.video.ahead import ahead
 from wsra.runtime.video.frames import Frame, Video
 
@@ -35,7 +33,7 @@ class Film:
 
     def __init__(self, path: Path, backbone: Backbone, *, snippet_s: float, first_s: float) -> None:
         self._path, self._backbone, self._snippet_s, self._first_s = path, backbone, snippet_s, first_s
-        self._rows: list[tuple[int, NDArray[np.float32]]] = []
+        self._rows: Gathered | None = None
         self.frames, self.seconds = 0, 0.0
         with self._open():
             pass
@@ -46,7 +44,7 @@ class Film:
         with watch.lap("decode"):
             video = self._open()
         with video, watch.lap("features"):
-            self._rows = list(self._backbone.features(self._decoded(video, watch), self._snippet_s))
+            self._rows = gather(self._backbone, self._decoded(video, watch), self._snippet_s)
             self.frames, self.seconds = video.decoded, min(video.end_s, self._first_s)
         return watch.seconds
 
@@ -54,8 +52,7 @@ class Film:
         """Seconds of the stage "extract": frames are decoded ahead in a thread of their own."""
         watch = Stopwatch()
         with watch.lap("extract"), self._open() as video, closing(ahead(self._decoded(video, Stopwatch()), AHEAD)) as frames:
-            for _ in self._backbone.features(frames, self._snippet_s):
-                pass
+            gather(self._backbone, frames, self._snippet_s)
         return watch.seconds
 
     def features(self) -> Features:
@@ -64,12 +61,10 @@ class Film:
         Raises:
             VideoError: the video is shorter than a snippet can be.
         """
-        if not self._rows:
+        if self._rows is None or self.seconds <= 0 or (self._rows.tracks is None and not len(self._rows.values)):
             raise VideoError(f"{self._path}: its first {self._first_s:g} s hold no snippet; give a longer video, or a larger --seconds")
-        starts = np.array([number for number, _ in self._rows], np.float64) * self._snippet_s
-        times = np.stack([starts, np.minimum(starts + self._snippet_s, self.seconds)], axis=1)
-        values = np.stack([row for _, row in self._rows])
-        return Features(values, times, self._path.name, self.seconds, self._backbone.id(self._snippet_s))
+        rows = self._rows.until(self.seconds)
+        return Features(rows.values, rows.times_s, self._path.name, self.seconds, self._backbone.id(self._snippet_s), {}, rows.tracks)
 
     def _open(self) -> Video:
         height_px, frames_per_s = self._backbone.reads_at(self._snippet_s)

@@ -15,6 +15,11 @@ _EDGE_S = 1e-6  # stamps are rounded; a frame this little before a snippet belon
 AnyFrame = TypeVar("AnyFrame", bound=Frame)
 
 
+def number_of(time_s: float, snippet_s: float) -> int:
+    """The snippet k, [k * snippet_s, (k + 1) * snippet_s), to which a frame belongs."""
+    return int(np.floor((time_s + _EDGE_S) / snippet_s))
+
+
 def by_snippet(frames: Iterable[AnyFrame], snippet_s: float) -> Iterator[tuple[int, Iterator[AnyFrame]]]:
     """Group frames by snippet; each group must be read before the next.
 
@@ -25,7 +30,7 @@ def by_snippet(frames: Iterable[AnyFrame], snippet_s: float) -> Iterator[tuple[i
     Yields:
         (k, frames of [k * snippet_s, (k + 1) * snippet_s)); snippets without a frame are left out.
     """
-    return groupby(frames, lambda frame: int(np.floor((frame.time_s + _EDGE_S) / snippet_s)))
+    return groupby(frames, lambda frame: number_of(frame.time_s, snippet_s))
 
 
 def uniform(frames: Iterable[AnyFrame], number: int, snippet_s: float, *, count: int) -> list[AnyFrame]:
