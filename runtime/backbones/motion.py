@@ -111,7 +111,9 @@ def shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> I
 
 def _thumbnail(image: Image) -> NDArray[np.float32]:
     """(24, 32) grey levels."""
-    small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (32, 24), interpolation=cv2.INTER_AREA)
+    step = max(1, image.shape[0] // 120)
+    few = np.ascontiguousarray(image[::step, ::step])
+    small = cv2.resize(cv2.cvtColor(few, cv2.COLOR_BGR2GRAY), (32, 24), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32) + 1.0
 
 
