@@ -1,4 +1,4 @@
-"""Calibration data for INT8: a seeded, stratified choice of snippets and sentences.
+"""Calibration data for INT8: a seeded, stratified choice of snippets, or rows of objects, and sentences.
 
 Shapes: V videos, N snippets, Dv feature width.
 """
@@ -122,10 +122,10 @@ def _digest(video: Features) -> str:
 
 
 def choose_samples(videos: Sequence[Features], token_ids: Sequence[list[int]], *, source: str, seed: int = 0) -> Samples:
-    """Choose snippets evenly over videos and over the time of each, and sentences evenly over their lengths.
+    """Choose snippets, or rows of objects, evenly over videos and over the time of each, and sentences evenly over their lengths.
 
     Args:
-        videos: to choose snippets from.
+        videos: to choose from; some may have no row.
         token_ids: of the sentences to choose from.
         source: name of where they come from, for messages and the manifest.
         seed: of the choice.
@@ -135,7 +135,7 @@ def choose_samples(videos: Sequence[Features], token_ids: Sequence[list[int]], *
         FeatureError: a feature is NaN or infinite.
     """
     rng = np.random.default_rng(seed)
-    share = max(1, SNIPPETS // max(1, len(videos)))
+    share = max(1, SNIPPETS // max(1, sum(len(video) > 0 for video in videos)))  # in some nothing may move
     chosen = [_one_of_each(len(video), share, rng) for video in videos]
     features = np.concatenate(
         [video.rows(0, len(video))[rows] for video, rows in zip(videos, chosen, strict=True)] or [np.zeros((0, 1), np.float32)]

@@ -1,4 +1,4 @@
-"""theta: the logit at which a snippet speaks neither for nor against a sentence, from captions alone."""
+"""theta: the logit at which a snippet, or the life of an object, speaks neither for nor against a sentence, from captions alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from wsra.runtime.errors import DataError
 
 SHARE = 0.6  # of the way from background to event; 0.4, 0.5, 0.6, 0.7 were compared on development scenes (docs/train.md)
+LIFE_SHARE = 0.2  # of the way from other videos' sentences to own ones; 0.1 to 0.6 and quantiles were compared (docs/train.md)
 
 
 def calibrate_theta(curves: Sequence[NDArray[np.floating]]) -> float:
@@ -33,3 +34,27 @@ def calibrate_theta(curves: Sequence[NDArray[np.floating]]) -> float:
             f"snippet logits hardly differ (median {background:.4f}, maximum {event:.4f}); the scorer tells nothing apart: train longer"
         )
     return background + SHARE * (event - background)
+
+
+def calibrate_lives(own: Sequence[float], others: Sequence[float]) -> float:
+    """Between what the best life of a video scores for sentences of other videos and for its own.
+
+    Lives are ranked without theta; it decides only whether there is an answer at all. Medians, because a few sentences of other videos are
+    true here too, and of a few own ones nothing was tracked.
+
+    Args:
+        own: score, with theta 0, of the best life for each caption of a video.
+        others: the same for sentences of other videos.
+
+    Raises:
+        DataError: there are no captions, or the scorer tells nothing apart.
+    """
+    if not own or not others:
+        raise DataError("theta cannot be calibrated without validation captions of several videos in which something moves")
+    event, background = float(np.median(own)), float(np.median(others))
+    if event - background < 1e-3:
+        raise DataError(
+            f"the best life suits own sentences no better than other videos' (medians {event:.4f} and {background:.4f}); the scorer tells"
+            " nothing apart: train longer"
+        )
+    return background + LIFE_SHARE * (event - background)

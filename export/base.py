@@ -15,14 +15,13 @@ import onnxruntime
 import torch
 import transformers
 from tokenizers import Tokenizer
-from torch import Tensor
 
-from wsra.calib.threshold import calibrate_theta
 from wsra.export.encoder import scene_pixels
 from wsra.export.golden import Golden, write_golden
 from wsra.export.graphs import AnyScorer, graphs_of
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, with_answers
+from wsra.export.theta import theta_of
 from wsra.runtime.backbones.encoder_settings import read_settings
 from wsra.runtime.backbones.onnx_backbone import encoder_id
 from wsra.runtime.backbones.regions import REGIONS
@@ -35,7 +34,7 @@ from wsra.runtime.kernels.graph import CHUNK, MOST_QUERIES
 from wsra.runtime.tensors import write_tensors
 from wsra.train.checkpoint import Checkpoint
 from wsra.train.data import CaptionedVideos, load
-from wsra.train.model import Scorer
+from wsra.train.stored import SeenAs
 from wsra.train.text import TextEncoder
 
 Say = Callable[[str], None]
@@ -56,8 +55,8 @@ class Source:
         backbone: what must make the features.
         snippet_s: length of a snippet in seconds.
         plan: default window plan.
-        span_score: "additive" or "pooled".
-        theta: logit at which a snippet speaks neither for nor against.
+        span_score: "additive", "pooled" or "lives".
+        theta: logit at which a row speaks neither for nor against.
         image: the image encoder behind the features, where the bundle carries it; its FP32 graph is there already.
         images: prepared images to check it with, a feed of `image`.
     """
@@ -84,8 +83,8 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
     """
     run, scorer = checkpoint.run, checkpoint.scorer
     data = load(Path(run.data.val_captions), Path(run.data.features), seen_as="snippets")
-    plans: dict[str, SpanPlan] = {"snippets": "maximal", "windows": "relative", "segments": "segments"}
-    pooled = run.data.seen_as != "snippets"
+    plan, span_score = _candidates(run.data.seen_as, of_objects=data.of_objects)
+    pooled = span_score == "pooled"
     return Source(
         scorer=scorer,
         kind="trained",
@@ -94,10 +93,22 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
         sha256=sha256,
         backbone=checkpoint.backbone,
         snippet_s=checkpoint.snippet_s,
-        plan=plans[run.data.seen_as],
-        span_score="pooled" if pooled else "additive",
+        plan=plan,
+        span_score=span_score,
         theta=0.0 if pooled else theta_of(scorer, data, encoder.encode([caption.query for caption in data.captions])),
     )
+
+
+def _candidates(seen_as: SeenAs, *, of_objects: bool) -> tuple[SpanPlan, SpanScore]:
+    """Candidate spans and their score: lives of objects, maximal spans of snippets, or the paper's pooled windows."""
+    if of_objects:
+        return "tracks", "lives"
+    plans: dict[SeenAs, tuple[SpanPlan, SpanScore]] = {
+        "snippets": ("maximal", "additive"),
+        "windows": ("relative", "pooled"),
+        "segments": ("segments", "pooled"),
+    }
+    return plans[seen_as]
 
 
 def carry_encoder(source: Source, folder: Path, part: Path) -> Source:
@@ -162,7 +173,7 @@ def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
         },
         tensors={name: _tensors(backend) for name, backend in ({graph.name: TorchBackend(graph) for graph in graphs} | image).items()},
         profiles={
-            **profiles_of(scorer, encoder, tokens=int(np.median(lengths)), snippets=int(np.median([len(v) for v in golden.videos]))),
+            **profiles_of(scorer, encoder, tokens=int(np.median(lengths)), rows=_usual_rows(golden)),
             **{name: [_image_profile(backend)] for name, backend in image.items()},
         },
         precisions={},
@@ -181,6 +192,11 @@ def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
     return Bundle(part, manifest), golden
 
 
+def _usual_rows(golden: Golden) -> int:
+    """Rows of a usual video, at least one."""
+    return max(1, int(np.median([len(video) for video in golden.videos])))
+
+
 def _image_profile(backend: Backend) -> dict[str, list[list[int]]]:
     """Images of one size, one or several a call."""
     ((name, spec),) = backend.inputs.items()
@@ -188,19 +204,19 @@ def _image_profile(backend: Backend) -> dict[str, list[list[int]]]:
     return {name: [[n, *size] for n in (1, IMAGES, IMAGES)]}
 
 
-def profiles_of(scorer: AnyScorer, encoder: TextEncoder, *, tokens: int, snippets: int) -> dict[str, list[dict[str, list[list[int]]]]]:
+def profiles_of(scorer: AnyScorer, encoder: TextEncoder, *, tokens: int, rows: int) -> dict[str, list[dict[str, list[list[int]]]]]:
     """Ranges of shapes that engines are built for: what `ground` feeds, with what is usual in the data.
 
     Args:
         scorer: its widths.
         encoder: its longest sentence.
         tokens: usual length of a sentence.
-        snippets: usual length of a video.
+        rows: usual number of rows of a video.
 
     Returns:
         Graph -> profiles: input -> smallest, usual, largest shape. Windows have two: short videos, and the chunks of long ones.
     """
-    usual = min(snippets, SMALL)
+    usual = min(rows, SMALL)
     sentence = [[1, 1], [1, tokens], [MOST_QUERIES, encoder.max_tokens]]
     windows = [[1, usual, SMALL], [SMALL, CHUNK, CHUNK]]
     text = [[n, scorer.text_width] for n in (1, 1, MOST_QUERIES)]
@@ -209,14 +225,6 @@ def profiles_of(scorer: AnyScorer, encoder: TextEncoder, *, tokens: int, snippet
         "keys": [{"features": [[n, scorer.feature_width] for n in counts]} for counts in windows],
         "scorer": [{"keys": [[n, scorer.key_width] for n in counts], "text": text} for counts in windows],
     }
-
-
-@torch.no_grad()
-def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor) -> float:
-    """Calibrate theta on captioned videos with the vectors of their captions (captions, Dt)."""
-    keys = [scorer.keys(values) for values in data.values]
-    curves = [scorer.logits(keys[int(video)], row[None]).numpy() for video, row in zip(data.video_of, text, strict=True)]
-    return calibrate_theta(curves)
 
 
 def _check_tokens(tokenizer: Path, sentences: list[str], encoder: TextEncoder) -> list[int]:

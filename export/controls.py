@@ -1,30 +1,27 @@
-"""What stands beside the result: chance, a fixed window, motion alone, wrong sentences, wrong training."""
+"""What stands beside the result of features of objects: chance, a fixed window, one rule for all, wrong sentences, wrong training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.calib.threshold import calibrate_theta
-from wsra.export.base import theta_of
 from wsra.export.graphs import keys_graph, scorer_graph
 from wsra.export.reference import TorchBackend
+from wsra.export.theta import theta_of
 from wsra.runtime.annotations import Annotation
-from wsra.runtime.backbones.motion import FEATURE_NAMES
 from wsra.runtime.errors import DataError
-from wsra.runtime.evaluation.controls import fixed_windows, of_other_videos, plan_windows
+from wsra.runtime.evaluation.controls import fixed_windows, lives_of, of_other_videos
 from wsra.runtime.evaluation.metrics import Figures, chance, figures
 from wsra.runtime.features import Features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.kernels.graph import GraphKernel
-from wsra.runtime.maximal import maximal_spans
-from wsra.runtime.moments import best_first
+from wsra.runtime.lives import Lives, best_lives
+from wsra.runtime.moments import best_iou
 from wsra.runtime.score import SnippetScorer
-from wsra.runtime.windows import Timeline
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.run import Prepared
 
@@ -77,34 +74,51 @@ def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounde
 
 
 def chance_figures(test: TestSet) -> Figures:
-    """Exact expectation of a random ranking of the windows of the `seconds` plan."""
-    plans = [plan_windows("seconds", a.duration_s, test.features[a.vid].times_s) for a in test.annotations]
-    return chance(plans, test.truths)
+    """Exact expectation of a random ranking of the lives of each query's video; none is dropped for overlapping another."""
+    return chance([lives_of(test.features[a.vid]).lives_s for a in test.annotations], test.truths)
 
 
-def prior_figures(test: TestSet, training: Sequence[Annotation]) -> Figures:
-    """The one window, in shares of the video, that fits the TRAINING spans best; it has seen times, which wsra has not."""
+def prior_windows(test: TestSet, training: Sequence[Annotation]) -> list[Array]:
+    """Per query (1, 2) the one window, in shares of the video, that fits the TRAINING spans best; it has seen times, which wsra has not."""
     known = [a for a in training if a.windows_s]
     windows = fixed_windows([np.array(a.windows_s) for a in known], [a.duration_s for a in known], count=1)
-    return test.figures([windows * a.duration_s for a in test.annotations])
+    return [windows * a.duration_s for a in test.annotations]
 
 
-def motion_curve(features: Features) -> Array:
-    """How much moves: ln of the foreground's share of the frame, so that a person counts beside a van. The strongest of the forms tried."""
-    share = features.values[:, FEATURE_NAMES.index("scene: foreground")]
-    return np.asarray(np.log(np.asarray(share, np.float64) + 1e-4))
+def nearest_lives(test: TestSet, windows: Sequence[Array]) -> list[Array]:
+    """Per query (n, 2) the lives of its video in the order of how much they overlap a window (1, 2); those that do not are left out."""
+
+    def overlaps(lives: Lives, query: int) -> Array:
+        return best_iou(lives.lives_s, windows[query])
+
+    return _ranked_lives(test, overlaps, above=0.0)
 
 
-def motion_figures(test: TestSet, val: Sequence[Features]) -> Figures:
-    """Spans ranked by how much moves, with the span score and the theta rule of the model."""
-    theta = calibrate_theta([motion_curve(features) for features in val])
+def longest_lives(test: TestSet) -> list[Array]:
+    """Per query (n, 2) the longest lives of its video."""
+    return _ranked_lives(test, lambda lives, _: np.asarray(lives.lives_s[:, 1] - lives.lives_s[:, 0]))
+
+
+def largest_lives(test: TestSet) -> list[Array]:
+    """Per query (n, 2) the lives of those who are largest in the picture, by the mean area of the boxes of their rows."""
+
+    def areas(lives: Lives, query: int) -> Array:
+        tracks = test.features[test.annotations[query].vid].tracks
+        assert tracks is not None
+        sides = np.asarray(tracks.boxes[:, 2:] - tracks.boxes[:, :2], np.float64)
+        sums = np.bincount(lives.of_row, weights=sides.prod(axis=1), minlength=len(lives))
+        return np.asarray(sums / np.bincount(lives.of_row, minlength=len(lives)))
+
+    return _ranked_lives(test, areas)
+
+
+def _ranked_lives(test: TestSet, value: Callable[[Lives, int], Array], *, above: float = -np.inf) -> list[Array]:
+    """Per query the lives of its video with the highest values, overlapping ones dropped as the model's are."""
     answers = []
-    for annotation in test.annotations:
-        features = test.features[annotation.vid]
-        positions, scores = maximal_spans(motion_curve(features), theta)
-        best = best_first(scores)[:TOP]
-        answers.append(np.stack(Timeline(features.times_s).seconds(positions[best, 0], positions[best, 1]), axis=1))
-    return test.figures(answers)
+    for query, annotation in enumerate(test.annotations):
+        lives = lives_of(test.features[annotation.vid])
+        answers.append(lives.lives_s[best_lives(lives, value(lives, query), top_k=TOP, above=above)])
+    return answers
 
 
 def shuffled_queries(test: TestSet, seed: int) -> list[str]:
@@ -126,23 +140,26 @@ def other_event(test: TestSet, seed: int) -> tuple[list[str], list[bool]]:
     return queries, there
 
 
-def control_figures(
-    test: TestSet, grounder: Grounder, training: Sequence[Annotation], val: Sequence[Features], *, seed: int = 0
-) -> dict[str, Figures]:
+def control_figures(test: TestSet, grounder: Grounder, training: Sequence[Annotation], *, seed: int = 0) -> dict[str, Figures]:
     """All controls that need no training.
 
     Args:
         test: the labelled queries.
         grounder: the model, for wrong sentences.
         training: annotations of the training split, for the fixed window.
-        val: features of the validation videos, for the theta of motion.
         seed: of the drawing of wrong sentences.
+
+    Raises:
+        DataError: all queries are of one video, or features are of snippets.
     """
     others, there = other_event(test, seed)
+    prior = prior_windows(test, training)
     return {
         "chance": chance_figures(test),
-        "prior": prior_figures(test, training),
+        "prior": test.figures(prior),
+        "prior_life": test.figures(nearest_lives(test, prior)),
         "shuffled": test.figures(test.answers(grounder, shuffled_queries(test, seed))),
         "other_event": test.figures(test.answers(grounder, others), there),
-        "most_motion": motion_figures(test, val),
+        "longest_track": test.figures(longest_lives(test)),
+        "largest_track": test.figures(largest_lives(test)),
     }

@@ -227,8 +227,7 @@ def _measure(out: Path, prepared: Prepared) -> dict[str, Any]:
     answers = test.answers(grounder)
     skyline = scorer_grounder(out / "runs" / "skyline", grounder, prepared)
     shuffled = scorer_grounder(out / "runs" / "shuffled", grounder, prepared)
-    val = [read_features(out / "features" / f"{name}.feat") for name in {c.vid for c in prepared.val[0].captions}]
-    controls = control_figures(test, grounder, read_annotations(out / "spans-train.jsonl"), val)
+    controls = control_figures(test, grounder, read_annotations(out / "spans-train.jsonl"))
     controls["shuffled_training"] = model_figures(test, shuffled)
     return {
         "test": asdict(test.figures(answers)),
@@ -258,6 +257,7 @@ def _examples(out: Path, clip: Clip) -> list[dict[str, Any]]:
                 "answer_s": [best.start_s, best.end_s] if best else None,
                 "truth_s": row["relevant_windows"],
                 "curve": [round(float(value), 3) for value in answer.curve],
+                "times_s": answer.times_s.tolist(),
                 "duration_s": features.duration_s,
             }
         )

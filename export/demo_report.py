@@ -26,11 +26,13 @@ _ROWS = (
     ("skyline", "trained WITH spans"),
 )
 _CONTROLS = (
-    ("chance", "chance"),
+    ("chance", "a life at random"),
     ("prior", "best fixed window"),
+    ("prior_life", "the life nearest to it"),
     ("shuffled", "other videos' sentences"),
     ("other_event", "another event's sentence"),
-    ("most_motion", "where most moves"),
+    ("longest_track", "the longest life"),
+    ("largest_track", "the largest in the picture"),
     ("shuffled_training", "permuted captions"),
 )
 
@@ -61,8 +63,7 @@ def show_demo(report: dict[str, Any], out: Path) -> None:
         console.print(f"  answer {clock(answer[0])} to {clock(answer[1])}" if answer else "  no moment found")
         console.print(f"  truth  {truth}")
         marked = [(answer[0], answer[1])] if answer else []
-        curve = np.array(example["curve"])
-        times_s = np.stack([np.arange(len(curve)), np.arange(1, len(curve) + 1)], axis=1).astype(float)
+        curve, times_s = np.array(example["curve"]), np.array(example["times_s"]).reshape(-1, 2)
         console.print(curve_drawing(curve, times_s, example["duration_s"], width=min(console.width, 100), marked=marked))
     video = report["examples"][0]["video"]
     console.print()

@@ -24,6 +24,7 @@ from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.score import SnippetScorer
 from wsra.runtime.text import TextEncoder as RuntimeEncoder
 from wsra.train.data import CaptionedVideos
+from wsra.train.stored import StoredFeatures
 from wsra.train.text import TextEncoder
 
 CHECK_SHARE = 0.75  # of the videos, and of the distinct sentences; the rest is for calibration
@@ -71,7 +72,7 @@ def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
     """Split validation videos and sentences into a check and a calibration part; what PyTorch answers is added by `with_answers`.
 
     Raises:
-        DataError: there are too few of them for both parts.
+        DataError: there are too few of them for both parts, or nothing moves in those of a part.
     """
     distinct = list(dict.fromkeys(caption.query for caption in data.captions))
     rng = np.random.default_rng(seed)
@@ -159,10 +160,28 @@ def _split(count: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
 
 def _videos(data: CaptionedVideos, chosen: Sequence[int]) -> list[Features]:
     names = {int(video): caption.vid for caption, video in zip(data.captions, data.video_of, strict=True)}
+    if data.of_objects:
+        return _videos_of_objects(data, {video: names[video] for video in chosen})
     rows = [data.values[video].numpy() for video in chosen]
     return regular_videos(
         np.concatenate(rows).astype(np.float32), [len(r) for r in rows], [names[v] for v in chosen], data.backbone, data.snippet_s
     )
+
+
+def _videos_of_objects(data: CaptionedVideos, names: Mapping[int, str]) -> list[Features]:
+    """Videos by their numbers, with their tracks, in memory.
+
+    Raises:
+        DataError: nothing moves in any of them.
+    """
+    stored = data.values
+    if not isinstance(stored, StoredFeatures):
+        raise TypeError(f"features of type {type(stored).__name__} have no tracks; expected StoredFeatures")
+    videos = [replace(stored.features(video), video=name, extra={}) for video, name in names.items()]
+    held = [replace(video, values=video.rows(0, len(video))) for video in videos]
+    if not any(len(video) for video in held):
+        raise DataError(f"nothing moves in any of {len(held)} validation videos for golden data; give more captions in data.val_captions")
+    return held
 
 
 def _batches(token_ids: list[list[int]], most: int) -> list[list[list[int]]]:

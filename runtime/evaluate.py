@@ -179,6 +179,10 @@ def _measured(request: EvaluationRequest, annotations: Sequence[Annotation], rul
 
 def _chance_windows(request: EvaluationRequest, annotations: Sequence[Annotation], source: AnswerSource) -> tuple[list[Array], str]:
     """Windows of every query's video, once per video, and what they are."""
+    if source.plan == "tracks":
+        lives_s = {vid: source.lives_s(annotation) for vid, annotation in {a.vid: a for a in annotations}.items()}
+        told = "a random ranking of the lives of the video's objects, exact; none is dropped for overlapping another"
+        return [lives_s[annotation.vid] for annotation in annotations], told
     plan = "seconds" if source.plan == "maximal" else source.plan
     if plan == "seconds" and isinstance(source, PredictionSource):
         total_s = sum({annotation.vid: annotation.duration_s for annotation in annotations}.values())

@@ -108,6 +108,15 @@ def gpt2_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_bundle(tmp_path_factory.mktemp("made"), kind="gpt2")
 
 
+@pytest.fixture(scope="session")
+def rows_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `bundle_folder`, over rows of objects: its candidates are lives. Beside it lie captions, spans and features."""
+    pytest.importorskip("torch")
+    from tiny import make_rows_bundle
+
+    return make_rows_bundle(tmp_path_factory.mktemp("made"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

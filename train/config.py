@@ -37,8 +37,10 @@ class Data:
         captions: JSON lines with `query` and `vid`; times in them are not read.
         val_captions: the same for validation, of other videos.
         features: folder of .feat files named by `vid`.
-        seen_as: "snippets", or the paper's pooled proposals: "windows" (47 of 20 to 50 % of the video) or "segments" (DiDeMo's 21).
-        longest: a video of more snippets is seen in training as so many equal runs of snippets, averaged; 0 for no limit.
+        seen_as: "snippets" (rows of objects too), or the paper's pooled proposals: "windows" (47 of 20 to 50 % of the video) or "segments"
+            (DiDeMo's 21).
+        longest: a video of more snippets is seen in training as so many equal runs of snippets, averaged, one of more rows of objects as
+            so many of its rows; 0 for no limit.
     """
 
     captions: str

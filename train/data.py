@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wsra.runtime.annotations import Caption, read_captions
 from wsra.runtime.errors import DataError
-from wsra.runtime.features import read_features
+from wsra.runtime.features import Features, read_features
 from wsra.runtime.names import feat_of
 from wsra.train.stored import SeenAs, StoredFeatures
 
@@ -25,7 +25,7 @@ class Batch:
 
     Attributes:
         values: (B, T, Dv) float32 features, padded with zeros.
-        mask: (B, T) bool, True where there is a snippet.
+        mask: (B, T) bool, True where there is a snippet, or a row of an object.
         text: (B, Dt) text vectors.
         videos: (B,) number of each pair's video.
         numbers: (B,) number of each pair's caption.
@@ -52,7 +52,8 @@ class CaptionedVideos:
         values: per video (T, Dv) float32; in memory, or read from disk when an item is asked for.
         video_of: (number of captions,) index into `values`.
         backbone: what made the features.
-        snippet_s: median length of a snippet in seconds.
+        snippet_s: length of a snippet in seconds, the median where they differ.
+        of_objects: whether rows are of objects in snippets, not of snippets.
     """
 
     captions: Sequence[Caption]
@@ -60,6 +61,7 @@ class CaptionedVideos:
     video_of: Tensor
     backbone: str
     snippet_s: float
+    of_objects: bool = False
 
     def steps(self, size: int) -> int:
         """How many batches of `size` pairs an epoch has."""
@@ -96,12 +98,13 @@ def load(captions_path: Path, folder: Path, *, seen_as: SeenAs, longest: int = 0
     Args:
         captions_path: JSON lines.
         folder: of .feat files named by `vid`.
-        seen_as: "snippets", "windows" (47 pooled windows per video) or "segments" (those of DiDeMo's 21 that start before it ends).
-        longest: a video of more snippets is seen as so many equal runs of them, averaged; 0 for no limit.
+        seen_as: as of `StoredFeatures`.
+        longest: as of `StoredFeatures`.
         cache_mb: features that may stay in memory.
 
     Raises:
-        DataError: captions cannot be used, a video has no features, or widths or backbones differ.
+        DataError: captions cannot be used, a video has no features, widths, backbones or kinds of rows differ, rows of objects are to be
+            seen as windows or segments, or nothing moves in any video.
         FeatureError: a .feat file cannot be used.
     """
     captions = read_captions(captions_path)
@@ -113,23 +116,50 @@ def load(captions_path: Path, folder: Path, *, seen_as: SeenAs, longest: int = 0
             f"{captions_path}: {len(missing)} of {len(names)} videos have no features in {folder}"
             f" (the first: {missing[0]}); run wsra extract"
         )
+    kinds: dict[tuple[str, int, bool], str] = {}
     lengths_s = []
-    backbones: dict[tuple[str, int], str] = {}
     for name, path in zip(names, paths, strict=True):
         features = read_features(path)
-        backbones.setdefault((features.backbone, features.width), name)
-        if len(backbones) > 1:
-            (one, a), (two, b) = backbones.items()
-            raise DataError(f"{folder}: {a} was made by {one[0]} ({one[1]} wide), {b} by {two[0]} ({two[1]} wide); extract all alike")
-        lengths_s.append(float(np.median(features.times_s[:, 1] - features.times_s[:, 0])))
+        kinds.setdefault((features.backbone, features.width, features.tracks is not None), name)
+        _check_alike(kinds, folder)
+        if len(features):
+            lengths_s.append(_snippet_s(features))
+    backbone, _, of_objects = next(iter(kinds))
+    if of_objects and seen_as != "snippets":
+        raise DataError(
+            f'{folder}: features of objects, which have lives and no {seen_as}; set data.seen_as to "snippets" (every row as it is)'
+        )
+    if not lengths_s:
+        raise DataError(f"{captions_path}: nothing moves in any of its {len(names)} videos; expected features with rows: check the videos")
     number = {name: i for i, name in enumerate(names)}
     video_of = torch.tensor([number[caption.vid] for caption in captions])
     values = StoredFeatures(paths, seen_as=seen_as, longest=longest, cache_mb=cache_mb)
-    return CaptionedVideos(captions, values, video_of, next(iter(backbones))[0], float(np.median(lengths_s)))
+    return CaptionedVideos(captions, values, video_of, backbone, float(np.median(lengths_s)), of_objects)
+
+
+def _check_alike(kinds: Mapping[tuple[str, int, bool], str], folder: Path) -> None:
+    """Refuse features of two kinds: (backbone, width, whether of objects) -> a video of them."""
+    if len(kinds) > 1:
+        (one, a), (two, b) = (
+            (f"{made} ({width} wide{', of objects' if objects else ''})", name) for (made, width, objects), name in kinds.items()
+        )
+        raise DataError(f"{folder}: {a} was made by {one}, {b} by {two}; extract all alike")
+
+
+def _snippet_s(features: Features) -> float:
+    """Length of a snippet in seconds: the median; a row of an object may be shorter than its snippet, so there what the file tells."""
+    lengths_s = features.times_s[:, 1] - features.times_s[:, 0]
+    if features.tracks is None:
+        return float(np.median(lengths_s))
+    try:
+        told = float(features.extra.get("snippet_s", "nan"))
+    except ValueError:
+        told = float("nan")
+    return told if 0 < told < np.inf else float(lengths_s.max())
 
 
 def moments_of_features(data: CaptionedVideos, progress: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (Dv) of the features over all snippets, one video in memory at a time.
+    """Mean and standard deviation (Dv) of the features over all rows, one video in memory at a time.
 
     Sums of squares about the mean are merged piece by piece in float64 (Chan, Golub and LeVeque 1979), so a large offset costs
     no precision.

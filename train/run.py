@@ -71,10 +71,10 @@ def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
             f"{len(shared)} videos are in data.captions and in data.val_captions (the first: {shared[0]}); the best epoch must be chosen"
             " on other videos: move the captions of each video to one of the two"
         )
-    kinds = [(data.backbone, data.values[0].shape[1]) for data in (train, val)]
-    if kinds[0] != kinds[1]:
-        (one, a), (two, b) = kinds
-        raise DataError(f"training features are of {one} ({a} wide), validation features of {two} ({b} wide); extract all alike")
+    one, two = ((data.backbone, data.values[0].shape[1], data.of_objects) for data in (train, val))
+    if one != two:
+        told = [f"{made} ({width} wide{', of objects' if objects else ''})" for made, width, objects in (one, two)]
+        raise DataError(f"training features are of {told[0]}, validation features of {told[1]}; extract all alike")
     first, last, batch = run.sampling.first, run.sampling.last, run.training.batch
     for key, data in (("captions", train), ("val_captions", val)):
         most = min(batch, len(data.captions))

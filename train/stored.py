@@ -1,6 +1,7 @@
 """Features that stay on disk: a sequence of videos, each read when it is asked for.
 
-Shapes: T snippets, D feature width.
+A video is the bag of its rows. Where rows are of objects, one in which nothing moves is one row of zeros.
+Shapes: T rows, D feature width.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ class StoredFeatures(Sequence[Tensor]):
 
     Args (constructor):
         paths: the .feat files.
-        seen_as: "snippets", "windows" (47 pooled windows per video) or "segments" (those of DiDeMo's 21 that start before it ends).
-        longest: a video of more snippets is seen as so many equal runs of them, averaged; 0 for no limit.
+        seen_as: "snippets" (rows as they are), "windows" (47 pooled windows per video) or "segments" (those of DiDeMo's 21 that start
+            before it ends); the last two are of features of snippets.
+        longest: a video of more snippets is seen as so many equal runs of them, averaged; one of more rows of objects as so many of them,
+            evenly spaced in time, since an average of different objects is none. 0 for no limit.
         cache_mb: the first videos that are read stay in memory, up to so many MB.
     """
 
@@ -70,17 +73,39 @@ class StoredFeatures(Sequence[Tensor]):
             rows = features.rows(0, len(features))
         except FeatureError as err:
             raise FeatureError(f"{path}: {err}") from err
+        if features.tracks is not None:
+            return rows[self._chosen(len(rows))] if len(rows) else np.zeros((1, features.width), np.float32)
         if self.seen_as == "snippets" and not 0 < self.longest < len(rows):
             return np.array(rows)  # float32 rows are still the memory map
         return pooled_means(rows, self._positions(features)).astype(np.float32)
 
-    def places(self, index: int) -> tuple[Timeline, NDArray[np.float64]]:
-        """Where the rows of a video lie: its timeline, and the (T, 2) positions on it that each row stands for.
+    def features(self, index: int) -> Features:
+        """What a video is read from.
 
         Raises:
             FeatureError: the file cannot be used.
         """
-        features = read_features(self.paths[index])
+        return read_features(self.paths[index])
+
+    def tracks_seen(self, features: Features) -> NDArray[np.int64]:
+        """The track of each row (T,) that is seen of a video of objects; -1 for the row of zeros that stands for none."""
+        if features.tracks is None or len(features) == 0:
+            return np.full(1, -1, np.int64)
+        return features.tracks.of_row[self._chosen(len(features))].astype(np.int64)
+
+    def _chosen(self, count: int) -> NDArray[np.int64]:
+        """Rows of objects that are seen: all, or `longest` of them, evenly spaced."""
+        if not 0 < self.longest < count:
+            return np.arange(count)
+        return np.floor((np.arange(self.longest) + 0.5) * count / self.longest).astype(np.int64)
+
+    def places(self, index: int) -> tuple[Timeline, NDArray[np.float64]]:
+        """Where the rows of a video of snippets lie: its timeline, and the (T, 2) positions on it that each row stands for.
+
+        Raises:
+            FeatureError: the file cannot be used.
+        """
+        features = self.features(index)
         return Timeline(features.times_s), self._positions(features)
 
     def _positions(self, features: Features) -> NDArray[np.float64]:

@@ -59,6 +59,7 @@ _COLUMNS = {
     "sum": _Column((len(MATCHED), len(COLOURS)), (-1e-6, 1e12)),
     "count": _Column((), (1.0, 1e12), whole=True),
     "extent": _Column((4,), _BOX),
+    "inner": _Column((2, 4), (-1.0, 2.0)),
     "sampled": _Column((2,), _COUNT, whole=True),  # stride, skipped
     "lengths": _Column((5,), (0.0, MOST_SIZES), whole=True),  # of the lists that follow
     "sizes": _Column((MOST_SIZES, 3), (0.0, 4.0)),
@@ -119,6 +120,7 @@ def _entries(track: Track) -> dict[str, Any]:
         "sum": profile.colours,
         "count": profile.count,
         "extent": profile.extent,
+        "inner": profile.inner,
         "sampled": (profile.sizes.stride, profile.sizes.skipped),
         "lengths": [len(values) for values in lists],
         **dict(zip(_LISTS, lists, strict=True)),
@@ -151,9 +153,10 @@ def check(arrays: Mapping[str, NDArray[Any]]) -> None:
         raise ValueError(f"{PREFIX}flags tell of a track that was never in view")
     if not np.isin(arrays[PREFIX + "sampled"][:, 0], 2.0 ** np.arange(40)).all():
         raise ValueError(f"{PREFIX}sampled holds a stride that is no power of two")
-    used = np.arange(MOST_SIZES)[None] < lengths[:, :1]
-    if not (arrays[PREFIX + "sizes"][used] > 0).all() or not (arrays[PREFIX + "closing"][:, 0, 1] > 0).all():
-        raise ValueError(f"{PREFIX}sizes holds one that is not above 0")
+    for name, length, numbers in (("sizes", 0, np.s_[:]), ("opening", 3, np.s_[:1]), ("closing", 4, np.s_[1:2])):
+        used = np.arange(_COLUMNS[name].shape[0])[None] < lengths[:, length : length + 1]
+        if not (arrays[PREFIX + name][used][:, numbers] > 0).all():
+            raise ValueError(f"{PREFIX}{name} holds a size that is not above 0")
     if not all((arrays[f"{PREFIX}before_{name}"] > 0).all() for name in _POSITIVE):
         raise ValueError(f"{PREFIX}before holds a size that is not above 0")
 
@@ -179,6 +182,7 @@ def _track(number: int, entry: Mapping[str, Any]) -> Track:
         count=int(entry["count"]),
         alone=int(entry["alone"][1]),
         extent=_box(entry["extent"]),
+        inner=entry["inner"].copy(),
         sizes=Sizes(int(entry["sampled"][0]), int(entry["sampled"][1]), sizes),
         span=span,
         opening=_pairs(lists["opening"]),

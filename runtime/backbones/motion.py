@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from wsra.runtime.backbones.background import Background, Image
 from wsra.runtime.backbones.blobs import find_pieces
 from wsra.runtime.backbones.camera import Camera
+from wsra.runtime.backbones.describe import NAMES
 from wsra.runtime.backbones.tracker import Objects, Tracker
 from wsra.runtime.video.frames import Frame
 from wsra.runtime.video.snippets import number_of
 
+WIDTH = len(NAMES)  # of a row
 HEIGHT_PX = 240
 FRAMES_PER_S = 4.0
 WARM_UP_S = 20.0  # frames are held back until the first background stands
 WARM_UP_FRAMES = 21
+THUMBNAIL_ROWS = 120
 CUT_LEVELS, CUT_SHARE = 6.0, 0.5  # so many grey levels in so large a share of a thumbnail from one frame to the next
 
 
@@ -40,7 +43,7 @@ def object_rows(
         seen: called with the number of each snippet that was described.
 
     Returns:
-        Rows of `describe.WIDTH` numbers, sorted by start; none where nothing moves.
+        Rows of `WIDTH` numbers, each named in `describe.NAMES`, sorted by start; none where nothing moves.
     """
     cv2.setNumThreads(1)
     camera = camera or Camera()
@@ -49,7 +52,7 @@ def object_rows(
 
     def close() -> None:
         if index >= 0:
-            tracker.close_snippet()
+            tracker.close_snippet((index + 1) * snippet_s)
             if seen is not None:
                 seen(index)
 
@@ -110,10 +113,10 @@ def shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> I
 
 
 def _thumbnail(image: Image) -> NDArray[np.float32]:
-    """(24, 32) grey levels."""
-    step = max(1, image.shape[0] // 120)
-    few = np.ascontiguousarray(image[::step, ::step])
-    small = cv2.resize(cv2.cvtColor(few, cv2.COLOR_BGR2GRAY), (32, 24), interpolation=cv2.INTER_AREA)
+    """(24, 32) grey levels, of every n-th pixel where that leaves `THUMBNAIL_ROWS` or more."""
+    step = max(1, image.shape[0] // THUMBNAIL_ROWS)
+    grey = cv2.cvtColor(np.ascontiguousarray(image[::step, ::step]), cv2.COLOR_BGR2GRAY)
+    small = cv2.resize(grey, (32, 24), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32) + 1.0
 
 

@@ -137,6 +137,7 @@ class Profile:
         alone: those of them that are not shared.
         colours: (3, 15) sum over those that are not shared.
         extent: least x, least y, most x, most y of the middle of its box.
+        inner: (2, 4) least and most left, top, right and bottom, each of boxes that the frame cuts on the opposite side; least above most of none.
         sizes: of its boxes.
         span: when it is in view.
         opening: (area, x) of the first observations.
@@ -149,6 +150,7 @@ class Profile:
     count: int = 0
     alone: int = 0
     extent: Box = (np.inf, np.inf, -np.inf, -np.inf)
+    inner: NDArray[np.float64] = field(default_factory=lambda: np.array([[1.0] * 4, [0.0] * 4]))
     sizes: Sizes = field(default_factory=Sizes)
     span: Span = field(default_factory=Span)
     opening: list[tuple[float, float]] = field(default_factory=list)
@@ -162,11 +164,19 @@ class Profile:
         self.alone += 1
         self.colours += colours
         self.extent = (min(self.extent[0], x), min(self.extent[1], y), max(self.extent[2], x), max(self.extent[3], y))
+        self._see_edges(box)
         self.sizes.add(area, box[2] - box[0], box[3] - box[1])
         self.span.see(time_s, area, cut=is_cut(box, _CUT))
         if len(self.opening) < OPENING:
             self.opening.append((area, x))
         self.closing.append((time_s, area, x))
+
+    def _see_edges(self, box: Box) -> None:
+        """What comes in over an edge of the frame moves its inner side long before its middle."""
+        cut = np.array([box[2] >= 1 - _CUT, box[3] >= 1 - _CUT, box[0] <= _CUT, box[1] <= _CUT])
+        if cut.any():
+            self.inner[0, cut] = np.minimum(self.inner[0], box)[cut]
+            self.inner[1, cut] = np.maximum(self.inner[1], box)[cut]
 
     def see_shared(self, times_s: tuple[float, float], count: int) -> None:
         """Take observations within a shared blob, from the first to the last time, once the track has come out of it."""
@@ -178,6 +188,7 @@ class Profile:
         """Take that of a track that goes on after this one."""
         least, most = np.minimum(self.extent, later.extent), np.maximum(self.extent, later.extent)
         self.extent = (float(least[0]), float(least[1]), float(most[2]), float(most[3]))
+        self.inner = np.stack([np.minimum(self.inner[0], later.inner[0]), np.maximum(self.inner[1], later.inner[1])])
         self.last = later.last
         self.count += later.count
         self.alone += later.alone
@@ -188,9 +199,11 @@ class Profile:
         self.closing.extend(later.closing)
 
     def moved(self) -> float:
-        """How far its middle came, in its own widths or heights."""
+        """How far it came, in its own widths or heights: its middle, or its inner side where an edge of the frame cuts it."""
         width, height = self.sizes.median()
-        return max((self.extent[2] - self.extent[0]) / width, (self.extent[3] - self.extent[1]) / height)
+        left, top, right, bottom = self.inner[1] - self.inner[0]
+        across, down = self.extent[2] - self.extent[0], self.extent[3] - self.extent[1]
+        return float(max(max(across, left, right) / width, max(down, top, bottom) / height))
 
     def between(self) -> tuple[float, float]:
         """The first and the last time at which it is in view."""

@@ -88,16 +88,16 @@ class MotionBackbone:
 
     def __init__(self, camera: Camera | None = None) -> None:
         try:
-            from wsra.runtime.backbones import describe, motion
+            from wsra.runtime.backbones import motion
         except ImportError as err:
             raise MissingExtraError("OpenCV or SciPy", "video", "extracting features from video") from err
-        self._motion, self._width = motion, describe.WIDTH
+        self._motion = motion
         self._camera = camera
 
     @property
     def width(self) -> int:
         """Numbers per row."""
-        return self._width
+        return self._motion.WIDTH
 
     def id(self, snippet_s: float) -> str:
         """See `backbone_id`."""

@@ -148,29 +148,29 @@ class Tracker:
         for track in open_tracks:
             track.decided = track.decided or track.number in due
 
-    def close_snippet(self) -> None:
-        """End a snippet: a row for each track that was seen in it by itself."""
-        self._describe()
+    def close_snippet(self, end_s: float = np.inf) -> None:
+        """End a snippet, which reaches to a time in seconds: a row for each track that was seen in it by itself."""
+        self._describe(end_s)
         if self._last_s is not None:
             self._settle(self._last_s)
 
-    def _describe(self) -> None:
+    def _describe(self, end_s: float = np.inf) -> None:
         for track in [*self._live, *self._ended]:
             if track.seen:
-                track.held.append(self._row(track))
+                track.held.append(self._row(track, end_s))
                 track.before, track.seen = track.seen[-1], []
             if track.candidate is not None:
                 track.views.add(track.candidate.view())
                 track.candidate = None
         self._frames = 0
 
-    def _row(self, track: Track) -> Row:
+    def _row(self, track: Track, end_s: float) -> Row:
         first_s, last_s = track.seen[0][0], track.seen[-1][0]
         before = track.before if track.before is not None and first_s - track.before[0] <= SPEED_FROM_S else None
         box = np.mean([blob.box for _, blob in track.seen], axis=0)
         left, top, right, bottom = (float(side) for side in np.clip(box, 0.0, 1.0))
         values = numbers(track.seen, before, self._frames).astype(np.float16)
-        return Row(values, first_s, last_s + self._frame_s, (left, top, right, bottom))
+        return Row(values, first_s, min(last_s + self._frame_s, end_s), (left, top, right, bottom))
 
     def _confirm(self, track: Track) -> None:
         """Write its rows, once it is settled that it is no noise."""

@@ -15,7 +15,8 @@ from wsra.runtime.annotations import Annotation
 from wsra.runtime.boundary import one_file
 from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.console import progress
-from wsra.runtime.errors import DataError, FeatureError
+from wsra.runtime.errors import ConfigError, DataError, FeatureError
+from wsra.runtime.evaluation.controls import lives_of
 from wsra.runtime.evaluation.didemo import ranking_of_scores
 from wsra.runtime.evaluation.predictions import read_predictions
 from wsra.runtime.evaluation.protocols import DEFAULT_PLANS, ProtocolName, Rules
@@ -48,6 +49,9 @@ class AnswerSource(Protocol):
     def times_s(self, annotation: Annotation) -> Array:
         """Times (T, 2) of the snippets of a query's video."""
 
+    def lives_s(self, annotation: Annotation) -> Array:
+        """Lives (N, 2) of the objects of a query's video, in seconds."""
+
 
 class PredictionSource:
     """Answers from a file.
@@ -61,6 +65,7 @@ class PredictionSource:
 
     Raises:
         DataError: the predictions cannot be used.
+        ConfigError: the plan is `tracks`, whose candidates only features of objects know.
     """
 
     shuffling = "the answer to a query of another video, moved to this one's duration"
@@ -68,6 +73,8 @@ class PredictionSource:
     def __init__(
         self, path: Path, annotations: Sequence[Annotation], rules: Rules, *, protocol: ProtocolName, plan: SpanPlan | None
     ) -> None:
+        if plan == "tracks":
+            raise ConfigError(f"--plan tracks: {path} holds answers, and no lives of objects; choose another plan for chance to draw from")
         found = read_predictions(path, annotations)
         self._answers = [found.get(annotation.qid, np.zeros((0, 3))) for annotation in annotations]
         self._annotations, self._rules = annotations, rules
@@ -87,6 +94,10 @@ class PredictionSource:
         starts = np.arange(max(1, ceil(annotation.duration_s / SNIPPET_S)), dtype=np.float64) * SNIPPET_S
         return np.stack([starts, starts + SNIPPET_S], axis=1)
 
+    def lives_s(self, annotation: Annotation) -> Array:
+        """None: answers have no objects."""
+        return np.zeros((0, 2))
+
 
 class BundleSource:
     """Answers that a bundle finds.
@@ -101,6 +112,7 @@ class BundleSource:
 
     Raises:
         DataError: a video has no features.
+        ConfigError: the bundle scores lives of objects, and the protocol ranks moments of DiDeMo; or the plan is not the bundle's to use.
     """
 
     shuffling = "the sentence of a query of another video"
@@ -117,7 +129,9 @@ class BundleSource:
     ) -> None:
         self._grounder, self._annotations, self._folder, self._top_k = grounder, annotations, folder, top_k
         self._ranks_all = protocol == "didemo"
-        self.plan: SpanPlan = "segments" if self._ranks_all else plan or grounder.manifest.plan
+        if self._ranks_all and grounder.manifest.span_score == "lives":
+            raise ConfigError(f"{grounder.bundle}: scores lives of objects; the protocol didemo ranks 21 moments: choose spans or charades")
+        self.plan: SpanPlan = "segments" if self._ranks_all else grounder.planned(plan)
         self._numbers: dict[str, list[int]] = {}
         for number, annotation in enumerate(annotations):
             self._numbers.setdefault(annotation.vid, []).append(number)
@@ -140,6 +154,11 @@ class BundleSource:
         """Snippets of the features."""
         with one_file(self._path(annotation.vid), FeatureError):
             return read_features(self._path(annotation.vid)).times_s
+
+    def lives_s(self, annotation: Annotation) -> Array:
+        """Lives of the tracks of the features."""
+        with one_file(self._path(annotation.vid), FeatureError):
+            return lives_of(read_features(self._path(annotation.vid))).lives_s
 
     def _path(self, vid: str) -> Path:
         return feat_of(self._folder, vid, error=DataError, source="annotations")

@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.annotations import Annotation
+from wsra.runtime.errors import DataError
 from wsra.runtime.evaluation.metrics import ON_THRESHOLD
+from wsra.runtime.features import Features
+from wsra.runtime.lives import Lives
 from wsra.runtime.moments import best_iou
+from wsra.runtime.parts import recording_of
 from wsra.runtime.windows import PlanName, Timeline, planned_positions, relative_windows, segments_within
 
 Array = NDArray[np.float64]
@@ -34,6 +38,18 @@ def plan_windows(plan: PlanName, duration_s: float, times_s: Array) -> Array:
     timeline = Timeline(times_s)
     positions = planned_positions(plan, timeline, times_s, duration_s)
     return np.stack(timeline.seconds(positions[:, 0], positions[:, 1]), axis=1)
+
+
+def lives_of(features: Features) -> Lives:
+    """The lives of a video's objects, the candidates of the plan `tracks`.
+
+    Raises:
+        DataError: its features are of snippets.
+    """
+    lives = recording_of(features).lives
+    if lives is None:
+        raise DataError(f"{features.video}: features of snippets, which have no lives; expected features of objects: extract it anew")
+    return lives
 
 
 def fixed_windows(truths: Sequence[Array], durations_s: Sequence[float], *, count: int = 5, step: float = 0.02) -> Array:

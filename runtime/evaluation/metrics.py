@@ -73,7 +73,7 @@ def chance_scores(
 ) -> dict[str, Array]:
     """Exact expectation of a random ranking of a plan's windows, per query.
 
-    Of N windows of which h reach the IoU, n distinct ones hold a hit with 1 - C(N - h, n) / C(N, n).
+    Of N windows of which h reach the IoU, n distinct ones hold a hit with 1 - C(N - h, n) / C(N, n). Where there is no window, none does.
 
     Args:
         plans: per query (N, 2) seconds.
@@ -104,7 +104,7 @@ def hit_counts(plans: Iterable[Array], truths: Sequence[Array], levels: Sequence
     hits = {level: np.zeros(len(truths), np.int64) for level in levels}
     for query, (plan, truth) in enumerate(zip(plans, truths, strict=True)):
         overlaps = best_iou(plan, truth)
-        counts[query], means[query] = len(overlaps), overlaps.mean()
+        counts[query], means[query] = len(overlaps), overlaps.mean() if len(overlaps) else 0.0
         for level in levels:
             hits[level][query] = (overlaps >= level - ON_THRESHOLD).sum()
     return HitCounts(counts, hits, means)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsra.calib.threshold import SHARE, calibrate_theta
+from wsra.calib.threshold import LIFE_SHARE, SHARE, calibrate_lives, calibrate_theta
 from wsra.runtime.errors import DataError
 
 pytestmark = pytest.mark.device
@@ -24,3 +24,23 @@ def test_theta_does_not_depend_on_how_long_the_event_lasts() -> None:
 def test_what_cannot_be_calibrated(curves: list[np.ndarray], told: str) -> None:
     with pytest.raises(DataError, match=told):
         calibrate_theta(curves)
+
+
+def test_theta_of_lives_lies_between_other_sentences_and_own_ones() -> None:
+    """Whatever a few untracked or ambiguous ones score."""
+    theta = calibrate_lives([3.0, 3.0, 4.0, 3.0, -50.0], [-7.0, -7.0, -7.0, 3.0, -9.0])
+    assert theta == pytest.approx(-7.0 + LIFE_SHARE * 10.0)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "told"),
+    [
+        ([], [1.0], "without validation captions of several videos in which something moves"),
+        ([1.0], [], "without validation captions of several videos in which something moves"),
+        ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], "tells nothing apart: train longer"),
+        ([1.0], [2.0], r"medians 1\.0000 and 2\.0000"),
+    ],
+)
+def test_what_cannot_be_calibrated_of_lives(own: list[float], others: list[float], told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        calibrate_lives(own, others)

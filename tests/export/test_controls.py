@@ -1,21 +1,35 @@
-"""The controls against cases in which they are known."""
+"""The controls against cases in which they are known, each also where it must fail."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
+from objects import object_features
 
-from wsra.export.controls import TestSet, chance_figures, motion_figures, other_event, prior_figures, shuffled_queries
+from wsra.export.controls import (
+    TestSet,
+    chance_figures,
+    control_figures,
+    largest_lives,
+    longest_lives,
+    nearest_lives,
+    other_event,
+    prior_windows,
+    shuffled_queries,
+)
 from wsra.runtime.annotations import Annotation
-from wsra.runtime.backbones.motion import FEATURE_NAMES
-from wsra.runtime.features import Features
+from wsra.runtime.errors import DataError
+from wsra.runtime.features import Features, read_features
+from wsra.runtime.ground import Grounder
+
+SMALL, LARGE = (0.1, 0.1, 0.2, 0.2), (0.2, 0.1, 0.8, 0.9)
 
 
-def video(name: str, moving: slice) -> Features:
-    values = np.zeros((20, len(FEATURE_NAMES)), np.float32)
-    values[moving, FEATURE_NAMES.index("scene: foreground")] = 0.05
-    starts = np.arange(20.0)
-    return Features(values, np.stack([starts, starts + 1], 1), name, 20.0, "motion-2@1s")
+def video(name: str, lives_s: Sequence[tuple[float, float]], boxes: Sequence[tuple[float, float, float, float]]) -> Features:
+    return object_features(lives_s, video=name, boxes=boxes, duration_s=20.0)
 
 
 def row(qid: str, vid: str, window: tuple[float, float]) -> Annotation:
@@ -24,26 +38,84 @@ def row(qid: str, vid: str, window: tuple[float, float]) -> Annotation:
 
 @pytest.fixture
 def test_set() -> TestSet:
-    annotations = [row("1", "a", (4.0, 8.0)), row("2", "a", (12.0, 16.0)), row("3", "b", (4.0, 8.0))]
-    return TestSet(annotations, {"a": video("a", slice(4, 8)), "b": video("b", slice(4, 8))})
+    """Two events in `a`, of which the first is the larger and the second the longer one, one in `b`; in `c` nothing is tracked."""
+    annotations = [row("1", "a", (4.0, 8.0)), row("2", "a", (12.0, 18.0)), row("3", "b", (4.0, 8.0)), row("4", "c", (4.0, 8.0))]
+    features = {
+        "a": video("a", [(4.0, 8.0), (12.0, 18.0)], [LARGE, SMALL]),
+        "b": video("b", [(4.0, 8.0)], [SMALL]),
+        "c": video("c", [], []),
+    }
+    return TestSet(annotations, features)
 
 
-def test_motion_finds_what_moves_and_nothing_else(test_set: TestSet) -> None:
-    figures = motion_figures(test_set, list(test_set.features.values()))
-    assert figures.r1_iou70 == pytest.approx(200 / 3, abs=0.01)  # the second event of `a` does not move
+def found(test: TestSet, answers: list[np.ndarray]) -> list[bool]:
+    """Which queries the first answer hits at IoU 0.7."""
+    return [test.figures(answers, [number == query for number in range(len(answers))]).r1_iou70 == 100 for query in range(len(answers))]
 
 
-def test_the_prior_is_the_window_of_training(test_set: TestSet) -> None:
-    figures = prior_figures(test_set, [row("t", "t", (4.0, 8.0))] * 3)
-    assert figures.r1_iou50 == pytest.approx(200 / 3, abs=0.01)
+def test_the_longest_life_hits_the_longer_event_only(test_set: TestSet) -> None:
+    assert found(test_set, longest_lives(test_set)) == [False, True, True, False]
 
 
-def test_chance_is_small_and_not_nothing(test_set: TestSet) -> None:
-    assert 0 < chance_figures(test_set).r1_iou50 < 25
+def test_the_largest_life_hits_the_larger_event_only(test_set: TestSet) -> None:
+    assert found(test_set, largest_lives(test_set)) == [True, False, True, False]
+    swapped = TestSet(test_set.annotations, {**test_set.features, "a": video("a", [(4.0, 8.0), (12.0, 18.0)], [SMALL, LARGE])})
+    assert found(swapped, largest_lives(swapped)) == [False, True, True, False]
+
+
+def test_largest_is_by_the_mean_of_the_rows_not_by_their_sum(test_set: TestSet) -> None:
+    """The second track is half as large as the first and lives three times as long."""
+    features = video("a", [(4.0, 6.0), (8.0, 14.0)], [LARGE, (0.2, 0.1, 0.5, 0.9)])
+    test = TestSet([row("1", "a", (4.0, 6.0))], {"a": features})
+    assert found(test, largest_lives(test)) == [True]
+
+
+def test_lives_that_overlap_a_better_one_are_dropped_as_the_models_are() -> None:
+    test = TestSet([row("1", "a", (4.0, 8.0))], {"a": video("a", [(4.0, 8.0), (4.0, 8.5), (9.0, 10.0)], [SMALL] * 3)})
+    assert longest_lives(test)[0].tolist() == [[4.0, 8.5], [9.0, 10.0]]
+
+
+def test_the_prior_is_the_window_of_training_and_the_life_nearest_to_it(test_set: TestSet) -> None:
+    prior = prior_windows(test_set, [row("t", "t", (4.4, 8.4))] * 3)
+    np.testing.assert_allclose(prior[0], [[0.4, 8.4]])  # the first window that hits the spans of training at IoU 0.5
+    assert test_set.figures(prior).r1_iou50 == pytest.approx(75) and found(test_set, prior) == [False] * 4
+    nearest = nearest_lives(test_set, prior)
+    assert nearest[0].tolist() == [[4.0, 8.0]] and len(nearest[3]) == 0  # the life of 12 to 18 s does not overlap it
+    assert found(test_set, nearest) == [True, False, True, False]
+
+
+def test_chance_is_a_life_at_random(test_set: TestSet) -> None:
+    """One of two lives in `a`, the only one in `b`, none in `c`."""
+    figures = chance_figures(test_set)
+    assert (figures.r1_iou70, figures.r5_iou70) == pytest.approx((100 * (0.5 + 0.5 + 1 + 0) / 4, 75.0), abs=0.01)
+    assert figures.miou == pytest.approx(100 * (0.5 + 0.5 + 1 + 0) / 4, abs=0.01)
+
+
+def test_controls_of_lives_need_objects(test_set: TestSet) -> None:
+    starts = np.arange(20.0)
+    snippets = Features(np.ones((20, 3), np.float32), np.stack([starts, starts + 1], 1), "b", 20.0, "objects")
+    with pytest.raises(DataError, match="b: features of snippets, which have no lives"):
+        chance_figures(TestSet(test_set.annotations, {**test_set.features, "b": snippets}))
 
 
 def test_wrong_sentences_come_from_elsewhere(test_set: TestSet) -> None:
     shuffled = shuffled_queries(test_set, 0)
-    assert shuffled[0] == shuffled[1] == "sentence 3" and shuffled[2] in ("sentence 1", "sentence 2")
+    assert {shuffled[0], shuffled[1]} <= {"sentence 3", "sentence 4"} and shuffled[2] in ("sentence 1", "sentence 2", "sentence 4")
     queries, there = other_event(test_set, 0)
-    assert queries[:2] == ["sentence 2", "sentence 1"] and there == [True, True, False]
+    assert queries[:2] == ["sentence 2", "sentence 1"] and there == [True, True, False, False]
+
+
+def test_a_model_is_above_all_controls_and_wrong_sentences_are_not(rows_bundle_folder: Path) -> None:
+    """Other sentences find other tracks: the controls fail where the model does not."""
+    from wsra.runtime.annotations import read_annotations
+
+    made = rows_bundle_folder.parent
+    annotations, training = (read_annotations(made / f"spans-{split}.jsonl") for split in ("val", "train"))
+    names = {annotation.vid for annotation in annotations}
+    test = TestSet(annotations, {name: read_features(made / "features" / f"{name}.feat") for name in names})
+    with Grounder.open(rows_bundle_folder, precision="fp32", threads=1) as grounder:
+        controls = control_figures(test, grounder, training)
+        model = test.figures(test.answers(grounder))
+    expected = {"chance", "prior", "prior_life", "shuffled", "other_event", "longest_track", "largest_track"}
+    assert controls.keys() == expected and model.r1_iou50 > 55
+    assert max(figures.r1_iou50 for figures in controls.values()) < model.r1_iou50 - 20

@@ -24,7 +24,8 @@ def test_demo_end_to_end(tmp_path: Path) -> None:
     report = json.loads((out / "report.json").read_text())
     for name in ("test", "unseen_combinations", "conjunctions", "skyline"):
         assert set(report[name]) == FIELDS
-    assert set(report["controls"]) == {"chance", "prior", "shuffled", "other_event", "most_motion", "shuffled_training"}
+    controls = {"chance", "prior", "prior_life", "shuffled", "other_event", "longest_track", "largest_track", "shuffled_training"}
+    assert set(report["controls"]) == controls
     assert set(report["parity"]) == {"fp32", "fp16", "int8"} and report["parity"]["fp32"]["passed"] and report["parity"]["fp16"]["passed"]
     assert report["test"]["queries"] >= 100
     check("demo", report)

@@ -127,6 +127,9 @@ def test_a_film_gives_the_features_of_extract(clip_file: Path) -> None:
     assert set(spent) == {"decode", "features"} and min(spent.values()) > 0
     np.testing.assert_array_equal(film.features().values, whole.values)
     np.testing.assert_array_equal(film.features().times_s, whole.times_s)
+    found, wanted = film.features().tracks, whole.tracks
+    assert found is not None and wanted is not None
+    np.testing.assert_array_equal(found.lives_s, wanted.lives_s)
     assert film.seconds == whole.duration_s and film.frames > len(whole)
     assert set(film.together()) == {"extract"}
 
@@ -134,7 +137,7 @@ def test_a_film_gives_the_features_of_extract(clip_file: Path) -> None:
 def test_of_a_film_only_the_first_seconds_are_decoded(clip_file: Path) -> None:
     film, whole = (Film(clip_file, MotionBackbone(), snippet_s=1.0, first_s=first_s) for first_s in (3.0, 1e6))
     film.apart(), whole.apart()
-    assert film.seconds == 3.0 and len(film.features()) == 3 and film.frames < whole.frames
+    assert film.seconds == 3.0 and film.features().duration_s == 3.0 and film.frames < whole.frames
 
 
 def test_every_stage_of_features_adds_up_and_nothing_is_touched(feat: Path, bundle_folder: Path) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from stage import BLUE, COLUMNS, START_S, Actor, film, walk
 
 pytest.importorskip("cv2")
 
-from wsra.runtime.backbones.background import Background
 from wsra.runtime.backbones.camera import Camera, read_camera
+from wsra.runtime.backbones.motion import object_rows
+from wsra.runtime.backbones.tracks import Track
 from wsra.runtime.errors import FeatureError
 
 pytestmark = pytest.mark.device
@@ -21,21 +25,64 @@ pytestmark = pytest.mark.device
 Arrays = dict[str, np.ndarray]
 
 
+@pytest.fixture(scope="module")
+def seen() -> Camera:
+    """A camera before which two walk and one has just gone behind a pillar, at the end of a file."""
+    actors = [
+        Actor(walk(START_S, 20)),
+        Actor(walk(START_S + 1, -25, left=COLUMNS, foot=220), upper=BLUE),
+        Actor(walk(START_S, 50, foot=120)),
+    ]
+    camera = Camera()
+    object_rows(film(actors, 27, pillars=[(190, 240)]), 1.0, camera)
+    camera.next_file(27.0)
+    return camera
+
+
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
-    """Of a camera that saw a scene in changing light."""
-    images = [np.random.default_rng(number).integers(60 + 5 * number, 90 + 5 * number, (120, 160, 3), np.uint8) for number in range(21)]
-    background = Background(images)
-    background.subtract(images[3], elapsed_s=0.25)
-    Camera(background, np.full((24, 32), 77, np.float32), -0.04).write(tmp_path / "a.camera")
+def state(seen: Camera, tmp_path: Path) -> Path:
+    seen.write(tmp_path / "a.camera")
     return tmp_path / "a.camera"
 
 
-def test_it_comes_back_as_it_was_written(state: Path) -> None:
+def test_it_comes_back_as_it_was_written(state: Path, seen: Camera) -> None:
     camera = read_camera(state)
-    assert camera.background is not None and camera.background.shape == (120, 160, 3) and camera.last_s == -0.04
+    assert camera.background is not None and camera.background.shape == (240, 320, 3) and camera.last_s == seen.last_s == -0.25
+    assert len(camera.tracks) == len(seen.tracks) == 3
+    for found, track in zip(camera.tracks, seen.tracks, strict=True):
+        assert_equal(found, track)
     camera.write(state.with_name("again.camera"))
     assert state.with_name("again.camera").read_bytes() == state.read_bytes()
+
+
+def assert_equal(found: object, wanted: object) -> None:
+    """All that a track is made of, but for its number in this file."""
+    if isinstance(wanted, Track):
+        assert isinstance(found, Track)
+        found.number = wanted.number
+    if is_dataclass(wanted):
+        for part in fields(wanted):
+            assert_equal(getattr(found, part.name), getattr(wanted, part.name))
+    elif isinstance(wanted, tuple | list | deque):
+        assert isinstance(found, tuple | list | deque) and len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert_equal(one, other)
+    elif isinstance(wanted, np.ndarray):
+        np.testing.assert_array_equal(found, wanted)  # type: ignore[arg-type]
+    else:
+        assert found == wanted
+
+
+def test_a_camera_without_tracks_comes_back_too(seen: Camera, tmp_path: Path) -> None:
+    Camera(seen.background, seen.thumbnail, -0.04).write(tmp_path / "a.camera")
+    assert read_camera(tmp_path / "a.camera").tracks == []
+
+
+def test_of_too_many_tracks_those_that_were_seen_most_are_kept(seen: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsra.runtime.backbones.carried.MOST_TRACKS", 2)
+    seen.write(tmp_path / "a.camera")
+    most = sorted(track.alone for track in seen.tracks)[1:]
+    assert sorted(track.alone for track in read_camera(tmp_path / "a.camera").tracks) == most
 
 
 ABSURD: dict[str, Callable[[Arrays], object]] = {
@@ -56,6 +103,25 @@ ABSURD: dict[str, Callable[[Arrays], object]] = {
     "an endless time": lambda arrays: arrays["last_s"].fill(np.inf),
     "a time beyond belief": lambda arrays: arrays["last_s"].fill(-1e18),
     "an update long ago": lambda arrays: arrays["since_update_s"].fill(1e9),
+    "no lives": lambda arrays: arrays.pop("track_whole_s"),
+    "tracks of different numbers": lambda arrays: arrays.update(track_area=arrays["track_area"][:1].copy()),
+    "tracks of float32": lambda arrays: arrays.update(track_area=arrays["track_area"].astype(np.float32)),
+    "boxes of three sides": lambda arrays: arrays.update(track_box=arrays["track_box"][:, :3].copy()),
+    "a place of NaN": lambda arrays: arrays["track_box"].fill(np.nan),
+    "a speed beyond belief": lambda arrays: arrays["track_speed"].fill(1e9),
+    "an area of nothing": lambda arrays: arrays["track_area"].fill(0),
+    "half a flag": lambda arrays: arrays["track_flags"].fill(0.5),
+    "lists longer than they are": lambda arrays: arrays["track_lengths"].fill(200),
+    "no observation": lambda arrays: arrays["track_lengths"].fill(0),
+    "never in view": lambda arrays: (
+        arrays["track_flags"].__setitem__(np.s_[:, 5], 0),
+        arrays["track_lengths"].__setitem__(np.s_[:, 1:3], 0),
+    ),
+    "a stride of three": lambda arrays: arrays["track_sampled"].fill(3),
+    "sizes of nothing": lambda arrays: arrays["track_sizes"].fill(0),
+    "a last area of nothing": lambda arrays: arrays["track_closing"].__setitem__(np.s_[..., 1], 0),
+    "a height of nothing": lambda arrays: arrays["track_before_height"].fill(0),
+    "a number of the file before that is none": lambda arrays: arrays["track_continues"].fill(-7),
 }
 
 
@@ -71,8 +137,8 @@ def test_arrays_that_it_never_writes(change: Callable[[Arrays], object], state: 
 
 
 def test_a_scene_that_no_memory_holds_is_not_read(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.backbones.camera._PIXELS", 120 * 160 - 1)
-    with pytest.raises(FeatureError, match="it holds .*'scene': .'F32', .120, 160, 3"):
+    monkeypatch.setattr("wsra.runtime.backbones.camera._PIXELS", 240 * 320 - 1)
+    with pytest.raises(FeatureError, match="it holds .*'scene': .'F32', .240, 320, 3"):
         read_camera(state)
 
 

@@ -156,7 +156,7 @@ def test_ids_differ_where_features_do(tmp_path: Path) -> None:
     path = encoder(mean_colour(tmp_path / "a.onnx"))
     ids = {load_backbone(path, regions=regions).id(snippet_s) for regions in ("whole", "grid", "moving") for snippet_s in (1.0, 0.5)}  # type: ignore[arg-type]
     ids.add(load_backbone(encoder(mean_colour(tmp_path / "b.onnx"), size=(8, 8), scale=0.5)).id(1.0))
-    assert len(ids) == 7 and load_backbone("motion").id(1.0) == "motion-2@1s"
+    assert len(ids) == 7 and load_backbone("motion").id(1.0) == "motion-3@1s"
 
 
 def test_every_way_to_name_a_backbone(tmp_path: Path) -> None:

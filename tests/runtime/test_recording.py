@@ -1,4 +1,4 @@
-"""Hourly files of one camera: the features of a whole recording and of its parts agree."""
+"""Hourly files of one camera: the rows of a whole recording and of its parts agree, and tracks go on over their boundaries."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("cv2")
 av = pytest.importorskip("av")
 
-from wsra.runtime.backbones.motion import FEATURE_NAMES  # noqa: E402
 from wsra.runtime.extract import extract_features  # noqa: E402
 from wsra.runtime.features import Features, read_features  # noqa: E402
 from wsra.runtime.recording import extract_recording  # noqa: E402
+from wsra.runtime.tracks import Tracks  # noqa: E402
 
 pytestmark = pytest.mark.device
 
@@ -25,15 +25,16 @@ NOISE = np.random.default_rng(0).normal(0, 2, (8, 120, 160, 3))
 
 
 def picture(number: int, *, moved: bool = False) -> np.ndarray:
-    """Somebody stands in the middle throughout the second part, and a walker passes from each part into the next."""
+    """Somebody comes, stands in the middle throughout the second part and goes; a walker passes from each part into the next."""
     ground = np.full((120, 160, 3), 120.0)
     ground[:, ::16] += 15
     if moved:
         ground += np.linspace(-70, 70, 160)[None, :, None]
     image = np.clip(ground + NOISE[number % 8], 0, 255).astype(np.uint8)
     time_s = number / FPS
-    if 30 <= time_s < 95:
-        image[55:100, 90:104] = (20, 200, 230)
+    if 26 <= time_s < 99:
+        stand = 90 + round(18 * max(30 - time_s, time_s - 95, 0))
+        image[55:100, stand : stand + 14] = (20, 200, 230)
     left = int(((time_s + 5) % PART_S - 2) * 14)
     if 0 <= left < 140:
         image[60:100, left : left + 12] = (30, 30, 200)
@@ -66,21 +67,44 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Features:
     return extract_features(path)
 
 
-def rows(folder: Path, parts: list[Path]) -> np.ndarray:
-    return np.concatenate([read_features(folder / f"{part.stem}.feat").values for part in parts])
+def read(folder: Path, parts: list[Path]) -> list[tuple[Features, Tracks]]:
+    read = [read_features(folder / f"{part.stem}.feat") for part in parts]
+    assert all(features.tracks is not None for features in read)
+    return [(features, features.tracks) for features in read if features.tracks is not None]
 
 
 def test_the_whole_and_its_parts_agree(parts: list[Path], whole: Features, tmp_path: Path) -> None:
     assert [done.error for done in extract_recording(parts, tmp_path)] == [None] * PARTS
-    continued = rows(tmp_path, parts)
-    assert continued.shape == whole.values.shape
-    first_of_a_part = np.arange(1, PARTS) * PART_S  # tracks begin anew there, so speeds are measured from its first frame
-    np.testing.assert_array_equal(np.delete(continued, first_of_a_part, axis=0), np.delete(whole.values, first_of_a_part, axis=0))
-    told_of_motion = [k for k, name in enumerate(FEATURE_NAMES) if name.endswith(("ward", "down", "stride", "still"))]
-    np.testing.assert_array_equal(*(np.delete(rows[first_of_a_part], told_of_motion, axis=1) for rows in (continued, whole.values)))
-    # Alone, the second part takes who stands there for background.
-    alone, presence = extract_features(parts[1]).values, FEATURE_NAMES.index("any object: presence")
-    assert alone[15:30, presence].max() < 0.5 < whole.values[PART_S + 15 : PART_S + 30, presence].min()
+    continued = read(tmp_path, parts)
+    np.testing.assert_array_equal(np.concatenate([features.values for features, _ in continued]), whole.values)
+    times_s = np.concatenate([features.times_s + PART_S * number for number, (features, _) in enumerate(continued)])
+    np.testing.assert_allclose(times_s, whole.times_s, atol=1e-9)
+    # Alone, the second part takes who stands there for background, and finds the walker only.
+    alone = extract_features(parts[1])
+    assert alone.tracks is not None
+    standing = [int(np.isclose(tracks.boxes[:, 0], 90 / 160, atol=0.03).sum()) for tracks in (alone.tracks, continued[1][1])]
+    assert standing[0] <= 3 and standing[1] > 30  # the walker passes there
+
+
+def test_lives_go_on_over_the_boundaries(parts: list[Path], whole: Features, tmp_path: Path) -> None:
+    """Whose rows a row of a part is with, across all parts, is what the whole says."""
+    list(extract_recording(parts, tmp_path))
+    numbers: list[np.ndarray] = []
+    lives: dict[int, tuple[float, float]] = {}
+    count, before = 0, np.zeros(0, int)
+    for place, (_, tracks) in enumerate(read(tmp_path, parts)):
+        assert (tracks.continues >= 0).sum() >= (2 if place == 1 else 0)  # who stands there, and the walker
+        mine = np.array([before[old] if old >= 0 else count + new for new, old in enumerate(tracks.continues)], int)
+        for number, (start_s, end_s) in zip(mine.tolist(), (tracks.lives_s + PART_S * place).tolist(), strict=True):
+            lives[number] = lives.get(number, (start_s, end_s))[0], end_s
+        count, before = count + len(tracks), mine
+        numbers.append(mine[tracks.of_row])
+    assert whole.tracks is not None
+    joined = np.concatenate(numbers)
+    pairs = set(zip(joined.tolist(), whole.tracks.of_row.tolist(), strict=True))
+    assert len(pairs) == len(set(joined.tolist())) == len(whole.tracks)
+    for number, track in pairs:
+        np.testing.assert_allclose(lives[number], whole.tracks.lives_s[track], atol=1e-6)
 
 
 def test_a_part_is_kept_while_the_one_before_is_the_same(parts: list[Path], tmp_path: Path) -> None:
@@ -98,6 +122,9 @@ def test_a_camera_that_was_moved_begins_anew(parts: list[Path], tmp_path: Path) 
     moved = encode(tmp_path / "moved.mkv", (picture(n, moved=True) for n in range(PART_S * FPS)))
     list(extract_recording([parts[0], moved], tmp_path / "out"))
     continued, alone = read_features(tmp_path / "out" / "moved.feat"), extract_features(moved)
+    assert continued.tracks is not None and alone.tracks is not None and (continued.tracks.continues == -1).all()
+    np.testing.assert_allclose(continued.times_s, alone.times_s, atol=1e-6)
+    np.testing.assert_allclose(continued.tracks.boxes, alone.tracks.boxes, atol=0.02)
     np.testing.assert_allclose(continued.values, alone.values, atol=PHASE)
 
 

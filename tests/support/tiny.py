@@ -6,6 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+SNIPPETS_WIDTH = 98  # numbers of a made-up snippet
+
 SENTENCES = (
     "a man in a yellow shirt walks past",
     "a woman with a bag",
@@ -72,11 +74,10 @@ def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int 
     """
     import numpy as np
 
-    from wsra.runtime.backbones.motion import WIDTH
     from wsra.runtime.backbones.registry import backbone_id
     from wsra.runtime.features import Features, write_features
 
-    width = width or WIDTH
+    width = width or SNIPPETS_WIDTH
     rng = np.random.default_rng(0)
     patterns = rng.normal(size=(len(SENTENCES), width)).astype(np.float32)
     for split, first in (("train", 0), ("val", 1000)):
@@ -91,6 +92,10 @@ def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int 
             features = Features(values, np.stack([starts, starts + 1], 1), name, float(len(values)), backbone_id(1.0))
             write_features(folder / "features" / f"{name}.feat", features)
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return _run_file(folder, kind=kind, epochs=epochs, key_width=key_width)
+
+
+def _run_file(folder: Path, *, kind: str, epochs: int, key_width: int) -> Path:
     encoder = kind if kind == "minilm" else make_encoder(folder / kind, kind)
     pooling = "all_blocks" if kind == "gpt2" else "mean"
     (folder / "run.toml").write_text(
@@ -100,6 +105,48 @@ def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int 
         f"[training]\nepochs = {epochs}\nbatch = 8\nkey_width = {key_width}\nlearning_rate = 0.003\n"
     )
     return folder / "run.toml"
+
+
+def make_rows_run(
+    folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int = 2, width: int | None = None, key_width: int = 16
+) -> Path:
+    """As `make_run`, over rows of made-up objects: of the tracks of a video two are what its sentences say, the others are nothing.
+
+    Lives overlap, and they begin and end within a second. In the first video of each split nothing moves. Spans of all sentences are in
+    spans-train.jsonl and spans-val.jsonl.
+    """
+    import numpy as np
+    from objects import object_features
+
+    from wsra.runtime.backbones.describe import WIDTH
+    from wsra.runtime.backbones.registry import backbone_id
+    from wsra.runtime.features import write_features
+
+    width = width or WIDTH
+    rng = np.random.default_rng(0)
+    patterns = rng.normal(size=(len(SENTENCES), width))
+    for split, first in (("train", 0), ("val", 1000)):
+        rows = []
+        for number in range(videos):
+            name, count = f"{split}{number}", int(rng.integers(3, 6)) if number else 0
+            starts, lengths = np.sort(rng.uniform(0, 20, count)), rng.uniform(1.5, 7, count)
+            lives_s = [(float(start), float(start + length)) for start, length in zip(starts, lengths, strict=True)]
+            values = 0.1 * rng.normal(size=(count, width))
+            for place, sentence in enumerate(rng.choice(len(SENTENCES), 2, replace=False)):
+                track = (number + place) % count if count else None
+                if track is not None:
+                    values[track] += patterns[sentence]
+                span = lives_s[track] if track is not None else (2.0, 5.0)
+                row = {"qid": str(first + len(rows)), "query": SENTENCES[sentence], "vid": name, "duration": 30.0}
+                rows.append({**row, "relevant_windows": [span]})
+            features = object_features(
+                lives_s, values=values, duration_s=30.0, video=name, backbone=backbone_id(1.0), seed=number, width=width
+            )
+            write_features(folder / "features" / f"{name}.feat", features)
+        for place, left_out in ((f"{split}.jsonl", "relevant_windows"), (f"spans-{split}.jsonl", None)):
+            told = ({key: value for key, value in row.items() if key != left_out} for row in rows)
+            (folder / place).write_text("".join(json.dumps(row) + "\n" for row in told))
+    return _run_file(folder, kind=kind, epochs=epochs, key_width=key_width)
 
 
 def make_checkpoint(folder: Path, *, kind: str = "bert", epochs: int = 2) -> Path:
@@ -115,6 +162,18 @@ def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
     from wsra.export.precisions import Calibration
 
     checkpoint = make_checkpoint(folder, kind=kind, epochs=40)
+    calibration = Calibration(folder / "train.jsonl", folder / "features")
+    export_bundle(checkpoint, folder / "bundle", Wanted(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
+    return folder / "bundle"
+
+
+def make_rows_bundle(folder: Path, *, kind: str = "bert", epochs: int = 40) -> Path:
+    """As `make_bundle`, of `make_rows_run`: its features are rows of objects, its candidates their lives."""
+    from wsra.export.pack import Wanted, export_bundle
+    from wsra.export.precisions import Calibration
+    from wsra.train.command import train_run
+
+    checkpoint = train_run(make_rows_run(folder, kind=kind, epochs=epochs), folder / "runs" / "tiny", [], resume=False)
     calibration = Calibration(folder / "train.jsonl", folder / "features")
     export_bundle(checkpoint, folder / "bundle", Wanted(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
     return folder / "bundle"

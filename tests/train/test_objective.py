@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -85,3 +87,16 @@ def test_no_tensor_grows_with_the_square_of_the_batch(draws: int) -> None:
         CaptionObjective(Loss(), Sampling(first=1, last=1, draws=draws))(scorer, data, torch.Generator().manual_seed(0))
     assert max(sizes) <= max(size * length * width, size * size * length)
     assert max(sizes) < size * size * length * width / 20
+
+
+@pytest.mark.parametrize("space", ["features", "keys"])
+def test_bags_of_one_row_alone_give_finite_losses_and_gradients(space: str) -> None:
+    """Of videos in which hardly anything moves: without a background, attention has nothing to choose."""
+    data = batch()
+    single = Batch(data.values[:, :1], data.mask[:, :1], data.text, data.videos, data.numbers)
+    total, figures, scorer = run(Loss(background=1.0, contrast_videos=1.0, gate=-1.0, cross_video_space=space), single)
+    assert all(math.isfinite(value) for value in figures.values()) and figures["attended"] == pytest.approx(100.0)
+    assert figures["background"] == figures["background_phi"] == 0.0
+    total.backward()
+    gradients = [weight.grad for weight in scorer.parameters() if weight.grad is not None]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients) and scorer.video.weight.grad.abs().sum() > 0

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from objects import object_features
 
-from tiny import make_run
-from wsra.runtime.errors import FeatureError
-from wsra.runtime.features import Features, write_features
+from tiny import make_rows_run, make_run
+from wsra.runtime.errors import DataError, FeatureError
+from wsra.runtime.features import Features, read_features, write_features
 from wsra.train.config import Run, read_run
 from wsra.train.data import load, moments_of_features
 from wsra.train.run import Prepared, prepare, train
-from wsra.train.stored import StoredFeatures
+from wsra.train.stored import SeenAs, StoredFeatures
 
 LARGE = Path(__file__).parent.parent / "support" / "large.py"
 
@@ -60,6 +61,67 @@ def test_a_long_video_is_seen_as_equal_runs_of_snippets(tmp_path: Path, make_fea
     assert short.shape == (4, 3)
     np.testing.assert_allclose(short[:2], expected, rtol=1e-5)
     assert torch.equal(StoredFeatures([tmp_path / "v.feat"], seen_as="snippets", longest=10)[0], torch.from_numpy(rows))
+
+
+def test_a_long_bag_of_rows_is_thinned_and_none_is_mixed(tmp_path: Path) -> None:
+    features = object_features([(0.0, 10.0), (0.0, 10.0)], width=3, values=np.array([[1.0] * 3, [2.0] * 3]))
+    write_features(tmp_path / "v.feat", features)
+    stored = StoredFeatures([tmp_path / "v.feat"], seen_as="snippets", longest=4)
+    assert stored[0].shape == (4, 3) and set(stored[0].flatten().tolist()) <= {1.0, 2.0}
+    assert stored.tracks_seen(stored.features(0)).tolist() == [int(value) - 1 for value in stored[0][:, 0]]
+    whole = StoredFeatures([tmp_path / "v.feat"], seen_as="snippets", longest=20)
+    assert torch.equal(whole[0], torch.from_numpy(features.values.astype(np.float32)))
+    thinned = [row for row in range(20) if row in {2, 7, 12, 17}]  # the middle of each quarter of the bag
+    assert torch.equal(stored[0], whole[0][thinned])
+
+
+def test_a_video_in_which_nothing_moves_is_one_row_of_zeros(tmp_path: Path) -> None:
+    write_features(tmp_path / "v.feat", object_features([], width=5))
+    stored = StoredFeatures([tmp_path / "v.feat"], seen_as="snippets")
+    assert torch.equal(stored[0], torch.zeros(1, 5)) and stored.tracks_seen(stored.features(0)).tolist() == [-1]
+
+
+@pytest.mark.parametrize("seen_as", ["windows", "segments"])
+def test_windows_of_objects_are_refused(seen_as: SeenAs, tmp_path: Path) -> None:
+    run = read_run(make_rows_run(tmp_path))
+    with pytest.raises(DataError, match=f"features of objects, which have lives and no {seen_as}; set data.seen_as"):
+        load(Path(run.data.captions), Path(run.data.features), seen_as=seen_as)
+
+
+def test_rows_of_objects_and_of_snippets_are_not_learned_from_together(tmp_path: Path, make_features: Callable[..., Features]) -> None:
+    run = read_run(make_rows_run(tmp_path, width=5))
+    made_by = read_features(tmp_path / "features" / "val2.feat").backbone
+    write_features(tmp_path / "features" / "val3.feat", make_features(9, 5, backbone=made_by))
+    with pytest.raises(DataError, match=r"val0 was made by .*\(5 wide, of objects\), val3 by .* \(5 wide\); extract all alike"):
+        load(Path(run.data.val_captions), Path(run.data.features), seen_as="snippets")
+
+
+def test_sets_in_which_nothing_moves_are_refused(tmp_path: Path) -> None:
+    write_features(tmp_path / "v.feat", object_features([], width=5))
+    (tmp_path / "c.jsonl").write_text('{"query": "a man", "vid": "v"}\n')
+    with pytest.raises(DataError, match="nothing moves in any of its 1 videos"):
+        load(tmp_path / "c.jsonl", tmp_path, seen_as="snippets")
+
+
+def test_a_snippet_of_objects_lasts_as_long_as_the_file_says(tmp_path: Path) -> None:
+    """Most rows here are shorter than their second."""
+    (tmp_path / "c.jsonl").write_text('{"query": "a man", "vid": "v"}\n')
+    features = object_features([(0.5, 1.25), (4.5, 5.25)])
+    write_features(tmp_path / "v.feat", replace(features, extra={"snippet_s": "1"}))
+    data = load(tmp_path / "c.jsonl", tmp_path, seen_as="snippets")
+    assert data.of_objects and data.snippet_s == 1.0
+    write_features(tmp_path / "v.feat", features)
+    assert load(tmp_path / "c.jsonl", tmp_path, seen_as="snippets").snippet_s == 0.5
+
+
+def test_rows_of_objects_are_learned_from(tmp_path: Path) -> None:
+    """Bags of one row of zeros among them."""
+    run = read_run(make_rows_run(tmp_path, epochs=25))
+    prepared = prepare(run, tmp_path / "cache")
+    assert prepared.train[0].of_objects and min(len(values) for values in prepared.train[0].values) == 1
+    rows = train(run, tmp_path / "out", prepared)
+    assert all(np.isfinite(list(row.values())).all() for row in rows)
+    assert max(row["val_match"] for row in rows) > 75  # chance: 50
 
 
 def test_moments_are_those_of_all_rows_at_once_also_around_a_large_offset(tmp_path: Path) -> None:

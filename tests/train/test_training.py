@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from objects import object_features
 from safetensors.torch import load_file
 
-from tiny import make_checkpoint, make_encoder, make_run
+from tiny import make_checkpoint, make_encoder, make_rows_run, make_run
 from wsra.runtime.annotations import Annotation, read_annotations
 from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import ConfigError, DataError, OutputError, WsraError
-from wsra.runtime.features import read_features
+from wsra.runtime.features import read_features, write_features
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.command import train_run
 from wsra.train.config import read_run
@@ -165,6 +166,31 @@ def test_shares_inside_are_of_the_snippets_that_a_row_stands_for(tmp_path: Path)
     # The paper's windows: 20 % of the video, moved by 4 %.
     shares, _ = shares_of(tmp_path, [[0.0, 0.1 * duration_s]], seen_as="windows")
     assert len(shares) == 47 and shares[:4].tolist() == pytest.approx([0.5, 0.3, 0.1, 0.0], abs=1e-6)
+
+
+def test_rows_of_a_track_are_inside_where_its_life_is_the_span(tmp_path: Path) -> None:
+    """The track of the second life overlaps the span as long, but lives three times as long; the third video has no row."""
+    videos = {"a": [(0.0, 4.0), (2.0, 14.0)], "b": [(3.0, 7.0)], "c": []}
+    for name, lives_s in videos.items():
+        write_features(tmp_path / f"{name}.feat", object_features(lives_s, video=name))
+    rows = [{"qid": name, "query": "a man", "vid": name, "duration": 60.0, "relevant_windows": [[1.0, 5.0]]} for name in videos]
+    (tmp_path / "spans.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = load(tmp_path / "spans.jsonl", tmp_path, seen_as="snippets")
+    shares = shares_inside(data, read_annotations(tmp_path / "spans.jsonl"))
+    of_row = read_features(tmp_path / "a.feat").tracks
+    assert of_row is not None and shares[0].tolist() == [float(track == 0) for track in of_row.of_row]
+    assert shares[1].tolist() == [0.0] * 4 and shares[2].tolist() == [0.0]  # 2 of 6 s of `b` are shared: an IoU of 1/3
+
+
+def test_the_skyline_learns_lives(tmp_path: Path) -> None:
+    run = read_run(make_rows_run(tmp_path, epochs=25))
+    prepared = prepare(run, tmp_path / "cache")
+    objectives = [
+        SpanObjective(shares_inside(data, read_annotations(tmp_path / f"spans-{split}.jsonl")), run.sampling)
+        for split, (data, _) in (("train", prepared.train), ("val", prepared.val))
+    ]
+    rows = train(run, tmp_path / "out", prepared, objective=objectives[0], val_objective=objectives[1])
+    assert rows[-1]["val_loss"] < rows[0]["val_loss"] and rows[-1]["val_match"] > 75
 
 
 def test_shares_need_the_times_of_features_on_disk(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""theta of a scorer, from the captions of validation videos alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wsra.calib.threshold import calibrate_lives, calibrate_theta
+from wsra.runtime.parts import recording_of
+from wsra.train.data import CaptionedVideos
+from wsra.train.model import Scorer
+from wsra.train.stored import StoredFeatures
+
+OTHERS = 4  # sentences of other videos that each video is asked for, per caption of its own
+
+
+@torch.no_grad()
+def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, seed: int = 0) -> float:
+    """Calibrate theta on captioned videos, by the rule for their kind of rows.
+
+    Args:
+        scorer: on the CPU.
+        data: validation videos; those of objects as files, since their tracks are wanted.
+        text: (captions, Dt) vectors of the captions.
+        seed: of the choice of sentences of other videos.
+
+    Raises:
+        DataError: there are no captions, or the scorer tells nothing apart.
+        TypeError: features of objects are not on disk.
+    """
+    if data.of_objects:
+        return calibrate_lives(*best_life_scores(scorer, data, text, seed=seed))
+    keys = [scorer.keys(values) for values in data.values]
+    curves = [scorer.logits(keys[int(video)], row[None]).numpy() for video, row in zip(data.video_of, text, strict=True)]
+    return calibrate_theta(curves)
+
+
+@torch.no_grad()
+def best_life_scores(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, seed: int = 0) -> tuple[list[float], list[float]]:
+    """Scores, with theta 0, of the best life for sentences: for a video's own captions, and for as many times 4 of other videos.
+
+    Videos without a life have none.
+
+    Raises:
+        TypeError: the features are not on disk, where their tracks are.
+    """
+    stored = data.values
+    if not isinstance(stored, StoredFeatures):
+        raise TypeError(f"features of type {type(stored).__name__} have no tracks; expected StoredFeatures")
+    rng, video_of = np.random.default_rng(seed), data.video_of.numpy()
+    own: list[float] = []
+    others: list[float] = []
+    for video in range(len(stored)):
+        features = stored.features(video)
+        lives = recording_of(features).lives
+        if lives is None or len(lives) == 0:
+            continue
+        keys = scorer.keys(torch.from_numpy(features.rows(0, len(features))))
+        said, strange = np.flatnonzero(video_of == video), np.flatnonzero(video_of != video)
+        drawn = rng.choice(strange, min(len(strange), OTHERS * len(said)), replace=False)
+        for found, chosen in ((own, said), (others, drawn)):
+            found += [float(lives.scores(scorer.logits(keys, text[sentence][None]).numpy()).max()) for sentence in chosen.tolist()]
+    return own, others
