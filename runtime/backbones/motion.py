@@ -113,9 +113,10 @@ def shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> I
 
 
 def _thumbnail(image: Image) -> NDArray[np.float32]:
-    """(24, 32) grey levels, of every n-th pixel where that leaves `THUMBNAIL_ROWS` or more."""
-    step = max(1, image.shape[0] // THUMBNAIL_ROWS)
-    grey = cv2.cvtColor(np.ascontiguousarray(image[::step, ::step]), cv2.COLOR_BGR2GRAY)
+    """(24, 32) grey levels; large pictures are halved before, which OpenCV does faster than other reductions."""
+    while image.shape[0] >= 2 * THUMBNAIL_ROWS:
+        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (32, 24), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32) + 1.0
 
