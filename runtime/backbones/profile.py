@@ -137,7 +137,7 @@ class Profile:
         alone: those of them that are not shared.
         colours: (3, 15) sum over those that are not shared.
         extent: least x, least y, most x, most y of the middle of its box.
-        inner: (2, 4) least and most left, top, right and bottom, each of boxes that the frame cuts on the opposite side; least above most of none.
+        inner: (2, 4) least and most left, top, right and bottom, of boxes that the frame cuts opposite; least above most of none.
         sizes: of its boxes.
         span: when it is in view.
         opening: (area, x) of the first observations.

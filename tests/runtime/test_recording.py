@@ -20,7 +20,7 @@ from wsra.runtime.tracks import Tracks  # noqa: E402
 pytestmark = pytest.mark.device
 
 FPS, PART_S, PARTS = 10, 40, 3
-PHASE = 0.15  # in colours of a part of few pixels: the background of a camera that was moved is updated a frame earlier than that of a file alone
+PHASE = 0.15  # in colours of small parts: the background of a camera that was moved is updated a frame earlier than a file's alone
 NOISE = np.random.default_rng(0).normal(0, 2, (8, 120, 160, 3))
 
 
