@@ -31,10 +31,10 @@ UPDATE_S = 1.0  # the estimate moves in steps of this length
 
 ROWS = 120  # of the picture for which the lengths below are told
 BLUR_PX = 3
-CLOSE_PX = (7, 3)  # rows and columns of gaps that are closed, as in a waist that looks like the wall
+CLOSE_PX = (5, 3)  # rows and columns of gaps that are closed, as in a waist that looks like the wall
 GHOST_AREA_PX = 40
 OUTLINE_PX = 5
-SAMPLE_PX = 3  # the light is judged on every third pixel
+SAMPLE_PX = 4  # the light is judged on every fourth pixel
 
 LIGHT_POWER = 6  # the mean that tells the colour of the light: between that of all pixels (1) and the brightest alone
 LIGHT_COLOUR = (0.88, 1.14)  # by how much a channel is corrected
@@ -144,20 +144,27 @@ class Background:
         if not empty.any():
             return 1.0
         ratios = (grey[empty] + np.float32(1)) / (self._grey8[sample][empty] + np.float32(1))
-        return min(max(float(np.median(ratios)), 0.3), 3.0)
+        return min(max(_quantile(ratios, 0.5), 0.3), 3.0)
 
     def _differing(self, frame: Image, differs: Mask) -> Mask:
         """What differs and is no shadow, with its gaps closed."""
-        where = np.flatnonzero(differs)
-        if where.size == 0:
+        left, top, width, height = cv2.boundingRect(differs.view(np.uint8))
+        if height == 0:
             return differs
-        solid = np.zeros_like(differs)
-        seen, ground = (image.reshape(-1, 3).take(where, axis=0) for image in (frame, self._scene8))
+        box = np.s_[top : top + height, left : left + width]
+        near = np.ascontiguousarray(differs[box])
+        where = np.flatnonzero(near)
+        seen, ground = (image[box].reshape(-1, 3).take(where, axis=0) for image in (frame, self._scene8))
+        solid = np.zeros_like(near)
         solid.reshape(-1)[where] = ~self._is_shadow(seen, ground)
         # Grey trousers look like a shadow, but something solid stands above them; a shadow on the ground has nothing above.
-        highest = np.where(solid.any(axis=0), solid.argmax(axis=0), solid.shape[0]).astype(np.int32)
-        foreground = differs & (np.arange(solid.shape[0], dtype=np.int32)[:, None] >= highest)
-        return cv2.morphologyEx(foreground.view(np.uint8), cv2.MORPH_CLOSE, self._closed).view(np.bool_)
+        highest = np.where(solid.any(axis=0), solid.argmax(axis=0), height).astype(np.int32)
+        foreground = np.zeros_like(differs)
+        foreground[box] = near & (np.arange(height, dtype=np.int32)[:, None] >= highest)
+        tall, wide = self._closed.shape
+        around = np.s_[max(0, top - tall) : top + height + tall, max(0, left - wide) : left + width + wide]
+        foreground[around] = cv2.morphologyEx(foreground[around].view(np.uint8), cv2.MORPH_CLOSE, self._closed)
+        return foreground
 
     @staticmethod
     def _is_shadow(seen: Image, ground: Image) -> Mask:
@@ -227,6 +234,12 @@ def _sharpness(image: Image, where: Mask) -> float:
 def _gains(pixels: NDArray[Any]) -> NDArray[np.float64]:
     """See `Background.light`; of pixels (N, 3) of the empty scene."""
     colour = ((pixels / 255.0) ** LIGHT_POWER).mean(axis=0) ** (1 / LIGHT_POWER)
-    brightest = float(np.percentile(pixels.mean(axis=1), 95))
+    brightest = _quantile(pixels.mean(axis=1), 0.95)
     balance = np.clip(colour.mean() / np.maximum(colour, 1e-3), *LIGHT_COLOUR)
     return np.asarray(balance * np.clip(LIGHT_BRIGHTEST / max(brightest, 1.0), *LIGHT_LEVEL))
+
+
+def _quantile(values: NDArray[Any], share: float) -> float:
+    """The value (of one or more) that so large a share is not above."""
+    place = int(share * (len(values) - 1))
+    return float(np.partition(values, place)[place])

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.device
 
 FILES = 30
 MIB = 1024  # ru_maxrss is in KiB
-FEATURES_MIB = 7200 * 251 * 4 / 2**20 * 1.125  # the result itself, in memory that grows by an eighth at a time
+ROW_MIB = (186 * 2 + 3 * (16 + 16 + 8)) / 2**20 * 1.125  # the result itself, in memory that grows by an eighth at a time; times are sorted
 ALLOWED_MIB = 4  # what two runs differ by
 
 
@@ -95,9 +95,9 @@ def test_two_hours_take_no_more_memory_than_a_minute_but_for_the_features(tmp_pa
             f"print(len(extract_features({str(video)!r})), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         run = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True)
-        snippets, measured[name] = (int(word) for word in run.stdout.split())
-        assert snippets == seconds
-    assert (measured["two hours"] - measured["minute"]) / MIB < FEATURES_MIB + ALLOWED_MIB, measured
+        rows, measured[name] = (int(word) for word in run.stdout.split())
+        assert rows > 0.5 * (seconds - 20)
+    assert (measured["two hours"] - measured["minute"]) / MIB < rows * ROW_MIB + ALLOWED_MIB, measured
 
 
 @pytest.mark.parametrize("continued", [False, True])
