@@ -86,7 +86,7 @@ def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calib
         samples = replace(samples, images={settings.input: scene_pixels(settings, first=1000)})
     for warning in samples.warnings:
         say(f"WARNING: {warning}")
-    say(f"calibrating int8 on {len(samples.features)} snippets and {len(samples.token_ids)} sentences of {samples.source}")
+    say(f"calibrating int8 on {len(samples.features)} rows of features and {len(samples.token_ids)} sentences of {samples.source}")
     prepared = prepare(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
     before, kept = bundle, bundle.folder / ".int8"
     if "int8" in bundle.passed():
