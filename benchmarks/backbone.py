@@ -29,7 +29,7 @@ import numpy as np
 from mobilenet import exported
 
 from wsra.runtime.backbones.regions import REGIONS
-from wsra.runtime.backbones.registry import load_backbone
+from wsra.runtime.backbones.registry import SnippetBackbone, load_backbone
 from wsra.runtime.extract import extract_features
 from wsra.runtime.video.frames import Frame
 
@@ -49,6 +49,7 @@ def main(given: Path | None) -> int:
             backbone = load_backbone(encoder, regions=regions, threads=THREADS)
             ways[f"wsra, MobileNetV2, {regions}"] = partial(extract_features, video, backbone=backbone)
         whole = load_backbone(encoder, threads=THREADS)
+        assert isinstance(whole, SnippetBackbone)
         ways["ffmpeg pipe of full frames, nothing done"] = lambda: sum(1 for _ in piped(video))
         ways["ffmpeg pipe of full frames, MobileNetV2, whole"] = lambda: list(whole.features(piped(video), 1.0))
         for way in ways.values():  # what is loaded first is not timed

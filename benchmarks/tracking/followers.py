@@ -140,7 +140,8 @@ def _above(one: Piece, other: Piece, apart: float) -> bool:
 
 def _with_least_rules(tracks: list[list[tuple[float, Box, float]]]) -> Found:
     """Tracks that were seen often enough and moved, with lives and rows as the backbone has them."""
-    lives, of_row, times, boxes = [], [], [], []
+    lives: list[tuple[float, float]] = []
+    of_row, times, boxes = [], [], []
     for seen in tracks:
         profile = _profile(seen)
         if len(seen) < LEAST_SEEN or profile.moved() < LEAST_MOVED:

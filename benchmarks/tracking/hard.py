@@ -130,7 +130,8 @@ def hard_frames(sort: Sort, clip: Clip) -> Iterator[Frame]:
         if sort == "night":
             frame = _at_night(frame, clip, here, time_s, lit=time_s > lamp_s)
         noisy = np.clip(frame + rng.normal(0, sigma, frame.shape), 0, 255).astype(np.uint8)
-        yield Frame(time_s, cv2.imdecode(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, JPEG])[1], cv2.IMREAD_COLOR))
+        coded = cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, JPEG])[1]
+        yield Frame(time_s, np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)))
 
 
 def _at_night(frame: Image, clip: Clip, here: list[Actor], time_s: float, *, lit: bool) -> Image:
