@@ -110,7 +110,13 @@ def gpt2_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rows_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `bundle_folder`, over rows of objects: its candidates are lives. Beside it lie captions, spans and features."""
+    """As `bundle_folder` ($WSRA_TEST_ROWS_BUNDLE), over rows of objects: its candidates are lives.
+
+    Beside it lie captions, spans and features.
+    """
+    made = os.environ.get("WSRA_TEST_ROWS_BUNDLE")
+    if made:
+        return Path(made)
     pytest.importorskip("torch")
     from tiny import make_rows_bundle
 

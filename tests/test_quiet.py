@@ -27,14 +27,14 @@ Run = Callable[..., Trace]
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory, bundle_folder: Path, clip_file: Path) -> Path:
+def work(tmp_path_factory: pytest.TempPathFactory, rows_bundle_folder: Path, clip_file: Path) -> Path:
     """A folder with all that the commands are run on."""
-    from tiny import make_run
+    from tiny import make_rows_run
 
     folder = tmp_path_factory.mktemp("work")
-    shutil.copytree(bundle_folder, folder / "bundle")
+    shutil.copytree(rows_bundle_folder, folder / "bundle")
     shutil.copy2(clip_file, folder / "clip.mp4")
-    make_run(folder, videos=8, epochs=1)
+    make_rows_run(folder, videos=8, epochs=1)
     (folder / "run.toml").write_text((folder / "run.toml").read_text().replace(f'"{folder}/bert"', '"bert"'))
     rows = [json.loads(line) | {"relevant_windows": [[1, 5]]} for line in (folder / "val.jsonl").read_text().splitlines()]
     (folder / "true.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -83,14 +83,14 @@ def _files(folder: Path) -> set[str]:
     ("arguments", "left"),
     [
         (["--help"], set()),
-        (["info", "features/val0.feat"], set()),
+        (["info", "features/val1.feat"], set()),
         (["doctor", "bundle"], set()),
         (["convert", "array.npy", "-o", "array.feat", "--snippet-s", "1"], {"array.feat"}),
         (["extract", "clip.mp4", "-o", "extracted"], {"extracted/clip.feat"}),
-        (["ground", "features/val0.feat", QUERY], {"features/val0.keys"}),
+        (["ground", "features/val1.feat", QUERY], {"features/val1.keys"}),
         (["ground", "clip.mp4", QUERY], {"clip.feat", "clip.keys"}),
         (["ground", "clip.mp4", "clip.feat", QUERY], set()),
-        (["bench", "bundle", "features/val0.feat", "--repeats", "1"], set()),
+        (["bench", "bundle", "features/val1.feat", "--repeats", "1"], set()),
         (["evaluate", "bundle", "true.jsonl", "--protocol", "spans", "--features", "features"], set()),
         (["verify", "bundle", "--precision", "fp32"], set()),
     ],

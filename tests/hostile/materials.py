@@ -10,7 +10,7 @@ from pathlib import Path
 FRAMES = 10
 SIZE_PX = (64, 48)
 FPS = 5
-LONG = 5_000  # snippets
+LONG = 5_000  # rows
 PLACES = {"captions": "train.jsonl", "val_captions": "val.jsonl", "features": "features"}
 
 
@@ -62,7 +62,7 @@ class Materials:
     @property
     def feat(self) -> Path:
         """One of them, without keys beside it."""
-        return self.features / "val0.feat"
+        return self.features / "val1.feat"
 
     @property
     def long_feat(self) -> Path:
@@ -86,9 +86,9 @@ def make(folder: Path) -> Materials:
     folder.mkdir(parents=True, exist_ok=True)
     made = Materials(folder)
     if not (made.bundle / "manifest.json").is_file():
-        from tiny import make_bundle
+        from tiny import make_rows_bundle
 
-        make_bundle(folder)
+        make_rows_bundle(folder)
     for keys in made.features.glob("*.keys"):
         keys.unlink()
     if not (made.slim / "manifest.json").is_file():
@@ -121,14 +121,11 @@ def _slim(made: Materials) -> None:
 
 
 def _long(made: Materials) -> None:
-    import numpy as np
-
-    from wsra.runtime.features import Features, read_features, write_features
+    from wsra.runtime.bench.repeated import repeated
+    from wsra.runtime.features import read_features, write_features
 
     short = read_features(made.feat)
-    rng, starts = np.random.default_rng(0), np.arange(LONG, dtype=np.float64)
-    rows = short.rows(0, len(short))[rng.integers(len(short), size=LONG)]
-    write_features(made.long_feat, Features(rows, np.stack([starts, starts + 1], 1), "long", float(LONG), short.backbone))
+    write_features(made.long_feat, repeated(short, LONG * short.duration_s / len(short) / 3600))
 
 
 def _films(folder: Path) -> None:

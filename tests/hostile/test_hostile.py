@@ -39,11 +39,11 @@ def seed() -> int:
 
 
 @pytest.fixture(scope="module")
-def made(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Materials:
-    if not (bundle_folder.parent / "run.toml").is_file():
-        pytest.skip("WSRA_TEST_BUNDLE names a bundle without its checkpoint")
+def made(rows_bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Materials:
+    if not (rows_bundle_folder.parent / "run.toml").is_file():
+        pytest.skip("WSRA_TEST_ROWS_BUNDLE names a bundle without its checkpoint")
     folder = tmp_path_factory.mktemp("hostile") / "materials"
-    shutil.copytree(bundle_folder.parent, folder)
+    shutil.copytree(rows_bundle_folder.parent, folder)
     return materials.make(folder)
 
 

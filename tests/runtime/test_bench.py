@@ -170,17 +170,19 @@ def test_a_kernel_that_is_asked_for(feat: Path, bundle_folder: Path) -> None:
     assert bench_json(measure(bundle_folder, Wanted(feat, kernel="numba", threads=1, repeats=1), say=quiet))["kernel"] == "numba"
 
 
-def test_a_video_has_its_own_stages(clip_file: Path, bundle_folder: Path) -> None:
+def test_a_video_has_its_own_stages(clip_file: Path, rows_bundle_folder: Path) -> None:
     before = sorted(clip_file.parent.iterdir())
-    found = measure(bundle_folder, Wanted(clip_file, threads=1, repeats=1, first_s=4.0), say=quiet)
+    whole = extract_features(clip_file)
+    first_s = float(np.ceil(whole.times_s[3, 1])) + 2.0  # somebody has come by then
+    found = measure(rows_bundle_folder, Wanted(clip_file, threads=1, repeats=1, first_s=first_s), say=quiet)
     told = bench_json(found)
     assert sorted(clip_file.parent.iterdir()) == before
     assert list(told["stages"]) == OF_A_VIDEO + OF_FEATURES
     for name in OF_A_VIDEO:
         stage = told["stages"][name]
-        assert stage["times_real_time"] == pytest.approx(4000 / stage["p50_ms"])
+        assert stage["times_real_time"] == pytest.approx(1000 * first_s / stage["p50_ms"])
         assert stage["frames_per_s"] > stage["times_real_time"] > 0
-    assert (told["video_s"], told["snippets"]) == (4.0, 4)
+    assert told["video_s"] == first_s and told["snippets"] >= 3 and told["tracks"] >= 1
     console = stdout_console()
     with console.capture() as capture:
         console.print(bench_view(found))
@@ -202,7 +204,7 @@ def test_what_cannot_be_measured_is_refused(
     with pytest.raises(QueryError, match="query is empty"):
         measure(bundle_folder, Wanted(feat, queries=["a man", " "]), say=quiet)
     monkeypatch.setattr("wsra.runtime.keys.KeyStore.keys", lambda self, features, chunks: np.zeros((len(features), 4), np.float16))
-    with pytest.raises(OutputError, match="cannot hold the keys of 90 snippets"):
+    with pytest.raises(OutputError, match="cannot hold the keys of 90 rows"):
         measure(bundle_folder, Wanted(feat), say=quiet)
 
 

@@ -21,15 +21,15 @@ def wsra(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, bundle_folder: Path, clip_file: Path, sound_file: Path) -> Path:
+def place(tmp_path: Path, rows_bundle_folder: Path, clip_file: Path, sound_file: Path) -> Path:
     """A folder with a bundle, a damaged bundle, a video, a feature file of another backbone, and things that are no video."""
     import numpy as np
     from safetensors.numpy import save_file
 
     from wsra.runtime.features import Features, write_features
 
-    shutil.copytree(bundle_folder, tmp_path / "bundle")
-    shutil.copytree(bundle_folder, tmp_path / "damaged")
+    shutil.copytree(rows_bundle_folder, tmp_path / "bundle")
+    shutil.copytree(rows_bundle_folder, tmp_path / "damaged")
     keys = tmp_path / "damaged" / "fp32" / "keys.onnx"
     content = bytearray(keys.read_bytes())
     content[len(content) // 2] ^= 1
@@ -194,7 +194,7 @@ def test_doctor_tells_whether_ground_can_run(place: Path) -> None:
 
 def test_ground_draws_a_table_and_a_curve(place: Path) -> None:
     (place / "queries.txt").write_text("a red car\n\na man in a yellow shirt walks past\n")
-    run = wsra("ground", "video.mp4", "--queries", "queries.txt", "--plan", "seconds", folder=place)
+    run = wsra("ground", "video.mp4", "--queries", "queries.txt", folder=place)
     assert run.returncode == 0, run.stderr
     assert "“a red car”" in run.stdout and "0:00:00.0" in run.stdout
     run = wsra("ground", ".", "a red car", "--json", folder=place)

@@ -48,7 +48,7 @@ def test_resealing_alone_changes_nothing(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "told"),
     [
-        (lambda t: t.update(plan="sometimes"), 'plan is sometimes; expected "maximal" or "seconds" or "relative" or "segments"'),
+        (lambda t: t.update(plan="sometimes"), 'plan is sometimes; expected "tracks" or "maximal" or'),
         (lambda t: t.update(span_score=7), 'span_score is 7; expected "additive" or "pooled"'),
         (lambda t: t.update(span_score="pooled"), "plan is maximal; expected another one where span_score is pooled"),
         (lambda t: t.update(scorer=None), 'scorer is null; expected "trained" or "cosine"'),

@@ -180,4 +180,5 @@ def make_rows_bundle(folder: Path, *, kind: str = "bert", epochs: int = 40) -> P
 
 
 if __name__ == "__main__":
-    print(make_bundle(Path(sys.argv[1])))
+    print(make_bundle(Path(sys.argv[1]) / "snippets"))
+    print(make_rows_bundle(Path(sys.argv[1]) / "rows"))

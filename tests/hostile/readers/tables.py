@@ -16,7 +16,7 @@ from wsra.runtime.evaluate import EvaluationRequest, evaluate
 from wsra.runtime.evaluation.protocols import ProtocolName
 from wsra.runtime.evaluation.report import evaluation_json
 
-VIDEOS = ("val0", "val1", "val2")
+VIDEOS = ("val1", "val2", "val3")
 SPANS = ([2.0, 5.0], [7.0, 12.5], [0.0, 3.0])
 SENTENCES = ("a man in a yellow shirt", "the red car", "a dog “runs” past")
 
