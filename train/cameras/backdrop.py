@@ -122,7 +122,7 @@ _BEHIND: dict[str, Callable[[Generator, Image, int], None]] = {
 }  # fmt: skip
 
 
-def _surroundings(clip: Clip) -> str:
+def surroundings(clip: Clip) -> str:
     """Which backdrop a clip has; none indoors where vehicles pass."""
     rng = np.random.default_rng([clip.seed, 8])
     vehicles = any(actor.traits.kind in (*VEHICLES, "motorcycle") for actor in clip.actors)
@@ -132,7 +132,7 @@ def _surroundings(clip: Clip) -> str:
 
 def fixtures_of(clip: Clip) -> list[Fixture]:
     """What stands in a clip."""
-    return furnish(clip, _surroundings(clip) in INDOORS)
+    return furnish(clip, surroundings(clip) in INDOORS)
 
 
 def draw_backdrop(clip: Clip) -> Image:
@@ -148,7 +148,7 @@ def draw_backdrop(clip: Clip) -> Image:
     base = 0 if from_above else int(np.clip(camera.horizon + 0.12, 0.0, 0.6) * HEIGHT_PX)
     base = base if base > 20 else 0
     if base > 0:
-        _BEHIND[_surroundings(clip)](rng, image, base)
+        _BEHIND[surroundings(clip)](rng, image, base)
     grounds = clip.style.grounds
     ground = _muted(rng, grounds[int(rng.integers(len(grounds)))], (5, 70), (60, 205))
     image[base:] = ground

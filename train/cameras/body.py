@@ -50,8 +50,13 @@ def pose_of(actor: Actor, time_s: float) -> Pose:
     """How somebody stands at a moment of the clip."""
     stretch = actor.path.stretch(time_s)
     steps, far = _STEPS[actor.traits.gait]
-    swing = 0.1 if actor.path.is_stop(stretch) else far * math.sin(2 * math.pi * steps * time_s + actor.seed % 7)
-    return Pose(actor.path.place(time_s), actor.headings_rad[stretch], swing)
+    heading = actor.headings_rad[stretch]
+    if not actor.path.is_stop(stretch):
+        return Pose(actor.path.place(time_s), heading, far * math.sin(2 * math.pi * steps * time_s + actor.seed % 7))
+    if actor.traits.gait == "drives":
+        return Pose(actor.path.place(time_s), heading, 0.0)
+    sway = math.sin(1.9 * time_s + actor.seed % 7) * math.sin(0.7 * time_s)  # nobody stands quite still
+    return Pose(actor.path.place(time_s), heading + 0.2 * sway, 0.1 + 0.12 * sway)
 
 
 def extent(camera: Camera, traits: Traits, build: tuple[float, float], pose: Pose) -> tuple[float, float, float, float]:

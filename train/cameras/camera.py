@@ -42,8 +42,8 @@ class Camera:
     busy: bool
 
     def size(self, y: float) -> float:
-        """The length of a man at a place, as a share of the picture's height."""
-        return self.reach * max(0.08, (y - self.horizon) / (1.0 - self.horizon))
+        """The length of a man at a place, as a share of the picture's height; below the picture it grows by a fifth at most."""
+        return self.reach * min(max(0.08, (y - self.horizon) / (1.0 - self.horizon)), 1.2)
 
     def height(self, y: float) -> float:
         """How high a standing man appears at a place, as a share of the picture's height."""

@@ -146,7 +146,7 @@ def _beyond(rng: Generator, camera: Camera, kind: Kind, side: Side, y: float) ->
     below = 1.0
     for _ in range(30):  # a body grows as it comes nearer
         below = 1.0 + (_SPARE * TALL[kind] * math.cos(camera.pitch_rad) + sunk) * camera.size(below) + 0.02
-    return x, min(below, 2.5)
+    return x, below
 
 
 def _middle(rng: Generator, camera: Camera, first: Place, last: Place, *, free: bool) -> Place:
