@@ -48,12 +48,7 @@ def paint_person(pen: Pen, traits: Traits, shades: Shades, swing: float) -> None
     _trunk(pen, figure, traits, shades)
     _arm(pen, figure, traits, shades, -far, swing)
     if traits.bag == "bag":
-        side = -far
-        hangs = figure.hip - 0.02
-        pen.tube(shades["bag"], [(hangs - 0.1, 0.03, 0.08, 0.0), (hangs + 0.06, 0.03, 0.07, 0.0)]) if abs(pen.towards) < 0.4 else pen.face(
-            shades["bag"],
-            [(0.0, side * (figure.width + a), hangs + u) for a, u in ((0.0, -0.1), (0.11, -0.1), (0.10, 0.07), (0.01, 0.07))],
-        )
+        _handbag(pen, figure, shades, -far)
     if traits.bag == "backpack" and (pen.towards <= 0 or pen.steep >= 0.8):
         _backpack(pen, figure, shades)
     _head(pen, figure, traits, shades)
@@ -152,6 +147,15 @@ def _head(pen: Pen, figure: _Figure, traits: Traits, shades: Shades) -> None:
             brim = [(0.7 * head, -0.7 * head), (1.7 * head, -0.5 * head), (1.7 * head, 0.5 * head), (0.7 * head, 0.7 * head)]
             pen.face(tinted(shades["cap"], 0.85), [(along, across, up + 0.35 * head) for along, across in brim])
             pen.stroke(tinted(shades["cap"], 0.85), (0.8 * head, 0.0, up + 0.35 * head), (1.7 * head, 0.0, up + 0.32 * head), 0.02)
+
+
+def _handbag(pen: Pen, figure: _Figure, shades: Shades, side: int) -> None:
+    hangs = figure.hip - 0.02
+    if abs(pen.towards) < 0.4:
+        pen.tube(shades["bag"], [(hangs - 0.1, 0.03, 0.08, 0.0), (hangs + 0.06, 0.03, 0.07, 0.0)])
+    else:
+        outline = ((0.0, -0.1), (0.11, -0.1), (0.10, 0.07), (0.01, 0.07))
+        pen.face(shades["bag"], [(0.0, side * (figure.width + across), hangs + up) for across, up in outline])
 
 
 def _backpack(pen: Pen, figure: _Figure, shades: Shades) -> None:
