@@ -306,6 +306,12 @@ def test_the_seed_decides_everything_and_a_larger_set_begins_alike() -> None:
     assert digests[0] == digests[1]
 
 
+def test_what_a_seed_gives_stays() -> None:
+    """Where this fails on purpose, raise VERSION in train/cameras/command.py: clips must not be mixed with sentences of other plans."""
+    queries = [row["query"] for clip in plan(Sizes(3, 1, 2, 2), 0) for row in tell(clip).rows]
+    assert hashlib.sha256("\n".join(queries).encode()).hexdigest() == "0eae053e6fdab3b4bbbf76314b5e1458ad8af62ae58824a375cc4e575fb15a69"
+
+
 def test_night_is_darker_and_rain_falls(clips: list[Clip]) -> None:
     clip = replace(clips[0], night=False, rain=False)
     scene = np.full((HEIGHT_PX, WIDTH_PX, 3), 120, np.uint8)

@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from wsra.train.cameras.agreement import agrees, turns_back
 from wsra.train.cameras.look import ANIMALS, ON_FOOT, VEHICLES, Traits
-from wsra.train.cameras.nouns import WORDS
+from wsra.train.cameras.nouns import WORDS, Words
 from wsra.train.cameras.style import Split
 
 # {n} noun, {c} colour, {g} garment, {l} lower garment in its colour, {h} hair, {t} dark or light, {r} colour of who rides a motorcycle,
@@ -165,54 +165,64 @@ def describe(traits: Traits, split: Split, template: Template, seed: int) -> Cap
         seed: chooses among the words.
     """
     rng = np.random.default_rng([seed, 11])
-    words = WORDS[split]
-    pick: dict[str, str] = {}
-    mentions: dict[str, Any] = {}
     text, says = template
     name = _class_of(rng, traits, text)
-    noun = _one(rng, words[name])
-    mentions["kind"] = name
-    pick["n"], pick["c"], pick["r"] = noun, traits.colour, traits.rider
-    pick["g"] = _one(rng, words[traits.garment]) if traits.garment else ""
-    pick["k"] = _one(rng, words["cap"])
-    pick["b"] = _one(rng, words[traits.bag]) if traits.bag else ""
-    lower = _one(rng, words[traits.lower]) if traits.lower else ""
-    pick["l"] = ("a " if traits.lower == "skirt" else "") + f"{traits.lower_colour} {lower}"
-    hair = _one(rng, _HAIR.get(traits.hair, (traits.hair,)))
-    pick["h"] = ("long" if traits.long_hair else "short") + f" {hair} hair"
-    pick["t"] = _tone(traits)
-    if pick["t"] == "light":
-        pick["t"] = "light-coloured"
-    direction = traits.directions[-1] if traits.directions else ""
-    pick["d"] = _one(rng, _WAYS.get(direction, ("",)))
-    pick["w"], pick["ing"] = _VERBS[traits.gait]
-    if direction == "towards" and rng.random() < 0.4 and traits.gait == "walks":
-        pick["w"], pick["ing"] = "comes", "coming"
-    slots = set(re.findall(r"{(\w+)}", text))
-    told: dict[str, dict[str, Any]] = {
-        "c": {"colour": traits.colour},
-        "g": {"garment": traits.garment},
-        "l": {"lower": traits.lower, "lcolour": traits.lower_colour},
-        "h": {"hair": "dark" if hair == "dark" else traits.hair, "long": traits.long_hair},
-        "t": {"tone": _tone(traits)},
-        "r": {"rider": traits.rider},
-        "b": {"bag": traits.bag},
-        "k": {"cap": True},
-        "d": {"direction": direction},
-    }
-    for slot in sorted(slots & told.keys()):
-        mentions |= told[slot]
-    if slots & {"w", "ing"} and traits.kind in (*ON_FOOT, *ANIMALS):
+    slots = _slots(rng, traits, WORDS[split], name)
+    mentions: dict[str, Any] = {"kind": name}
+    used = set(re.findall(r"{(\w+)}", text))
+    for slot in sorted(used & slots.keys()):
+        mentions |= slots[slot].says
+    if used & {"w", "ing"} and traits.kind in (*ON_FOOT, *ANIMALS):
         mentions["gait"] = traits.gait
     for word in says:
         mentions |= {"gait": "runs"} if word == "runs" else {word: True}
     article = _one(rng, ("a ", "the ", "", ""))
-    sentence = text.format(**pick)
+    sentence = text.format(**{slot: filled.text for slot, filled in slots.items()})
     if not sentence.startswith(_NO_ARTICLE):
         sentence = article + sentence
     sentence = re.sub(r"\b(a|the) (someone|somebody)", r"\2", sentence)
     sentence = re.sub(r"\ba (?=[aeio]|umb)", "an ", sentence)
     return Caption(sentence, mentions, template, seed)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """What stands in a slot, and what it says."""
+
+    text: str
+    says: dict[str, Any]
+
+
+def _slots(rng: Generator, traits: Traits, words: Words, name: str) -> dict[str, _Slot]:
+    """What each slot of a template would hold; all are drawn, so that the words in one do not depend on which others are used."""
+    noun = _one(rng, words[name])
+    garment = _one(rng, words[traits.garment]) if traits.garment else ""
+    cap = _one(rng, words["cap"])
+    bag = _one(rng, words[traits.bag]) if traits.bag else ""
+    lower = _one(rng, words[traits.lower]) if traits.lower else ""
+    hair = _one(rng, _HAIR.get(traits.hair, (traits.hair,)))
+    direction = traits.directions[-1] if traits.directions else ""
+    way = _one(rng, _WAYS.get(direction, ("",)))
+    walks, walking = _VERBS[traits.gait]
+    if direction == "towards" and rng.random() < 0.4 and traits.gait == "walks":
+        walks, walking = "comes", "coming"
+    tone = _tone(traits)
+    worn = ("a " if traits.lower == "skirt" else "") + f"{traits.lower_colour} {lower}"
+    length = "long" if traits.long_hair else "short"
+    return {
+        "n": _Slot(noun, {}),
+        "c": _Slot(traits.colour, {"colour": traits.colour}),
+        "g": _Slot(garment, {"garment": traits.garment}),
+        "l": _Slot(worn, {"lower": traits.lower, "lcolour": traits.lower_colour}),
+        "h": _Slot(f"{length} {hair} hair", {"hair": "dark" if hair == "dark" else traits.hair, "long": traits.long_hair}),
+        "t": _Slot("light-coloured" if tone == "light" else tone, {"tone": tone}),
+        "r": _Slot(traits.rider, {"rider": traits.rider}),
+        "b": _Slot(bag, {"bag": traits.bag}),
+        "k": _Slot(cap, {"cap": True}),
+        "d": _Slot(way, {"direction": direction}),
+        "w": _Slot(walks, {}),
+        "ing": _Slot(walking, {}),
+    }
 
 
 def _class_of(rng: Generator, traits: Traits, text: str) -> str:
