@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from wsra.train.cameras.body import Pose, clipped, darken, extent, paint_traits
 from wsra.train.cameras.camera import HEIGHT_PX, WIDTH_PX, Place
-from wsra.train.cameras.look import BANDS, VEHICLE_COLOURS, VEHICLES, Colour, Kind, Traits, draw_colour, is_unseen, shade
+from wsra.train.cameras.look import BANDS, VEHICLE_COLOURS, Colour, Kind, Traits, draw_colour, is_unseen, shade
 from wsra.train.cameras.pen import Image, Pen, tinted
 from wsra.train.cameras.world import Clip
 
@@ -82,7 +82,6 @@ def paint_fixture(image: Image, clip: Clip, fixture: Fixture) -> None:
     size = camera.size(fixture.place[1]) * HEIGHT_PX * fixture.size
     steep = math.sin(camera.pitch_rad)
     if fixture.traits is not None:
-        assert fixture.traits.kind in VEHICLES
         pose = Pose(fixture.place, fixture.heading_rad, 0.0)
         box = clipped(extent(camera, fixture.traits, (1.0, 1.0), pose))
         darken(image, (x, y), (size * 1.3, size * (0.12 + 0.5 * steep)), 0.4)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 
 from wsra.train.cameras.camera import HEIGHT_PX, Camera, draw_camera
-from wsra.train.cameras.look import ANIMALS, BANDS, KINDS, VEHICLES, Colour, Kind, Traits, draw_colour, dress
+from wsra.train.cameras.look import ANIMALS, KINDS, VEHICLES, Colour, Kind, Traits, draw_colour, dress
 from wsra.train.cameras.paths import Path, draw_path
 from wsra.train.cameras.style import STYLES, Split, Style
 
@@ -130,7 +130,6 @@ def _looks(rng: Generator, clip: Clip, like: Traits | None) -> tuple[Kind, str]:
 
 def _actor(rng: Generator, clip: Clip, start_s: float, like: Traits | None) -> Actor:
     kind, colour = _looks(rng, clip, like)
-    assert colour in BANDS
     traits, shades = dress(rng, clip.style, kind, colour, rain=clip.rain)
     runs = kind not in (*VEHICLES, "cyclist", "motorcycle") and rng.random() < 0.15
     gait = "drives" if kind in VEHICLES else "rides" if kind in ("cyclist", "motorcycle") else "runs" if runs else "walks"
