@@ -28,6 +28,7 @@ def export(
         Literal["whole", "grid", "moving"],
         typer.Option(help="What a zero-shot bundle sees: grid adds quarters, moving what moves."),
     ] = "whole",
+    stock: Annotated[bool, typer.Option("--stock", help="The scorer that comes with wsra, as a bundle without training.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
 ) -> None:
     """Export a checkpoint to ONNX, or a model of two towers; a precision that disagrees with PyTorch is set aside."""
@@ -37,6 +38,8 @@ def export(
         raise typer.BadParameter("--regions is for --zero-shot; a checkpoint has those of its features")
     if zero_shot is not None and (checkpoint is not None or backbone is not None):
         raise typer.BadParameter("--zero-shot needs no checkpoint and brings its own backbone")
+    if stock and (checkpoint, backbone, zero_shot) != (None, None, None):
+        raise typer.BadParameter("--stock needs no checkpoint, --backbone or --zero-shot")
     from wsra.export.encoder import export_encoder
     from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
     from wsra.export.precisions import Calibration
@@ -51,6 +54,11 @@ def export(
             raise typer.BadParameter(f"{backbone} has no backbone.json; make one first: wsra export --backbone {backbone} [--fp16] -o DIR")
         place = out or Path("backbone")
         export_encoder(backbone, place, fp16=fp16, int8=int8, engine=engine, overwrite=overwrite, say=say)
+    elif stock:
+        from wsra.export.stock import export_stock
+
+        place = out or Path("bundle")
+        export_stock(place, wanted, say=say)
     elif zero_shot is not None:
         place = out or Path("bundle")
         export_zero_shot(zero_shot, place, wanted, regions=regions, say=say)

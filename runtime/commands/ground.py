@@ -39,7 +39,9 @@ def ground(
     """Find the moments that match a sentence."""
     from wsra.runtime.archive.request import Request
     from wsra.runtime.archive.search import search
+    from wsra.runtime.commands.stock import bundle_or_stock
 
+    bundle = bundle_or_stock(bundle)
     if rebuild == "auto":
         if provider != "engine":
             raise typer.BadParameter("--rebuild auto is for --provider engine")
@@ -76,15 +78,13 @@ def ground(
         raise typer.Exit(1)
 
 
-def _rebuild(bundle: Path | None, precisions: list[str] | None) -> None:
+def _rebuild(folder: Path, precisions: list[str] | None) -> None:
     """Build and verify engines that do not fit; without a GPU there is nothing to build for."""
     from wsra.export.build import build_bundle
     from wsra.export.verify import verify_bundle
-    from wsra.runtime.bundle import default_bundle
     from wsra.runtime.console import say
     from wsra.runtime.devices.device import find_gpu
 
-    folder = default_bundle(bundle)
     if find_gpu() is not None:
         build_bundle(folder, precisions, say=say)
         verify_bundle(folder, provider="engine", say=say)

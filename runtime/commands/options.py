@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-BundleOption = Annotated[Path | None, typer.Option("--bundle", "-b", help="The bundle; default $WSRA_BUNDLE, else ./bundle.")]
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", "-b", help="The bundle; default $WSRA_BUNDLE, else ./bundle, else the stock one.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 SnippetOption = Annotated[float, typer.Option("--snippet-s", min=0.04, max=60.0, help="Length of a snippet in seconds.")]
 ProviderOption = Annotated[

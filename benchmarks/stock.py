@@ -1,0 +1,124 @@
+"""How right a bundle is on rendered scenes of `wsra scenes`, by kind of word, and whether it knows what is not there.
+
+    python benchmarks/stock.py SCENES BUNDLE [BUNDLE ...] [--split dev]
+
+SCENES is a folder of `wsra scenes` with SCENES/features beside SCENES/videos (`wsra extract SCENES/videos -o SCENES/features`). R@1 is at
+IoU 0.5, in percent, with an answer forced and with the bundle's theta; the groups are the sentences that say such a word, with an answer
+forced. AUROC is the share of pairs of a present and an absent sentence in which the present one scores higher; hard ones differ from a
+present one in kind or colour alone. Controls: a life at random (exact), and sentences of another clip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absence import auroc, best_scores
+
+from wsra.export.controls import TestSet, chance_figures
+from wsra.runtime.annotations import Annotation, read_annotations
+from wsra.runtime.evaluation.metrics import Figures
+from wsra.runtime.features import Features, read_features
+from wsra.runtime.ground import Grounder
+
+NEVER = -1e6  # a theta below every score
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """A split of a folder of scenes: its sentences, those that are true of nobody, and its features."""
+
+    test: TestSet
+    absent: Sequence[dict[str, Any]]
+
+    @property
+    def features(self) -> dict[str, Features]:
+        """By the name of the clip."""
+        return self.test.features
+
+
+def read_scenes(folder: Path, split: str) -> Scenes:
+    """Read a split."""
+    annotations = read_annotations(folder / f"spans-{split}.jsonl")
+    lines = (folder / f"absent-{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    names = {annotation.vid for annotation in annotations}
+    features = {name: read_features(folder / "features" / f"{name}.feat") for name in names}
+    return Scenes(TestSet(annotations, features), [row for row in map(json.loads, lines) if row["vid"] in names])
+
+
+def words_of(annotation: Annotation) -> Iterable[str]:
+    """The groups that a sentence belongs to: what it says beside the kind, and the kind."""
+    said = annotation.row["mentions"]
+    yield from (f"says {name}" for name in said if name != "kind")
+    yield f"kind {said['kind']}"
+
+
+def asked(grounder: Grounder, scenes: Scenes, queries: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Best score of (clip, sentence) pairs, and whether each is answered."""
+    scores, answered = np.zeros(len(queries)), np.zeros(len(queries), bool)
+    for vid, features in scenes.features.items():
+        at = [number for number, (name, _) in enumerate(queries) if name == vid]
+        scores[at], answered[at] = best_scores(grounder, features, [queries[number][1] for number in at])
+    return scores, answered
+
+
+def figures_line(name: str, figures: Figures) -> str:
+    """A line of the first table."""
+    numbers = (figures.r1_iou30, figures.r1_iou50, figures.r1_iou70, figures.r5_iou50, figures.miou)
+    return f"| {name} | {figures.queries} | {' | '.join(f'{number:.1f}' for number in numbers)} |"
+
+
+def report(bundle: Path, scenes: Scenes) -> None:
+    """Print the tables of a bundle."""
+    test = scenes.test
+    with Grounder.open(bundle, precision="fp32", provider="cpu", threads=1) as grounder:
+        forced = Grounder(replace(grounder.manifest, theta=NEVER), grounder.encoder, grounder.scorer, bundle=bundle, precision="fp32")
+        answers = test.answers(forced)
+        other = np.random.default_rng(0).permutation(len(test.annotations))
+        strange = test.answers(forced, [test.annotations[number].query for number in other])
+        present, answered = asked(grounder, scenes, [(a.vid, a.query) for a in test.annotations])
+        absent, found = asked(grounder, scenes, [(row["vid"], row["query"]) for row in scenes.absent])
+        print(f"\n{bundle}: theta {grounder.manifest.theta:.3f}\n")
+        print("| | sentences | R@1 IoU .3 | .5 | .7 | R@5 .5 | mIoU |\n|---|---|---|---|---|---|---|")
+        print(figures_line("answer forced", test.figures(answers)))
+        print(figures_line("with theta", test.figures(test.answers(grounder))))
+        print(figures_line("control: a life at random, exact", chance_figures(test)))
+        print(figures_line("control: a sentence of another clip", test.figures(strange)))
+    hard = np.array([row["hard"] for row in scenes.absent])
+    rates = [100 * float(rate) for rate in (answered.mean(), found.mean(), found[hard].mean())]
+    print(f"\nAUROC of absence {auroc(present, absent):.1f}, hard ones {auroc(present, absent[hard]):.1f}")
+    print(f"answered: {rates[0]:.1f} % of present, {rates[1]:.1f} % of absent, {rates[2]:.1f} % of hard absent sentences")
+    groups: dict[str, list[int]] = defaultdict(list)
+    for number, annotation in enumerate(test.annotations):
+        for word in words_of(annotation):
+            groups[word].append(number)
+    print("\n| sentences that | number | R@1 IoU .5 |\n|---|---|---|")
+    for word, numbers in sorted(groups.items()):
+        chosen = np.isin(np.arange(len(answers)), numbers).tolist()
+        print(f"| {word} | {len(numbers)} | {test.figures(answers, chosen).r1_iou50:.1f} |")
+
+
+def main() -> int:
+    """Measure and print; the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("scenes", type=Path)
+    parser.add_argument("bundles", type=Path, nargs="+")
+    parser.add_argument("--split", default="dev", choices=("dev", "test"))
+    given = parser.parse_args()
+    scenes = read_scenes(given.scenes, given.split)
+    present, absent = len(scenes.test.annotations), len(scenes.absent)
+    print(f"{given.split}: {present} present and {absent} absent sentences of {len(scenes.features)} clips")
+    for bundle in given.bundles:
+        report(bundle, scenes)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""`wsra export --stock`: the bundle of the scorer that comes with wsra, for questions before anybody has trained anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from wsra.export.pack import Wanted, export_bundle
+from wsra.runtime.bundle import Manifest
+
+CHECKPOINT = Path(__file__).parent / "stock_checkpoint"  # with the validation captions and features that calibrate it: docs/stock.md
+
+
+def export_stock(out: Path, wanted: Wanted, *, say: Callable[[str], None] = print) -> Manifest:
+    """Export the stock bundle.
+
+    Args:
+        out: the bundle.
+        wanted: what it shall hold beside FP32.
+        say: called with a line about each step.
+
+    Raises:
+        MissingExtraError: the text encoder is not installed.
+        WsraError: see `wsra.export.pack.publish`.
+    """
+    return export_bundle(CHECKPOINT, out, wanted, say=say)

@@ -1,0 +1,47 @@
+"""Which bundle a command asks where none is given: the stock bundle, made on first use where that is possible."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from wsra.runtime.bundle import MANIFEST, default_bundle
+from wsra.runtime.console import say
+from wsra.runtime.errors import BundleError
+from wsra.runtime.stock import stock_folder
+
+ON_A_WORKSTATION = "make it on a workstation with wsra export --stock -o DIR, copy DIR here and give it with -b"
+
+
+def bundle_or_stock(given: Path | None) -> Path:
+    """The bundle to ask: the given one, else $WSRA_BUNDLE, else ./bundle, else the stock bundle.
+
+    Raises:
+        BundleError: there is none of them, and the stock bundle cannot be made here.
+        WsraError: making it failed.
+    """
+    chosen = default_bundle(given)
+    if given is not None or os.environ.get("WSRA_BUNDLE") or chosen.exists():
+        return chosen
+    folder = stock_folder()
+    if not (folder / MANIFEST).is_file():
+        _make(folder)
+    say(f"asking the stock bundle, {folder}; -b gives another one")
+    return folder
+
+
+def _make(folder: Path) -> None:
+    try:
+        from wsra.export.pack import Wanted
+        from wsra.export.stock import export_stock
+        from wsra.train.text import minilm_folder
+
+        minilm_folder()
+    except ModuleNotFoundError as err:
+        raise BundleError(
+            f"no bundle is given, and the stock bundle is not here: making it needs {err.name}"
+            f" (pip install 'wsra[demo]'); or {ON_A_WORKSTATION}"
+        ) from err
+    say(f"making the stock bundle in {folder}; this is done once")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    export_stock(folder, Wanted(), say=say)
