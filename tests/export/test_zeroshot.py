@@ -36,6 +36,7 @@ from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.extract import extract_features
 from wsra.runtime.features import read_features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.manifest_checks import check_manifest
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.command import train_run
 from wsra.train.towers import load_towers, preparation_of
@@ -277,6 +278,19 @@ def test_a_zero_shot_bundle_over_tracks_ranks_lives_by_the_cosine_of_their_views
         assert len(moment["box"]) == 4
 
 
+def test_numbers_before_the_vectors_are_of_objects_alone(tracks_folder: Path) -> None:
+    manifest = open_bundle(tracks_folder).manifest
+    check_manifest(manifest)
+    changes: list[dict[str, Any]] = [
+        {"plan": "maximal", "span_score": "additive"},
+        {"key_width": manifest.key_width - 1},
+        {"key_width": manifest.feature_width + 2},
+    ]
+    for changed in changes:
+        with pytest.raises(ValueError, match=r"a cosine scorer has a multiple of text_width|has axes"):
+            check_manifest(replace(manifest, **changed))
+
+
 def test_how_many_views_share_a_call_changes_an_embedding_by_rounding_alone(model: Path, clip_file: Path, tmp_path: Path) -> None:
     export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
     found = []
@@ -305,7 +319,8 @@ def test_a_model_trained_on_both_carries_its_encoder(model: Path, tmp_path: Path
     make_encoder(tmp_path / "bert", "bert")
     (tmp_path / "run.toml").write_text(
         f'[data]\ncaptions = "captions-train.jsonl"\nval_captions = "captions-val.jsonl"\nfeatures = "features"\n'
-        f'[text]\nencoder = "{tmp_path / "bert"}"\npooling = "mean"\n[sampling]\nfirst = 1\nlast = 1\n[training]\nepochs = 1\nbatch = 8\nkey_width = 16\n'
+        f'[text]\nencoder = "{tmp_path / "bert"}"\npooling = "mean"\n[sampling]\nfirst = 1\nlast = 1\n'
+        f"[training]\nepochs = 1\nbatch = 8\nkey_width = 16\n"
     )
     checkpoint = train_run(tmp_path / "run.toml", tmp_path / "runs" / "both", [], resume=False)
     scorer = load_checkpoint(checkpoint).scorer
