@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +119,7 @@ class Tracker:
         if onlooker is not None and frame is not None:
             size *= onlooker.clear(frame, blob, blobs)
         if track.candidate is None or size > track.candidate.size:
-            crop = onlooker.crop(frame, blob) if onlooker is not None and frame is not None else None
+            crop = partial(onlooker.crop, frame, blob) if onlooker is not None and frame is not None else None
             track.candidate = Candidate(size, time_s, blob.box, piece.image, piece.mask, crop)
 
     def _end_those_not_seen(self, time_s: float) -> None:

@@ -27,8 +27,8 @@ MOST_HALF = float(np.finfo(np.float16).max)
 class ViewEncoder:
     """Looks at the tracks of one video; see `wsra.runtime.backbones.views.Onlooker`.
 
-    Pictures wait at the encoder's size as bytes until they fill a call: fewer than two calls of them, and `views.MOST` for each track that
-    is still followed.
+    Pictures wait at the encoder's size as bytes until they fill a call: fewer than a call of them, and `views.MOST` for each track that is
+    still followed.
 
     Args (constructor):
         encoder: of images.

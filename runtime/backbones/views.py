@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -66,7 +66,7 @@ class Candidate:
         box: of the track.
         image: (h, w, 3) uint8 BGR, the part of the frame within the box.
         mask: (h, w) bool.
-        crop: as of `View`.
+        crop: gives that of `View`; it is asked once, for the best frame of the snippet.
     """
 
     size: float
@@ -74,12 +74,13 @@ class Candidate:
     box: Box
     image: Image
     mask: Mask
-    crop: Image | None = None
+    crop: Callable[[], Image] | None = None
 
     def view(self) -> View:
         """With its sharpness."""
         sharpness = sharpness_of(self.image, self.mask)
-        return View(self.size * sharpness / (sharpness + _SHARP), self.time_s, self.box, self.crop)
+        crop = self.crop() if self.crop is not None else None
+        return View(self.size * sharpness / (sharpness + _SHARP), self.time_s, self.box, crop)
 
 
 def size_of(area: float, *, cut: bool) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from wsra.runtime.errors import BackboneError  # noqa: E402
 from wsra.runtime.extract import extract_features  # noqa: E402
 from wsra.runtime.features import read_features  # noqa: E402
 from wsra.runtime.video.frames import Frame, Reading, Video  # noqa: E402
+from wsra.train.scenes.render import frames  # noqa: E402
+from wsra.train.scenes.world import sample_clip  # noqa: E402
 
 
 @pytest.fixture
@@ -154,12 +156,12 @@ class Watched(ViewEncoder):
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(encoder)
-        self.held, self.most_held, self.most_waiting, self.taken = 0, 0, 0, list[tuple[int, int, float]]()
+        self.held, self.most_held, self.most_waiting, self.cut, self.taken = 0, 0, 0, 0, list[tuple[int, int, float]]()
 
     def crop(self, frame: Frame, blob: Blob) -> Any:
         image = super().crop(frame, blob).copy()
         assert image.dtype == np.uint8 and image.shape == (8, 8, 3)
-        self.held += 1
+        self.held, self.cut = self.held + 1, self.cut + 1
         weakref.finalize(image, self._gone)
         self.most_held = max(self.most_held, self.held)
         return image
@@ -186,10 +188,35 @@ def test_pictures_do_not_pile_up_and_are_a_tenth_of_one_a_second(colours: Path) 
     embeddings = watched.embeddings(found.numbers.tolist())
     assert embeddings.shape == (len(found.tracks), 3) and embeddings.dtype == np.float16
     at_once = 2 + 2  # tracks that are followed at a time: of those who pass one may come as another goes
-    assert watched.most_waiting < 16 and watched.most_held <= at_once * (MOST + 2) + 16 + MOST
+    assert watched.most_waiting < 16 and watched.most_held <= at_once * (MOST + 1) + 16 + MOST
+    assert watched.cut <= len(found.values) + 2 * len(found.tracks)  # one a second, also of what is no row yet
     seconds = sum(life_s for _, _, life_s in watched.taken)
     assert watched.encoded <= len(found.tracks) + seconds / 10
     assert watched.encoded <= 0.11 * len(found.values) and watched.calls == -(-watched.encoded // 16)
+
+
+def pictures(shown: Iterator[Frame], colours: Path) -> tuple[int, int, int]:
+    """Tracks, rows, and pictures that are encoded."""
+    views = ViewEncoder(Encoder(settings_of(colours.with_suffix(".onnx")), colours.with_suffix(".onnx"), threads=1))
+    found = object_rows(shown, 1.0, onlooker=views)
+    views.embeddings(found.numbers.tolist())
+    return len(found.tracks), len(found.values), views.encoded
+
+
+def test_few_pictures_of_rendered_scenes(colours: Path) -> None:
+    counts = np.zeros(3, int)
+    for number in range(4):
+        images = frames(sample_clip(f"c{number}", "test", number))
+        counts += pictures((Frame(place / 8, image) for place, image in enumerate(images) if place % 2 == 0), colours)
+    tracks, rows, encoded = counts.tolist()
+    assert tracks > 8 and tracks <= encoded <= 0.2 * rows
+
+
+def test_few_pictures_of_footage(data_folder: Path, colours: Path) -> None:
+    with Video(data_folder / "footage" / "one-by-one-person-detection.mp4", height_px=240, frames_per_s=4) as video:
+        tracks, rows, encoded = pictures(video.frames(), colours)
+        hours = video.end_s / 3600
+    assert tracks >= 10 and tracks <= encoded <= 0.17 * rows and encoded / hours < 0.17 * 3600
 
 
 @pytest.mark.parametrize("rows", [1, 4, 16])
