@@ -305,11 +305,12 @@ def test_how_many_views_share_a_call_changes_an_embedding_by_rounding_alone(mode
         np.testing.assert_allclose(other[:, WIDTH:].astype(np.float32), found[0][:, WIDTH:].astype(np.float32), atol=2e-3)
 
 
-def test_a_model_trained_on_both_carries_its_encoder(model: Path, tmp_path: Path) -> None:
+def test_a_model_trained_on_both_carries_its_encoder(tmp_path: Path) -> None:
     """extract --regions tracks, train, export, ground: numbers of motion and embeddings side by side."""
     from tiny import make_encoder
     from wsra.train.scenes.render import Sizes, render_scenes
 
+    model = make_towers(tmp_path / "model", "clip")
     list(render_scenes(tmp_path, Sizes(train=6, val=4, test=1), jobs=1))
     export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
     videos = sorted(map(str, (tmp_path / "videos").glob("*.mp4")))
