@@ -18,7 +18,7 @@ from wsra.runtime.signals import end_at_once, exit_code, heed_signals
 if TYPE_CHECKING:
     import typer
 
-COMMANDS = ("demo", "extract", "convert", "info", "train", "export", "verify", "evaluate", "build", "doctor", "bench", "ground")
+COMMANDS = ("demo", "scenes", "extract", "convert", "info", "train", "export", "verify", "evaluate", "build", "doctor", "bench", "ground")
 
 
 def app_of(commands: Sequence[str] = COMMANDS) -> typer.Typer:

@@ -11,24 +11,35 @@ import pytest
 
 from wsra.runtime.features import Features, write_features
 
-ParityRows = dict[tuple[str, str], dict[str, str]]
-PARITY = pytest.StashKey[ParityRows]()
+PARITY = "parity"  # name of a property of a test's report, which pytest-xdist sends to the process that prints
 ENGINES = ("PyTorch's own half", "ONNX Runtime", "TensorRT-RTX")
+
+
+RAY = ("test_ray.py", "test_cluster_token.py", "test_quiet.py")  # they start a cluster, and look for processes of any
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With pytest-xdist one worker runs the tests of a file, which share fixtures, and one runs all that start Ray."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if item.path.name in RAY else item.path.as_posix()))
 
 
 @pytest.fixture
 def tell_parity(request: pytest.FixtureRequest) -> Callable[[str, str, str, str], None]:
     """Note (encoder, precision, engine, what was found) for the table at the end of the run."""
-    rows = request.config.stash.setdefault(PARITY, {})
 
     def tell(encoder: str, precision: str, engine: str, found: str) -> None:
-        rows.setdefault((encoder, precision), {})[engine] = found
+        request.node.user_properties.append((PARITY, (encoder, precision, engine, found)))
 
     return tell
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash.get(PARITY, {})
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for report in terminalreporter.getreports("passed"):
+        for name, told in report.user_properties:
+            if name == PARITY:
+                rows.setdefault((told[0], told[1]), {})[told[2]] = told[3]
     if rows:
         terminalreporter.section("encoders beside PyTorch in FP32: largest difference, of the largest number")
         terminalreporter.line(f"| encoder | precision | {' | '.join(ENGINES)} |")

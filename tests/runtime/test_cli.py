@@ -217,6 +217,8 @@ def test_info_tells_of_features_and_bundles(place: Path) -> None:
         (["train", "run.toml"], "torch", "train"),
         (["export"], "onnx", "export"),
         (["demo", "--out", "d"], "torch", "demo"),
+        (["scenes", "d"], "av", "video"),
+        (["scenes", "d"], "cv2", "video"),
         (["ground", "video.mp4", "man"], "onnxruntime", "cpu"),
         (["extract", "video.mp4", "-o", "out"], "av", "video"),
         (["extract", "video.mp4", "-o", "out"], "cv2", "video"),

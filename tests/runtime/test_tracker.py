@@ -87,6 +87,17 @@ def test_somebody_who_stands_for_two_minutes_is_one_track() -> None:
     assert len(found.values) == pytest.approx(130, abs=3)  # a row for every second of it
 
 
+def test_two_who_stand_for_ten_minutes_while_others_pass_are_two_tracks() -> None:
+    standing = [Actor(walk(30, 25, stop=(36, 636))), Actor(walk(60, 30, foot=150, stop=(64, 664)), width=14, height=44, upper=BLUE)]
+    passing = [Actor(walk(90 + 60 * number, 40, foot=232), upper=YELLOW) for number in range(9)]
+    found = followed([*standing, *passing], 690)
+    assert len(found.tracks) == 2 + 9
+    long = np.argsort(found.tracks.lives_s[:, 0] - found.tracks.lives_s[:, 1])[:2]
+    truth = [life_of(one, 690) for one in standing]
+    np.testing.assert_allclose(np.sort(found.tracks.lives_s[long], axis=0), truth, atol=0.3)
+    assert [np.count_nonzero(found.tracks.of_row == track) for track in np.sort(long)] == pytest.approx([612, 612], abs=6)
+
+
 def test_who_has_gone_for_three_seconds_goes_on_and_for_six_does_not() -> None:
     for gap_s, tracks in ((3.0, 1), (6.0, 2)):
         wide = round(20 * gap_s - 18)

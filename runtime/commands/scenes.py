@@ -1,0 +1,30 @@
+"""`wsra scenes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsra.runtime.commands.options import JobsOption
+from wsra.runtime.errors import MissingExtraError
+
+
+def scenes(
+    out: Annotated[Path, typer.Argument(help="An empty or new folder, or one in which this was begun.")],
+    train: Annotated[int, typer.Option(min=0, help="Training clips.")] = 400,
+    val: Annotated[int, typer.Option(min=0, help="Validation clips, which look like those of training.")] = 50,
+    dev: Annotated[int, typer.Option(min=0, help="Development clips, which look different: to choose settings by.")] = 100,
+    test: Annotated[int, typer.Option(min=0, help="Test clips, which look different again: to be looked at once.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
+    jobs: JobsOption = 2,
+) -> None:
+    """Render clips nearer to real cameras than those of the demo, with captions, spans, and sentences that are true of nobody."""
+    try:
+        from wsra.train.cameras.command import run_scenes
+        from wsra.train.cameras.render import Sizes
+    except ModuleNotFoundError as err:
+        raise MissingExtraError(str(err.name), "video", "wsra scenes") from err
+
+    run_scenes(out, Sizes(train, val, dev, test), seed=seed, jobs=jobs)
