@@ -21,21 +21,22 @@ class CosineScorer(nn.Module):
         neutral: (K, D) vectors of length 1.
         slots: R.
         scale: factor on the cosine that the towers were trained with.
+        skipped: numbers before the vectors in each row, which the cosine leaves out.
     """
 
     neutral: Tensor
     scale: Tensor
 
-    def __init__(self, neutral: Tensor, *, slots: int, scale: float) -> None:
+    def __init__(self, neutral: Tensor, *, slots: int, scale: float, skipped: int = 0) -> None:
         super().__init__()
-        self.slots = slots
+        self.slots, self.skipped = slots, skipped
         self.register_buffer("neutral", neutral)
         self.register_buffer("scale", torch.tensor([scale]))
 
     @property
     def feature_width(self) -> int:
-        """Dv: R times D."""
-        return self.slots * self.text_width
+        """Dv: what is skipped, and R times D."""
+        return self.skipped + self.slots * self.text_width
 
     @property
     def text_width(self) -> int:
@@ -45,16 +46,16 @@ class CosineScorer(nn.Module):
     @property
     def key_width(self) -> int:
         """H: the vectors, and how near the nearest neutral sentence is."""
-        return self.feature_width + 1
+        return self.slots * self.text_width + 1
 
     def keys(self, features: Tensor) -> Tensor:
         """Vectors (T, R * D) of length 1 and the nearest neutral cosine: (T, H)."""
-        vectors = nn.functional.normalize(features.reshape(-1, self.slots, self.text_width), dim=-1)
+        vectors = nn.functional.normalize(features[:, self.skipped :].reshape(-1, self.slots, self.text_width), dim=-1)
         nearest = (vectors @ self.neutral.T).reshape(-1, self.slots * len(self.neutral)).amax(dim=1, keepdim=True)
-        return torch.cat([vectors.reshape(-1, self.feature_width), nearest], dim=1)
+        return torch.cat([vectors.reshape(-1, self.slots * self.text_width), nearest], dim=1)
 
     def matrix(self, keys: Tensor, text: Tensor) -> Tensor:
         """Logits (Q, N) of keys (N, H) and sentences (Q, Dt)."""
-        vectors = keys[:, : self.feature_width].reshape(-1, self.text_width)
+        vectors = keys[:, :-1].reshape(-1, self.text_width)
         cosines = (nn.functional.normalize(text, dim=-1) @ vectors.T).reshape(text.shape[0], -1, self.slots)
-        return self.scale * (cosines.amax(dim=2) - keys[None, :, self.feature_width])
+        return self.scale * (cosines.amax(dim=2) - keys[None, :, -1])

@@ -5,10 +5,11 @@ Its golden data are rendered scenes seen through the image tower: nothing is lea
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 
 from wsra.export.base import Source, base_bundle
@@ -17,13 +18,14 @@ from wsra.export.encoder import scene_pixels, write_encoder
 from wsra.export.golden import Golden
 from wsra.export.pack import Wanted, publish
 from wsra.export.reference import TorchBackend
-from wsra.runtime.annotations import Caption
-from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
+from wsra.runtime.backbones.motion import WIDTH
 from wsra.runtime.backbones.regions import SLOTS, Regions
-from wsra.runtime.backbones.registry import SnippetBackbone
+from wsra.runtime.backbones.registry import Backbone, encoder_backbone
 from wsra.runtime.bundle import Bundle, Manifest
+from wsra.runtime.features import Features, write_features
+from wsra.runtime.gathering import gather
 from wsra.runtime.video.frames import Frame
-from wsra.train.data import CaptionedVideos
+from wsra.train.data import CaptionedVideos, load
 from wsra.train.scenes.render import FPS, frames, tell
 from wsra.train.scenes.world import Clip, sample_clip
 from wsra.train.towers import Towers, load_towers
@@ -47,7 +49,7 @@ def export_zero_shot(
         name: hub name or folder of the model.
         out: the bundle. If it holds a bundle of the same model and regions, what is missing is added.
         wanted: what it shall hold beside FP32.
-        regions: what of a frame the image tower sees; the best of them counts.
+        regions: what of a frame the image tower sees, of which the best counts; or "tracks", the best views of what moves.
         snippet_s: length of a snippet in seconds.
         say: told each step.
 
@@ -59,47 +61,57 @@ def export_zero_shot(
     def base(part: Path) -> tuple[Bundle, Golden]:
         (part / "fp32").mkdir()
         settings, graph = write_encoder(towers, part, part / "fp32", say)
-        encoder = OnnxBackbone(settings, part / "fp32" / settings.graph, regions=regions)
-        say(f"looking at {CLIPS} rendered clips through it, for golden data")
-        source = Source(
-            scorer=cosine_scorer(towers, SLOTS[regions]),
-            kind="cosine",
-            encoder=towers.text,
-            data=scene_data(encoder, snippet_s),
-            sha256=identity,
-            backbone=encoder.id(snippet_s),
-            snippet_s=snippet_s,
-            plan="maximal",
-            span_score="additive",
-            theta=0.0,
-            image=TorchBackend(graph),
-            images={"pixels": scene_pixels(settings)},
-        )
-        return base_bundle(part, source, say)
+        of_objects = regions == "tracks"
+        with TemporaryDirectory(prefix="wsra-scenes-") as scenes:
+            encoder = encoder_backbone(settings, part / "fp32" / settings.graph, regions=regions)
+            say(f"looking at {CLIPS} rendered clips through it, for golden data")
+            source = Source(
+                scorer=cosine_scorer(towers, SLOTS[regions], skipped=WIDTH if of_objects else 0),
+                kind="cosine",
+                encoder=towers.text,
+                data=scene_data(encoder, snippet_s, Path(scenes)),
+                sha256=identity,
+                backbone=encoder.id(snippet_s),
+                snippet_s=snippet_s,
+                plan="tracks" if of_objects else "maximal",
+                span_score="lives" if of_objects else "additive",
+                theta=0.0,
+                image=TorchBackend(graph),
+                images={"pixels": scene_pixels(settings)},
+            )
+            return base_bundle(part, source, say)
 
     identity = f"{towers.text.digest()}+{regions}@{snippet_s:g}s"
     return publish(out, identity, base, wanted, say=say)
 
 
 @torch.no_grad()
-def cosine_scorer(towers: Towers, slots: int) -> CosineScorer:
-    """The cosine against the neutral sentences of this model."""
-    return CosineScorer(towers.text.encode(NEUTRAL), slots=slots, scale=towers.scale).eval()
+def cosine_scorer(towers: Towers, slots: int, *, skipped: int = 0) -> CosineScorer:
+    """The cosine against the neutral sentences of this model; see `CosineScorer`."""
+    return CosineScorer(towers.text.encode(NEUTRAL), slots=slots, scale=towers.scale, skipped=skipped).eval()
 
 
-def scene_data(backbone: SnippetBackbone, snippet_s: float) -> CaptionedVideos:
-    """Rendered clips with their captions, as a backbone sees them."""
-    captions, values, video_of = [], [], []
+def scene_data(backbone: Backbone, snippet_s: float, folder: Path) -> CaptionedVideos:
+    """Rendered clips with their captions, as a backbone sees them.
+
+    Args:
+        backbone: of snippets or of objects.
+        snippet_s: length of a snippet in seconds.
+        folder: gets captions and features, which are read from there.
+    """
+    captions = []
     for number in range(CLIPS):
         clip = sample_clip(f"scene-{number}", "val", number)
-        rows = [row for _, row in backbone.features(_shown(clip), snippet_s)]
-        values.append(torch.from_numpy(np.stack(rows)))
-        for row in tell(clip):
-            captions.append(Caption(row["qid"], row["query"], clip.name))
-            video_of.append(number)
-    return CaptionedVideos(captions, values, torch.tensor(video_of), backbone.id(snippet_s), snippet_s)
+        shown = _shown(clip, backbone.reads_at(snippet_s).frames_per_s)
+        rows = gather(backbone, shown, snippet_s).until(clip.duration_s)
+        features = Features(rows.values, rows.times_s, clip.name, clip.duration_s, backbone.id(snippet_s), tracks=rows.tracks)
+        write_features(folder / f"{clip.name}.feat", features)
+        captions += [{"qid": row["qid"], "query": row["query"], "vid": clip.name, "duration": clip.duration_s} for row in tell(clip)]
+    (folder / "captions.jsonl").write_text("".join(json.dumps(caption) + "\n" for caption in captions), encoding="utf-8")
+    return load(folder / "captions.jsonl", folder, seen_as="snippets")
 
 
-def _shown(clip: Clip) -> Iterator[Frame]:
+def _shown(clip: Clip, frames_per_s: float) -> Iterator[Frame]:
     for number, image in enumerate(frames(clip)):
-        yield Frame(number / FPS, image)
+        if number % max(1, int(FPS / frames_per_s)) == 0:
+            yield Frame(number / FPS, image.copy())

@@ -56,8 +56,7 @@ def extract_features(
         MissingExtraError: PyAV, OpenCV or SciPy is not installed.
     """
     path, backbone = Path(path), backbone or MotionBackbone()
-    height_px, frames_per_s = backbone.reads_at(snippet_s)
-    video = Video(path, height_px=height_px, frames_per_s=frames_per_s, decoder=decoder)
+    video = Video(path, **backbone.reads_at(snippet_s)._asdict(), decoder=decoder)
 
     def seen(number: int) -> None:
         if progress is not None:

@@ -102,13 +102,20 @@ def _checked_tensors(manifest: Manifest) -> dict[str, _Sides]:
                 width = wanted[name]
                 if len(axes) != 2 or (width is not None and axes[1] != width):
                     raise ValueError(f"tensors.{graph}.{side}.{name} has axes {axes}; expected two{f', the last {width}' if width else ''}")
-    if manifest.scorer == "cosine" and (manifest.feature_width % manifest.text_width or manifest.key_width != manifest.feature_width + 1):
-        raise ValueError(
-            f"feature_width is {manifest.feature_width} and key_width {manifest.key_width}; a cosine scorer has a multiple of text_width"
-            f" ({manifest.text_width}), and one more"
-        )
+    if manifest.scorer == "cosine":
+        _check_cosine(manifest)
     image = {IMAGE: tensors.image} if tensors.image else {}
     return {"text": tensors.text, "keys": tensors.keys, "scorer": tensors.scorer, **image}
+
+
+def _check_cosine(manifest: Manifest) -> None:
+    """Keys are the vectors of a row and one number; rows of objects have other numbers before their vectors, those of snippets none."""
+    vectors, features = manifest.key_width - 1, manifest.feature_width
+    if vectors % manifest.text_width or not (features == vectors or (manifest.span_score == "lives" and features > vectors > 0)):
+        raise ValueError(
+            f"feature_width is {features} and key_width {manifest.key_width}; a cosine scorer has a multiple of text_width"
+            f" ({manifest.text_width}), keys one more, and only features of objects have others before"
+        )
 
 
 def _check_profiles(manifest: Manifest, graphs: Mapping[str, _Sides]) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from wsra.runtime.archive.provenance import is_current, refuse_others
 from wsra.runtime.backbones.camera import SUFFIX, Camera, read_camera
-from wsra.runtime.backbones.registry import MotionBackbone, backbone_id
+from wsra.runtime.backbones.registry import BackboneChoice, ObjectBackbone
 from wsra.runtime.boundary import one_file
 from wsra.runtime.console import say
-from wsra.runtime.errors import VideoError, WsraError
+from wsra.runtime.errors import BackboneError, VideoError, WsraError
 from wsra.runtime.extract import Extracted, Progress, extract_features, feat_paths, warning
 from wsra.runtime.features import Features, read_features, write_features
 from wsra.runtime.files import refuse_existing, sha256_of, usable_folder
@@ -28,6 +28,7 @@ def extract_recording(
     videos: Sequence[Path],
     folder: Path,
     *,
+    backbone: BackboneChoice | None = None,
     snippet_s: float = 1.0,
     decoder: str = CPU,
     progress: Progress | None = None,
@@ -42,6 +43,7 @@ def extract_recording(
     Args:
         videos: files, in the order of time.
         folder: gets the .feat and .camera files.
+        backbone: what makes the features; None for the built-in `motion`.
         snippet_s: length of a snippet in seconds.
         decoder: as for `Video`.
         progress: called within each video.
@@ -52,33 +54,44 @@ def extract_recording(
 
     Raises:
         OutputError: the folder cannot be written to.
+        BackboneError: the backbone follows no objects.
+        WsraError: the backbone cannot be loaded.
     """
     usable_folder(folder)
+    choice = backbone or BackboneChoice()
+    loaded = choice.load()
+    if not isinstance(loaded, ObjectBackbone):
+        raise BackboneError(
+            f"--continue with {choice.name} and --regions {choice.regions}, which follow nothing from one file into the next;"
+            " expected motion or --regions tracks: leave --continue out"
+        )
     before: Path | None = None  # features of the file before
     for video, feat in feat_paths(videos, folder).items():
         try:
             refuse_existing(feat, overwrite=True)
             with one_file(video, VideoError), locked(feat, waiting=say):
                 if not overwrite:
-                    refuse_others(feat, backbone=backbone_id(snippet_s))
-                done = _extract_next(video, feat, before, snippet_s, decoder, progress)
+                    refuse_others(feat, backbone=loaded.id(snippet_s))
+                done = _extract_next(video, feat, before, loaded, snippet_s, decoder, progress)
         except WsraError as err:
             done = Extracted(video, feat, False, str(err))
         before = feat if done.error is None else None
         yield done
 
 
-def _extract_next(video: Path, feat: Path, before: Path | None, snippet_s: float, decoder: str, progress: Progress | None) -> Extracted:
+def _extract_next(
+    video: Path, feat: Path, before: Path | None, backbone: ObjectBackbone, snippet_s: float, decoder: str, progress: Progress | None
+) -> Extracted:
     anew = _why_anew(video, read_features(before)) if before is not None else None
     carried = before.with_suffix(SUFFIX) if before is not None and anew is None else None
     continues = sha256_of(carried) if carried is not None else ""
     state = feat.with_suffix(SUFFIX)
-    if feat.exists() and state.exists() and video.is_file() and is_current(feat, video, backbone=backbone_id(snippet_s)):
+    if feat.exists() and state.exists() and video.is_file() and is_current(feat, video, backbone=backbone.id(snippet_s)):
         extra = read_features(feat).extra
         if extra.get("continues") == continues and extra.get("camera_sha256") == sha256_of(state):
             return Extracted(video, feat, True, None, anew)
     camera = read_camera(carried) if carried is not None else Camera()
-    features = extract_features(video, backbone=MotionBackbone(camera), snippet_s=snippet_s, decoder=decoder, progress=progress)
+    features = extract_features(video, backbone=backbone.continuing(camera), snippet_s=snippet_s, decoder=decoder, progress=progress)
     camera.next_file(features.duration_s)
     camera.write(state)  # before the features, which tell its digest: what is current is complete
     extra = {**features.extra, "continues": continues, "camera_sha256": sha256_of(state)}

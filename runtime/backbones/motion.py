@@ -16,6 +16,7 @@ from wsra.runtime.backbones.blobs import find_pieces
 from wsra.runtime.backbones.camera import Camera
 from wsra.runtime.backbones.describe import NAMES
 from wsra.runtime.backbones.tracker import Objects, Tracker
+from wsra.runtime.backbones.views import Onlooker
 from wsra.runtime.video.frames import Frame
 from wsra.runtime.video.snippets import number_of
 
@@ -28,7 +29,11 @@ CUT_LEVELS, CUT_SHARE = 6.0, 0.5  # so many grey levels in so large a share of a
 
 
 def object_rows(
-    frames: Iterator[Frame], snippet_s: float, camera: Camera | None = None, seen: Callable[[int], None] | None = None
+    frames: Iterator[Frame],
+    snippet_s: float,
+    camera: Camera | None = None,
+    seen: Callable[[int], None] | None = None,
+    onlooker: Onlooker | None = None,
 ) -> Objects:
     """Follow and describe what moves.
 
@@ -40,6 +45,7 @@ def object_rows(
         snippet_s: length of a snippet in seconds; an object has one row in each in which it is seen.
         camera: what is known of it from the video before, if anything; afterwards what is known at the end of this one.
         seen: called with the number of each snippet that was described.
+        onlooker: who looks at the views of tracks, if anybody; it changes no row.
 
     Returns:
         Rows of `WIDTH` numbers, each named in `describe.NAMES`, sorted by start; none where nothing moves.
@@ -47,7 +53,7 @@ def object_rows(
     cv2.setNumThreads(1)
     camera = camera or Camera()
     last_s, index, newest = camera.last_s, -1, None
-    tracker = Tracker(camera.tracks, last_s if camera.background is not None else None)
+    tracker = Tracker(camera.tracks, last_s if camera.background is not None else None, onlooker)
 
     def close() -> None:
         if index >= 0:
@@ -64,7 +70,7 @@ def object_rows(
         index, newest = number, frame.image
         image, foreground = scene.subtract(frame.image, elapsed_s=max(frame.time_s - last_s, 0.0))
         last_s = frame.time_s
-        tracker.add(frame.time_s, find_pieces(image, foreground), foreground.shape, scene.light)
+        tracker.add(frame.time_s, find_pieces(image, foreground), foreground.shape, scene.light, frame)
     close()
     objects, tracks = tracker.finish()
     if newest is not None:

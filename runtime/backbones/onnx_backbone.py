@@ -10,18 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsra.runtime.backbones.encoder import Encoder, Row
 from wsra.runtime.backbones.encoder_settings import EncoderSettings
-from wsra.runtime.backbones.pixels import arranged, fitted
+from wsra.runtime.backbones.pixels import fitted
 from wsra.runtime.backbones.regions import SLOTS, Regions, Sample, read_at, samples
-from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.backends.protocol import Backend
-from wsra.runtime.errors import BackboneError, BackendError
-from wsra.runtime.video.frames import Frame
-
-FRAMES_PER_CALL = 16  # of a graph that takes any number; of a clip encoder at least one clip
-_FLOATS = ("float32", "float16")
-
-Row = list[NDArray[np.float32]]  # the fitted frames of one row of a call
+from wsra.runtime.backbones.registry import BACKBONE
+from wsra.runtime.video.frames import Frame, Reading
 
 
 @dataclass(frozen=True)
@@ -65,10 +59,7 @@ class OnnxBackbone:
     ) -> None:
         self.settings = settings
         self.regions = regions
-        self._graph = graph
-        self._backend: Backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback)
-        self._dtype = _checked_dtype(self._backend, settings, graph)
-        self._per_call = max(1, FRAMES_PER_CALL // settings.frames) if settings.batch == "dynamic" else settings.batch
+        self._encoder = Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback)
 
     @property
     def width(self) -> int:
@@ -78,16 +69,16 @@ class OnnxBackbone:
     @property
     def device(self) -> str:
         """Where it runs: "cpu" or the name of the GPU."""
-        return self._backend.device
+        return self._encoder.device
 
     def id(self, snippet_s: float) -> str:
         """Name, digest of graph and settings, length of a snippet, and regions."""
         return encoder_id(self.settings, self.regions, snippet_s)
 
-    def reads_at(self, snippet_s: float) -> tuple[int, float]:
-        """Height in pixels and frames a second at which a video is read."""
+    def reads_at(self, snippet_s: float) -> Reading:
+        """Twice the rows of the input."""
         count = self.settings.frames_per_snippet
-        return read_at(self.regions, count=count, snippet_s=snippet_s, input_height_px=self.settings.size[0])
+        return Reading(*read_at(self.regions, count=count, snippet_s=snippet_s, input_height_px=self.settings.size[0]))
 
     def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Encode snippets.
@@ -119,12 +110,12 @@ class OnnxBackbone:
             rows, places = self._rows(sample)
             recipes.append(_Recipe(sample.number, places))
             waiting += rows
-            while len(waiting) >= self._per_call:
-                done += self._embeddings(waiting[: self._per_call])
-                del waiting[: self._per_call]
+            while len(waiting) >= self._encoder.per_call:
+                done += self._encoder.embeddings(waiting[: self._encoder.per_call])
+                del waiting[: self._encoder.per_call]
             yield from ready()
         if waiting:
-            done += self._embeddings(waiting)
+            done += self._encoder.embeddings(waiting)
         yield from ready()
 
     def _rows(self, sample: Sample) -> tuple[list[Row], NDArray[np.int64]]:
@@ -141,74 +132,17 @@ class OnnxBackbone:
         left, top, right, bottom = box
         return fitted(image[top:bottom, left:right], self.settings)
 
-    def _embeddings(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
-        """Embeddings (D,) of rows, each of length 1 where the settings say so."""
-        settings = self.settings
-        filled = [*rows, *[rows[-1]] * (self._per_call - len(rows))] if settings.batch != "dynamic" else rows
-        feeds = {settings.input: arranged(filled, settings.layout).astype(self._dtype, copy=False)}
-        try:
-            out = np.asarray(self._backend.infer(feeds)[settings.output])
-        except BackendError as err:
-            raise BackboneError(
-                f"{self._graph}: does not run on {settings.input} {feeds[settings.input].shape} ({err}); compare size, frames and batch"
-                " of the JSON with the graph"
-            ) from err
-        axis = settings.output_axis
-        if out.ndim <= axis or out.shape[0] != len(filled) or out.shape[axis] != settings.width:
-            raise BackboneError(
-                f"{self._graph}: {settings.output} is {out.shape} for {len(filled)} rows; expected {len(filled)} on axis 0 and the width"
-                f" {settings.width} on axis {axis}: set width and output_axis, or choose another output"
-            )
-        out = np.moveaxis(out, axis, 1)[: len(rows)].astype(np.float32)
-        vectors = out.reshape(len(rows), settings.width, -1).mean(axis=2)
-        if not np.isfinite(vectors).all():
-            raise BackboneError(
-                f"{self._graph}: {settings.output} holds NaN or infinite numbers; compare scale, mean and std with the encoder's own,"
-                " and in half precision try the FP32 graph"
-            )
-        if settings.normalise == "l2":
-            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return list(vectors)
-
 
 def encoder_id(settings: EncoderSettings, regions: Regions, snippet_s: float) -> str:
-    """Id of an encoder's features: two that differ in the graph, in a setting, in regions or in length never share one."""
-    suffix = "" if regions == "whole" else f"+{regions}"
-    return f"{settings.name}-{settings.digest()}@{snippet_s:g}s{suffix}"
+    """Id of an encoder's features: two that differ in the graph, in a setting, in regions or in length never share one.
+
+    Those of tracks begin with the backbone that follows them.
+    """
+    follows, suffix = f"{BACKBONE}+" if regions == "tracks" else "", "" if regions == "whole" else f"+{regions}"
+    return f"{follows}{settings.name}-{settings.digest()}@{snippet_s:g}s{suffix}"
 
 
 def _places(counts: Sequence[int], slots: int) -> NDArray[np.int64]:
     """(frames, slots): row of each slot, where a frame has `counts` rows and the first is the whole."""
     starts = np.cumsum([0, *counts[:-1]])
     return np.array([[start + (slot if slot < count else 0) for slot in range(slots)] for start, count in zip(starts, counts, strict=True)])
-
-
-def _checked_dtype(backend: Backend, settings: EncoderSettings, graph: Path) -> str:
-    """Dtype of the input, once names and shapes fit the settings."""
-    if list(backend.inputs) != [settings.input]:
-        raise BackboneError(
-            f"{graph}: the input is {', '.join(backend.inputs)}; the JSON says {settings.input}: an encoder has that input alone"
-        )
-    if settings.output not in backend.outputs:
-        raise BackboneError(f"{graph}: no output {settings.output}; it has {', '.join(backend.outputs)}: name one of them in the JSON")
-    spec = backend.inputs[settings.input]
-    if spec.dtype not in (*_FLOATS, "uint8"):
-        raise BackboneError(f"{graph}: {settings.input} is {spec.dtype}; expected float32, float16 or uint8: export the encoder with that")
-    if spec.dtype == "uint8" and (settings.scale, settings.mean, settings.std) != (1.0, (0.0,) * 3, (1.0,) * 3):
-        raise BackboneError(f"{graph}: {settings.input} is uint8; then scale must be 1, mean [0, 0, 0] and std [1, 1, 1]")
-    sizes = {"C": 3, "H": settings.size[0], "W": settings.size[1], "T": settings.frames}
-    want = ["rows" if letter == "N" else sizes[letter] for letter in settings.layout]
-    if len(spec.shape) != len(want) or any(
-        isinstance(have, int) and have != size for have, size in zip(spec.shape[1:], want[1:], strict=True)
-    ):
-        raise BackboneError(
-            f"{graph}: {settings.input} is {_told(spec.shape)}; layout {settings.layout}, size and frames of the JSON make {_told(want)}"
-        )
-    rows = spec.shape[0]
-    if isinstance(rows, int) and rows != settings.batch:
-        raise BackboneError(f'{graph}: takes {rows} rows per call, and batch of the JSON is {settings.batch}: set "batch": {rows}')
-    return spec.dtype
-
-
-def _told(shape: Sequence[int | str]) -> str:
-    return "x".join("n" if isinstance(size, str) else str(size) for size in shape)

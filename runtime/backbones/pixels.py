@@ -25,11 +25,15 @@ def fitted(image: Image, settings: EncoderSettings) -> NDArray[np.float32]:
     Returns:
         (*size, 3) float32.
     """
-    resized = _resized(image, settings)
+    return prepared(resized(image, settings), settings)
+
+
+def prepared(image: Image, settings: EncoderSettings) -> NDArray[np.float32]:
+    """What `resized` gave in the encoder's colours, scaled: (*size, 3) float32."""
     if settings.colour == "RGB":
-        resized = resized[..., ::-1]
+        image = image[..., ::-1]
     mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
-    return np.asarray((resized * np.float32(settings.scale) - mean) / std, np.float32)
+    return np.asarray((image * np.float32(settings.scale) - mean) / std, np.float32)
 
 
 def arranged(rows: Sequence[Sequence[NDArray[np.float32]]], layout: str) -> NDArray[np.float32]:
@@ -48,7 +52,8 @@ def arranged(rows: Sequence[Sequence[NDArray[np.float32]]], layout: str) -> NDAr
     return np.ascontiguousarray(stacked.transpose(_AXES[layout]))
 
 
-def _resized(image: Image, settings: EncoderSettings) -> Image:
+def resized(image: Image, settings: EncoderSettings) -> Image:
+    """One frame, or a part of one, at the encoder's size: (*size, 3) uint8 BGR of (H, W, 3)."""
     height, width = settings.size
     rows, columns = image.shape[:2]
     if settings.resize == "stretch":

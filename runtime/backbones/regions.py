@@ -16,9 +16,9 @@ from wsra.runtime.backbones.motion import FRAMES_PER_S, WARM_UP_S, first_backgro
 from wsra.runtime.video.frames import Frame
 from wsra.runtime.video.snippets import by_snippet, frames_per_s, uniform
 
-Regions = Literal["whole", "grid", "moving"]
+Regions = Literal["whole", "grid", "moving", "tracks"]
 REGIONS: tuple[Regions, ...] = get_args(Regions)
-SLOTS: dict[Regions, int] = {"whole": 1, "grid": 5, "moving": 3}
+SLOTS: dict[Regions, int] = {"whole": 1, "grid": 5, "moving": 3, "tracks": 1}  # embeddings in a row
 HEIGHT_PX = 120  # to which frames are reduced to find what moves
 MOVING_HEIGHT_PX = 480  # of the frames that moving regions are cut from, at least
 MARGIN = 0.15  # of a moving object's height, added on each side
@@ -150,19 +150,20 @@ def _with_blobs(frames: Iterator[_Watched]) -> Iterator[tuple[_Watched, list[Blo
             yield from compared(first_background([*held]), held)
 
 
-def box_of(blob: Blob, image: Image, aspect: float) -> Box:
+def box_of(blob: Blob, image: Image, aspect: float, *, least: float = MIN_SIDE) -> Box:
     """A box around a moving object: with a margin, not too small, of the encoder's shape, within the frame where it fits.
 
     Args:
         blob: found at any size of the frame.
         image: the frame (H, W, 3) that the box is for.
         aspect: width / height that the box gets where the frame has room for it.
+        least: height and width that it has at least, as a share of the frame's height.
     """
     rows, columns = image.shape[:2]
     tall, wide = blob.height * rows, blob.width * columns
     margin = MARGIN * tall
-    height = max(tall + 2 * margin, MIN_SIDE * rows)
-    width = max(wide + 2 * margin, MIN_SIDE * rows)
+    height = max(tall + 2 * margin, least * rows)
+    width = max(wide + 2 * margin, least * rows)
     height, width = max(height, width / aspect), max(width, height * aspect)
     height, width = min(round(height), rows), min(round(width), columns)
     left = min(max(0, round(blob.x * columns - width / 2)), columns - width)

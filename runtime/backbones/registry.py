@@ -14,12 +14,13 @@ from wsra.runtime.backbones.encoder_settings import EncoderSettings, read_settin
 from wsra.runtime.bundle import MANIFEST, Bundle, open_bundle
 from wsra.runtime.errors import BackboneError, BundleError, MissingExtraError
 from wsra.runtime.files import sha256_of
-from wsra.runtime.video.frames import Frame
+from wsra.runtime.video.frames import Frame, Reading
 
 if TYPE_CHECKING:
     from wsra.runtime.backbones.camera import Camera
     from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
     from wsra.runtime.backbones.regions import Regions
+    from wsra.runtime.backbones.tracked import TrackedBackbone
     from wsra.runtime.backbones.tracker import Objects
 
 BUILT_IN, BACKBONE_JSON = "motion", "backbone.json"
@@ -42,8 +43,8 @@ class Backbone(Protocol):
     def id(self, snippet_s: float) -> str:
         """Name with all that the numbers depend on, as a .feat file and a manifest carry it."""
 
-    def reads_at(self, snippet_s: float) -> tuple[int, float]:
-        """Height in pixels to which frames are scaled, and frames a second that are wanted."""
+    def reads_at(self, snippet_s: float) -> Reading:
+        """How a video must be read."""
 
 
 @runtime_checkable
@@ -75,6 +76,9 @@ class ObjectBackbone(Backbone, Protocol):
             seen: called with the number k of each snippet that was described.
         """
 
+    def continuing(self, camera: Camera) -> ObjectBackbone:
+        """The same for the next file of a camera; see `MotionBackbone`."""
+
 
 class MotionBackbone:
     """The built-in `motion` features: rows of objects.
@@ -103,13 +107,17 @@ class MotionBackbone:
         """See `backbone_id`."""
         return backbone_id(snippet_s)
 
-    def reads_at(self, snippet_s: float) -> tuple[int, float]:
-        """Height in pixels and frames a second."""
-        return self._motion.HEIGHT_PX, max(self._motion.FRAMES_PER_S, 1.0 / snippet_s)
+    def reads_at(self, snippet_s: float) -> Reading:
+        """At 240 rows, four frames a second or one for each snippet."""
+        return Reading(self._motion.HEIGHT_PX, max(self._motion.FRAMES_PER_S, 1.0 / snippet_s))
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
         """See `object_rows`."""
         return self._motion.object_rows(frames, snippet_s, self._camera, seen)
+
+    def continuing(self, camera: Camera) -> MotionBackbone:
+        """The same for the next file of a camera."""
+        return MotionBackbone(camera)
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ class BackboneChoice:
 
     Attributes:
         name: "motion", X.onnx or X.json (they lie beside each other), or a folder with backbone.json.
-        regions: "whole", "grid" or "moving"; for encoders.
+        regions: "whole", "grid", "moving" or "tracks"; for encoders.
         provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: run on the CPU where the provider cannot be had.
@@ -149,7 +157,7 @@ def load_backbone(
 
     Args:
         name_or_path: "motion", X.onnx or X.json (they lie beside each other), a folder with backbone.json, or a bundle that carries one.
-        regions: what of a frame an encoder sees: "whole", "grid" or "moving"; those of a bundle are its own.
+        regions: what an encoder sees: "whole", "grid", "moving" or "tracks"; those of a bundle are its own.
         provider: of ONNX Runtime, for encoders: "cpu", "cuda" or "tensorrt".
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: run on the CPU where the provider cannot be had.
@@ -181,7 +189,7 @@ def load_backbone(
         raise BackboneError(f"{path}: its graph {settings.graph} is not beside it; copy both, they belong together")
     if sha256_of(graph) != settings.sha256:
         raise BackboneError(f"{graph}: not the graph that {path.name} describes (sha256 differs); copy both again, or write the JSON anew")
-    return _encoder(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
+    return encoder_backbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
 
 
 def backbone_of(
@@ -219,15 +227,39 @@ def backbone_of(
     for regions in REGIONS:
         if encoder_id(settings, regions, snippet_s) == wanted:
             how = provider if provider in ("cuda", "tensorrt") else "cpu"
-            return _encoder(settings, graph, regions=regions, provider=how, threads=threads, allow_fallback=allow_fallback)
+            return encoder_backbone(settings, graph, regions=regions, provider=how, threads=threads, allow_fallback=allow_fallback)
     raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {wanted}; export it again")
 
 
-def _encoder(
-    settings: EncoderSettings, graph: Path, *, regions: Regions, provider: str, threads: int, allow_fallback: bool
-) -> OnnxBackbone:
+def encoder_backbone(
+    settings: EncoderSettings,
+    graph: Path,
+    *,
+    regions: Regions = "whole",
+    provider: str = "cpu",
+    threads: int = 0,
+    allow_fallback: bool = False,
+) -> OnnxBackbone | TrackedBackbone:
+    """The backbone of an encoder.
+
+    Args:
+        settings: how it is used.
+        graph: the ONNX file.
+        regions: as of `load_backbone`.
+        provider: as of `load_backbone`.
+        threads: as of `load_backbone`.
+        allow_fallback: as of `load_backbone`.
+
+    Raises:
+        BackboneError: the settings do not fit the graph, or the regions do not fit the encoder.
+        BackendError, MissingExtraError: as `load_backbone`.
+    """
     try:
+        from wsra.runtime.backbones.encoder import Encoder
         from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
+        from wsra.runtime.backbones.tracked import TrackedBackbone
     except ImportError as err:
-        raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
+        raise MissingExtraError("OpenCV or SciPy", "video", "extracting features from video") from err
+    if regions == "tracks":
+        return TrackedBackbone(Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback))
     return OnnxBackbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)

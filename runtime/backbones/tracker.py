@@ -6,8 +6,9 @@ is `DECIDE_S` old, and until it has moved by half its own size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ from wsra.runtime.backbones.describe import WIDTH, numbers
 from wsra.runtime.backbones.links import GAP_S, links
 from wsra.runtime.backbones.rows import Row, RowStore
 from wsra.runtime.backbones.tracks import Track, new_track
-from wsra.runtime.backbones.views import Candidate, View, Views, size_of
+from wsra.runtime.backbones.views import Candidate, Onlooker, View, Views, size_of
 from wsra.runtime.tracks import Tracks
+from wsra.runtime.video.frames import Frame
 
 FRAME_S = 0.25  # from one frame to the next
 MOST_FRAME_S = 1.0  # what is missing in the video is no frame
@@ -37,11 +39,13 @@ class Objects:
         values: (R, D) float16.
         times_s: (R, 2) float64 start and end of each row in seconds, sorted by start.
         tracks: whose they are.
+        numbers: (N,) what the tracks were called while they were followed.
     """
 
     values: NDArray[np.float16]
     times_s: NDArray[np.float64]
     tracks: Tracks
+    numbers: NDArray[np.int64]
 
 
 class Tracker:
@@ -50,9 +54,11 @@ class Tracker:
     Args (constructor):
         tracks: those that the file before ended with (`carried`).
         last_s: time of the last frame before this video, less than 0.
+        onlooker: who looks at the views of tracks, if anybody.
     """
 
-    def __init__(self, tracks: Iterable[Track] = (), last_s: float | None = None) -> None:
+    def __init__(self, tracks: Iterable[Track] = (), last_s: float | None = None, onlooker: Onlooker | None = None) -> None:
+        self._onlooker = onlooker
         self._live: list[Track] = []
         self._ended: list[Track] = []  # which a later track may go on from
         for track in tracks:
@@ -66,7 +72,14 @@ class Tracker:
         self._views: dict[int, list[View]] = {}
         self._frames, self._last_s, self._frame_s = 0, last_s, FRAME_S
 
-    def add(self, time_s: float, pieces: list[Piece], shape: tuple[int, ...], light: NDArray[np.float64] | None = None) -> None:
+    def add(
+        self,
+        time_s: float,
+        pieces: list[Piece],
+        shape: tuple[int, ...],
+        light: NDArray[np.float64] | None = None,
+        frame: Frame | None = None,
+    ) -> None:
         """Take one frame.
 
         Args:
@@ -74,6 +87,7 @@ class Tracker:
             pieces: of its foreground, the largest first.
             shape: height and width of the frame in pixels.
             light: of the scene, as `described` takes it.
+            frame: itself, for the onlooker.
         """
         if self._last_s is not None:
             self._frame_s = min(max(time_s - self._last_s, FRAME_S), MOST_FRAME_S)
@@ -97,7 +111,16 @@ class Tracker:
                 track = new_track(self._next, time_s, blob)
                 self._next += 1
                 self._live.append(track)
-            _look(track, time_s, piece, blob)
+            self._look(track, time_s, piece, blob, blobs, frame)
+
+    def _look(self, track: Track, time_s: float, piece: Piece, blob: Blob, blobs: Sequence[Blob], frame: Frame | None) -> None:
+        """Remember a frame if it shows the track better than those of the snippet before it."""
+        size, onlooker = size_of(blob.area, cut=bool(blob.cut or blob.cut_top or blob.cut_bottom)), self._onlooker
+        if onlooker is not None and frame is not None:
+            size *= onlooker.clear(frame, blob, blobs)
+        if track.candidate is None or size > track.candidate.size:
+            crop = partial(onlooker.crop, frame, blob) if onlooker is not None and frame is not None else None
+            track.candidate = Candidate(size, time_s, blob.box, piece.image, piece.mask, crop)
 
     def _end_those_not_seen(self, time_s: float) -> None:
         """Stop following those that are not seen any more; where frames are rarer than usual they are waited for so much longer."""
@@ -186,7 +209,9 @@ class Tracker:
         if track.moves:
             start_s, end_s = track.profile.between()
             self._lives[track.number] = start_s, end_s + self._frame_s
-            self._views[track.number] = track.views.kept
+            if self._onlooker is not None:
+                self._onlooker.take(track.number, track.views.kept, end_s + self._frame_s - max(start_s, 0.0))
+            self._views[track.number] = [replace(view, crop=None) for view in track.views.kept]
 
     def end_shot(self) -> None:
         """End all tracks: what follows is another scene."""
@@ -221,7 +246,7 @@ class Tracker:
             track.decided = track.moves  # the next file may tell more of what has not moved yet
             track.held.clear()
             track.views = Views()
-        return Objects(values, times_s, tracks), followed
+        return Objects(values, times_s, tracks, np.array(list(place), np.int64)), followed
 
     def _tracks(self, place: dict[int, int], of_row: NDArray[np.int32], boxes: NDArray[np.float32], times_s: NDArray[np.float64]) -> Tracks:
         """All tracks that have rows, in the order of their first ones."""
@@ -242,10 +267,3 @@ class Tracker:
             views_s=np.array([view.time_s for _, view in views], np.float64),
             view_boxes=np.array([view.box for _, view in views], np.float32).reshape(-1, 4),
         )
-
-
-def _look(track: Track, time_s: float, piece: Piece, blob: Blob) -> None:
-    """Remember a frame if it shows the track better than those of the snippet before it."""
-    size = size_of(blob.area, cut=bool(blob.cut or blob.cut_top or blob.cut_bottom))
-    if track.candidate is None or size > track.candidate.size:
-        track.candidate = Candidate(size, time_s, blob.box, piece.image, piece.mask)

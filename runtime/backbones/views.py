@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from wsra.runtime.backbones.background import Image, Mask
+from wsra.runtime.backbones.blobs import Blob
 from wsra.runtime.backbones.boxes import Box
+from wsra.runtime.video.frames import Frame
 
 MOST = 4  # of a track
 APART_S = 1.0
@@ -24,11 +28,32 @@ class View:
         worth: what it is sorted by.
         time_s: of its frame.
         box: of the track.
+        crop: what an `Onlooker` cut out of the frame, where there is one.
     """
 
     worth: float
     time_s: float
     box: Box
+    crop: Image | None = field(default=None, compare=False, repr=False)
+
+
+class Onlooker(Protocol):
+    """Who looks at the views of tracks that are followed."""
+
+    def clear(self, frame: Frame, blob: Blob, blobs: Sequence[Blob]) -> float:
+        """How far what `crop` keeps is free of all other things of a frame: 1 where there are none in it, 0 where it is of no use."""
+
+    def crop(self, frame: Frame, blob: Blob) -> Image:
+        """What shall be kept of a frame that shows a track well."""
+
+    def take(self, number: int, views: Sequence[View], life_s: float) -> None:
+        """The best views of a track that has ended.
+
+        Args:
+            number: of the track; it comes once.
+            views: with their crops, the best first.
+            life_s: how long it was followed in this video, in seconds.
+        """
 
 
 @dataclass(frozen=True)
@@ -41,6 +66,7 @@ class Candidate:
         box: of the track.
         image: (h, w, 3) uint8 BGR, the part of the frame within the box.
         mask: (h, w) bool.
+        crop: gives that of `View`; it is asked once, for the best frame of the snippet.
     """
 
     size: float
@@ -48,11 +74,13 @@ class Candidate:
     box: Box
     image: Image
     mask: Mask
+    crop: Callable[[], Image] | None = None
 
     def view(self) -> View:
         """With its sharpness."""
         sharpness = sharpness_of(self.image, self.mask)
-        return View(self.size * sharpness / (sharpness + _SHARP), self.time_s, self.box)
+        crop = self.crop() if self.crop is not None else None
+        return View(self.size * sharpness / (sharpness + _SHARP), self.time_s, self.box, crop)
 
 
 def size_of(area: float, *, cut: bool) -> float:

@@ -67,8 +67,7 @@ class Film:
         return Features(rows.values, rows.times_s, self._path.name, self.seconds, self._backbone.id(self._snippet_s), {}, rows.tracks)
 
     def _open(self) -> Video:
-        height_px, frames_per_s = self._backbone.reads_at(self._snippet_s)
-        return Video(self._path, height_px=height_px, frames_per_s=frames_per_s)
+        return Video(self._path, **self._backbone.reads_at(self._snippet_s)._asdict())
 
     def _decoded(self, video: Video, watch: Stopwatch) -> Generator[Frame, None, None]:
         frames: Iterator[Frame] = video.frames()

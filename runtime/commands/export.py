@@ -25,8 +25,8 @@ def export(
         str | None, typer.Option("--zero-shot", help="A CLIP or SigLIP by name or folder, as a bundle without training.")
     ] = None,
     regions: Annotated[
-        Literal["whole", "grid", "moving"],
-        typer.Option(help="What a zero-shot bundle sees: grid adds quarters, moving what moves."),
+        Literal["whole", "grid", "moving", "tracks"],
+        typer.Option(help="What a zero-shot bundle sees: grid adds quarters, moving what moves; tracks: the best views of each."),
     ] = "whole",
     stock: Annotated[bool, typer.Option("--stock", help="The scorer that comes with wsra, as a bundle without training.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,

@@ -16,7 +16,10 @@ def extract(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the .feat files.")],
     backbone: Annotated[str, typer.Option(help="motion, or an encoder: X.onnx beside X.json, or a folder with backbone.json.")] = "motion",
     regions: Annotated[
-        Literal["whole", "grid", "moving"], typer.Option(help="What an encoder sees of a frame: grid adds its quarters, moving what moves.")
+        Literal["whole", "grid", "moving", "tracks"],
+        typer.Option(
+            help="What an encoder sees: the whole frame, grid adds its quarters, moving what moves; tracks: the best views of each."
+        ),
     ] = "whole",
     provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder.")] = "cpu",
     allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
@@ -34,8 +37,8 @@ def extract(
     from wsra.runtime.streams import print_path
     from wsra.runtime.workers.choose import open_pool
 
-    if continued and (jobs > 1 or ray is not None or backbone != "motion"):
-        raise typer.BadParameter("--continue is for the motion backbone, and takes one file after the other; leave out --jobs and --ray")
+    if continued and (jobs > 1 or ray is not None):
+        raise typer.BadParameter("--continue takes one file after the other; leave out --jobs and --ray")
     if ray is not None and jobs > 1:
         raise typer.BadParameter("--jobs is for this machine; a cluster takes a video for each of its processors")
     choice, failed = BackboneChoice(backbone, regions, provider, allow_fallback=allow_fallback), 0
@@ -50,7 +53,7 @@ def extract(
         if continued:
             from wsra.runtime.recording import extract_recording
 
-            batch = extract_recording(videos, out, **shared)
+            batch = extract_recording(videos, out, backbone=choice, **shared)
         else:
             batch = extract_batch(videos, out, backbone=choice, pool=pool, **shared)
         for done in batch:

@@ -81,7 +81,7 @@ def read_weights(bundle: Bundle) -> Weights:
         table = load_file(path)
         if manifest.scorer == "cosine":
             _check(table, {"scale": (1,)})
-            return Cosine(slots=manifest.feature_width // text, width=text, scale=float(table["scale"][0]))
+            return Cosine(slots=(keys - 1) // text, width=text, scale=float(table["scale"][0]))
         shapes = {"text_mean": (text,), "text_scale": (1,), "text.weight": (keys, text), "text.bias": (keys,)}
         _check(table, shapes | {"out.weight": (1, keys), "out.bias": (1,)})
         return Trained(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,20 @@ SUFFIXES = frozenset(
 )
 
 
+class Reading(NamedTuple):
+    """How a video is read.
+
+    Attributes:
+        height_px: frames are scaled to this height, the shape kept, if they are higher.
+        frames_per_s: at most so many frames a second are converted; all are decoded.
+        detail_px: frames are scaled to this height, too, if they are higher than `height_px`; 0 where that is not wanted.
+    """
+
+    height_px: int
+    frames_per_s: float
+    detail_px: int = 0
+
+
 @dataclass(frozen=True)
 class Frame:
     """One decoded frame.
@@ -31,10 +45,17 @@ class Frame:
     Attributes:
         time_s: presentation time in seconds after the first frame of the stream.
         image: (H, W, 3) uint8 BGR, upright, with square pixels.
+        detail: the same with more rows, where these are wanted and the video has them.
     """
 
     time_s: float
     image: NDArray[Any]
+    detail: NDArray[Any] | None = field(default=None, kw_only=True)
+
+    @property
+    def finest(self) -> NDArray[Any]:
+        """The picture with the most rows."""
+        return self.image if self.detail is None else self.detail
 
 
 class Video:
@@ -45,13 +66,14 @@ class Video:
     `interlaced` the number of frames that were deinterlaced.
     """
 
-    def __init__(self, path: Path, *, height_px: int, frames_per_s: float, decoder: str = CPU) -> None:
+    def __init__(self, path: Path, *, height_px: int, frames_per_s: float, detail_px: int = 0, decoder: str = CPU) -> None:
         """Open a video.
 
         Args:
             path: the file.
-            height_px: frames are scaled to this height, the shape kept, if they are higher.
-            frames_per_s: at most so many frames a second are converted; all are decoded.
+            height_px: as of `Reading`.
+            frames_per_s: as of `Reading`.
+            detail_px: as of `Reading`.
             decoder: "cpu", or a device type of FFmpeg such as "cuda"; where that gives no frame the CPU decodes, as `fallback` tells.
 
         Raises:
@@ -61,13 +83,14 @@ class Video:
         self.path = path
         self.height_px = height_px
         self.frames_per_s = frames_per_s
+        self.detail_px = detail_px
         self.end_s = 0.0
         self.decoded = 0
         self.broken = 0
         self.interlaced = 0
         self.state = file_state(path)
         self._container, self.fallback = open_decoder(path, decoder)
-        self._size: tuple[int, int] | None = None
+        self._shown_px: tuple[float, float] | None = None  # width and height, upright
         self._assumed_per_s: float | None = None
         self._resets = 0
         try:
@@ -125,7 +148,7 @@ class Video:
         """
         from av.video.reformatter import VideoReformatter
 
-        scaler = VideoReformatter()
+        scaler, finer = VideoReformatter(), VideoReformatter()
         next_s = 0.0
         with one_file(self.path, VideoError):
             for time_s, frame in self._shown():
@@ -133,26 +156,35 @@ class Video:
                     continue
                 next_s = (np.floor((time_s + 1e-6) * self.frames_per_s) + 1) / self.frames_per_s
                 matrix = display_matrix(frame)
-                width, height = self._scaled(frame, on_its_side=is_on_its_side(matrix))
-                scaled = scaler.reformat(frame, width, height, "bgr24", interpolation="AREA")
-                yield Frame(time_s, upright(scaled.to_ndarray(), matrix))
-        if self._size is None:
+                image = self._picture(frame, scaler, matrix, self.height_px)
+                has_more = min(self.detail_px, self._shown_rows()) > len(image)
+                yield Frame(time_s, image, detail=self._picture(frame, finer, matrix, self.detail_px) if has_more else None)
+        if self._shown_px is None:
             raise VideoError(f"{self.path}: a video stream without one decodable frame; is the file damaged or still empty?")
 
-    def _scaled(self, frame: Any, *, on_its_side: bool) -> tuple[int, int]:
-        """Width and height to scale to, before turning; of what is shown those of the first frame, should the stream change its size."""
-        if self._size is None:
-            pixel = float(self._stream.sample_aspect_ratio or 1)
-            shown = frame.width * pixel, frame.height
-            width, height = shown[::-1] if on_its_side else shown
-            if not (1 / ASPECT <= width / height <= ASPECT and width * height <= PIXELS):
-                raise VideoError(
-                    f"{self.path}: pictures of {frame.width} x {frame.height} pixels, each {pixel:g} times as wide as high; expected"
-                    f" {PIXELS / 1e6:g} million at most and no side more than {ASPECT} times the other: is the file damaged?"
-                )
-            rows = min(self.height_px, round(height))
-            self._size = max(2, round(width * rows / height / 2) * 2), rows
-        return (self._size[1], self._size[0]) if on_its_side else self._size
+    def _picture(self, frame: Any, scaler: Any, matrix: tuple[int, int, int, int], height_px: int) -> NDArray[Any]:
+        """A frame at a height, upright."""
+        sideways = is_on_its_side(matrix)
+        width, height = self._shown_px = self._shown_px or self._size_of(frame, on_its_side=sideways)
+        rows = min(height_px, self._shown_rows())
+        size = max(2, round(width * rows / height / 2) * 2), rows
+        scaled = scaler.reformat(frame, *(size[::-1] if sideways else size), "bgr24", interpolation="AREA")
+        return upright(scaled.to_ndarray(), matrix)
+
+    def _shown_rows(self) -> int:
+        return round(self._shown_px[1]) if self._shown_px is not None else 0
+
+    def _size_of(self, frame: Any, *, on_its_side: bool) -> tuple[float, float]:
+        """Width and height of what the first frame shows; later ones are scaled to the same, should the stream change its size."""
+        pixel = float(self._stream.sample_aspect_ratio or 1)
+        shown = frame.width * pixel, float(frame.height)
+        width, height = shown[::-1] if on_its_side else shown
+        if not (1 / ASPECT <= width / height <= ASPECT and width * height <= PIXELS):
+            raise VideoError(
+                f"{self.path}: pictures of {frame.width} x {frame.height} pixels, each {pixel:g} times as wide as high; expected"
+                f" {PIXELS / 1e6:g} million at most and no side more than {ASPECT} times the other: is the file damaged?"
+            )
+        return width, height
 
     def changed(self) -> bool:
         """Whether the file was written to since it was opened."""

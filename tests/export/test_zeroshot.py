@@ -23,8 +23,10 @@ from wsra.export.gates import LIMITS
 from wsra.export.pack import Wanted
 from wsra.export.zeroshot import cosine_scorer, export_zero_shot
 from wsra.runtime.backbones.encoder_settings import read_settings
+from wsra.runtime.backbones.motion import WIDTH
 from wsra.runtime.backbones.regions import SLOTS
 from wsra.runtime.backbones.registry import backbone_of, load_backbone
+from wsra.runtime.backbones.tracked import TrackedBackbone
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bench import stages
 from wsra.runtime.bench.report import bench_json
@@ -32,7 +34,11 @@ from wsra.runtime.bundle import open_bundle
 from wsra.runtime.cli import app
 from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.extract import extract_features
+from wsra.runtime.features import read_features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.manifest_checks import check_manifest
+from wsra.train.checkpoint import load_checkpoint
+from wsra.train.command import train_run
 from wsra.train.towers import load_towers, preparation_of
 
 SENTENCES = ["a man in a yellow shirt walks past", "a red car", "a black dog runs past the house slowly"]
@@ -230,3 +236,108 @@ def test_a_zero_shot_bundle_is_timed_on_a_video(bundle_folder: Path, clip_file: 
     told = bench_json(stages.measure(bundle_folder, wanted, say=lambda _: None))
     assert (told["queries"], told["snippets"], told["video_s"]) == (3, 3, 3.0)
     assert all(stage["p50_ms"] > 0 for stage in told["stages"].values()) and {"decode", "features", "scoring"} <= set(told["stages"])
+
+
+@pytest.fixture(scope="module")
+def tracks_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("zero-tracks") / "bundle"
+    export_zero_shot(str(model), out, Wanted(fp16=True), regions="tracks", say=lambda _: None)
+    return out
+
+
+def test_a_zero_shot_bundle_over_tracks_ranks_lives_by_the_cosine_of_their_views(
+    tracks_folder: Path, clip_file: Path, tmp_path: Path
+) -> None:
+    bundle = open_bundle(tracks_folder)
+    manifest = bundle.manifest
+    assert (manifest.scorer, manifest.plan, manifest.span_score, manifest.theta) == ("cosine", "tracks", "lives", 0.0)
+    assert bundle.passed() == ["fp32", "fp16"] and manifest.backbone.startswith("motion-") and manifest.backbone.endswith("+tracks")
+    assert (manifest.feature_width, manifest.key_width) == (WIDTH + manifest.text_width, manifest.text_width + 1)
+    features = extract_features(clip_file, backbone=backbone_of(bundle))
+    assert features.backbone == manifest.backbone and features.tracks is not None and len(features.tracks) > 1
+    weights = load_file(tracks_folder / "scorer.safetensors")
+    vectors = features.values[:, WIDTH:].astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for kernel in ("numpy", "graph", "numba"):
+        grounder = Grounder.open(tracks_folder, precision="fp32", kernel=kernel, threads=1)  # type: ignore[arg-type]
+        text = grounder.encoder.encode([SENTENCES[0]])[0]
+        expected = weights["scale"] * (vectors @ text - (vectors @ weights["neutral"].T).max(axis=1))
+        answer = grounder.answer(features, SENTENCES[0])
+        np.testing.assert_allclose(answer.curve, expected, atol=2.0**-10 * float(weights["scale"][0]))
+        of_track = [float(expected[features.tracks.of_row == track].max()) for track in range(len(features.tracks))]
+        if max(of_track) > 0.1:
+            assert answer.moments[0].track == int(np.argmax(of_track))
+    run = CliRunner().invoke(app, ["verify", str(shutil.copytree(tracks_folder, tmp_path / "bundle")), "--json"])
+    assert run.exit_code == 0, run.output
+    assert all(entry["passed"] for entry in json.loads(run.stdout)["precisions"].values())
+    video = shutil.copy(clip_file, tmp_path)
+    run = CliRunner().invoke(app, ["ground", str(video), SENTENCES[0], "-b", str(tmp_path / "bundle"), "--json"])
+    assert run.exit_code == 0, run.output
+    for moment in json.loads(run.stdout)["moments"]:
+        assert [moment["start_s"], moment["end_s"]] == pytest.approx(features.tracks.lives_s[moment["track"]].tolist(), abs=1e-3)
+        assert len(moment["box"]) == 4
+
+
+def test_numbers_before_the_vectors_are_of_objects_alone(tracks_folder: Path) -> None:
+    manifest = open_bundle(tracks_folder).manifest
+    check_manifest(manifest)
+    changes: list[dict[str, Any]] = [
+        {"plan": "maximal", "span_score": "additive"},
+        {"key_width": manifest.key_width - 1},
+        {"key_width": manifest.feature_width + 2},
+    ]
+    for changed in changes:
+        with pytest.raises(ValueError, match=r"a cosine scorer has a multiple of text_width|has axes"):
+            check_manifest(replace(manifest, **changed))
+
+
+def test_how_many_views_share_a_call_changes_an_embedding_by_rounding_alone(model: Path, clip_file: Path, tmp_path: Path) -> None:
+    export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
+    found = []
+    for per_call in (1, 3, 16):
+        backbone = load_backbone(tmp_path / "encoder", regions="tracks", threads=1)
+        assert isinstance(backbone, TrackedBackbone)
+        backbone.encoder.per_call = per_call
+        found.append(extract_features(clip_file, backbone=backbone).values)
+    assert len(found[0]) > 10 and np.ptp(found[0][:, WIDTH:].astype(np.float32), axis=0).max() > 0.001
+    for other in found[1:]:
+        np.testing.assert_array_equal(other[:, :WIDTH], found[0][:, :WIDTH])
+        np.testing.assert_allclose(other[:, WIDTH:].astype(np.float32), found[0][:, WIDTH:].astype(np.float32), atol=2e-3)
+
+
+def test_a_model_trained_on_both_carries_its_encoder(tmp_path: Path) -> None:
+    """extract --regions tracks, train (validated by what it learns by heart), export, ground."""
+    from tiny import make_encoder
+    from wsra.train.scenes.render import Sizes, render_scenes
+
+    model = make_towers(tmp_path / "model", "clip")
+    list(render_scenes(tmp_path, Sizes(train=6, val=0, test=1), jobs=1))
+    export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
+    videos = sorted(map(str, (tmp_path / "videos").glob("*.mp4")))
+    features = tmp_path / "features"
+    run = CliRunner().invoke(app, ["extract", *videos, "-o", str(features), "--backbone", str(tmp_path / "encoder"), "--regions", "tracks"])
+    assert run.exit_code == 0, run.output
+    again = [json.loads(line) for line in (tmp_path / "captions-train.jsonl").read_text().splitlines()]
+    for name in {row["vid"] for row in again}:
+        shutil.copy(features / f"{name}.feat", features / f"again-{name}.feat")
+    (tmp_path / "captions-again.jsonl").write_text("".join(json.dumps({**row, "vid": f"again-{row['vid']}"}) + "\n" for row in again))
+    make_encoder(tmp_path / "bert", "bert")
+    (tmp_path / "run.toml").write_text(
+        f'[data]\ncaptions = "captions-train.jsonl"\nval_captions = "captions-again.jsonl"\nfeatures = "features"\n'
+        f'[text]\nencoder = "{tmp_path / "bert"}"\npooling = "mean"\n[sampling]\nfirst = 1\nlast = 1\n'
+        f"[training]\nepochs = 30\nbatch = 16\nkey_width = 16\nlearning_rate = 0.003\n"
+    )
+    checkpoint = train_run(tmp_path / "run.toml", tmp_path / "runs" / "both", [], resume=False)
+    scorer = load_checkpoint(checkpoint).scorer
+    assert scorer.feature_width == WIDTH + load_towers(str(model)).text.width
+    behind = scorer.feature_scale[WIDTH:]
+    assert (behind > 1.0).any()  # an embedding's numbers vary by less than 1: they are scaled up
+    bundle = tmp_path / "bundle"
+    run = CliRunner().invoke(app, ["export", str(checkpoint), "-o", str(bundle), "--backbone", str(tmp_path / "encoder")])
+    assert run.exit_code == 0, run.output
+    assert open_bundle(bundle).manifest.plan == "tracks" and open_bundle(bundle).graphs == ("text", "keys", "scorer", "image")
+    test_video = next(video for video in videos if "test" in Path(video).stem)
+    run = CliRunner().invoke(app, ["ground", test_video, SENTENCES[0], "-b", str(bundle), "--json"])
+    assert run.exit_code == 0, run.output
+    made = read_features(Path(test_video).with_suffix(".feat"))
+    np.testing.assert_array_equal(made.values, read_features(features / f"{Path(test_video).stem}.feat").values)
