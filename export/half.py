@@ -21,7 +21,7 @@ def half(model: onnx.ModelProto, *, name: str, scorer: ScorerKind = "trained") -
 
     Args:
         model: in FP32; it is used up.
-        name: "text", "keys", "scorer" or "image".
+        name: "text", "keys", "scorer", "image" or "detector".
         scorer: of the bundle; the keys and scores of a cosine stay in FP32: it is multiplied by a hundred, and costs nothing.
 
     Returns:
