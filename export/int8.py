@@ -16,12 +16,13 @@ from wsra.calib.ranges import Feeds, Method, channel_maxima, plain_session, rang
 from wsra.calib.samples import Samples
 from wsra.calib.sensitivity import sensitivity
 from wsra.calib.smooth import ALPHA, smooth
-from wsra.export.half import half
+from wsra.export.half import decoder_of, half
 from wsra.export.onnx import read_onnx
 from wsra.runtime.bundle import ScorerKind
 
 MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
+DECODER = "belongs to the decoder of a detector, which places boxes"
 _SCORER_KEYS = 256
 Product = tuple[str, str]  # graph, node
 
@@ -69,6 +70,7 @@ def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: Sco
     flat = {name: set(names) for name, names in products.items()}
     if "detector" in models:  # most of what it computes are convolutions, which need no smoothing
         products["detector"] += convolutions_of(models["detector"])
+        left |= {("detector", name): DECODER for name in decoder_of(models["detector"]) if name in products["detector"]}
     batches = _batches(models, samples)
     ranges = {}
     for name, model in models.items():

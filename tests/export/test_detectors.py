@@ -67,7 +67,9 @@ def by_hand(model: Any, images: list[np.ndarray], threshold: float) -> list[list
 
 
 @pytest.mark.slow
-def test_what_the_export_finds_is_what_transformers_finds(exported: tuple[str, Path], tell_parity: Callable[[str, str, str, str], None]) -> None:
+def test_what_the_export_finds_is_what_transformers_finds(
+    exported: tuple[str, Path], tell_parity: Callable[[str, str, str, str], None]
+) -> None:
     from transformers import AutoModelForObjectDetection
 
     kind, folder = exported
@@ -75,6 +77,7 @@ def test_what_the_export_finds_is_what_transformers_finds(exported: tuple[str, P
     images = [image.copy() for place, image in enumerate(frames(sample_clip("v", "test", 11))) if place in (20, 60, 100)]
     expected = by_hand(model, images, threshold=0.5)
     assert sum(map(len, expected)) >= 10
+    assert np.ptp([rows[0][0] for rows in expected]) > 1e-3  # another picture is something else to it
     for precision, place in PRECISIONS.items():
         backbone = load_detector(folder / "detector" / place)
         settings = read_detector(folder / "detector" / place / "detector.json")
@@ -96,7 +99,10 @@ def test_what_the_export_finds_is_what_transformers_finds(exported: tuple[str, P
 def test_each_precision_has_an_id_of_its_own_and_makes_rows(exported: tuple[str, Path]) -> None:
     _, folder = exported
     assert len({load_detector(folder / "detector" / place).id(1.0) for place in PRECISIONS.values()}) == 3
-    assert json.loads((folder / "detector" / "detector.json").read_text())["sha256"] not in (folder / "detector" / "fp16" / "detector.json").read_text()
+    assert (
+        json.loads((folder / "detector" / "detector.json").read_text())["sha256"]
+        not in (folder / "detector" / "fp16" / "detector.json").read_text()
+    )
 
 
 class Fake:

@@ -34,7 +34,7 @@ def config_of(kind: str) -> Any:
         "d_model": 32, "encoder_hidden_dim": 32, "encoder_ffn_dim": 64, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
         "decoder_ffn_dim": 64, "decoder_layers": 2, "num_queries": 20, "num_denoising": 0, "hidden_expansion": 0.5, "decoder_n_points": 2,
         "encoder_in_channels": [32, 48], "decoder_in_channels": [32, 32], "feat_strides": [16, 32], "num_feature_levels": 2,
-        "encode_proj_layers": [1],
+        "encode_proj_layers": [1], "freeze_backbone_batch_norms": False,
         "id2label": dict(enumerate(CLASSES)), "label2id": {name: number for number, name in enumerate(CLASSES)},
     }  # fmt: skip
     if kind == "d_fine":
@@ -75,12 +75,14 @@ def _decide(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.momentum = 1.0
+        elif isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)  # as they come they lose the picture within a few layers
     model.train()
     with torch.no_grad():
         model(pixel_values=example)
         for name, weight in model.named_parameters():
             if weight.ndim == 2 and ("score_head" in name or "class_embed" in name):
-                weight.normal_(0, 0.4)
+                weight.normal_(0, 0.3)
             elif weight.ndim == 2 and "bbox" in name:
-                weight.normal_(0, 0.12)
+                weight.normal_(0, 0.08)
     model.eval()
