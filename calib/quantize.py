@@ -29,7 +29,7 @@ _OPTIONS = {
 
 
 def products_of(model: onnx.ModelProto) -> list[str]:
-    """Names of the products that INT8 serves: MatMul and Gemm with a constant weight of 8 or more outputs.
+    """Names of the flat products that INT8 serves: MatMul and Gemm with a constant weight of 8 or more outputs.
 
     Products of two activations (attention) are not among them.
     """
@@ -41,6 +41,16 @@ def products_of(model: onnx.ModelProto) -> list[str]:
             if len(dims) == 2 and dims[0 if _transposed(node) else 1] >= NARROWEST:
                 found.append(node.name)
     return found
+
+
+def convolutions_of(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions that INT8 serves: those with a constant weight of 8 or more outputs."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and node.input[1] in weights and weights[node.input[1]].dims[0] >= NARROWEST
+    ]
 
 
 def narrowing(model: onnx.ModelProto, products: Collection[str]) -> list[str]:

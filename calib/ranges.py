@@ -19,7 +19,7 @@ from wsra.runtime.errors import DataError
 
 Feeds = Mapping[str, NDArray[Any]]
 Method = Literal["minmax", "percentile"]
-PRODUCTS = ("MatMul", "Gemm")
+PRODUCTS = ("MatMul", "Gemm", "Conv")
 PERCENTILE = 99.999  # 99.9 cuts what carries the meaning (cosine 0.898 on MiniLM)
 
 

@@ -16,6 +16,7 @@ from wsra.calib.ranges import plain_session
 from wsra.calib.samples import Samples
 
 SNIPPETS, SENTENCES = 256, 16  # of the calibration data
+_OF_PICTURES = ("image", "detector")
 
 
 def sensitivity(
@@ -28,14 +29,15 @@ def sensitivity(
     """Change of the logits when one product alone is in INT8.
 
     Args:
-        models: "text", "keys" and "scorer" in FP32, "image" with them or alone.
+        models: "text", "keys" and "scorer" in FP32, "image" with them or alone, or "detector" alone.
         products: graph -> names of the products that may be quantised.
         ranges: graph -> of `ranges_of`.
         samples: calibration data.
         progress: called with products done and all.
 
     Returns:
-        (graph, product) -> RMS change of the logits, for the image encoder of its vectors, over their RMS; the worst first.
+        (graph, product) -> RMS change of the logits, for the image encoder of its vectors, over their RMS; the worst first. Of a detector
+        these are the best logits of its queries, sorted, since their order says nothing.
     """
     sessions = {name: plain_session(model) for name, model in models.items()}
     expected = {"logits": _logits(sessions, samples)} if "scorer" in models else {}
@@ -44,7 +46,7 @@ def sensitivity(
     found = {}
     for done, (graph, product) in enumerate(pairs, 1):
         changed = {**sessions, graph: plain_session(quantize(models[graph], [product], ranges[graph]))}
-        name, got = ("vectors", _vectors(changed, samples)) if graph == "image" else ("logits", _logits(changed, samples))
+        name, got = ("logits", _logits(changed, samples)) if graph not in _OF_PICTURES else ("vectors", _vectors(changed, samples))
         found[graph, product] = float(_rms(got - expected[name]) / max(_rms(expected[name]), 1e-12))
         progress(done, len(pairs))
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
@@ -62,8 +64,10 @@ def _logits(sessions: Mapping[str, onnxruntime.InferenceSession], samples: Sampl
 
 
 def _vectors(sessions: Mapping[str, onnxruntime.InferenceSession], samples: Samples) -> NDArray[np.float64]:
-    """Of the image encoder, where there is one."""
-    return np.concatenate([np.asarray(sessions["image"].run(None, feeds)[0], np.float64) for feeds in samples.image_batches()])
+    """Of the image encoder or detector, where there is one."""
+    graph = next(name for name in _OF_PICTURES if name in sessions)
+    found = np.concatenate([np.asarray(sessions[graph].run(None, feeds)[0], np.float64) for feeds in samples.image_batches()])
+    return np.sort(found.max(axis=2), axis=1) if graph == "detector" else found
 
 
 def _rms(values: NDArray[np.float64]) -> float:

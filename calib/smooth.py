@@ -36,6 +36,7 @@ def smooth(
     smoothed.CopyFrom(model)
     nodes = {node.name: node for node in smoothed.graph.node}
     weights = {tensor.name: tensor for tensor in smoothed.graph.initializer}
+    names = set(weights)
     readers: dict[str, list[onnx.NodeProto]] = {}
     for name in products:
         readers.setdefault(nodes[name].input[0], []).append(nodes[name])
@@ -50,6 +51,9 @@ def smooth(
         for node in group:
             folded = _fold(_by_input(node, weights), scale, node)
             name = f"{node.input[1]}_smoothed"
+            if name in names:  # a weight that several products share is folded for each of their inputs
+                name = f"{node.input[1]}_{tensor}_smoothed"
+            names.add(name)
             smoothed.graph.initializer.append(numpy_helper.from_array(folded, name))
             node.input[0], node.input[1] = out, name
     read = {name for node in smoothed.graph.node for name in node.input}

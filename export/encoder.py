@@ -21,6 +21,7 @@ from wsra.export.int8 import int8_until_it_passes, prepare
 from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend, image_cases
 from wsra.runtime.backbones.encoder_settings import EncoderSettings
+from wsra.runtime.backbones.graph_input import InputSettings
 from wsra.runtime.backbones.pixels import arranged, fitted
 from wsra.runtime.backbones.registry import BACKBONE_JSON
 from wsra.runtime.backends.engines import Profile
@@ -143,7 +144,7 @@ def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
     )
 
 
-def scene_pixels(settings: EncoderSettings, *, first: int = 0) -> NDArray[np.float32]:
+def scene_pixels(settings: InputSettings, *, first: int = 0) -> NDArray[np.float32]:
     """Prepared frames of rendered scenes (16, 3, height, width), two of each clip; another `first` gives others."""
     images = []
     for number in range(IMAGES // 2):

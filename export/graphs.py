@@ -101,6 +101,7 @@ class Graph:
         example: inputs to trace with; no dynamic axis has length 0 or 1.
         inputs: names of the inputs, with the names of their dynamic axes by number.
         outputs: the outputs with their axes, dynamic ones by name.
+        strict: whether its Python code must be read by TorchDynamo, which takes longer: it asks for the length of a tensor.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Graph:
     example: tuple[Tensor, ...]
     inputs: dict[str, dict[int, str]]
     outputs: dict[str, tuple[str | int, ...]]
+    strict: bool = False
 
 
 def text_graph(encoder: TextEncoder) -> Graph:

@@ -11,17 +11,18 @@ import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
-from wsra.calib.quantize import narrowing, products_of, quantize
+from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize
 from wsra.calib.ranges import Feeds, Method, channel_maxima, plain_session, ranges_of
 from wsra.calib.samples import Samples
 from wsra.calib.sensitivity import sensitivity
 from wsra.calib.smooth import ALPHA, smooth
-from wsra.export.half import half
+from wsra.export.half import decoder_of, half
 from wsra.export.onnx import read_onnx
 from wsra.runtime.bundle import ScorerKind
 
 MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
+DECODER = "belongs to the decoder of a detector, which places boxes"
 _SCORER_KEYS = 256
 Product = tuple[str, str]  # graph, node
 
@@ -53,7 +54,7 @@ def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: Sco
     """Smooth FP32 graphs and read the ranges of their activations.
 
     Args:
-        fp32: their folder: those of a bundle, or "image" alone.
+        fp32: their folder: those of a bundle, or "image" or "detector" alone.
         samples: calibration data.
         method: how ranges are read.
         scorer: of the bundle.
@@ -64,15 +65,21 @@ def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: Sco
     models = {path.stem: read_onnx(path) for path in sorted(fp32.glob("*.onnx"))}
     exact = ("keys", "scorer") if scorer == "cosine" else ()  # as in `half`
     products = {name: [] if name in exact else products_of(model) for name, model in models.items()}
-    deep: list[str] = [name for name in ("text", "image") if name in models]
+    deep: list[str] = [name for name in ("text", "image", "detector") if name in models]
     left: dict[Product, str] = {(graph, name): NARROWING for graph in deep for name in narrowing(models[graph], products[graph])}
+    flat = {name: set(names) for name, names in products.items()}
+    if "detector" in models:  # most of what it computes are convolutions, which need no smoothing
+        products["detector"] += convolutions_of(models["detector"])
+        left |= {("detector", name): DECODER for name in decoder_of(models["detector"]) if name in products["detector"]}
     batches = _batches(models, samples)
     ranges = {}
     for name, model in models.items():
         chosen = [product for product in products[name] if (name, product) not in left]
+        smoothed = [product for product in chosen if product in flat[name]]
+        if smoothed:
+            read = {node.name: node.input[0] for node in model.graph.node if node.name in smoothed}
+            models[name] = smooth(model, smoothed, channel_maxima(model, batches[name], list(read.values())))
         if chosen:
-            read = {node.name: node.input[0] for node in model.graph.node if node.name in chosen}
-            models[name] = smooth(model, chosen, channel_maxima(model, batches[name], list(read.values())))
             ranges[name] = ranges_of(models[name], batches[name], method)
     return Prepared(models, products, ranges, left, samples, method, scorer)
 
@@ -81,7 +88,7 @@ def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, 
     """Feeds of every graph; the scorer's are what text and keys give."""
     images: list[Feeds] = list(samples.image_batches())
     if "scorer" not in models:
-        return {"image": images}
+        return dict.fromkeys(models, images)
     text_feeds: list[Feeds] = [dict(batch) for batch in samples.text_batches()]
     sessions = {name: plain_session(models[name]) for name in ("text", "keys")}
     text = np.concatenate([sessions["text"].run(["text"], dict(feeds))[0] for feeds in text_feeds])

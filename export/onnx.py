@@ -40,8 +40,11 @@ def onnx_from_graph(graph: Graph, path: Path) -> None:
             _quiet("torch.onnx", "onnxscript", "onnx_ir"),
         ):
             warnings.simplefilter("ignore")
+            module: Any = graph.module
+            if graph.strict:
+                module = torch.export.export(module, graph.example, dynamic_shapes=dynamic, strict=True)
             program: Any = torch.onnx.export(
-                graph.module,
+                module,
                 graph.example,
                 dynamo=True,
                 opset_version=OPSET,

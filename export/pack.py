@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wsra.export.base import base_bundle, carry_encoder, trained_source
 from wsra.export.build import build_bundle
+from wsra.export.detector import carry_detector
 from wsra.export.golden import Golden, read_golden
 from wsra.export.precisions import Calibration, Entry, Say, gated, make_fp16, make_int8
 from wsra.export.verify import time_routes, verify_bundle
@@ -68,7 +69,13 @@ class Wanted:
 
 
 def export_bundle(
-    checkpoint_folder: Path, out: Path, wanted: Wanted = Wanted(), *, encoder: Path | None = None, say: Say = print
+    checkpoint_folder: Path,
+    out: Path,
+    wanted: Wanted = Wanted(),
+    *,
+    encoder: Path | None = None,
+    detector: Path | None = None,
+    say: Say = print,
 ) -> Manifest:
     """Export a checkpoint.
 
@@ -77,6 +84,7 @@ def export_bundle(
         out: the bundle. If it holds a bundle of the same checkpoint, what is missing is added.
         wanted: what it shall hold beside FP32.
         encoder: folder of the image encoder that made the features, which the bundle then carries.
+        detector: folder of the detector whose objects they are of, which the bundle then carries.
         say: told each step.
 
     Raises:
@@ -87,6 +95,8 @@ def export_bundle(
 
     def base(part: Path) -> tuple[Bundle, Golden]:
         source = trained_source(checkpoint, load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling), sha256)
+        if detector is not None:
+            carry_detector(source, detector, part)
         return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source, say)
 
     return publish(out, sha256, base, wanted, say=say)

@@ -120,10 +120,10 @@ def load_towers(name: str) -> Towers:
     if not (hasattr(model, "get_image_features") and hasattr(model, "logit_scale")):
         raise ConfigError(f"{name}: a model without an image tower that shares the text's space; expected CLIP, SigLIP or their like")
     short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the letters of a backbone's name
-    return Towers(short, ImageTower(model), text, preparation_of(_told_of_images(name), name), float(model.logit_scale.detach().exp()))
+    return Towers(short, ImageTower(model), text, preparation_of(told_of_images(name), name), float(model.logit_scale.detach().exp()))
 
 
-def _told_of_images(name: str) -> dict[str, Any]:
+def told_of_images(name: str) -> dict[str, Any]:
     """How the model's images are prepared: preprocessor_config.json, or a part of the processor_config.json that transformers 5 writes."""
     from transformers.utils.hub import cached_file
 

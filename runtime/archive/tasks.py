@@ -11,6 +11,7 @@ from wsra.runtime.archive.answering import Answered, Answerer
 from wsra.runtime.archive.cameras import Footage, Recording, footage_of
 from wsra.runtime.archive.inputs import Input
 from wsra.runtime.archive.sources import Source, extract_source, source_of
+from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
 from wsra.runtime.backbones.registry import BACKBONE_JSON, Backbone, backbone_of
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.boundary import one_file
@@ -82,8 +83,8 @@ def scoring(asked: Asked, numbers: int) -> Answerer:
 @lru_cache(maxsize=1)
 def backbone_for(asked: Asked) -> Backbone:
     """What makes the features of videos, on the provider of the route where it has that."""
-    if asked.route.provider == "engine" and (asked.bundle / BACKBONE_JSON).is_file():
-        say("engines are of the text and the scorer; ONNX Runtime runs the encoder of videos on the CPU")
+    if asked.route.provider == "engine" and any((asked.bundle / name).is_file() for name in (BACKBONE_JSON, f"{CARRIED}/{DETECTOR_JSON}")):
+        say("engines are of the text and the scorer; ONNX Runtime runs the encoder or detector of videos on the CPU")
     return backbone_of(
         open_bundle(asked.bundle, trust_unchanged=True),
         precision=asked.route.precision,

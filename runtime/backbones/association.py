@@ -20,6 +20,7 @@ _DOWNWARD = 1.5  # frame heights count for so much less than frame widths
 _FARTHEST, _DEAREST = 1.2, 1.9  # of the distance in reaches, and of the whole cost
 _SHARED_MORE = 0.5  # of both, for a track that comes out of a shared blob
 _SIZE, _COLOUR, _SHARED_COLOUR = 0.33, 1.2, 1.8  # what differences cost
+_CLASS = 0.8  # what it costs to be of another class, where a detector tells classes
 _UNSEEN = 0.3  # what a second costs in which it was not seen
 _NEVER = 50.0
 
@@ -104,9 +105,16 @@ def _costs(tracks: Sequence[Track], blobs: Sequence[Blob], time_s: float) -> NDA
     usual, seen = np.stack([track.colours for track in tracks]), np.stack([blob.colours for blob in blobs])
     colours = 0.5 * np.abs(usual[:, None] - seen[None]).sum(axis=3).mean(axis=2)
     cost = far + _SIZE * np.where(cut, 0.5, 1.0) * sizes + np.where(shared, _SHARED_COLOUR, _COLOUR)[:, None] * colours
+    cost = cost + _CLASS * _class_differences(tracks, blobs)
     more = _SHARED_MORE * shared[:, None]
     possible = (far <= _FARTHEST + more) & (cost <= _DEAREST + more)
     return np.where(possible, cost + _UNSEEN * np.minimum(2.0, unseen_s)[:, None], _NEVER)
+
+
+def _class_differences(tracks: Sequence[Track], blobs: Sequence[Blob]) -> NDArray[np.float64]:
+    """(N, M), 0 of one class to 1 of two; 0 without a detector. The last number of a label is its score."""
+    usual, seen = np.stack([track.label for track in tracks]), np.stack([blob.label for blob in blobs])
+    return np.asarray(0.5 * np.abs(usual[:, None, :-1] - seen[None, :, :-1]).sum(axis=2))
 
 
 def _distances(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -33,6 +33,10 @@ MOST_PIXELS = 1000  # that tell the colours of one thing; of more an even choice
 LAB_CENTRE, LAB_SCALE = np.array((100, 128, 128), np.float32), np.array((60, 20, 20), np.float32)
 
 
+def _no_label() -> NDArray[np.float32]:
+    return np.zeros(0, np.float32)
+
+
 @dataclass(frozen=True)
 class Piece:
     """One connected piece of foreground, or several that are one thing.
@@ -42,6 +46,7 @@ class Piece:
         area: its pixels.
         mask: (height, width) bool, which pixels of the box are its own.
         image: (height, width, 3) uint8 BGR, the frame within the box.
+        label: (L,) what a detector says of it (`wsra.runtime.backbones.detectors.classes.NAMES`); none without a detector.
     """
 
     left: int
@@ -51,6 +56,7 @@ class Piece:
     area: int
     mask: Mask
     image: Image
+    label: NDArray[np.float32] = field(default_factory=_no_label)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Blob:
         parts: (8, 18) of each of `PARTS` the shares of `COLOURS`, then middle values of L, a and b (`LAB_CENTRE` is 0, `LAB_SCALE` is 1);
             zeros for a part without a pixel.
         colours: (3, 15) the shares of `COLOURS` in `MATCHED`.
+        label: (L,) that of its piece.
     """
 
     box: tuple[float, float, float, float]
@@ -85,6 +92,7 @@ class Blob:
     silhouette: NDArray[np.float32]
     parts: NDArray[np.float32]
     colours: NDArray[np.float32]
+    label: NDArray[np.float32] = field(default_factory=_no_label)
 
 
 def find_pieces(image: Image, foreground: Mask) -> list[Piece]:
@@ -146,6 +154,7 @@ def described(piece: Piece, shape: tuple[int, ...], light: NDArray[np.float64] |
         silhouette=folded.reshape(-1).astype(np.float32),
         parts=parts,
         colours=parts[[list(PARTS).index(name) for name in MATCHED], : len(COLOURS)],
+        label=piece.label,
     )
 
 

@@ -30,6 +30,7 @@ _BLOB_SHAPES: dict[str, tuple[int, ...]] = {
     "colours": (len(MATCHED), len(COLOURS)),
 }
 _TIME, _SHARE, _BOX, _FLAG, _COUNT = (-MOST_S, MOST_S), (1e-9, 4.0), (-16.0, 16.0), (0.0, 1.0), (0.0, 1e12)
+_BLOB = tuple(part.name for part in fields(Blob) if part.name != "label")  # what is carried comes of the background
 _POSITIVE = ("width", "height", "aspect", "area")  # of a blob
 
 
@@ -69,7 +70,7 @@ _COLUMNS = {
     "closing": _Column((CLOSING, 3), _TIME),
     "whole_s": _Column((2,), _TIME),
     "before_s": _Column((), _TIME),
-    **{f"before_{part.name}": _Column(_BLOB_SHAPES.get(part.name, ()), (-1e4, 1e4)) for part in fields(Blob)},
+    **{f"before_{name}": _Column(_BLOB_SHAPES.get(name, ()), (-1e4, 1e4)) for name in _BLOB},
 }
 _LISTS = ("sizes", "rising", "falling", "opening", "closing")
 
@@ -126,7 +127,7 @@ def _entries(track: Track) -> dict[str, Any]:
         **dict(zip(_LISTS, lists, strict=True)),
         "whole_s": whole or (0.0, 0.0),
         "before_s": before_s,
-        **{f"before_{part.name}": getattr(blob, part.name) for part in fields(Blob)},
+        **{f"before_{name}": getattr(blob, name) for name in _BLOB},
     }
 
 
@@ -210,12 +211,12 @@ def _track(number: int, entry: Mapping[str, Any]) -> Track:
 
 def _blob(entry: Mapping[str, Any]) -> Blob:
     values: dict[str, Any] = {}
-    for part in fields(Blob):
-        value = entry[f"before_{part.name}"]
-        if part.name == "box":
-            values[part.name] = _box(value)
+    for name in _BLOB:
+        value = entry[f"before_{name}"]
+        if name == "box":
+            values[name] = _box(value)
         else:
-            values[part.name] = np.asarray(value, np.float32) if part.name in _BLOB_SHAPES else float(value)
+            values[name] = np.asarray(value, np.float32) if name in _BLOB_SHAPES else float(value)
     return Blob(**values)
 
 

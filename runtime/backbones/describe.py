@@ -51,7 +51,7 @@ def numbers(seen: Sequence[Seen], before: Seen | None, frames: int) -> NDArray[n
         frames: how many frames this second has.
 
     Returns:
-        (186,) float32, see `NAMES`.
+        (186,) float32, see `NAMES`; behind them, where a detector found it, the means of its labels.
     """
     blobs = [blob for _, blob in seen]
     means = np.mean([_of_one(blob) for blob in blobs], axis=0)
@@ -59,7 +59,8 @@ def numbers(seen: Sequence[Seen], before: Seen | None, frames: int) -> NDArray[n
     silhouette = np.mean([blob.silhouette for blob in blobs], axis=0)
     parts = np.mean([blob.parts for blob in blobs], axis=0).reshape(-1)
     presence = min(1.0, len(blobs) / max(frames, 1))
-    return np.concatenate([(presence, *means, *motion), silhouette, parts]).astype(np.float32)
+    label = np.mean([blob.label for blob in blobs], axis=0)
+    return np.concatenate([(presence, *means, *motion), silhouette, parts, label]).astype(np.float32)
 
 
 def _of_one(blob: Blob) -> tuple[float, ...]:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backbones.encoder_settings import EncoderSettings
+from wsra.runtime.backbones.graph_input import input_dtype
 from wsra.runtime.backbones.pixels import arranged
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.errors import BackboneError, BackendError
 
 FRAMES_PER_CALL = 16  # of a graph that takes any number; of a clip encoder at least one clip
-_FLOATS = ("float32", "float16")
 
 Row = list[NDArray[np.float32]]  # the fitted frames of one row of a call
 
@@ -42,7 +42,11 @@ class Encoder:
         self.settings = settings
         self.graph = graph
         self._backend: Backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback)
-        self._dtype = _checked_dtype(self._backend, settings, graph)
+        told_by = f"layout {settings.layout}, size and frames"
+        self._dtype = input_dtype(self._backend, settings, graph, what="an encoder", told_by=told_by, frames=settings.frames)
+        if settings.output not in self._backend.outputs:
+            has = ", ".join(self._backend.outputs)
+            raise BackboneError(f"{graph}: no output {settings.output}; it has {has}: name one of them in the JSON")
         self.per_call = max(1, FRAMES_PER_CALL // settings.frames) if settings.batch == "dynamic" else settings.batch
 
     @property
@@ -88,34 +92,3 @@ class Encoder:
         if settings.normalise == "l2":
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return list(vectors)
-
-
-def _checked_dtype(backend: Backend, settings: EncoderSettings, graph: Path) -> str:
-    """Dtype of the input, once names and shapes fit the settings."""
-    if list(backend.inputs) != [settings.input]:
-        raise BackboneError(
-            f"{graph}: the input is {', '.join(backend.inputs)}; the JSON says {settings.input}: an encoder has that input alone"
-        )
-    if settings.output not in backend.outputs:
-        raise BackboneError(f"{graph}: no output {settings.output}; it has {', '.join(backend.outputs)}: name one of them in the JSON")
-    spec = backend.inputs[settings.input]
-    if spec.dtype not in (*_FLOATS, "uint8"):
-        raise BackboneError(f"{graph}: {settings.input} is {spec.dtype}; expected float32, float16 or uint8: export the encoder with that")
-    if spec.dtype == "uint8" and (settings.scale, settings.mean, settings.std) != (1.0, (0.0,) * 3, (1.0,) * 3):
-        raise BackboneError(f"{graph}: {settings.input} is uint8; then scale must be 1, mean [0, 0, 0] and std [1, 1, 1]")
-    sizes = {"C": 3, "H": settings.size[0], "W": settings.size[1], "T": settings.frames}
-    want = ["rows" if letter == "N" else sizes[letter] for letter in settings.layout]
-    if len(spec.shape) != len(want) or any(
-        isinstance(have, int) and have != size for have, size in zip(spec.shape[1:], want[1:], strict=True)
-    ):
-        raise BackboneError(
-            f"{graph}: {settings.input} is {_told(spec.shape)}; layout {settings.layout}, size and frames of the JSON make {_told(want)}"
-        )
-    rows = spec.shape[0]
-    if isinstance(rows, int) and rows != settings.batch:
-        raise BackboneError(f'{graph}: takes {rows} rows per call, and batch of the JSON is {settings.batch}: set "batch": {rows}')
-    return spec.dtype
-
-
-def _told(shape: Sequence[int | str]) -> str:
-    return "x".join("n" if isinstance(size, str) else str(size) for size in shape)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
-import re
-from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from wsra.runtime.backbones.settings_json import PICTURES, Expected, check, is_count, is_name, is_one_of, one_of, read_table
 from wsra.runtime.errors import BackboneError
 from wsra.runtime.files import replacing
-from wsra.runtime.texts import read_json
 
 FORMAT, VERSION = "wsra.backbone", 1
 IMAGE_LAYOUTS, CLIP_LAYOUTS = ("NCHW", "NHWC"), ("NCTHW", "NTCHW", "NTHWC")
@@ -78,16 +74,14 @@ class EncoderSettings:
             BackboneError: one does not; the message names the key.
         """
         object.__setattr__(self, "frames_per_snippet", self.frames_per_snippet or self.frames)
-        for key, (fits, expected) in _EXPECTED.items():
-            if not fits(getattr(self, key)):
-                raise BackboneError(f"{key} is {json.dumps(getattr(self, key), default=str)}; expected {expected}")
+        check(self, _EXPECTED)
         for key in ("scale", "mean", "std"):  # 1 and 1.0 are one setting and have one digest
             told = getattr(self, key)
             object.__setattr__(self, key, tuple(map(float, told)) if isinstance(told, tuple) else float(told))
         kind, layouts = ("image", IMAGE_LAYOUTS) if self.frames == 1 else ("clip", CLIP_LAYOUTS)
         if self.layout not in layouts:
             raise BackboneError(
-                f'layout is "{self.layout}" and frames {self.frames}; an encoder of {self.frames} frames per call takes {_one_of(layouts)}'
+                f'layout is "{self.layout}" and frames {self.frames}; an encoder of {self.frames} frames per call takes {one_of(layouts)}'
             )
         if kind == "clip" and self.frames_per_snippet != self.frames:
             raise BackboneError(
@@ -127,77 +121,25 @@ def read_settings(path: Path) -> EncoderSettings:
     Raises:
         BackboneError: it is missing, is no such JSON, or a key is missing, unknown or wrong.
     """
-    if not os.path.exists(path):  # noqa: PTH110 (which raises nothing over a name that is too long)
-        raise BackboneError(f"{path}: no such file; expected the JSON that tells how the encoder is used (docs/backbones.md)")
-    table = read_json(path, error=BackboneError, hint="write it anew (docs/backbones.md)")
-    if not isinstance(table, dict) or (table.pop("format", None), table.pop("version", None)) != (FORMAT, VERSION):
-        raise BackboneError(f'{path}: not a {FORMAT} of version {VERSION}; it must say "format": "{FORMAT}", "version": {VERSION}')
-    known = {field.name: field for field in fields(EncoderSettings)}
-    if unknown := table.keys() - known.keys():
-        raise BackboneError(f"{path}: unknown key {', '.join(sorted(unknown))}; known are {', '.join(known)}")
-    if missing := [key for key, field in known.items() if field.default is MISSING and key not in table]:
-        raise BackboneError(f"{path}: lacks {', '.join(missing)}; see docs/backbones.md")
+    table = read_table(path, EncoderSettings, form=FORMAT, version=VERSION, what="encoder", docs="docs/backbones.md")
     if table.get("frames_per_snippet", 1) == 0:
         raise BackboneError(f"{path}: frames_per_snippet is 0; expected a whole number from 1 to 1024")
     try:
-        return EncoderSettings(**{key: _plain(value) for key, value in table.items()})
+        return EncoderSettings(**table)
     except BackboneError as err:
         raise BackboneError(f"{path}: {err}") from err
 
 
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _is_count(low: int, high: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and low <= value <= high
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _is_triple(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) == 3 and all(_is_number(number) for number in value)
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _matches(pattern: str) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
-
-
-def _one_of(words: tuple[str, ...]) -> str:
-    return " or ".join(f'"{word}"' for word in words)
-
-
-def _is_one_of(*words: str) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value in words, _one_of(words)
-
-
-_SIDE = _is_count(1, 4096)
-# Key -> what it must be, and how that is said.
-_EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_matches(r"[A-Za-z0-9._-]+"), "letters, digits, dots, dashes and underscores"),
-    "graph": (_matches(r"[^/\\]+\.onnx"), "the name of an .onnx file in the same folder"),
-    "sha256": (_matches(r"[0-9a-f]{64}"), "the 64 hexadecimal digits of the graph's SHA-256"),
-    "input": (_is_name, "the name of the graph's input"),
-    "output": (_is_name, "the name of one of the graph's outputs"),
-    "layout": _is_one_of(*IMAGE_LAYOUTS, *CLIP_LAYOUTS),
-    "size": (lambda value: isinstance(value, tuple) and len(value) == 2 and all(map(_SIDE, value)), "[height, width] in pixels, 1 to 4096"),
-    "resize": _is_one_of("crop", "stretch", "pad"),
-    "colour": _is_one_of("RGB", "BGR"),
-    "scale": (lambda value: _is_number(value) and value > 0, "a number above 0, such as 0.00392156862745098 for 1 / 255"),
-    "mean": (_is_triple, "three numbers, of the channels after scale"),
-    "std": (lambda value: _is_triple(value) and min(value) > 0, "three numbers above 0"),
-    "width": (_is_count(1, 1 << 20), "a whole number from 1"),
-    "normalise": _is_one_of("l2", "none"),
-    "frames": (_is_count(1, 1024), "a whole number from 1 to 1024"),
-    "frames_per_snippet": (_is_count(1, 1024), "a whole number from 1 to 1024"),
-    "sampling": _is_one_of("middle", "uniform"),
-    "pool": _is_one_of("mean"),
-    "output_axis": (_is_count(1, 5), "an axis of the output, 1 to 5"),
-    "batch": (lambda value: value == "dynamic" or _is_count(1, 4096)(value), '"dynamic" or a whole number from 1 to 4096'),
+_EXPECTED: Expected = {
+    **PICTURES,
+    "output": (is_name, "the name of one of the graph's outputs"),
+    "layout": is_one_of(*IMAGE_LAYOUTS, *CLIP_LAYOUTS),
+    "resize": is_one_of("crop", "stretch", "pad"),
+    "width": (is_count(1, 1 << 20), "a whole number from 1"),
+    "normalise": is_one_of("l2", "none"),
+    "frames": (is_count(1, 1024), "a whole number from 1 to 1024"),
+    "frames_per_snippet": (is_count(1, 1024), "a whole number from 1 to 1024"),
+    "sampling": is_one_of("middle", "uniform"),
+    "pool": is_one_of("mean"),
+    "output_axis": (is_count(1, 5), "an axis of the output, 1 to 5"),
 }

@@ -14,7 +14,7 @@ _SHORT_S = 0.8  # over a gap so short even who was at the frame's edge goes on
 _AHEAD_S = 3.0
 _REACH, _REACH_WIDTH, _REACH_GAP = 0.04, 0.5, 0.05  # frame widths; of its own width; frame widths for each second
 _DOWNWARD = 1.5
-_SIZE, _COLOUR, _GAP = 0.4, 2.0, 0.08  # what differences cost
+_SIZE, _COLOUR, _CLASS, _GAP = 0.4, 2.0, 0.6, 0.08  # what differences cost
 _DEAREST = 1.3
 _SAME_PLACE = 0.5  # of the smaller box
 
@@ -58,7 +58,8 @@ def _cost(first: Track, second: Track) -> float | None:
     before = np.median([size for _, size, _ in list(first.profile.closing)[-6:]])
     after = np.median([size for size, _ in second.profile.opening])
     colours = 0.5 * float(np.abs(first.profile.mean_colours() - second.profile.mean_colours()).sum(axis=1).mean())
-    cost = far + _SIZE * abs(float(np.log(before / after))) + _COLOUR * colours + _GAP * gap_s
+    classes = 0.5 * float(np.abs(first.label[:-1] - second.label[:-1]).sum())  # 0 without a detector
+    cost = far + _SIZE * abs(float(np.log(before / after))) + _COLOUR * colours + _CLASS * classes + _GAP * gap_s
     if gap_s <= _SHORT_S and overlap(end, start) >= _SAME_PLACE * min(area(end), area(start)):
         cost = min(cost, 0.9 * _DEAREST)
     return cost if far <= 1.0 and cost <= _DEAREST else None

@@ -1,35 +1,64 @@
-"""Frames to an encoder's input: fitted to its size, in its colours, scaled, and laid out."""
+"""Frames to the input of an encoder or detector: fitted to its size, in its colours, scaled, and laid out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backbones.background import Image
-from wsra.runtime.backbones.encoder_settings import EncoderSettings
 
 # From (N, T, H, W, C); an image encoder's single frame per row is taken out before.
 _AXES = {"NCHW": (0, 3, 1, 2), "NHWC": (0, 1, 2, 3), "NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3), "NTHWC": (0, 1, 2, 3, 4)}
 
 
-def fitted(image: Image, settings: EncoderSettings) -> NDArray[np.float32]:
-    """One frame, or a part of one, as the encoder wants it.
+class Preparation(Protocol):
+    """What is done to a picture: `EncoderSettings` and `DetectorSettings` tell it."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+
+    @property
+    def resize(self) -> str:
+        """What is done where the shapes differ: "crop", "stretch", "pad" or "corner"."""
+
+    @property
+    def colour(self) -> str:
+        """Order of the channels, "RGB" or "BGR"."""
+
+    @property
+    def scale(self) -> float:
+        """What 0 to 255 is multiplied with."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Subtracted after that."""
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Divides after that."""
+
+
+def fitted(image: Image, settings: Preparation, *, fill: int = 0) -> NDArray[np.float32]:
+    """One frame, or a part of one, as the graph wants it.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         settings: size, resize, colour, scale, mean and std.
+        fill: grey level, 0 to 255, of what the picture leaves free with "pad" and "corner".
 
     Returns:
         (*size, 3) float32.
     """
-    return prepared(resized(image, settings), settings)
+    return prepared(resized(image, settings, fill=fill), settings)
 
 
-def prepared(image: Image, settings: EncoderSettings) -> NDArray[np.float32]:
-    """What `resized` gave in the encoder's colours, scaled: (*size, 3) float32."""
+def prepared(image: Image, settings: Preparation) -> NDArray[np.float32]:
+    """What `resized` gave in the graph's colours, scaled: (*size, 3) float32."""
     if settings.colour == "RGB":
         image = image[..., ::-1]
     mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
@@ -52,23 +81,41 @@ def arranged(rows: Sequence[Sequence[NDArray[np.float32]]], layout: str) -> NDAr
     return np.ascontiguousarray(stacked.transpose(_AXES[layout]))
 
 
-def resized(image: Image, settings: EncoderSettings) -> Image:
-    """One frame, or a part of one, at the encoder's size: (*size, 3) uint8 BGR of (H, W, 3)."""
+def place_of(rows: int, columns: int, size: tuple[int, int], resize: str) -> tuple[int, int, int, int]:
+    """Where the whole picture lies in the input.
+
+    Args:
+        rows: height of the picture in pixels.
+        columns: its width.
+        size: height and width of the input in pixels.
+        resize: "stretch", "pad" (the middle) or "corner" (left above).
+
+    Returns:
+        Top, left, height and width in pixels of the input.
+    """
+    height, width = size
+    if resize == "stretch":
+        return 0, 0, height, width
+    factor = min(height / rows, width / columns)
+    tall, wide = max(1, min(height, round(rows * factor))), max(1, min(width, round(columns * factor)))
+    return (0, 0, tall, wide) if resize == "corner" else ((height - tall) // 2, (width - wide) // 2, tall, wide)
+
+
+def resized(image: Image, settings: Preparation, *, fill: int = 0) -> Image:
+    """One frame, or a part of one, at the graph's size: (*size, 3) uint8 BGR of (H, W, 3); `fill` as of `fitted`."""
     height, width = settings.size
     rows, columns = image.shape[:2]
-    if settings.resize == "stretch":
-        return _scaled(image, height, width)
-    factors = height / rows, width / columns
     if settings.resize == "crop":
-        factor = max(factors)
+        factor = max(height / rows, width / columns)
         whole = _scaled(image, max(height, round(rows * factor)), max(width, round(columns * factor)))
         top, left = (whole.shape[0] - height) // 2, (whole.shape[1] - width) // 2
         return whole[top : top + height, left : left + width]
-    factor = min(factors)
-    whole = _scaled(image, max(1, min(height, round(rows * factor))), max(1, min(width, round(columns * factor))))
-    padded = np.zeros((height, width, 3), np.uint8)
-    top, left = (height - whole.shape[0]) // 2, (width - whole.shape[1]) // 2
-    padded[top : top + whole.shape[0], left : left + whole.shape[1]] = whole
+    top, left, tall, wide = place_of(rows, columns, settings.size, settings.resize)
+    whole = _scaled(image, tall, wide)
+    if (tall, wide) == (height, width):
+        return whole
+    padded = np.full((height, width, 3), fill, np.uint8)
+    padded[top : top + tall, left : left + wide] = whole
     return padded
 
 

@@ -1,4 +1,4 @@
-"""What makes features: the built-in `motion`, or an ONNX encoder beside its JSON. Opens nothing heavy until a backbone is loaded."""
+"""What makes features: the built-in `motion`, or an ONNX encoder or detector beside its JSON. Opens nothing heavy until one is loaded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON, load_detector
 from wsra.runtime.backbones.encoder_settings import EncoderSettings, read_settings
+from wsra.runtime.backbones.settings_json import graph_beside
 from wsra.runtime.bundle import MANIFEST, Bundle, open_bundle
 from wsra.runtime.errors import BackboneError, BundleError, MissingExtraError
-from wsra.runtime.files import sha256_of
 from wsra.runtime.video.frames import Frame, Reading
 
 if TYPE_CHECKING:
@@ -125,11 +126,12 @@ class BackboneChoice:
     """Which backbone is meant, and how it runs; loaded once in every process that extracts.
 
     Attributes:
-        name: "motion", X.onnx or X.json (they lie beside each other), or a folder with backbone.json.
+        name: "motion", X.onnx or X.json (they lie beside each other), or a folder with backbone.json, of a detector with detector.json.
         regions: "whole", "grid", "moving" or "tracks"; for encoders.
         provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: run on the CPU where the provider cannot be had.
+        detector: whether it is a detector.
     """
 
     name: str = BUILT_IN
@@ -137,9 +139,12 @@ class BackboneChoice:
     provider: str = "cpu"
     threads: int = 0
     allow_fallback: bool = False
+    detector: bool = False
 
     def load(self) -> Backbone:
-        """See `load_backbone`."""
+        """See `load_backbone` and `load_detector`."""
+        if self.detector:
+            return load_detector(self.name, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback)
         return load_backbone(
             self.name, regions=self.regions, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback
         )
@@ -180,15 +185,7 @@ def load_backbone(
     if given.suffix not in (".onnx", ".json") and not given.is_dir():
         raise BackboneError(f"{given}: no backbone; expected motion, X.onnx with X.json beside it, or a folder with {BACKBONE_JSON}")
     settings = read_settings(path)
-    graph = path.parent / settings.graph
-    if given.suffix == ".onnx" and given.name != settings.graph:
-        raise BackboneError(
-            f"{path}: its graph is {settings.graph}, not {given.name}; give the JSON of {given.name}, or name that graph in it"
-        )
-    if not graph.is_file():
-        raise BackboneError(f"{path}: its graph {settings.graph} is not beside it; copy both, they belong together")
-    if sha256_of(graph) != settings.sha256:
-        raise BackboneError(f"{graph}: not the graph that {path.name} describes (sha256 differs); copy both again, or write the JSON anew")
+    graph = graph_beside(path, given, graph=settings.graph, sha256=settings.sha256)
     return encoder_backbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
 
 
@@ -211,6 +208,13 @@ def backbone_of(
     wanted, snippet_s = bundle.manifest.backbone, bundle.manifest.snippet_s
     if wanted == backbone_id(snippet_s):
         return MotionBackbone()
+    how = provider if provider in ("cuda", "tensorrt") else "cpu"
+    place = bundle.folder / CARRIED
+    if (place / DETECTOR_JSON).is_file():
+        carried = load_detector(place, provider=how, threads=threads, allow_fallback=allow_fallback)
+        if carried.id(snippet_s) != wanted:
+            raise BundleError(f"{place}: makes {carried.id(snippet_s)}, the bundle is for {wanted}; export it again")
+        return carried
     path = bundle.folder / BACKBONE_JSON
     if not path.is_file():
         raise BundleError(f"{bundle.folder}: its backbone is {wanted}, which wsra does not carry; give a .feat file made with it")
@@ -226,7 +230,6 @@ def backbone_of(
         raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
     for regions in REGIONS:
         if encoder_id(settings, regions, snippet_s) == wanted:
-            how = provider if provider in ("cuda", "tensorrt") else "cpu"
             return encoder_backbone(settings, graph, regions=regions, provider=how, threads=threads, allow_fallback=allow_fallback)
     raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {wanted}; export it again")
 

@@ -55,9 +55,13 @@ class Tracker:
         tracks: those that the file before ended with (`carried`).
         last_s: time of the last frame before this video, less than 0.
         onlooker: who looks at the views of tracks, if anybody.
+        labels: numbers in the label of a piece. Where there are any, pieces are of a detector: each is one thing, which is neither a
+            fragment nor shared, and what never moves is followed, too.
     """
 
-    def __init__(self, tracks: Iterable[Track] = (), last_s: float | None = None, onlooker: Onlooker | None = None) -> None:
+    def __init__(
+        self, tracks: Iterable[Track] = (), last_s: float | None = None, onlooker: Onlooker | None = None, *, labels: int = 0
+    ) -> None:
         self._onlooker = onlooker
         self._live: list[Track] = []
         self._ended: list[Track] = []  # which a later track may go on from
@@ -67,7 +71,8 @@ class Tracker:
         for track in [*self._live, *self._ended]:
             track.number, self._next = self._next, self._next + 1
         self._carried = {track.number: track.continues for track in [*self._live, *self._ended]}
-        self._store = RowStore(WIDTH)
+        self._detected = labels > 0
+        self._store = RowStore(WIDTH + labels)
         self._lives: dict[int, tuple[float, float]] = {}
         self._views: dict[int, list[View]] = {}
         self._frames, self._last_s, self._frame_s = 0, last_s, FRAME_S
@@ -84,7 +89,7 @@ class Tracker:
 
         Args:
             time_s: of the frame, later than the one before.
-            pieces: of its foreground, the largest first.
+            pieces: of its foreground, or of a detector, the largest first.
             shape: height and width of the frame in pixels.
             light: of the scene, as `described` takes it.
             frame: itself, for the onlooker.
@@ -94,10 +99,11 @@ class Tracker:
         self._last_s = time_s
         self._frames += 1
         self._end_those_not_seen(time_s)
-        pieces = without_fragments(pieces, self._live, time_s, shape)
+        if not self._detected:
+            pieces = without_fragments(pieces, self._live, time_s, shape)
         blobs = [described(piece, shape, light) for piece in pieces]
         given = assigned(self._live, blobs, time_s)
-        shared = shared_blobs(self._live, blobs, time_s, given)
+        shared = {} if self._detected else shared_blobs(self._live, blobs, time_s, given)
         followed = list(self._live)
         for number, (piece, blob) in enumerate(zip(pieces, blobs, strict=True)):
             if number in shared:
@@ -198,7 +204,8 @@ class Tracker:
     def _confirm(self, track: Track) -> None:
         """Write its rows, once it is settled that it is no noise."""
         if not track.moves:
-            track.moves = track.decided and track.profile.count >= LEAST_SEEN and track.profile.moved() >= LEAST_MOVED
+            far = self._detected or track.profile.moved() >= LEAST_MOVED
+            track.moves = track.decided and track.profile.count >= LEAST_SEEN and far
         if track.moves and track.decided:
             for row in track.held:
                 self._store.add(track.number, row)

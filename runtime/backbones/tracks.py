@@ -33,6 +33,7 @@ class Track:
         size: usual width and height.
         area: usual share of the picture.
         colours: (3, 15) usual colours.
+        label: (L,) usual label; none without a detector.
         alone: observations that are not shared.
         profile: what is kept of all of it.
         waiting: first and last time, and number, of the observations within a shared blob it has not come out of.
@@ -54,6 +55,7 @@ class Track:
     area: float
     colours: NDArray[np.float64]
     profile: Profile
+    label: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     shared: bool = False
     speed: tuple[float, float] = (0.0, 0.0)
     alone: int = 1
@@ -86,6 +88,7 @@ class Track:
         self.alone += 1
         weight = 0.15 if self.alone > 4 else 1 / self.alone
         self.colours = (1 - weight) * self.colours + weight * blob.colours
+        self.label = (1 - weight) * self.label + weight * blob.label
         self.area += weight * (blob.area - self.area)
         weight = 0.3 if self.alone > 2 else 1 / self.alone
         width, height = blob.box[2] - blob.box[0], blob.box[3] - blob.box[1]
@@ -160,4 +163,5 @@ def new_track(number: int, time_s: float, blob: Blob) -> Track:
     """A track that begins with a blob."""
     size = blob.box[2] - blob.box[0], blob.box[3] - blob.box[1]
     profile = begun(time_s, blob.box, blob.area, blob.colours)
-    return Track(number, blob.box, time_s, size, blob.area, blob.colours.astype(np.float64), profile, seen=[(time_s, blob)])
+    colours, label = blob.colours.astype(np.float64), blob.label.astype(np.float64)
+    return Track(number, blob.box, time_s, size, blob.area, colours, profile, label, seen=[(time_s, blob)])

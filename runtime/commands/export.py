@@ -10,7 +10,9 @@ import typer
 
 def export(
     checkpoint: Annotated[Path | None, typer.Argument(help="A checkpoint; default the newest under runs/.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The bundle, default ./bundle; of --backbone ./backbone.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The bundle, default ./bundle; of --backbone ./backbone, of --detector ./detector.")
+    ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Also half precision.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Also INT8, mixed with half precision.")] = False,
     calib: Annotated[Path | None, typer.Option(help="Captions to calibrate INT8 on, as JSON lines; give --features, too.")] = None,
@@ -20,6 +22,10 @@ def export(
     backbone: Annotated[
         str | None,
         typer.Option(help="A folder with backbone.json, for the bundle to carry; or a CLIP or SigLIP, to make one of."),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="A folder with detector.json, for the bundle to carry; or an RT-DETR or D-FINE, to make one of."),
     ] = None,
     zero_shot: Annotated[
         str | None, typer.Option("--zero-shot", help="A CLIP or SigLIP by name or folder, as a bundle without training.")
@@ -36,10 +42,13 @@ def export(
         raise typer.BadParameter("--calib, --features and --ranges are for --int8")
     if zero_shot is None and regions != "whole":
         raise typer.BadParameter("--regions is for --zero-shot; a checkpoint has those of its features")
+    if detector is not None and (backbone is not None or zero_shot is not None):
+        raise typer.BadParameter("--detector is a backbone of its own; leave out --backbone and --zero-shot")
     if zero_shot is not None and (checkpoint is not None or backbone is not None):
         raise typer.BadParameter("--zero-shot needs no checkpoint and brings its own backbone")
-    if stock and (checkpoint, backbone, zero_shot) != (None, None, None):
-        raise typer.BadParameter("--stock needs no checkpoint, --backbone or --zero-shot")
+    if stock and (checkpoint, backbone, zero_shot, detector) != (None, None, None, None):
+        raise typer.BadParameter("--stock needs no checkpoint, --backbone, --detector or --zero-shot")
+    from wsra.export.detector import export_detector
     from wsra.export.encoder import export_encoder
     from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
     from wsra.export.precisions import Calibration
@@ -49,7 +58,15 @@ def export(
 
     wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
     carried = Path(backbone) if backbone is not None and (Path(backbone) / "backbone.json").is_file() else None
-    if backbone is not None and carried is None:
+    detecting = Path(detector) if detector is not None and (Path(detector) / "detector.json").is_file() else None
+    if detector is not None and detecting is None:
+        if engine:
+            raise typer.BadParameter("--engine is for bundles and encoders; a detector runs with wsra extract --provider tensorrt")
+        if checkpoint is not None or calib is not None:
+            raise typer.BadParameter(f"{detector} has no detector.json; make one first: wsra export --detector {detector} [--fp16] -o DIR")
+        place = out or Path("detector")
+        export_detector(detector, place, fp16=fp16, int8=int8, overwrite=overwrite, say=say)
+    elif backbone is not None and carried is None:
         if checkpoint is not None or calib is not None:
             raise typer.BadParameter(f"{backbone} has no backbone.json; make one first: wsra export --backbone {backbone} [--fp16] -o DIR")
         place = out or Path("backbone")
@@ -65,5 +82,5 @@ def export(
     else:
         place, source = out or Path("bundle"), checkpoint or newest_checkpoint(Path("runs"))
         say(f"checkpoint {source}")
-        export_bundle(source, place, wanted, encoder=carried, say=say)
+        export_bundle(source, place, wanted, encoder=carried, detector=detecting, say=say)
     print_path(place)

@@ -15,13 +15,16 @@ def extract(
     videos: Annotated[list[Path], typer.Argument(help="Video files.", readable=False)],  # one that is not readable does not stop the rest
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the .feat files.")],
     backbone: Annotated[str, typer.Option(help="motion, or an encoder: X.onnx beside X.json, or a folder with backbone.json.")] = "motion",
+    detector: Annotated[
+        str | None, typer.Option(help="Objects by a detector: X.onnx beside X.json, or a folder with detector.json.", show_default=False)
+    ] = None,
     regions: Annotated[
         Literal["whole", "grid", "moving", "tracks"],
         typer.Option(
             help="What an encoder sees: the whole frame, grid adds its quarters, moving what moves; tracks: the best views of each."
         ),
     ] = "whole",
-    provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder.")] = "cpu",
+    provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder or detector.")] = "cpu",
     allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
@@ -37,11 +40,16 @@ def extract(
     from wsra.runtime.streams import print_path
     from wsra.runtime.workers.choose import open_pool
 
+    if detector is not None and (backbone, regions) != ("motion", "whole"):
+        raise typer.BadParameter("--detector is a backbone of its own; leave out --backbone and --regions")
+    if continued and detector is not None:
+        raise typer.BadParameter("--continue is not for detectors; leave it out, lives that cross files are joined by place")
     if continued and (jobs > 1 or ray is not None):
         raise typer.BadParameter("--continue takes one file after the other; leave out --jobs and --ray")
     if ray is not None and jobs > 1:
         raise typer.BadParameter("--jobs is for this machine; a cluster takes a video for each of its processors")
-    choice, failed = BackboneChoice(backbone, regions, provider, allow_fallback=allow_fallback), 0
+    failed = 0
+    choice = BackboneChoice(detector or backbone, regions, provider, allow_fallback=allow_fallback, detector=detector is not None)
     gpus = int(provider != "cpu" or decoder == "cuda")
     with ExitStack() as held:
         pool = held.enter_context(open_pool(ray, jobs=min(jobs, len(videos)), gpus=gpus))

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 onnx = pytest.importorskip("onnx", reason="a device has no onnx, and does not quantise")
 
-from onnx import TensorProto, numpy_helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from nets import WIDTH, rows, two_products  # noqa: E402
-from wsra.calib.quantize import narrowing, products_of, quantize  # noqa: E402
+from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize  # noqa: E402
 from wsra.calib.ranges import channel_maxima, plain_session, ranges_of  # noqa: E402
 from wsra.calib.samples import Samples  # noqa: E402
 from wsra.calib.sensitivity import sensitivity  # noqa: E402
@@ -70,6 +70,53 @@ def test_products_that_share_an_input_share_its_smoothing() -> None:
     smoothed = smooth(model, ["second", "twin"], channel_maxima(model, [{"x": rows(9)}], ["b"]))
     assert sum(node.name.endswith("_smoothing") for node in smoothed.graph.node) == 1
     assert error(smoothed, model) < 2e-5
+
+
+def test_a_weight_that_two_products_share_is_folded_for_each_of_their_inputs() -> None:
+    """As in a decoder whose layers share a head."""
+    weight = np.random.default_rng(0).normal(size=(WIDTH, WIDTH)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+        helper.make_node("Exp", ["a"], ["b"], name="exp"),
+        helper.make_node("MatMul", ["b", "w"], ["y"], name="second"),
+    ]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", WIDTH])] for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", *ends, [numpy_helper.from_array(weight / WIDTH, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    smoothed = smooth(model, PRODUCTS, channel_maxima(model, [{"x": rows(50)}], inputs_of(model)))
+    names = [tensor.name for tensor in smoothed.graph.initializer]
+    assert len(names) == len(set(names)) == 4
+    assert error(smoothed, model) < 2e-5
+
+
+def test_convolutions_with_a_constant_weight_are_quantised_where_they_are_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(16, 3, 3, 3)), "v": rng.normal(size=(4, 16, 1, 1)), "u": rng.normal(size=(16, 16, 3, 3))}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"], name="wide", pads=[1, 1, 1, 1]),
+        helper.make_node("Conv", ["a", "u"], ["y"], name="deep"),
+        helper.make_node("Conv", ["a", "v"], ["z"], name="narrow"),
+    ]
+    ends = [
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in (("y", (16, 6, 6)), ("z", (4, 8, 8)))],
+    ]
+    initializers = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", *ends, initializers), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    )
+    assert convolutions_of(model) == ["wide", "deep"] and products_of(model) == []
+    feeds = {"x": rng.normal(size=(5, 3, 8, 8)).astype(np.float32)}
+    quantized = quantize(model, ["wide", "deep"], ranges_of(model, [feeds]))
+    stored = {tensor.name: tensor.data_type for tensor in quantized.graph.initializer}
+    assert sorted(name for name, kind in stored.items() if kind == TensorProto.INT8 and len(name) > 6 and "zero" not in name) == [
+        "u_quantized",
+        "w_quantized",
+    ]
+    scales = next(numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer if tensor.name == "u_scale")
+    assert scales.shape == (16,)  # one per output channel
+    expected, got = (np.asarray(plain_session(each).run(["y"], feeds)[0]) for each in (model, quantized))
+    assert 1e-4 < np.linalg.norm(got - expected) / np.linalg.norm(expected) < 0.02
 
 
 def test_only_products_with_a_constant_weight_are_quantised() -> None:

@@ -1,0 +1,87 @@
+"""A detector as a backbone: rows of the objects that it finds, whether the camera moves or not, and whether they do.
+
+No background is needed, so nothing is held back at the beginning, and nothing ends where the picture changes but what is not found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import cv2
+
+from wsra.runtime.backbones import describe
+from wsra.runtime.backbones.detectors import classes
+from wsra.runtime.backbones.detectors.found import Detector
+from wsra.runtime.backbones.detectors.pieces import pieces_of
+from wsra.runtime.backbones.motion import HEIGHT_PX
+from wsra.runtime.backbones.tracker import Objects, Tracker
+from wsra.runtime.video.frames import Frame, Reading
+from wsra.runtime.video.snippets import number_of
+
+NAMES = (*describe.NAMES, *classes.NAMES)
+WIDTH = len(NAMES)  # of a row
+# Counted up whenever a number of the rows changes, so that old and new never mix.
+OBJECTS = "objects-1"
+
+
+def detector_id(digest: str, snippet_s: float) -> str:
+    """Version of the rows, digest of the detector, length of a snippet: what a .feat file and a manifest carry."""
+    return f"{OBJECTS}-{digest}@{snippet_s:g}s"
+
+
+class DetectorBackbone:
+    """Rows of what a detector finds; see `wsra.runtime.backbones.registry.ObjectBackbone`.
+
+    Args (constructor):
+        detector: what finds objects.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+
+    @property
+    def width(self) -> int:
+        """Numbers per row."""
+        return WIDTH
+
+    def id(self, snippet_s: float) -> str:
+        """See `detector_id`."""
+        return detector_id(self.detector.id, snippet_s)
+
+    def reads_at(self, snippet_s: float) -> Reading:
+        """Height in pixels and frames a second."""
+        return Reading(max(HEIGHT_PX, self.detector.height_px), max(self.detector.frames_per_s, 1.0 / snippet_s))
+
+    def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
+        """Follow and describe what is found.
+
+        Args:
+            frames: in presentation order; as many as the detector takes at a time are held.
+            snippet_s: length of a snippet in seconds; an object has one row in each in which it is found.
+            seen: called with the number of each snippet that was described.
+
+        Returns:
+            Rows of `WIDTH` numbers, each named in `NAMES`, sorted by start; colours are those in the light in which they are shown.
+
+        Raises:
+            BackboneError: the detector gives what cannot be used.
+        """
+        cv2.setNumThreads(1)
+        tracker, index = Tracker(labels=len(classes.NAMES)), -1
+
+        def close() -> None:
+            if index >= 0:
+                tracker.close_snippet((index + 1) * snippet_s)
+                if seen is not None:
+                    seen(index)
+
+        while batch := list(islice(frames, self.detector.per_call)):
+            for frame, found in zip(batch, self.detector.find([frame.image for frame in batch]), strict=True):
+                number = number_of(frame.time_s, snippet_s)
+                if number != index:
+                    close()
+                index = number
+                tracker.add(frame.time_s, pieces_of(found, frame.image), frame.image.shape)
+        close()
+        return tracker.finish()[0]
