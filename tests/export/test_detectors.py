@@ -193,7 +193,7 @@ def test_answers_under_a_moving_camera(tmp_path: Path) -> None:
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "run.toml").write_text(
         '[data]\ncaptions = "train.jsonl"\nval_captions = "val.jsonl"\nfeatures = "features"\n[text]\nencoder = "minilm"\n'
-        "[training]\nepochs = 30\nbatch = 8\nkey_width = 32\nlearning_rate = 0.003\n"
+        "[sampling]\nfirst = 1\nlast = 1\n[training]\nepochs = 30\nbatch = 16\nkey_width = 32\nlearning_rate = 0.003\n"
     )
     checkpoint = train_run(tmp_path / "run.toml", tmp_path / "runs", [], resume=False)
     export_bundle(checkpoint, tmp_path / "bundle", Wanted(), detector=tmp_path / "knowing", say=lambda _: None)
