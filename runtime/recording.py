@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wsra.runtime.archive.provenance import is_current, refuse_others
 from wsra.runtime.backbones.camera import SUFFIX, Camera, read_camera
-from wsra.runtime.backbones.registry import BackboneChoice, ObjectBackbone
+from wsra.runtime.backbones.registry import BackboneChoice, ContinuingBackbone
 from wsra.runtime.boundary import one_file
 from wsra.runtime.console import say
 from wsra.runtime.errors import BackboneError, VideoError, WsraError
@@ -60,7 +60,7 @@ def extract_recording(
     usable_folder(folder)
     choice = backbone or BackboneChoice()
     loaded = choice.load()
-    if not isinstance(loaded, ObjectBackbone):
+    if not isinstance(loaded, ContinuingBackbone):
         raise BackboneError(
             f"--continue with {choice.name} and --regions {choice.regions}, which follow nothing from one file into the next;"
             " expected motion or --regions tracks: leave --continue out"
@@ -80,7 +80,7 @@ def extract_recording(
 
 
 def _extract_next(
-    video: Path, feat: Path, before: Path | None, backbone: ObjectBackbone, snippet_s: float, decoder: str, progress: Progress | None
+    video: Path, feat: Path, before: Path | None, backbone: ContinuingBackbone, snippet_s: float, decoder: str, progress: Progress | None
 ) -> Extracted:
     anew = _why_anew(video, read_features(before)) if before is not None else None
     carried = before.with_suffix(SUFFIX) if before is not None and anew is None else None

@@ -77,6 +77,11 @@ class ObjectBackbone(Backbone, Protocol):
             seen: called with the number k of each snippet that was described.
         """
 
+
+@runtime_checkable
+class ContinuingBackbone(ObjectBackbone, Protocol):
+    """An `ObjectBackbone` that can go on in the next file of a camera."""
+
     def continuing(self, camera: Camera) -> ObjectBackbone:
         """The same for the next file of a camera; see `MotionBackbone`."""
 

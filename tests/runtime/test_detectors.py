@@ -206,7 +206,7 @@ def test_extract_from_a_file(pan: Pan, knowing: Path, tmp_path: Path) -> None:
     [
         (("--detector", "d.json", "--backbone", "e.json"), "--detector is a backbone of its own; leave out"),
         (("--detector", "d.json", "--regions", "grid"), "--detector is a backbone of its own; leave out"),
-        (("--detector", "d.json", "--continue"), "--continue is for the motion backbone"),
+        (("--detector", "d.json", "--continue"), "--continue is not for detectors"),
         (("--detector", "d"), "d: no detector; expected X.onnx with X.json beside it, or a folder with detector.json"),
         (("--detector", "."), "detector.json: no such file; expected the JSON that tells how the detector is used (docs/detectors.md)"),
     ],
@@ -269,7 +269,7 @@ def test_a_graph_that_takes_one_batch_or_other_numbers(tmp_path: Path) -> None:
 def test_it_is_an_object_backbone_by_any_of_its_names(knowing: Path, tmp_path: Path) -> None:
     backbone = load_detector(knowing)
     assert isinstance(backbone, ObjectBackbone) and not isinstance(backbone, SnippetBackbone)
-    assert backbone.reads_at(1.0) == (240, 4.0) and backbone.reads_at(0.1)[1] == 10.0
+    assert backbone.reads_at(1.0) == Reading(240, 4.0) and backbone.reads_at(0.1).frames_per_s == 10.0
     shutil.copy(knowing, tmp_path / "detector.json")
     shutil.copy(knowing.with_suffix(".onnx"), tmp_path)
     assert {load_detector(place).id(1.0) for place in (knowing.with_suffix(".onnx"), tmp_path, str(tmp_path))} == {backbone.id(1.0)}
