@@ -32,6 +32,7 @@ from wsra.runtime.errors import BackboneError, BackendError, BundleError  # noqa
 from wsra.runtime.features import read_features  # noqa: E402
 from wsra.runtime.moments import iou  # noqa: E402
 from wsra.runtime.tracks import Tracks, check_tracks  # noqa: E402
+from wsra.runtime.video.frames import Frame, Reading  # noqa: E402
 from wsra.train.scenes.world import sample_clip  # noqa: E402
 
 LEAST_IOU = 0.8  # of a life and a visit
@@ -130,8 +131,6 @@ class Told:
 
 
 def blank(count: int, paint: Callable[[np.ndarray, int], None] = lambda image, number: None) -> Iterator[Any]:
-    from wsra.runtime.video.frames import Frame
-
     for number in range(count):
         image = np.full((240, 320, 3), 120, np.uint8)
         paint(image, number)
