@@ -22,7 +22,6 @@ from wsra.runtime.bundle import ScorerKind
 
 MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
-DECODER = "belongs to the decoder of a detector, which places boxes"
 _SCORER_KEYS = 256
 Product = tuple[str, str]  # graph, node
 
@@ -65,12 +64,14 @@ def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: Sco
     models = {path.stem: read_onnx(path) for path in sorted(fp32.glob("*.onnx"))}
     exact = ("keys", "scorer") if scorer == "cosine" else ()  # as in `half`
     products = {name: [] if name in exact else products_of(model) for name, model in models.items()}
+    if "detector" in models:  # its decoder stays as it is in FP16
+        whole = set(decoder_of(models["detector"]))
+        products["detector"] = [product for product in products["detector"] if product not in whole]
     deep: list[str] = [name for name in ("text", "image", "detector") if name in models]
     left: dict[Product, str] = {(graph, name): NARROWING for graph in deep for name in narrowing(models[graph], products[graph])}
     flat = {name: set(names) for name, names in products.items()}
     if "detector" in models:  # most of what it computes are convolutions, which need no smoothing
-        products["detector"] += convolutions_of(models["detector"])
-        left |= {("detector", name): DECODER for name in decoder_of(models["detector"]) if name in products["detector"]}
+        products["detector"] += [name for name in convolutions_of(models["detector"]) if name not in whole]
     batches = _batches(models, samples)
     ranges = {}
     for name, model in models.items():

@@ -36,6 +36,7 @@ from wsra.train.scenes.render import frames  # noqa: E402
 from wsra.train.scenes.world import sample_clip  # noqa: E402
 
 PRECISIONS = {"fp32": "", "fp16": "fp16", "int8": "int8"}
+NEAR = {"fp32": (1e-4, 1e-4), "fp16": (0.01, 0.05), "int8": (0.03, 0.2)}  # of corners, in shares of the picture, and of scores
 NAMED = {"rt_detr": "RT-DETR", "d_fine": "D-FINE"}
 
 
@@ -75,7 +76,7 @@ def test_what_the_export_finds_is_what_transformers_finds(
     kind, folder = exported
     model: Any = AutoModelForObjectDetection.from_pretrained(folder / "model").eval()
     images = [image.copy() for place, image in enumerate(frames(sample_clip("v", "test", 11))) if place in (20, 60, 100)]
-    expected = by_hand(model, images, threshold=0.5)
+    expected = by_hand(model, images, threshold=0.6)  # what is found is over 0.5: a rounding decides on none of these
     assert sum(map(len, expected)) >= 10
     assert np.ptp([rows[0][0] for rows in expected]) > 1e-3  # another picture is something else to it
     for precision, place in PRECISIONS.items():
@@ -88,8 +89,8 @@ def test_what_the_export_finds_is_what_transformers_finds(
         for found, rows in zip(backbone.detector.find(images), expected, strict=True):
             for score, name, corners in rows:
                 if name in settings.follow:
-                    near = np.abs(found.boxes - np.array(corners)).max(axis=1) < (1e-4 if precision == "fp32" else 0.02)
-                    agree += bool((near & (np.abs(found.scores - score) < (1e-4 if precision == "fp32" else 0.05))).any())
+                    near = np.abs(found.boxes - np.array(corners)).max(axis=1) < NEAR[precision][0]
+                    agree += bool((near & (np.abs(found.scores - score) < NEAR[precision][1])).any())
                     total += 1
         tell_parity(f"{NAMED[kind]} of transformers, {SIZE} x {SIZE}", precision, "ONNX Runtime", f"{agree} of {total} boxes")
         assert agree >= {"fp32": 1.0, "fp16": 0.95, "int8": 0.8}[precision] * total

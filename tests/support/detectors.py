@@ -82,7 +82,7 @@ def _decide(model: Any) -> None:
         model(pixel_values=example)
         for name, weight in model.named_parameters():
             if weight.ndim == 2 and ("score_head" in name or "class_embed" in name):
-                weight.normal_(0, 0.3)
+                weight.normal_(0, 0.25)
             elif weight.ndim == 2 and "bbox" in name:
-                weight.normal_(0, 0.08)
+                weight.normal_(0, 0.06)
     model.eval()
