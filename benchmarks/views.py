@@ -39,7 +39,8 @@ class Counts(NamedTuple):
 
     def plus(self, other: Counts) -> Counts:
         """The sums of both."""
-        return Counts(*(one + more for one, more in zip(self, other, strict=True)))
+        seconds, *counts = (one + more for one, more in zip(self, other, strict=True))
+        return Counts(seconds, *(int(count) for count in counts))
 
 
 def counted(shown: Iterator[Frame], seconds: float, encoder: Encoder) -> Counts:
