@@ -1,4 +1,4 @@
-"""Takes a run of configs/stock.toml as what comes with wsra: weights, settings, and the validation data that export needs.
+"""Takes a run of benchmarks/stock.toml as what comes with wsra: weights, settings, and the validation data that export needs.
 
     python benchmarks/stock_checkpoint.py RUN SCENES
 

@@ -18,6 +18,7 @@ ENGINES = ("PyTorch's own half", "ONNX Runtime", "TensorRT-RTX")
 RAY = ("test_ray.py", "test_cluster_token.py", "test_quiet.py")  # they start a cluster, and look for processes of any
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With pytest-xdist one worker runs the tests of a file, which share fixtures, and one runs all that start Ray."""
     for item in items:

@@ -17,7 +17,6 @@ from wsra.export.pack import Wanted
 from wsra.export.stock import CHECKPOINT, export_stock
 from wsra.runtime.bundle import open_bundle
 from wsra.runtime.commands.stock import bundle_or_stock
-from wsra.runtime.errors import BundleError
 from wsra.runtime.extract import extract_features
 from wsra.runtime.ground import Grounder
 from wsra.runtime.stock import stock_folder
@@ -88,14 +87,11 @@ def test_a_bundle_that_is_given_or_lies_here_goes_before_it(tmp_path: Path, monk
 
 def test_where_it_cannot_be_made_is_said_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(sys.modules, "wsra.export.stock", None)
-    monkeypatch.delitem(sys.modules, "wsra.export.stock")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    for name in [name for name in sys.modules if name.startswith(("wsra.export", "wsra.train"))]:
-        monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(BundleError, match="wsra export --stock -o DIR"):
-        bundle_or_stock(None)
+    without_torch = "import sys; sys.modules['torch'] = None; from wsra.runtime.cli import main; main()"
+    command = [sys.executable, "-c", without_torch, "ground", "v.mp4", "man in red"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "making it needs torch" in done.stderr and "wsra export --stock -o DIR" in done.stderr
     assert not stock_folder().exists()
 
 
