@@ -69,16 +69,19 @@ def answers(one: Grounder, features: Recording, text: np.ndarray, plan: str, top
 def same(got: list[Answer], expected: list[Answer], *, scale: float = 1.0, shift_s: float = 0.0) -> None:
     """The same moments; scores to 1e-5 of the largest logit of the video, per snippet of the moment.
 
-    Where two spans that overlap score the same to that precision, rounding decides which is found, and with it what is left for the next.
+    Where two spans score the same to that precision, or one scores as good as nothing, rounding decides which is found, and with it what is
+    left for the next.
     """
     for one, other in zip(got, expected, strict=True):
         for moment, wanted in itertools.zip_longest(one.moments, other.moments):
-            assert moment is not None and wanted is not None
-            span, expected_s = (moment.start_s, moment.end_s), (wanted.start_s + shift_s, wanted.end_s + shift_s)
-            longest_s = max(span[1] - span[0], expected_s[1] - expected_s[0])
-            assert abs(moment.score - wanted.score) <= 1e-5 * scale * longest_s
-            if span != expected_s:
-                assert span[0] < expected_s[1] and expected_s[0] < span[1]
+            spans_s = [
+                (moment.start_s, moment.end_s) if moment else None,
+                (wanted.start_s + shift_s, wanted.end_s + shift_s) if wanted else None,
+            ]
+            longest_s = max(span[1] - span[0] for span in spans_s if span)
+            scores = [found.score if found else 0.0 for found in (moment, wanted)]
+            assert abs(scores[0] - scores[1]) <= 1e-5 * scale * longest_s, (spans_s, scores)
+            if spans_s[0] != spans_s[1]:
                 break
 
 

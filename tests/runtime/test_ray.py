@@ -55,6 +55,14 @@ def of_ray() -> list[str]:
     return [line for line in command_lines() if "wsra-ray-" in line]
 
 
+def of_ray_soon() -> list[str]:
+    """The same once it has had ten seconds to end: on busy cores a process that was told to end takes its time."""
+    until = time.monotonic() + 10.0
+    while of_ray() and time.monotonic() < until:
+        time.sleep(0.1)
+    return of_ray()
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as two:
@@ -62,7 +70,7 @@ def cluster() -> Iterator[Cluster]:
         two.setenv("PYTHONPATH", f"{Path(tasks.__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         with Cluster("local") as opened:
             yield opened
-    assert of_ray() == []
+    assert of_ray_soon() == []
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +178,7 @@ def test_the_command_prints_data_alone_and_leaves_no_process(bundle_folder: Path
     assert json.loads(there.stdout) == json.loads(here.stdout) and json.loads(there.stdout)["found"]
     assert there.returncode == here.returncode == 1  # files are left out
     assert there.stderr.count("left out: ") == 3 and "ray" not in there.stderr
-    assert of_ray() == []
+    assert of_ray_soon() == []
 
 
 def test_an_interrupted_batch_ends_at_once_with_what_is_complete(clip_file: Path, half_an_hour: Path, tmp_path: Path) -> None:
@@ -189,7 +197,7 @@ def test_an_interrupted_batch_ends_at_once_with_what_is_complete(clip_file: Path
         _, err = running.communicate(timeout=2 * PATIENCE_S)
     assert running.returncode not in (0, None) and "Traceback" not in err, err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.feat"]
-    assert of_ray() == []
+    assert of_ray_soon() == []
 
 
 def test_an_archive_is_answered_as_in_one_process(cluster: Cluster, bundle_folder: Path, archive: Fill, tmp_path: Path) -> None:
