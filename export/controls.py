@@ -27,6 +27,7 @@ from wsra.train.run import Prepared
 
 Array = NDArray[np.float64]
 TOP = 5
+ALWAYS = -1e6  # a theta below every logit
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,16 @@ def model_figures(test: TestSet, grounder: Grounder) -> Figures:
 
 
 def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounder:
-    """Another checkpoint behind the text encoder of a bundle, its theta calibrated in the same way."""
+    """Another checkpoint behind the text encoder of a bundle, its theta calibrated in the same way.
+
+    One that tells nothing apart, as a control trained on permuted captions may, has no theta: it always answers.
+    """
     scorer = load_checkpoint(folder).scorer
-    manifest = replace(like.manifest, theta=theta_of(scorer, *prepared.val))
+    try:
+        theta = theta_of(scorer, *prepared.val)
+    except DataError:
+        theta = ALWAYS
+    manifest = replace(like.manifest, theta=theta)
     graphs = SnippetScorer(TorchBackend(keys_graph(scorer)), GraphKernel(TorchBackend(scorer_graph(scorer))))
     return Grounder(manifest, like.encoder, graphs, bundle=folder, precision="torch")
 

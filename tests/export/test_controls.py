@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from objects import object_features
 
+from wsra.export import controls
 from wsra.export.controls import (
     TestSet,
     chance_figures,
@@ -24,6 +26,7 @@ from wsra.runtime.annotations import Annotation
 from wsra.runtime.errors import DataError
 from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
+from wsra.train.model import Scorer
 
 SMALL, LARGE = (0.1, 0.1, 0.2, 0.2), (0.2, 0.1, 0.8, 0.9)
 
@@ -119,3 +122,21 @@ def test_a_model_is_above_all_controls_and_wrong_sentences_are_not(rows_bundle_f
     expected = {"chance", "prior", "prior_life", "shuffled", "other_event", "longest_track", "largest_track"}
     assert controls.keys() == expected and model.r1_iou50 > 55
     assert max(figures.r1_iou50 for figures in controls.values()) < model.r1_iou50 - 20
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_control_that_tells_nothing_apart_always_answers(
+    learned: bool, rows_bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def theta_of(scorer: object, *data: object) -> float:
+        if learned:
+            return 1.5
+        raise DataError("the scorer tells nothing apart")
+
+    with Grounder.open(rows_bundle_folder, precision="fp32", provider="cpu", threads=1) as grounder:
+        manifest = grounder.manifest
+        scorer = Scorer(manifest.feature_width, manifest.text_width, manifest.key_width)
+        monkeypatch.setattr(controls, "load_checkpoint", lambda folder: SimpleNamespace(scorer=scorer))
+        monkeypatch.setattr(controls, "theta_of", theta_of)
+        control = controls.scorer_grounder(Path("run"), grounder, SimpleNamespace(val=()))  # type: ignore[arg-type]
+        assert control.manifest.theta == (1.5 if learned else controls.ALWAYS)
