@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from wsra.runtime.annotations import Annotation, read_annotations
 from wsra.runtime.evaluation.metrics import Figures
 from wsra.runtime.features import Features, read_features
 from wsra.runtime.ground import Grounder
+from wsra.runtime.moments import best_iou
 
 NEVER = -1e6  # a theta below every score
 
@@ -69,6 +70,42 @@ def asked(grounder: Grounder, scenes: Scenes, queries: Sequence[tuple[str, str]]
     return scores, answered
 
 
+def object_of(scenes: Scenes, vid: str, moment: np.ndarray) -> tuple[dict[str, str], bool]:
+    """What the sentences of a clip say, taken together, of the one whose span fits a moment (2,) best, and whether any fits (IoU 0.5)."""
+    own = [annotation for annotation in scenes.test.annotations if annotation.vid == vid]
+    spans = [tuple(np.round(annotation.windows_s[0], 3)) for annotation in own]
+    overlaps = best_iou(np.array(spans), moment[None])
+    best = int(overlaps.argmax())
+    said: dict[str, str] = {}
+    for annotation, span in zip(own, spans, strict=True):
+        if span == spans[best]:
+            said |= annotation.row["mentions"]
+    return said, bool(overlaps[best] >= 0.5)
+
+
+def confusions(scenes: Scenes, answers: Sequence[np.ndarray]) -> Counter[str]:
+    """Why the best moment of each sentence is wrong: what the one that was taken for it differs in, as far as sentences say it."""
+    why: Counter[str] = Counter()
+    for annotation, moments in zip(scenes.test.annotations, answers, strict=True):
+        if not len(moments):
+            why["no candidate"] += 1
+            continue
+        truth = np.array(annotation.windows_s).reshape(-1, 2)
+        overlap = float(best_iou(moments[:1], truth)[0])
+        if overlap >= 0.5:
+            continue
+        said, fits = object_of(scenes, annotation.vid, moments[0])
+        asked_for = annotation.row["mentions"]
+        wrong = sorted(name for name in asked_for if name in said and said[name] != asked_for[name])
+        if overlap >= 0.1:
+            why["the right one, with other ends"] += 1
+        elif not fits:
+            why["nobody of whom a sentence speaks"] += 1
+        else:
+            why["another one: " + (" and ".join(wrong) or "nothing that a sentence says of it differs")] += 1
+    return why
+
+
 def figures_line(name: str, figures: Figures) -> str:
     """A line of the first table."""
     numbers = (figures.r1_iou30, figures.r1_iou50, figures.r1_iou70, figures.r5_iou50, figures.miou)
@@ -103,6 +140,11 @@ def report(bundle: Path, scenes: Scenes) -> None:
     for word, numbers in sorted(groups.items()):
         chosen = np.isin(np.arange(len(answers)), numbers).tolist()
         print(f"| {word} | {len(numbers)} | {test.figures(answers, chosen).r1_iou50:.1f} |")
+
+
+    print("\n| the best moment is wrong since it shows | sentences |\n|---|---|")
+    for reason, count in confusions(scenes, answers).most_common(12):
+        print(f"| {reason} | {count} |")
 
 
 def main() -> int:
