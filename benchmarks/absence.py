@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.features import Features, read_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.parts import recording_of
-from wsra.train.scenes.render import Sizes, plan
+from wsra.runtime.formats.annotations import Annotation, read_annotations
+from wsra.runtime.formats.features import Features, read_features
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.grounding.recording import recording_of
+from wsra.train.scenes.demo.render import Sizes, plan
 
 Look = tuple[str, str]  # kind and colour
 FALSE_ALARMS = 0.05  # share of absent sentences that may be answered where recall is read

@@ -28,9 +28,10 @@ import cv2
 import numpy as np
 from mobilenet import exported
 
-from wsra.runtime.backbones.regions import REGIONS
-from wsra.runtime.backbones.registry import SnippetBackbone, load_backbone
-from wsra.runtime.extract import extract_features
+from wsra.runtime.backbones.common.protocol import SnippetBackbone
+from wsra.runtime.backbones.encoders.regions import REGIONS
+from wsra.runtime.backbones.registry import load_backbone
+from wsra.runtime.extraction.batch import extract_features
 from wsra.runtime.video.frames import Frame
 
 ROUNDS, FRAMES, FPS, THREADS = 5, 750, 25, 2

@@ -22,9 +22,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded
 
 import numpy as np
 
-from wsra.runtime.bundle import open_bundle
-from wsra.runtime.features import read_features
-from wsra.runtime.ground import Grounder
+from wsra.runtime.formats.bundle import open_bundle
+from wsra.runtime.formats.features import read_features
+from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.kernels.weights import Trained, read_weights
 
 BLOCKS, SHARES, BEST, ASKED = (4, 15, 60), (0.01, 0.05, 0.2), 20, 5

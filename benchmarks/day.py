@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wsra.runtime.ground import Grounder
+    from wsra.runtime.grounding.grounder import Grounder
 
 MOST_PRODUCT_H, OF_24_H = 48.0, 24.0
 PRODUCT = "keys @ vector"
@@ -45,8 +45,8 @@ def own_work(bundle: Path, video: Path, threads: int, *, pooled: bool) -> Iterat
     """What wsra does: the curve alone, and whole answers from a .feat file that is opened anew."""
     from made import SENTENCES
 
-    from wsra.runtime.features import read_features
-    from wsra.runtime.ground import Grounder
+    from wsra.runtime.formats.features import read_features
+    from wsra.runtime.grounding.grounder import Grounder
     from wsra.runtime.kernels.choose import kernels_on_cpu
 
     def answer(grounder: Grounder, text: NDArray[Any], plan: Any = "maximal") -> None:
@@ -77,8 +77,8 @@ def cameras(bundle: Path, folder: Path, hours: float, threads: int) -> Iterator[
     """Answers from rows of tracked objects, and how large their keys are."""
     from made import CAMERAS, SENTENCES, made_camera
 
-    from wsra.runtime.features import read_features
-    from wsra.runtime.ground import Grounder
+    from wsra.runtime.formats.features import read_features
+    from wsra.runtime.grounding.grounder import Grounder
     from wsra.runtime.kernels.choose import kernels_on_cpu
 
     def answer(grounder: Grounder, video: Path, text: NDArray[Any]) -> None:
@@ -96,8 +96,8 @@ def peers(bundle: Path, video: Path) -> Iterator[tuple[str, Work]]:
     """The product of keys in memory with a vector, and the peers over the same keys."""
     import numpy as np
 
-    from wsra.runtime.features import read_features
-    from wsra.runtime.ground import Grounder
+    from wsra.runtime.formats.features import read_features
+    from wsra.runtime.grounding.grounder import Grounder
 
     keys = np.array(Grounder.open(bundle, precision="fp32", provider="cpu", keep_keys=True).scorer.keys(read_features(video)), np.float32)
     vector = np.asarray(np.random.default_rng(3).normal(size=keys.shape[1]), np.float32)

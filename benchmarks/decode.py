@@ -27,7 +27,7 @@ import av
 import cv2
 import numpy as np
 
-from wsra.runtime.extract import extract_features
+from wsra.runtime.extraction.batch import extract_features
 
 WIDTH_PX, HEIGHT_PX, FPS = 1280, 720, 25
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.runtime.annotations import Annotation, read_annotations
 from wsra.runtime.backbones.registry import load_backbone
-from wsra.runtime.extract import extract_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.moments import Moment, best_iou
+from wsra.runtime.extraction.batch import extract_features
+from wsra.runtime.formats.annotations import Annotation, read_annotations
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.spans.moments import Moment, best_iou
 
 
 def first_answers(bundle: Path, annotations: list[Annotation], folder: Path) -> list[Moment | None]:

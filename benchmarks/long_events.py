@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.maximal import maximal_of
-from wsra.runtime.moments import best_first, best_of_ladder, iou
-from wsra.runtime.spans import ladder_sums, running_sums
-from wsra.runtime.windows import seconds_ladder
+from wsra.runtime.spans.maximal import maximal_of
+from wsra.runtime.spans.moments import best_first, best_of_ladder, iou
+from wsra.runtime.spans.sums import ladder_sums, running_sums
+from wsra.runtime.spans.windows import seconds_ladder
 
 Array = NDArray[np.float64]
 COUNT, EDGES = 7200, (1, 4, 16, 64, 128, 512, 1800)  # snippets of 1 s; borders of the classes of durations

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from wsra.runtime.extract import extract_features
-from wsra.runtime.features import read_features, write_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.moments import best_iou
-from wsra.runtime.report import clock
-from wsra.train.scenes.render import FPS, Sizes, frames, plan, tell, visible_span, write_video
-from wsra.train.scenes.wording import Caption
-from wsra.train.scenes.world import Clip
+from wsra.runtime.extraction.batch import extract_features
+from wsra.runtime.formats.features import read_features, write_features
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.spans.moments import best_iou
+from wsra.runtime.terminal.display import clock
+from wsra.train.scenes.demo.render import FPS, Sizes, frames, plan, tell, visible_span, write_video
+from wsra.train.scenes.demo.wording import Caption
+from wsra.train.scenes.demo.world import Clip
 
 MINUTES, QUERIES = 10, 10
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.bundle import open_bundle, write_manifest
-from wsra.runtime.features import Features, read_features, write_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.keys import KeyStore, made_by
-from wsra.runtime.tracks import Tracks
+from wsra.runtime.formats.bundle import open_bundle, write_manifest
+from wsra.runtime.formats.features import Features, read_features, write_features
+from wsra.runtime.formats.tracks import Tracks
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.grounding.keys import KeyStore, made_by
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 tiny = import_module("tiny")  # the tests' small real models
@@ -29,7 +29,7 @@ SENTENCES: tuple[str, ...] = tiny.SENTENCES[:8]
 
 def made_bundle(folder: Path) -> Path:
     """A bundle over the real all-MiniLM-L6-v2 with keys 512 wide, hardly trained."""
-    from wsra.export.pack import Wanted, export_bundle
+    from wsra.export.publish import Wanted, export_bundle
     from wsra.train.command import train_run
 
     run = tiny.make_run(folder, kind="minilm", epochs=2, key_width=WIDTH)

@@ -26,7 +26,7 @@ from wsra.runtime.archive.inputs import Input, inputs_of
 from wsra.runtime.archive.ranking import Ranking
 from wsra.runtime.archive.tasks import Answering, Asked, Look, opened
 from wsra.runtime.backends.routes import Route
-from wsra.runtime.features import Features, write_features
+from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.workers.cluster import Cluster
 
 HOUR, QUERY = 3600, "a red car"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from wsra.runtime.backbones.encoder_settings import EncoderSettings
-from wsra.runtime.files import sha256_of
+from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
+from wsra.runtime.files.writing import sha256_of
 
 
 def exported(folder: Path) -> Path:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from wsra.runtime.annotations import Annotation, read_annotations
+from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.video.frames import Video
-from wsra.train.cameras.style import SPLITS
+from wsra.train.scenes.cameras.style import SPLITS
 
 ACROSS, WIDTH_PX, HEIGHT_PX, TEXT_PX = 4, 280, 210, 34
 COLOURS = 160  # of the picture, so that it stays small

@@ -37,7 +37,7 @@ def fill(folder: Path, files: int, backbone: str, width: int) -> list[Path]:
     """Files of ten minutes each."""
     import numpy as np
 
-    from wsra.runtime.features import Features, write_features
+    from wsra.runtime.formats.features import Features, write_features
 
     starts, rng = np.arange(SNIPPETS, dtype=np.float64), np.random.default_rng(0)
     paths = [folder / f"cam{number:03d}.feat" for number in range(files)]
@@ -68,8 +68,8 @@ def measured(bundle: Path, queries: int, files: int) -> dict[str, Any]:
     from wsra.runtime.archive.request import Request
     from wsra.runtime.archive.search import search
     from wsra.runtime.errors import QueryError
-    from wsra.runtime.features import read_features
-    from wsra.runtime.ground import Grounder
+    from wsra.runtime.formats.features import read_features
+    from wsra.runtime.grounding.grounder import Grounder
 
     rows, refused, wholes, began = [], 0, 0, time.monotonic()
     with tempfile.TemporaryDirectory() as name, Path(os.devnull).open("w") as nowhere:

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from absence import auroc, best_scores
 
-from wsra.export.controls import TestSet, chance_figures
-from wsra.runtime.annotations import Annotation, read_annotations
+from wsra.export.demo.controls import TestSet, chance_figures
 from wsra.runtime.evaluation.metrics import Figures
-from wsra.runtime.features import Features, read_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.moments import best_iou
+from wsra.runtime.formats.annotations import Annotation, read_annotations
+from wsra.runtime.formats.features import Features, read_features
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.spans.moments import best_iou
 
 NEVER = -1e6  # a theta below every score
 
@@ -140,7 +140,6 @@ def report(bundle: Path, scenes: Scenes) -> None:
     for word, numbers in sorted(groups.items()):
         chosen = np.isin(np.arange(len(answers)), numbers).tolist()
         print(f"| {word} | {len(numbers)} | {test.figures(answers, chosen).r1_iou50:.1f} |")
-
 
     print("\n| the best moment is wrong since it shows | sentences |\n|---|---|")
     for reason, count in confusions(scenes, answers).most_common(12):

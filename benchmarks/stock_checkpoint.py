@@ -15,8 +15,8 @@ from pathlib import Path
 import tomli_w
 
 from wsra.export.stock import CHECKPOINT
-from wsra.runtime.annotations import read_captions
-from wsra.runtime.epochs import METRICS
+from wsra.runtime.formats.annotations import read_captions
+from wsra.runtime.formats.epochs import METRICS
 from wsra.train.checkpoint import CONFIG, MODEL, load_checkpoint
 from wsra.train.config import table_from_run
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.bundle import open_bundle
 from wsra.runtime.errors import QueryError
-from wsra.runtime.ground import Grounder
+from wsra.runtime.formats.bundle import open_bundle
+from wsra.runtime.grounding.grounder import Grounder
 
 SENTENCES = 300
 

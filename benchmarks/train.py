@@ -31,8 +31,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from wsra.runtime.annotations import Caption
-from wsra.runtime.features import Features, write_features
+from tga import TextGuidedObjective
+from wsra.runtime.formats.annotations import Caption
+from wsra.runtime.formats.features import Features, write_features
 from wsra.train.config import Data, Loss, Run, Sampling, Training
 from wsra.train.data import Batch, CaptionedVideos
 from wsra.train.loop import fit
@@ -40,7 +41,6 @@ from wsra.train.model import Scorer
 from wsra.train.objective import CaptionObjective, Objective
 from wsra.train.sampling import choose_negatives, rank_batch
 from wsra.train.stored import StoredFeatures
-from wsra.train.tga import TextGuidedObjective
 
 WIDTH, TEXT_WIDTH, KEY_WIDTH = 512, 384, 128
 LENGTHS, BATCHES = (64, 256, 1024), (42, 256)

@@ -16,13 +16,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from wsra.runtime.backbones.encoder import Encoder
-from wsra.runtime.backbones.motion import object_rows
-from wsra.runtime.backbones.tracked import TrackedBackbone
-from wsra.runtime.backbones.view_encoder import ViewEncoder
+from wsra.runtime.backbones.encoders.encoder import Encoder
+from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
+from wsra.runtime.backbones.encoders.view_encoder import ViewEncoder
+from wsra.runtime.backbones.tracking.motion import object_rows
 from wsra.runtime.video.frames import Frame, Video
-from wsra.train.scenes.render import FPS, frames
-from wsra.train.scenes.world import sample_clip
+from wsra.train.scenes.demo.render import FPS, frames
+from wsra.train.scenes.demo.world import sample_clip
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 encoders: Any = import_module("encoders")

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.annotations import read_captions
 from wsra.runtime.errors import DataError
-from wsra.runtime.features import Features, read_features
-from wsra.runtime.names import feat_of
+from wsra.runtime.files.names import feat_of
+from wsra.runtime.formats.annotations import read_captions
+from wsra.runtime.formats.features import Features, read_features
 
 SNIPPETS, SENTENCES = 2048, 256  # that are chosen, where there are so many
 FEW_SNIPPETS, FEW_SENTENCES = 256, 64  # below which it is said

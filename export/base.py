@@ -17,21 +17,21 @@ import transformers
 from tokenizers import Tokenizer
 
 from wsra.export.encoder import scene_pixels
-from wsra.export.golden import Golden, write_golden
 from wsra.export.graphs import AnyScorer, graphs_of
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, with_answers
 from wsra.export.theta import theta_of
-from wsra.runtime.backbones.encoder_settings import read_settings
-from wsra.runtime.backbones.onnx_backbone import encoder_id
-from wsra.runtime.backbones.regions import REGIONS
-from wsra.runtime.backbones.registry import BACKBONE_JSON
+from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
+from wsra.runtime.backbones.encoders.encoder_settings import read_settings
+from wsra.runtime.backbones.encoders.onnx_backbone import encoder_id
+from wsra.runtime.backbones.encoders.regions import REGIONS
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Arrays, Backend
-from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest, ScorerKind, SpanPlan, SpanScore
 from wsra.runtime.errors import ConfigError, ExportError
+from wsra.runtime.files.tensors import write_tensors
+from wsra.runtime.formats.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest, ScorerKind, SpanPlan, SpanScore
 from wsra.runtime.kernels.graph import CHUNK, MOST_QUERIES
-from wsra.runtime.tensors import write_tensors
+from wsra.runtime.verification.golden import Golden, write_golden
 from wsra.train.checkpoint import Checkpoint
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.stored import SeenAs

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.export.gates import Infers
-from wsra.export.golden import Case
-from wsra.runtime.backbones.boxes import areas, overlaps
 from wsra.runtime.backbones.detectors.decode import Candidates, decoded
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
+from wsra.runtime.backbones.tracking.boxes import areas, overlaps
+from wsra.runtime.verification.gates import Infers
+from wsra.runtime.verification.golden import Case
 
 BEST = 20  # boxes of a frame that are compared, even where fewer are over the threshold
 

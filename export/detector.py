@@ -17,19 +17,19 @@ from wsra.export.base import Source
 from wsra.export.detection_gate import LIMITS, detection_gate
 from wsra.export.detr import load_detr, without_checks
 from wsra.export.encoder import scene_pixels
-from wsra.export.golden import Case
-from wsra.export.half import half
+from wsra.export.fp16 import half
 from wsra.export.int8 import int8_until_it_passes, prepare
 from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend
+from wsra.runtime.backbones.common.settings_json import graph_beside
 from wsra.runtime.backbones.detectors.backbone import detector_id
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
 from wsra.runtime.backbones.detectors.settings import DetectorSettings, read_detector
-from wsra.runtime.backbones.settings_json import graph_beside
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.errors import ConfigError, ExportError
-from wsra.runtime.files import refuse_existing, replacing_folder
-from wsra.runtime.locks import locked
+from wsra.runtime.files.locks import locked
+from wsra.runtime.files.writing import refuse_existing, replacing_folder
+from wsra.runtime.verification.golden import Case
 
 Say = Callable[[str], None]
 GRAPH = "detector.onnx"

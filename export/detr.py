@@ -17,7 +17,7 @@ from wsra.export.graphs import Graph
 from wsra.runtime.backbones.detectors.classes import known
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.errors import ConfigError
-from wsra.runtime.files import sha256_of
+from wsra.runtime.files.writing import sha256_of
 from wsra.train.towers import told_of_images
 
 FAMILIES = ("rt_detr", "rt_detr_v2", "d_fine")

@@ -12,27 +12,27 @@ import onnx
 from numpy.typing import NDArray
 
 from wsra.calib.samples import Samples
-from wsra.export.build import build_onnx
-from wsra.export.gates import LIMITS, tensor_gate
-from wsra.export.golden import Case
+from wsra.export.fp16 import half
 from wsra.export.graphs import Graph, image_graph
-from wsra.export.half import half
 from wsra.export.int8 import int8_until_it_passes, prepare
 from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend, image_cases
-from wsra.runtime.backbones.encoder_settings import EncoderSettings
-from wsra.runtime.backbones.graph_input import InputSettings
-from wsra.runtime.backbones.pixels import arranged, fitted
-from wsra.runtime.backbones.registry import BACKBONE_JSON
+from wsra.export.tensorrt.build import build_onnx
+from wsra.runtime.backbones.common.graph_input import InputSettings
+from wsra.runtime.backbones.common.pixels import arranged, fitted
+from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
+from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
 from wsra.runtime.backends.engines import Profile
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.trt import find_library
-from wsra.runtime.devices.device import this_device
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import ExportError
-from wsra.runtime.files import refuse_existing, replacing_folder, sha256_of
-from wsra.runtime.locks import locked
-from wsra.train.scenes.render import FPS, frames
-from wsra.train.scenes.world import sample_clip
+from wsra.runtime.files.locks import locked
+from wsra.runtime.files.writing import refuse_existing, replacing_folder, sha256_of
+from wsra.runtime.verification.gates import LIMITS, tensor_gate
+from wsra.runtime.verification.golden import Case
+from wsra.train.scenes.demo.render import FPS, frames
+from wsra.train.scenes.demo.world import sample_clip
 from wsra.train.towers import Towers, load_towers
 
 Say = Callable[[str], None]

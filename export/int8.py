@@ -16,9 +16,9 @@ from wsra.calib.ranges import Feeds, Method, channel_maxima, plain_session, rang
 from wsra.calib.samples import Samples
 from wsra.calib.sensitivity import sensitivity
 from wsra.calib.smooth import ALPHA, smooth
-from wsra.export.half import decoder_of, half
+from wsra.export.fp16 import decoder_of, half
 from wsra.export.onnx import read_onnx
-from wsra.runtime.bundle import ScorerKind
+from wsra.runtime.formats.bundle import ScorerKind
 
 MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"

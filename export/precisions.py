@@ -16,18 +16,18 @@ from tokenizers import Tokenizer
 from wsra.calib.ranges import Method
 from wsra.calib.samples import Samples, choose_samples, samples_from_captions
 from wsra.export.encoder import scene_pixels
-from wsra.export.gates import FEWEST
-from wsra.export.golden import Golden
-from wsra.export.half import half
+from wsra.export.fp16 import half
 from wsra.export.int8 import int8_until_it_passes, prepare
-from wsra.export.judge import gate_route
 from wsra.export.onnx import read_onnx
-from wsra.runtime.backbones.encoder_settings import read_settings
-from wsra.runtime.backbones.registry import BACKBONE_JSON
+from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
+from wsra.runtime.backbones.encoders.encoder_settings import read_settings
 from wsra.runtime.backends.routes import Route
-from wsra.runtime.bundle import REJECTED, TOKENIZER, Bundle
-from wsra.runtime.console import progress
-from wsra.runtime.devices.device import Device
+from wsra.runtime.device import Device
+from wsra.runtime.formats.bundle import REJECTED, TOKENIZER, Bundle
+from wsra.runtime.terminal.console import progress
+from wsra.runtime.verification.gates import FEWEST
+from wsra.runtime.verification.golden import Golden
+from wsra.runtime.verification.route_check import gate_route
 
 Say = Callable[[str], None]
 Entry = dict[str, Any]

@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsra.export.gates import first_moments
-from wsra.export.golden import Case, Golden, regular_videos
 from wsra.export.graphs import AnyScorer, Graph, graphs_of, text_graph
 from wsra.runtime.backends.protocol import Arrays, Backend, TensorSpec
-from wsra.runtime.bundle import Manifest
 from wsra.runtime.errors import DataError
-from wsra.runtime.features import Features
-from wsra.runtime.ground import Grounder
+from wsra.runtime.formats.bundle import Manifest
+from wsra.runtime.formats.features import Features
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.grounding.scorer import SnippetScorer
+from wsra.runtime.grounding.text import TextEncoder as RuntimeEncoder
 from wsra.runtime.kernels.graph import GraphKernel
-from wsra.runtime.score import SnippetScorer
-from wsra.runtime.text import TextEncoder as RuntimeEncoder
+from wsra.runtime.verification.gates import first_moments
+from wsra.runtime.verification.golden import Case, Golden, regular_videos
 from wsra.train.data import CaptionedVideos
 from wsra.train.stored import StoredFeatures
 from wsra.train.text import TextEncoder

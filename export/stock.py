@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from wsra.export.pack import Wanted, export_bundle
-from wsra.runtime.bundle import Manifest
+from wsra.export.publish import Wanted, export_bundle
+from wsra.runtime.formats.bundle import Manifest
 
 CHECKPOINT = Path(__file__).parent / "stock_checkpoint"  # with the validation captions and features that calibrate it: docs/stock.md
 
@@ -21,6 +21,6 @@ def export_stock(out: Path, wanted: Wanted, *, say: Callable[[str], None] = prin
 
     Raises:
         MissingExtraError: the text encoder is not installed.
-        WsraError: see `wsra.export.pack.publish`.
+        WsraError: see `wsra.export.publish.publish`.
     """
     return export_bundle(CHECKPOINT, out, wanted, say=say)

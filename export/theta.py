@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wsra.calib.threshold import calibrate_lives, calibrate_theta
-from wsra.runtime.parts import recording_of
+from wsra.runtime.grounding.recording import recording_of
 from wsra.train.data import CaptionedVideos
 from wsra.train.model import Scorer
 from wsra.train.stored import StoredFeatures

@@ -15,19 +15,20 @@ import torch
 from wsra.export.base import Source, base_bundle
 from wsra.export.cosine import NEUTRAL, CosineScorer
 from wsra.export.encoder import scene_pixels, write_encoder
-from wsra.export.golden import Golden
-from wsra.export.pack import Wanted, publish
+from wsra.export.publish import Wanted, publish
 from wsra.export.reference import TorchBackend
-from wsra.runtime.backbones.motion import WIDTH
-from wsra.runtime.backbones.regions import SLOTS, Regions
-from wsra.runtime.backbones.registry import Backbone, encoder_backbone
-from wsra.runtime.bundle import Bundle, Manifest
-from wsra.runtime.features import Features, write_features
-from wsra.runtime.gathering import gather
+from wsra.runtime.backbones.common.protocol import Backbone
+from wsra.runtime.backbones.encoders.regions import SLOTS, Regions
+from wsra.runtime.backbones.registry import encoder_backbone
+from wsra.runtime.backbones.tracking.motion import WIDTH
+from wsra.runtime.extraction.gathering import gather
+from wsra.runtime.formats.bundle import Bundle, Manifest
+from wsra.runtime.formats.features import Features, write_features
+from wsra.runtime.verification.golden import Golden
 from wsra.runtime.video.frames import Frame
 from wsra.train.data import CaptionedVideos, load
-from wsra.train.scenes.render import FPS, frames, tell
-from wsra.train.scenes.world import Clip, sample_clip
+from wsra.train.scenes.demo.render import FPS, frames, tell
+from wsra.train.scenes.demo.world import Clip, sample_clip
 from wsra.train.towers import Towers, load_towers
 
 Say = Callable[[str], None]
@@ -54,7 +55,7 @@ def export_zero_shot(
         say: told each step.
 
     Raises:
-        WsraError: the model cannot be used, or see `wsra.export.pack.publish`.
+        WsraError: the model cannot be used, or see `wsra.export.publish.publish`.
     """
     towers = load_towers(name)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from wsra.runtime.signals import end_at_once, exit_code, heed_signals
+from wsra.runtime.terminal.signals import end_at_once, exit_code, heed_signals
 
 if TYPE_CHECKING:
     import typer
@@ -63,9 +63,9 @@ def main() -> None:
 
 def _run() -> int:
     """The exit code of the command that was asked for."""
-    from wsra.runtime.console import say, say_warnings
     from wsra.runtime.errors import EXTRA_OF, MissingExtraError, WsraError
-    from wsra.runtime.streams import claim_streams
+    from wsra.runtime.terminal.console import say, say_warnings
+    from wsra.runtime.terminal.streams import claim_streams
 
     claim_streams()
     say_warnings()
@@ -92,7 +92,7 @@ def _run() -> int:
 def _asked() -> int:
     import typer
 
-    from wsra.runtime.console import say
+    from wsra.runtime.terminal.console import say
 
     usage_error: Any = typer.BadParameter.__base__  # Typer has Click inside, under one name or another
     asked = sys.argv[1] if len(sys.argv) > 1 else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsra.runtime.features import Features, write_features
+from wsra.runtime.formats.features import Features, write_features
 
 PARITY = "parity"  # name of a property of a test's report, which pytest-xdist sends to the process that prints
 ENGINES = ("PyTorch's own half", "ONNX Runtime", "TensorRT-RTX")
@@ -79,8 +79,8 @@ def feat_file(tmp_path: Path, make_features: Callable[..., Features]) -> Path:
 def clip_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A rendered test clip as a real H.264 file."""
     pytest.importorskip("av")
-    from wsra.train.scenes.render import render_clip
-    from wsra.train.scenes.world import sample_clip
+    from wsra.train.scenes.demo.render import render_clip
+    from wsra.train.scenes.demo.world import sample_clip
 
     return render_clip(sample_clip("clip", "test", 5), tmp_path_factory.mktemp("clips"))
 

@@ -12,9 +12,9 @@ import pytest
 
 from wsra.runtime.backends.engines import misfit, read_engine
 from wsra.runtime.backends.ort import OrtBackend, start_failure
-from wsra.runtime.bundle import GRAPHS, open_bundle
-from wsra.runtime.devices.device import find_gpu, this_device
+from wsra.runtime.device import find_gpu, this_device
 from wsra.runtime.errors import BackendError, WsraError
+from wsra.runtime.formats.bundle import GRAPHS, open_bundle
 
 # Largest error of an engine against the same graph on the CPU, relative L2 of an output. FP32 sums in another order; FP16 keeps 11 bits,
 # and the library may fuse what ONNX Runtime rounds in between.
@@ -43,7 +43,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(bool(OBSTACLE), reason=OBSTACL
 @pytest.fixture(scope="module")
 def built(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny bundle with engines for this GPU."""
-    from wsra.export.build import build_bundle
+    from wsra.export.tensorrt.build import build_bundle
 
     copy = shutil.copytree(bundle_folder, tmp_path_factory.mktemp("gpu") / "bundle")
     build_bundle(copy, None, say=lambda _: None)

@@ -16,10 +16,11 @@ MAY_IMPORT = {
     "train": {"train", "runtime"},
     "export": {"export", "train", "calib", "runtime"},
 }
-# Commands and the reading of .pt files reach other packages inside function bodies only.
-LAZY = {"runtime/commands": {"train", "export", "calib"}, "runtime/convert.py": {"train"}}
-# What a device needs of export beside runtime.
-ON_A_DEVICE = {f"export/{name}.py" for name in ("build", "child", "engine", "gates", "golden", "verify", "verify_report")}
+# Rooms that reach other packages, inside function bodies only: commands, and the reading of .pt files.
+LAZY = {"runtime/commands": {"train", "export", "calib"}, "runtime/conversion": {"train"}}
+WITHOUT_TORCH = ("runtime", "calib", "export/tensorrt")  # with all that lies below
+WITHOUT_ONNX = ("runtime", "export/tensorrt")
+LOOSE = {"__init__", "cli", "device", "errors", "prefetch", "quiet"}  # of runtime, what belongs to all of its rooms
 HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "cv2", "av", "transformers", "h5py", "numba", "llvmlite", "ray")
 
 
@@ -59,12 +60,75 @@ def test_import_direction(path: Path) -> None:
     top = {m.split(".")[1] for m in imported(tree, inside_functions=False) if m.startswith("wsra.")}
     every = {m.split(".")[1] for m in imported(tree, inside_functions=True) if m.startswith("wsra.")}
     assert top <= allowed
-    assert every <= allowed | LAZY.get(name, set()) | LAZY.get(name.rsplit("/", 1)[0], set())
+    assert every <= allowed | LAZY.get(name.rsplit("/", 1)[0], set())
     heavy = {m.split(".")[0] for m in imported(tree, inside_functions=True)}
-    if package in ("runtime", "calib") or name in ON_A_DEVICE:
+    if lies_in(name, WITHOUT_TORCH):
         assert not heavy & {"torch", "transformers"}
-    if package == "runtime" or name in ON_A_DEVICE:
+    if lies_in(name, WITHOUT_ONNX):
         assert not heavy & {"onnx"}
+
+
+def lies_in(name: str, rooms: tuple[str, ...]) -> bool:
+    return any(name.startswith(f"{room}/") for room in rooms)
+
+
+def room_of(module: str) -> str:
+    """The folder of a module; one that lies loose in runtime is a room of its own."""
+    parts = module.split(".")
+    if len(parts) == 2 and parts[0] == "runtime":
+        return module
+    return ".".join(parts[:-1])
+
+
+def named(path: Path) -> str:
+    """A file as its module is named below wsra; a package as its folder's __init__."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def arrows() -> dict[str, set[str]]:
+    """Room -> rooms that it imports, inside functions too."""
+    every = {named(path) for path in modules()}
+    found: dict[str, set[str]] = {}
+    for path in modules():
+        room = room_of(named(path))
+        for target in imported_modules(ast.parse(path.read_text(encoding="utf-8")), every):
+            found.setdefault(room, set()).add(room_of(target))
+    return {room: targets - {room} for room, targets in found.items()}
+
+
+def imported_modules(tree: ast.Module, every: set[str]) -> set[str]:
+    """Modules of wsra that a module imports."""
+    targets: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("wsra."):
+            base = (node.module or "").removeprefix("wsra.")
+            targets |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in every else base for alias in node.names}
+    return {target if target in every else f"{target}.__init__" for target in targets}
+
+
+@pytest.mark.device
+def test_no_circle_of_rooms() -> None:
+    left = arrows()
+    while True:
+        bare = [room for room, targets in left.items() if not targets & left.keys()]
+        if not bare:
+            break
+        for room in bare:
+            del left[room]
+    assert not left, f"rooms that import each other: {sorted(left)}"
+
+
+@pytest.mark.device
+def test_runtime_holds_rooms_and_little_else() -> None:
+    assert {path.stem for path in (ROOT / "runtime").glob("*.py")} == LOOSE
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("folder", sorted({path.parent for path in modules()}), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_room_is_explained_and_installed(folder: Path) -> None:
+    doc = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    assert doc and len(doc) > 20
+    assert f'"wsra.{".".join(folder.relative_to(ROOT).parts)}",' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
 def loaded_after(code: str) -> set[str]:
@@ -83,7 +147,7 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 @pytest.mark.device
 def test_grounding_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
     code = (
-        f"import numpy as np, wsra.runtime as w, wsra.runtime.extract, wsra.runtime.archive.search;"
+        f"import numpy as np, wsra.runtime as w, wsra.runtime.extraction.batch, wsra.runtime.archive.search;"
         f" g = w.Grounder.open({str(bundle_folder)!r});"
         " m = g.manifest; t = np.arange(9.0); v = np.zeros((9, m.feature_width), np.float32);"
         " g.ground(w.Features(v, np.stack([t, t + 1], 1), 'v', 9.0, m.backbone), 'a red car')"
@@ -94,9 +158,10 @@ def test_grounding_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
 @pytest.mark.device
 def test_verifying_and_building_load_no_torch_and_no_onnx(bundle_folder: Path) -> None:
     code = (
-        "import wsra.export.build, wsra.export.verify; from pathlib import Path; from wsra.export.judge import gate_route;"
-        " from wsra.export.golden import read_golden; from wsra.runtime.backends.routes import Route;"
-        " from wsra.runtime.bundle import GOLDEN, open_bundle; from wsra.runtime.devices.device import this_device;"
+        "import wsra.export.tensorrt.build, wsra.runtime.verification.verify; from pathlib import Path;"
+        " from wsra.runtime.verification.route_check import gate_route;"
+        " from wsra.runtime.verification.golden import read_golden; from wsra.runtime.backends.routes import Route;"
+        " from wsra.runtime.formats.bundle import GOLDEN, open_bundle; from wsra.runtime.device import this_device;"
         f" b = open_bundle(Path({str(bundle_folder)!r})); g = read_golden(b.folder / GOLDEN);"
         " e = gate_route(b, this_device(), Route('fp32', 'cpu'), g, threads=1); assert e['passed'], e['reason']"
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from wsra.runtime.annotations import read_annotations
 from wsra.runtime.errors import DataError, WsraError
-from wsra.runtime.names import feat_of, is_component, is_inside
+from wsra.runtime.files.names import feat_of, is_component, is_inside
+from wsra.runtime.formats.annotations import read_annotations
 
 ODD = ["../x", "/etc/x", "a/b", "a\\b", "..", ".", "", "a\0b", "x" * 251, "\ud800"]
 REAL = ["3MSZA", "10015567@N08_3655084291_d8b58466fa.mov", "-4Mlqc7PbZY_210.0_360.0", "Abuse037_x264", "名前", "x" * 250, "...", "a b\nc"]
@@ -57,12 +57,12 @@ def test_no_file_of_annotations_leads_out_of_the_folder(what: str, bundle_folder
 
             samples_from_captions(rows, features, lambda _: [1], width=4, checked_sentences=[], checked_videos=[])
         elif what == "verify":
-            from wsra.export.judge import read_labelled
+            from wsra.runtime.verification.route_check import read_labelled
 
             read_labelled(rows, features)
         else:
             from wsra.runtime.evaluation.answer_sources import BundleSource
-            from wsra.runtime.ground import Grounder
+            from wsra.runtime.grounding.grounder import Grounder
 
             with Grounder.open(bundle_folder) as grounder:
                 BundleSource(grounder, read_annotations(rows), features, protocol="spans", plan=None, top_k=1)

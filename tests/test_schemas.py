@@ -112,7 +112,7 @@ def test_bundles_and_checkpoints(bundle_folder: Path) -> None:
 
 
 def test_encoders_and_engines(tmp_path: Path) -> None:
-    from wsra.runtime.backbones.encoder_settings import read_settings
+    from wsra.runtime.backbones.encoders.encoder_settings import read_settings
     from wsra.runtime.backends.engines import BuiltGraph, Engine, write_engine
 
     check("backbone", json.loads((FIXTURES / "encoder" / "backbone.json").read_text()))

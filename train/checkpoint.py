@@ -19,12 +19,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from wsra.runtime.boundary import one_file
-from wsra.runtime.epochs import METRICS, read_metrics
 from wsra.runtime.errors import ConfigError
-from wsra.runtime.files import replacing
-from wsra.runtime.tensors import write_tensors
-from wsra.runtime.texts import json_value
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.reading import json_value
+from wsra.runtime.files.tensors import write_tensors
+from wsra.runtime.files.writing import replacing
+from wsra.runtime.formats.epochs import METRICS, read_metrics
 from wsra.train.config import Run, read_run, table_from_run
 from wsra.train.model import Scorer
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsra.runtime.console import Bar, progress, say
-from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import OutputError
-from wsra.runtime.locks import sweep_lock
+from wsra.runtime.files.locks import sweep_lock
+from wsra.runtime.formats.epochs import read_metrics
+from wsra.runtime.terminal.console import Bar, progress, say
 from wsra.train.checkpoint import LAST
 from wsra.train.config import Run, read_run
 from wsra.train.curves import CURVES, draw_curves

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import ConfigError
-from wsra.runtime.texts import read_text
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.reading import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib

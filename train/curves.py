@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wsra.runtime.files import replacing
+from wsra.runtime.files.writing import replacing
 
 CURVES = "curves.png"
 

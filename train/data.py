@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsra.runtime.annotations import Caption, read_captions
 from wsra.runtime.errors import DataError
-from wsra.runtime.features import Features, read_features
-from wsra.runtime.names import feat_of
+from wsra.runtime.files.names import feat_of
+from wsra.runtime.formats.annotations import Caption, read_captions
+from wsra.runtime.formats.features import Features, read_features
 from wsra.train.stored import SeenAs, StoredFeatures
 
 _PIECE = 4096  # snippets summed at a time in float64

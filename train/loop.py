@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from wsra.runtime.errors import ConfigError, OutputError, TrainingError
-from wsra.runtime.video.ahead import ahead
+from wsra.runtime.prefetch import ahead
 from wsra.train.checkpoint import CONFIG, LAST, Reached, load_last, save_last, save_metrics, save_model, save_run
 from wsra.train.config import Run, read_run, table_from_run
 from wsra.train.data import Batch, CaptionedVideos, moments_of_features

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from wsra.runtime.errors import DataError
-from wsra.runtime.locks import locked
+from wsra.runtime.files.locks import locked
 from wsra.train.config import Run
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.loop import Progress, Report, fit

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.features import Features, read_features
-from wsra.runtime.spans import pooled_means
-from wsra.runtime.windows import PlanName, Timeline, planned_positions
+from wsra.runtime.formats.features import Features, read_features
+from wsra.runtime.spans.sums import pooled_means
+from wsra.runtime.spans.windows import PlanName, Timeline, planned_positions
 
 SeenAs = Literal["snippets", "windows", "segments"]
 

@@ -14,9 +14,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from wsra.runtime.errors import ConfigError, DataError, MissingExtraError
-from wsra.runtime.files import replacing, sha256_of
-from wsra.runtime.tensors import write_tensors
-from wsra.runtime.texts import read_json
+from wsra.runtime.files.reading import read_json
+from wsra.runtime.files.tensors import write_tensors
+from wsra.runtime.files.writing import replacing, sha256_of
 
 Pooling = Literal["mean", "all_blocks", "words", "tower"]
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

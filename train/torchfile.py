@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsra.runtime.arrays import check_array
 from wsra.runtime.errors import FeatureError
+from wsra.runtime.files.arrays import check_array
 
 
 def array_from_pt(path: Path, key: str | None) -> NDArray[Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wsra.runtime.errors import ConfigError
-from wsra.runtime.texts import read_json
+from wsra.runtime.files.reading import read_json
 from wsra.train.text import TextEncoder
 
 

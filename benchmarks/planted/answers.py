@@ -13,14 +13,14 @@ from sets import Part
 from torch import Tensor
 
 from wsra.calib.threshold import calibrate_theta
-from wsra.runtime.annotations import Annotation
 from wsra.runtime.evaluation.controls import fixed_windows
 from wsra.runtime.evaluation.metrics import Figures, chance, figures
-from wsra.runtime.features import Features
-from wsra.runtime.maximal import maximal_spans
-from wsra.runtime.moments import best_first, best_of_ladder
-from wsra.runtime.spans import additive_scores, ladder_sums, pooled_means, running_sums
-from wsra.runtime.windows import Timeline, ladder_positions, relative_windows, seconds_ladder
+from wsra.runtime.formats.annotations import Annotation
+from wsra.runtime.formats.features import Features
+from wsra.runtime.spans.maximal import maximal_spans
+from wsra.runtime.spans.moments import best_first, best_of_ladder
+from wsra.runtime.spans.sums import additive_scores, ladder_sums, pooled_means, running_sums
+from wsra.runtime.spans.windows import Timeline, ladder_positions, relative_windows, seconds_ladder
 from wsra.train.model import Scorer
 
 Array = NDArray[np.float64]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from wsra.runtime.console import say
-from wsra.train.planted import DIFFICULTIES, LONGER, write_planted
-from wsra.train.planted_sets import Splits, lengthened, read_charades, read_uca
+from planter import DIFFICULTIES, LONGER, write_planted
+from splits import Splits, lengthened, read_charades, read_uca
+from wsra.runtime.terminal.console import say
 from wsra.train.text import cached_vectors, load_encoder
 
 WRONG = (0.1, 0.3, 1.0)  # shares of captions dealt to wrong videos, for the trials of robustness; all of them is a control

@@ -19,7 +19,7 @@ from answers import Reader, logit_curves, truths
 from run import set_of
 from trials import MIDDLE, TABLES
 
-from wsra.runtime.moments import best_iou
+from wsra.runtime.spans.moments import best_iou
 from wsra.train.checkpoint import load_checkpoint
 
 matplotlib.use("Agg")

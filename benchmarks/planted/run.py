@@ -18,16 +18,16 @@ from answers import FORMS, Reader, logit_curves, measured, plain_controls, shuff
 from sets import Opened, opened
 from trials import SEEDS, TABLES, Trial, run_of
 
-from wsra.runtime.console import say
+from tga import TextGuidedObjective, cosines
+from wsra.export.demo.skyline import SpanObjective, shares_inside
 from wsra.runtime.errors import DataError
-from wsra.runtime.files import replacing
+from wsra.runtime.files.writing import replacing
+from wsra.runtime.terminal.console import say
 from wsra.train.checkpoint import LAST, load_checkpoint
 from wsra.train.config import Run
 from wsra.train.loop import fit
 from wsra.train.objective import CaptionObjective, Objective
-from wsra.train.skyline import SpanObjective, shares_inside
 from wsra.train.stored import SeenAs
-from wsra.train.tga import TextGuidedObjective, cosines
 
 
 @lru_cache(maxsize=2)

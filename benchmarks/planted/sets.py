@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.features import Features, read_features
+from splits import Splits
+from wsra.runtime.formats.annotations import Annotation, read_annotations
+from wsra.runtime.formats.features import Features, read_features
 from wsra.train.config import Run
-from wsra.train.planted_sets import Splits
 from wsra.train.run import Prepared, prepare
 from wsra.train.text import cached_vectors, load_encoder
 

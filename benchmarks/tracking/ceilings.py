@@ -23,7 +23,7 @@ import numpy as np
 from followers import Found, libraries, ours, pieces_of_frames
 from truth import Array, Event, Film, demo_films, footage_films, hard_films
 
-from wsra.runtime.moments import iou
+from wsra.runtime.spans.moments import iou
 
 SAME = 0.2  # IoU of boxes from which a row shows an event
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backbones.motion import FRAMES_PER_S, HEIGHT_PX, object_rows
-from wsra.runtime.backbones.tracker import Objects
+from wsra.runtime.backbones.tracking.motion import FRAMES_PER_S, HEIGHT_PX, object_rows
+from wsra.runtime.backbones.tracking.tracker import Objects
 from wsra.runtime.video.frames import Frame, Video
 
 Image = NDArray[Any]

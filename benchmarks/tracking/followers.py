@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backbones.blobs import Piece, find_pieces, united
-from wsra.runtime.backbones.motion import WARM_UP_S, first_background, object_rows
-from wsra.runtime.backbones.profile import Profile, begun
-from wsra.runtime.backbones.tracker import FRAME_S, LEAST_MOVED, LEAST_SEEN
+from wsra.runtime.backbones.tracking.blobs import Piece, find_pieces, united
+from wsra.runtime.backbones.tracking.motion import WARM_UP_S, first_background, object_rows
+from wsra.runtime.backbones.tracking.profile import Profile, begun
+from wsra.runtime.backbones.tracking.tracker import FRAME_S, LEAST_MOVED, LEAST_SEEN
 from wsra.runtime.video.frames import Frame
 
 Array = NDArray[np.float64]

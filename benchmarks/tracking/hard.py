@@ -15,9 +15,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from wsra.runtime.video.frames import Frame
-from wsra.train.scenes.actors import paint, position
-from wsra.train.scenes.backdrop import backdrop
-from wsra.train.scenes.world import COLOURS, LOWER_COLOURS, PALETTE, PEOPLE, RELATIVE_LENGTH, VEHICLES, Actor, Clip, Kind
+from wsra.train.scenes.demo.actors import paint, position
+from wsra.train.scenes.demo.backdrop import backdrop
+from wsra.train.scenes.demo.world import COLOURS, LOWER_COLOURS, PALETTE, PEOPLE, RELATIVE_LENGTH, VEHICLES, Actor, Clip, Kind
 
 Image = NDArray[Any]
 Sort = Literal["busy", "small", "crossing", "meeting", "posts", "night"]

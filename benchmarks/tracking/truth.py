@@ -11,12 +11,12 @@ import numpy as np
 from hard import hard_clips, hard_frames
 from numpy.typing import NDArray
 
-from wsra.runtime.annotations import read_annotations
-from wsra.runtime.backbones.motion import FRAMES_PER_S, HEIGHT_PX
+from wsra.runtime.backbones.tracking.motion import FRAMES_PER_S, HEIGHT_PX
+from wsra.runtime.formats.annotations import read_annotations
 from wsra.runtime.video.frames import Frame, Video
-from wsra.train.scenes.actors import position
-from wsra.train.scenes.render import SPLITS, Sizes, plan, visible_span
-from wsra.train.scenes.world import RELATIVE_HEIGHT, RELATIVE_LENGTH, Actor, Clip, Split
+from wsra.train.scenes.demo.actors import position
+from wsra.train.scenes.demo.render import SPLITS, Sizes, plan, visible_span
+from wsra.train.scenes.demo.world import RELATIVE_HEIGHT, RELATIVE_LENGTH, Actor, Clip, Split
 
 Array = NDArray[np.float64]
 ASPECT = 240 / 320  # of rendered frames: height / width

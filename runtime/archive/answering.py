@@ -8,13 +8,13 @@ from copy import copy
 from dataclasses import dataclass
 
 from wsra.runtime.archive.cameras import Recording, Stretch, joined_features, recordings
-from wsra.runtime.archive.sightings import Curve, Sighting, curve_of, located
-from wsra.runtime.boundary import one_file
-from wsra.runtime.bundle import SpanPlan
+from wsra.runtime.archive.detections import Curve, Sighting, curve_of, located
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.ground import Answer, Grounder
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.formats.bundle import SpanPlan
+from wsra.runtime.grounding.grounder import Answer, Grounder
+from wsra.runtime.grounding.recording import Joined
 from wsra.runtime.kernels.protocol import Kernel
-from wsra.runtime.parts import Joined
 
 OF_THE_VIDEO: frozenset[SpanPlan] = frozenset({"relative", "segments"})  # plans made of a video's length: its files are not joined
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from wsra.runtime.archive.cameras import Footage, Stretch, whole
 from wsra.runtime.errors import ConfigError
-from wsra.runtime.features import read_features
+from wsra.runtime.formats.features import read_features
 from wsra.runtime.video.wallclock import from_iso, instant
 
 _EDGE_S = 1e-6

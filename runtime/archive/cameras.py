@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from wsra.runtime.features import Features
-from wsra.runtime.parts import GAP_S, Joined, Part, joined
+from wsra.runtime.formats.features import Features
+from wsra.runtime.grounding.recording import GAP_S, Joined, Part, joined
 from wsra.runtime.video.wallclock import from_iso, instant, time_in_name, without_times
 
 

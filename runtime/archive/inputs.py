@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from wsra.runtime.archive.beside import FEAT, base_of
 from wsra.runtime.errors import DataError
+from wsra.runtime.extraction.sidecar import FEAT, base_of
 from wsra.runtime.video.frames import SUFFIXES
 
 

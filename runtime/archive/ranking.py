@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wsra.runtime.archive.answering import Answered, Seen
-from wsra.runtime.archive.sightings import Curve, Sighting
+from wsra.runtime.archive.detections import Curve, Sighting
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsra.runtime.bundle import SpanPlan
 from wsra.runtime.errors import QueryError
+from wsra.runtime.files.reading import read_text
+from wsra.runtime.formats.bundle import SpanPlan
 from wsra.runtime.kernels.choose import KernelName
-from wsra.runtime.texts import read_text
 
 
 @dataclass(frozen=True)

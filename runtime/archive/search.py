@@ -16,12 +16,12 @@ from wsra.runtime.archive.request import Request, paths_and_queries
 from wsra.runtime.archive.sources import Source
 from wsra.runtime.archive.tasks import Answering, Asked, Look, Make, backbone_for, forget, opened, scoring
 from wsra.runtime.backends.routes import Route, choose, read_record
-from wsra.runtime.boundary import one_file
-from wsra.runtime.bundle import Bundle, default_bundle, open_bundle
-from wsra.runtime.console import progress, say
-from wsra.runtime.devices.device import this_device
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import FeatureError, VideoError, WsraError
-from wsra.runtime.ground import Grounder
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.formats.bundle import Bundle, default_bundle, open_bundle
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.terminal.console import progress, say
 from wsra.runtime.workers.choose import open_pool
 from wsra.runtime.workers.protocol import Pool
 

@@ -6,17 +6,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsra.runtime.archive.beside import FEAT, kept_beside
 from wsra.runtime.archive.inputs import Input
-from wsra.runtime.archive.provenance import is_extracted, is_of
-from wsra.runtime.backbones.registry import Backbone
-from wsra.runtime.console import progress, say
+from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.errors import OutputError, VideoError
-from wsra.runtime.extract import extract_features
-from wsra.runtime.features import read_features, write_features
-from wsra.runtime.files import refuse_existing
-from wsra.runtime.ground import Grounder
-from wsra.runtime.locks import locked, sweep_lock
+from wsra.runtime.extraction.batch import extract_features
+from wsra.runtime.extraction.provenance import is_extracted, is_of
+from wsra.runtime.extraction.sidecar import FEAT, kept_beside
+from wsra.runtime.files.locks import locked, sweep_lock
+from wsra.runtime.files.writing import refuse_existing
+from wsra.runtime.formats.features import read_features, write_features
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.terminal.console import progress, say
 from wsra.runtime.video.frames import Video
 
 

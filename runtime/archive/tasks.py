@@ -11,17 +11,18 @@ from wsra.runtime.archive.answering import Answered, Answerer
 from wsra.runtime.archive.cameras import Footage, Recording, footage_of
 from wsra.runtime.archive.inputs import Input
 from wsra.runtime.archive.sources import Source, extract_source, source_of
+from wsra.runtime.backbones.common.protocol import BACKBONE_JSON, Backbone
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
-from wsra.runtime.backbones.registry import BACKBONE_JSON, Backbone, backbone_of
+from wsra.runtime.backbones.registry import backbone_of
 from wsra.runtime.backends.routes import Route
-from wsra.runtime.boundary import one_file
-from wsra.runtime.bundle import SpanPlan, open_bundle
-from wsra.runtime.console import say
-from wsra.runtime.devices.device import this_device
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import FeatureError, OutputError, VideoError
-from wsra.runtime.features import read_features
-from wsra.runtime.ground import Grounder
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.formats.bundle import SpanPlan, open_bundle
+from wsra.runtime.formats.features import read_features
+from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.kernels.choose import KernelName, open_kernel
+from wsra.runtime.terminal.console import say
 
 Refusal = FeatureError | VideoError | OutputError  # what stops one file, not the rest
 _REFUSALS = (FeatureError, VideoError, OutputError)

@@ -5,92 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from wsra.runtime.backbones.common.protocol import BACKBONE_JSON, BUILT_IN, Backbone, backbone_id
+from wsra.runtime.backbones.common.settings_json import graph_beside
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON, load_detector
-from wsra.runtime.backbones.encoder_settings import EncoderSettings, read_settings
-from wsra.runtime.backbones.settings_json import graph_beside
-from wsra.runtime.bundle import MANIFEST, Bundle, open_bundle
+from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings, read_settings
 from wsra.runtime.errors import BackboneError, BundleError, MissingExtraError
+from wsra.runtime.formats.bundle import MANIFEST, Bundle, open_bundle
 from wsra.runtime.video.frames import Frame, Reading
 
 if TYPE_CHECKING:
-    from wsra.runtime.backbones.camera import Camera
-    from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
-    from wsra.runtime.backbones.regions import Regions
-    from wsra.runtime.backbones.tracked import TrackedBackbone
-    from wsra.runtime.backbones.tracker import Objects
-
-BUILT_IN, BACKBONE_JSON = "motion", "backbone.json"
-# Counted up whenever a number of the features changes (tests/runtime/test_motion.py pins some), so that old and new never mix.
-BACKBONE = "motion-3"
-
-
-def backbone_id(snippet_s: float) -> str:
-    """Name of the built-in backbone with what its numbers depend on, as a .feat file and a manifest carry it."""
-    return f"{BACKBONE}@{snippet_s:g}s"
-
-
-class Backbone(Protocol):
-    """What a .feat file is made with: either a `SnippetBackbone` or an `ObjectBackbone`."""
-
-    @property
-    def width(self) -> int:
-        """Numbers per row."""
-
-    def id(self, snippet_s: float) -> str:
-        """Name with all that the numbers depend on, as a .feat file and a manifest carry it."""
-
-    def reads_at(self, snippet_s: float) -> Reading:
-        """How a video must be read."""
-
-
-@runtime_checkable
-class SnippetBackbone(Backbone, Protocol):
-    """Frames in, features of snippets out."""
-
-    def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Describe snippets.
-
-        Args:
-            frames: in presentation order, as `reads_at` says.
-            snippet_s: length of a snippet in seconds.
-
-        Yields:
-            (k, (width,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s), k increasing; those without a frame are left out.
-        """
-
-
-@runtime_checkable
-class ObjectBackbone(Backbone, Protocol):
-    """Frames in, rows of tracked objects out."""
-
-    def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
-        """Follow and describe objects.
-
-        Args:
-            frames: in presentation order, as `reads_at` says.
-            snippet_s: length of a snippet in seconds; an object has one row in each in which it is seen.
-            seen: called with the number k of each snippet that was described.
-        """
-
-
-@runtime_checkable
-class ContinuingBackbone(ObjectBackbone, Protocol):
-    """An `ObjectBackbone` that can go on in the next file of a camera."""
-
-    def continuing(self, camera: Camera) -> ObjectBackbone:
-        """The same for the next file of a camera; see `MotionBackbone`."""
+    from wsra.runtime.backbones.encoders.onnx_backbone import OnnxBackbone
+    from wsra.runtime.backbones.encoders.regions import Regions
+    from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
+    from wsra.runtime.backbones.tracking.camera import Camera
+    from wsra.runtime.backbones.tracking.tracker import Objects
 
 
 class MotionBackbone:
     """The built-in `motion` features: rows of objects.
 
     Args (constructor):
-        camera: its state at the end of the file before; afterwards its state at the end of this one (`runtime/recording.py`).
+        camera: its state at the end of the file before; afterwards its state at the end of this one (`runtime/extraction/continued.py`).
 
     Raises:
         MissingExtraError: OpenCV or SciPy is not installed.
@@ -98,7 +35,7 @@ class MotionBackbone:
 
     def __init__(self, camera: Camera | None = None) -> None:
         try:
-            from wsra.runtime.backbones import motion
+            from wsra.runtime.backbones.tracking import motion
         except ImportError as err:
             raise MissingExtraError("OpenCV or SciPy", "video", "extracting features from video") from err
         self._motion = motion
@@ -229,8 +166,8 @@ def backbone_of(
     if graph is None:
         raise BundleError(f"{bundle.folder}: {graphs[0].relative_to(bundle.folder)} is missing; copy or export the bundle again")
     try:
-        from wsra.runtime.backbones.onnx_backbone import encoder_id
-        from wsra.runtime.backbones.regions import REGIONS
+        from wsra.runtime.backbones.encoders.onnx_backbone import encoder_id
+        from wsra.runtime.backbones.encoders.regions import REGIONS
     except ImportError as err:
         raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
     for regions in REGIONS:
@@ -263,9 +200,9 @@ def encoder_backbone(
         BackendError, MissingExtraError: as `load_backbone`.
     """
     try:
-        from wsra.runtime.backbones.encoder import Encoder
-        from wsra.runtime.backbones.onnx_backbone import OnnxBackbone
-        from wsra.runtime.backbones.tracked import TrackedBackbone
+        from wsra.runtime.backbones.encoders.encoder import Encoder
+        from wsra.runtime.backbones.encoders.onnx_backbone import OnnxBackbone
+        from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
     except ImportError as err:
         raise MissingExtraError("OpenCV or SciPy", "video", "extracting features from video") from err
     if regions == "tracks":

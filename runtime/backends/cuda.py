@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from wsra.runtime.devices.device import find_gpu
+from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import BackendError
 
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wsra.runtime.devices.device import Device
+from wsra.runtime.device import Device
 from wsra.runtime.errors import BundleError
-from wsra.runtime.files import replacing, sha256_of
-from wsra.runtime.typed import from_table, read_versioned
+from wsra.runtime.files.typed import from_table, read_versioned
+from wsra.runtime.files.writing import replacing, sha256_of
 
 FORMAT, VERSION = "wsra.engine", 1
 SIDECAR = "engine.json"

@@ -15,12 +15,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from wsra.runtime.backends.libraries import PROVIDERS
 from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
-from wsra.runtime.console import say
-from wsra.runtime.devices.accelerators import PROVIDERS
-from wsra.runtime.devices.device import find_gpu
+from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import BackendError, MissingExtraError
+from wsra.runtime.terminal.console import say
 
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(bool)": "bool",

@@ -18,12 +18,12 @@ import numpy as np
 from wsra.runtime.backends.engines import SIDECAR, engines_folder, misfit, read_engine
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.protocol import Backend
-from wsra.runtime.bundle import GOLDEN, GRAPHS, PRECISIONS, SCORER, Bundle
-from wsra.runtime.devices.device import Device
+from wsra.runtime.device import Device
 from wsra.runtime.errors import BackendError, BundleError, WsraError
-from wsra.runtime.files import replacing, sha256_of
-from wsra.runtime.texts import read_json
-from wsra.runtime.typed import from_table
+from wsra.runtime.files.reading import read_json
+from wsra.runtime.files.typed import from_table
+from wsra.runtime.files.writing import replacing, sha256_of
+from wsra.runtime.formats.bundle import GOLDEN, GRAPHS, PRECISIONS, SCORER, Bundle
 
 Provider = Literal["cpu", "cuda", "tensorrt", "engine"]
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)

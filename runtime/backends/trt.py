@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backends.cuda import Cuda, Stopwatch
+from wsra.runtime.backends.libraries import LIBRARIES, Library
 from wsra.runtime.backends.profiles import Ranges, fitting_profile
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
 from wsra.runtime.backends.trt_log import error_log
-from wsra.runtime.devices.accelerators import LIBRARIES, Library
 from wsra.runtime.errors import BackendError, MissingExtraError
 
 

@@ -12,14 +12,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from wsra.runtime.bench.timing import Stopwatch
-from wsra.runtime.bundle import SpanPlan
-from wsra.runtime.features import Features, read_features
-from wsra.runtime.ground import Grounder
+from wsra.runtime.formats.bundle import SpanPlan
+from wsra.runtime.formats.features import Features, read_features
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.grounding.keys import Made
+from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.kernels.protocol import Array32, Kernel, Keys
-from wsra.runtime.keys import Made
-from wsra.runtime.score import SnippetScorer
-from wsra.runtime.spans import Rows
-from wsra.runtime.windows import Rung
+from wsra.runtime.spans.sums import Rows
+from wsra.runtime.spans.windows import Rung
 
 STAGES = ("text", "open", "scoring", "selection")
 

@@ -6,13 +6,13 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
-from wsra.runtime.backbones.registry import Backbone
+from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.bench.timing import Stopwatch
 from wsra.runtime.errors import VideoError
-from wsra.runtime.extract import AHEAD
-from wsra.runtime.features import Features
-from wsra.runtime.gathering import Gathered, gather
-from wsra.runtime.video.ahead import ahead
+from wsra.runtime.extraction.batch import AHEAD
+from wsra.runtime.extraction.gathering import Gathered, gather
+from wsra.runtime.formats.features import Features
+from wsra.runtime.prefetch import ahead
 from wsra.runtime.video.frames import Frame, Video
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from wsra.runtime.features import Features
-from wsra.runtime.tracks import Tracks
+from wsra.runtime.formats.features import Features
+from wsra.runtime.formats.tracks import Tracks
 
 
 def repeated(features: Features, hours: float) -> Features:

@@ -10,9 +10,8 @@ from wsra.runtime.bench.film import Film
 from wsra.runtime.bench.reading import COPY, PRODUCT, blas_threads
 from wsra.runtime.bench.stages import Found
 from wsra.runtime.bench.timing import Times, ratio
-from wsra.runtime.devices.checks import version_of
-from wsra.runtime.display import Group, RenderableType, Styled, plain_table
-from wsra.runtime.report import clock
+from wsra.runtime.doctor.checks import version_of
+from wsra.runtime.terminal.display import Group, RenderableType, Styled, clock, plain_table
 
 _WHAT = {
     "decode": "the video opened, its frames",

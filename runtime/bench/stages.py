@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.runtime.archive.beside import FEAT
 from wsra.runtime.backbones.registry import backbone_of
 from wsra.runtime.backends.routes import Route, choose
 from wsra.runtime.bench.asking import Asking
@@ -22,13 +21,14 @@ from wsra.runtime.bench.memory import Memory
 from wsra.runtime.bench.reading import Reading
 from wsra.runtime.bench.repeated import repeated
 from wsra.runtime.bench.timing import Run, Times, in_turns, one_stage
-from wsra.runtime.bundle import Bundle, SpanPlan, open_bundle
-from wsra.runtime.devices.device import Device, this_device
+from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import FeatureError, OutputError
-from wsra.runtime.features import Features, read_features, write_features
-from wsra.runtime.ground import Grounder
+from wsra.runtime.extraction.sidecar import FEAT
+from wsra.runtime.formats.bundle import Bundle, SpanPlan, open_bundle
+from wsra.runtime.formats.features import Features, read_features, write_features
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.grounding.keys import made_by
 from wsra.runtime.kernels.choose import KernelName, open_kernel
-from wsra.runtime.keys import made_by
 
 QUERY = "a man in a yellow shirt walks past"
 GROUP_S = 2.0  # for each group of stages that take turns, where the rounds are not given

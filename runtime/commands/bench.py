@@ -35,8 +35,8 @@ def bench(
     from wsra.runtime.archive.request import read_queries
     from wsra.runtime.bench.report import bench_json, bench_view
     from wsra.runtime.bench.stages import QUERY, Wanted, measure
-    from wsra.runtime.bundle import default_bundle
-    from wsra.runtime.console import say
+    from wsra.runtime.formats.bundle import default_bundle
+    from wsra.runtime.terminal.console import say
 
     if len(inputs) > 2:
         raise typer.BadParameter(f"got {len(inputs)} arguments; expected [BUNDLE] and one X.feat or VIDEO")
@@ -57,6 +57,6 @@ def bench(
     if as_json:
         print_json(bench_json(found))
     else:
-        from wsra.runtime.display import stdout_console
+        from wsra.runtime.terminal.display import stdout_console
 
         stdout_console().print(bench_view(found))

@@ -22,12 +22,12 @@ def build(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing plan of X.onnx.")] = False,
 ) -> None:
     """Compile TensorRT engines for this device, and verify them where there is a GPU."""
-    from wsra.export.build import build_bundle, build_onnx, profile_from_text
-    from wsra.export.verify import verify_bundle
-    from wsra.runtime.bundle import default_bundle
-    from wsra.runtime.console import say
-    from wsra.runtime.devices.device import find_gpu
-    from wsra.runtime.streams import print_path
+    from wsra.export.tensorrt.build import build_bundle, build_onnx, profile_from_text
+    from wsra.runtime.device import find_gpu
+    from wsra.runtime.formats.bundle import default_bundle
+    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.streams import print_path
+    from wsra.runtime.verification.verify import verify_bundle
 
     if source is not None and source.suffix == ".onnx":
         if precision or rebuild != "auto":

@@ -26,12 +26,12 @@ def convert(
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
 ) -> None:
     """Turn features of other tools into .feat files."""
-    from wsra.runtime.streams import print_path
+    from wsra.runtime.terminal.streams import print_path
 
     if layout is not None:
-        from wsra.runtime.annotation_formats import read_durations
-        from wsra.runtime.console import say
-        from wsra.runtime.published import Published, convert_all
+        from wsra.runtime.conversion.published import Published, convert_all
+        from wsra.runtime.formats.annotation_formats import read_durations
+        from wsra.runtime.terminal.console import say
 
         if key is not None or video is not None:
             raise typer.BadParameter("--key and --video are for one array, --layout is for files of many videos")
@@ -42,9 +42,9 @@ def convert(
         say(f"{done.written} videos written, {done.kept} were there already{lengths}; backbone {published.made_by}")
         print_path(out)
         return
-    from wsra.runtime.convert import array_from_file, features_from_array
-    from wsra.runtime.features import write_features
-    from wsra.runtime.files import refuse_existing
+    from wsra.runtime.conversion.convert import array_from_file, features_from_array
+    from wsra.runtime.files.writing import refuse_existing
+    from wsra.runtime.formats.features import write_features
 
     if snippet_s is None:
         raise typer.BadParameter("--snippet-s is needed: an array does not tell how long a snippet is")

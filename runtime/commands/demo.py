@@ -21,8 +21,8 @@ def demo(
 ) -> None:
     """Render scenes, extract, train from captions, export, ground, and compare with the controls."""
     try:
-        from wsra.export.demo import run_demo
-        from wsra.export.demo_report import show_demo
+        from wsra.export.demo.demo import run_demo
+        from wsra.export.demo.report import show_demo
     except ModuleNotFoundError as err:
         raise MissingExtraError(str(err.name), "demo", "wsra demo") from err
 

@@ -15,13 +15,13 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Say what this machine has, what stops grounding on it, and what to do."""
-    from wsra.runtime.devices.doctor import can_ground, doctor_json, doctor_table, examine
+    from wsra.runtime.doctor.doctor import can_ground, doctor_json, doctor_table, examine
 
     checks = examine(bundle)
     if as_json:
         print_json(doctor_json(checks))
     else:
-        from wsra.runtime.display import stdout_console
+        from wsra.runtime.terminal.display import stdout_console
 
         stdout_console().print(doctor_table(checks))
     if not can_ground(checks):

@@ -35,10 +35,10 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a bundle or predictions, beside chance, timing alone and shuffled queries."""
-    from wsra.runtime.evaluate import EvaluationRequest
-    from wsra.runtime.evaluate import evaluate as measure
-    from wsra.runtime.evaluation.predictions import write_predictions
-    from wsra.runtime.files import refuse_existing
+    from wsra.runtime.evaluation.evaluate import EvaluationRequest
+    from wsra.runtime.evaluation.evaluate import evaluate as measure
+    from wsra.runtime.files.writing import refuse_existing
+    from wsra.runtime.formats.predictions import write_predictions
 
     if predictions_out is not None:
         refuse_existing(predictions_out, overwrite=overwrite)
@@ -65,6 +65,6 @@ def evaluate(
     if as_json:
         print_json(evaluation_json(evaluation))
         return
-    from wsra.runtime.display import stdout_console
+    from wsra.runtime.terminal.display import stdout_console
 
     stdout_console().print(evaluation_view(evaluation))

@@ -50,11 +50,11 @@ def export(
         raise typer.BadParameter("--stock needs no checkpoint, --backbone, --detector or --zero-shot")
     from wsra.export.detector import export_detector
     from wsra.export.encoder import export_encoder
-    from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
     from wsra.export.precisions import Calibration
+    from wsra.export.publish import Wanted, export_bundle, newest_checkpoint
     from wsra.export.zeroshot import export_zero_shot
-    from wsra.runtime.console import say
-    from wsra.runtime.streams import print_path
+    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.streams import print_path
 
     wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
     carried = Path(backbone) if backbone is not None and (Path(backbone) / "backbone.json").is_file() else None

@@ -35,9 +35,9 @@ def extract(
 ) -> None:
     """Turn videos into .feat files; those that are current are kept."""
     from wsra.runtime.backbones.registry import BackboneChoice
-    from wsra.runtime.console import progress, say
-    from wsra.runtime.extract import extract_batch
-    from wsra.runtime.streams import print_path
+    from wsra.runtime.extraction.batch import extract_batch
+    from wsra.runtime.terminal.console import progress, say
+    from wsra.runtime.terminal.streams import print_path
     from wsra.runtime.workers.choose import open_pool
 
     if detector is not None and (backbone, regions) != ("motion", "whole"):
@@ -59,7 +59,7 @@ def extract(
         within = (lambda done, total: bar.update(task, completed=done, total=total)) if by_seconds else None
         shared: dict[str, Any] = {"snippet_s": snippet_s, "decoder": decoder, "progress": within, "overwrite": overwrite}
         if continued:
-            from wsra.runtime.recording import extract_recording
+            from wsra.runtime.extraction.continued import extract_recording
 
             batch = extract_recording(videos, out, backbone=choice, **shared)
         else:

@@ -63,13 +63,13 @@ def ground(
     )
     found = search(request)
     if as_json:
-        from wsra.runtime.answer_json import answer_json
+        from wsra.runtime.archive.answer_json import answer_json
 
         results = [answer_json(result.query, result.sightings, found.grounder) for result in found.results]
         print_json(results if queries is not None else results[0])
     else:
-        from wsra.runtime.display import stdout_console
-        from wsra.runtime.report import answer_view
+        from wsra.runtime.archive.report import answer_view
+        from wsra.runtime.terminal.display import stdout_console
 
         console = stdout_console()
         for result in found.results:
@@ -80,10 +80,10 @@ def ground(
 
 def _rebuild(folder: Path, precisions: list[str] | None) -> None:
     """Build and verify engines that do not fit; without a GPU there is nothing to build for."""
-    from wsra.export.build import build_bundle
-    from wsra.export.verify import verify_bundle
-    from wsra.runtime.console import say
-    from wsra.runtime.devices.device import find_gpu
+    from wsra.export.tensorrt.build import build_bundle
+    from wsra.runtime.device import find_gpu
+    from wsra.runtime.terminal.console import say
+    from wsra.runtime.verification.verify import verify_bundle
 
     if find_gpu() is not None:
         build_bundle(folder, precisions, say=say)

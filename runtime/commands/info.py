@@ -12,12 +12,12 @@ from wsra.runtime.commands.options import JsonOption, print_json
 
 def info(path: Annotated[Path, typer.Argument(help="X.feat, a checkpoint or a bundle.")], as_json: JsonOption = False) -> None:
     """Say what a file or folder holds."""
-    from wsra.runtime.info import describe, info_table
+    from wsra.runtime.formats.describe import describe, info_table
 
     facts = describe(path)
     if as_json:
         print_json(facts)
     else:
-        from wsra.runtime.display import stdout_console
+        from wsra.runtime.terminal.display import stdout_console
 
         stdout_console().print(info_table(facts))

@@ -22,8 +22,8 @@ def scenes(
 ) -> None:
     """Render clips nearer to real cameras than those of the demo, with captions, spans, and sentences that are true of nobody."""
     try:
-        from wsra.train.cameras.command import run_scenes
-        from wsra.train.cameras.render import Sizes
+        from wsra.train.scenes.cameras.command import run_scenes
+        from wsra.train.scenes.cameras.render import Sizes
     except ModuleNotFoundError as err:
         raise MissingExtraError(str(err.name), "video", "wsra scenes") from err
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wsra.runtime.bundle import MANIFEST, default_bundle
-from wsra.runtime.console import say
 from wsra.runtime.errors import BundleError
-from wsra.runtime.stock import stock_folder
+from wsra.runtime.formats.bundle import MANIFEST, default_bundle
+from wsra.runtime.grounding.stock import stock_folder
+from wsra.runtime.terminal.console import say
 
 ON_A_WORKSTATION = "make it on a workstation with wsra export --stock -o DIR, copy DIR here and give it with -b"
 
@@ -32,7 +32,7 @@ def bundle_or_stock(given: Path | None) -> Path:
 
 def _make(folder: Path) -> None:
     try:
-        from wsra.export.pack import Wanted
+        from wsra.export.publish import Wanted
         from wsra.export.stock import export_stock
         from wsra.train.text import minilm_folder
 

@@ -15,7 +15,7 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint stands.")] = False,
 ) -> None:
     """Train a scorer from captions without times."""
-    from wsra.runtime.streams import print_path
+    from wsra.runtime.terminal.streams import print_path
     from wsra.train.command import train_run
 
     print_path(train_run(run, out or Path("runs") / run.stem, settings or [], resume=resume))

@@ -20,9 +20,9 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check on this device every way to run a bundle: its tensors, and the moments it finds."""
-    from wsra.export.verify import verify_bundle
-    from wsra.runtime.bundle import default_bundle
-    from wsra.runtime.console import say
+    from wsra.runtime.formats.bundle import default_bundle
+    from wsra.runtime.terminal.console import say
+    from wsra.runtime.verification.verify import verify_bundle
 
     entries = verify_bundle(
         default_bundle(bundle), precision=precision, provider=provider, data=data, features=features, threads=threads, say=say
@@ -30,8 +30,8 @@ def verify(
     if as_json:
         print_json({"precisions": entries})
     else:
-        from wsra.export.verify_report import verify_table
-        from wsra.runtime.display import stdout_console
+        from wsra.runtime.terminal.display import stdout_console
+        from wsra.runtime.verification.report import verify_table
 
         stdout_console().print(verify_table(entries))
     if not all(entry["passed"] for entry in entries.values()):

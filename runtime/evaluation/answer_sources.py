@@ -11,19 +11,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.annotations import Annotation
-from wsra.runtime.boundary import one_file
-from wsra.runtime.bundle import SpanPlan
-from wsra.runtime.console import progress
 from wsra.runtime.errors import ConfigError, DataError, FeatureError
 from wsra.runtime.evaluation.controls import lives_of
 from wsra.runtime.evaluation.didemo import ranking_of_scores
-from wsra.runtime.evaluation.predictions import read_predictions
 from wsra.runtime.evaluation.protocols import DEFAULT_PLANS, ProtocolName, Rules
-from wsra.runtime.features import Features, read_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.names import feat_of
-from wsra.runtime.windows import segment_windows
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.names import feat_of
+from wsra.runtime.formats.annotations import Annotation
+from wsra.runtime.formats.bundle import SpanPlan
+from wsra.runtime.formats.features import Features, read_features
+from wsra.runtime.formats.predictions import read_predictions
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.spans.windows import segment_windows
+from wsra.runtime.terminal.console import progress
 
 Array = NDArray[np.float64]
 SNIPPET_S = 1.0  # of the windows of `seconds` where no features are given

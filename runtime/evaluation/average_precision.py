@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.evaluation.metrics import ON_THRESHOLD, hit_counts, miss_chance
-from wsra.runtime.moments import iou
+from wsra.runtime.spans.moments import iou
 
 Array = NDArray[np.float64]
 LEVELS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))

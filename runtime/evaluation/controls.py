@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.annotations import Annotation
 from wsra.runtime.errors import DataError
 from wsra.runtime.evaluation.metrics import ON_THRESHOLD
-from wsra.runtime.features import Features
-from wsra.runtime.lives import Lives
-from wsra.runtime.moments import best_iou
-from wsra.runtime.parts import recording_of
-from wsra.runtime.windows import PlanName, Timeline, planned_positions, relative_windows, segments_within
+from wsra.runtime.formats.annotations import Annotation
+from wsra.runtime.formats.features import Features
+from wsra.runtime.grounding.lives import Lives
+from wsra.runtime.grounding.recording import recording_of
+from wsra.runtime.spans.moments import best_iou
+from wsra.runtime.spans.windows import PlanName, Timeline, planned_positions, relative_windows, segments_within
 
 Array = NDArray[np.float64]
 FITTED_IOU = 0.5

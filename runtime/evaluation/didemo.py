@@ -20,8 +20,8 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.moments import iou
-from wsra.runtime.windows import SEGMENT_S, segment_windows
+from wsra.runtime.spans.moments import iou
+from wsra.runtime.spans.windows import SEGMENT_S, segment_windows
 
 Array = NDArray[np.float64]
 Moments = NDArray[np.int64]

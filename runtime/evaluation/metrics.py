@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.moments import best_iou
+from wsra.runtime.spans.moments import best_iou
 
 Array = NDArray[np.float64]
 ON_THRESHOLD = 1e-9

@@ -11,14 +11,14 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.annotations import Annotation
 from wsra.runtime.errors import DataError
 from wsra.runtime.evaluation import didemo
 from wsra.runtime.evaluation.average_precision import LEVELS as MAP_LEVELS
 from wsra.runtime.evaluation.average_precision import map_chance_scores, map_scores
 from wsra.runtime.evaluation.controls import fixed_windows
 from wsra.runtime.evaluation.metrics import LEVELS, RANKS, chance_scores, scores
-from wsra.runtime.windows import SEGMENT_S, PlanName, segment_windows
+from wsra.runtime.formats.annotations import Annotation
+from wsra.runtime.spans.windows import SEGMENT_S, PlanName, segment_windows
 
 Array = NDArray[np.float64]
 Scores = dict[str, Array]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsra.runtime.display import Group, RenderableType, plain_table
-from wsra.runtime.evaluate import Evaluation
+from wsra.runtime.evaluation.evaluate import Evaluation
+from wsra.runtime.terminal.display import Group, RenderableType, plain_table
 
 _RECALLS = {f"r{rank}_iou{level}": f"R@{rank} .{level // 10}" for rank in (1, 5) for level in (30, 50, 70)}
 FIGURES = {

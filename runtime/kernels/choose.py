@@ -6,11 +6,11 @@ from math import inf
 from typing import Literal
 
 from wsra.runtime.backends.routes import Route, open_route
-from wsra.runtime.bundle import Bundle
-from wsra.runtime.devices.device import Device
-from wsra.runtime.kernels.blocks import NumpyKernel
-from wsra.runtime.kernels.fused import FusedKernel, fused_failure
+from wsra.runtime.device import Device
+from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.kernels.graph import GraphKernel
+from wsra.runtime.kernels.numba_kernel import FusedKernel, fused_failure
+from wsra.runtime.kernels.numpy_kernel import NumpyKernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.kernels.weights import read_weights
 

@@ -13,8 +13,6 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from wsra.runtime.maximal import search
-
 COLUMNS = 256  # of keys whose running sums are kept together
 
 # Sums may be reordered, which vector units need; NaN and infinity keep their meaning.
@@ -104,6 +102,3 @@ def windows(keys: Any, first: int, stop: int, rungs: Any, edges: Any, offsets: A
                         x = means[h] + added[h]
                         total += factors[h] * (x + abs(x))
                     out[q, edges[rung] + number] += total
-
-
-maximal = numba.njit(cache=True)(search)

@@ -8,10 +8,10 @@ import numpy as np
 
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.kernels.protocol import Array32, Keys
-from wsra.runtime.kernels.widen import widen
 from wsra.runtime.kernels.windows import logits_of_means
-from wsra.runtime.spans import Rows
-from wsra.runtime.windows import Rung
+from wsra.runtime.spans.sums import Rows
+from wsra.runtime.spans.widen import widen
+from wsra.runtime.spans.windows import Rung
 
 CHUNK = 1024  # rows per call of a graph, so that no (Q, N, H) tensor of a whole video ever stands in memory
 MOST_QUERIES = 8  # sentences per call; engines are built for as many

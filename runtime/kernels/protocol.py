@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.spans import Rows
-from wsra.runtime.windows import Rung
+from wsra.runtime.spans.sums import Rows
+from wsra.runtime.spans.windows import Rung
 
 Array32 = NDArray[np.float32]
 Keys = NDArray[Any]  # float16 or float32, in memory or as a memory map

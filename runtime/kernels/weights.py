@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from wsra.runtime.bundle import SCORER, Bundle
 from wsra.runtime.errors import BundleError
+from wsra.runtime.formats.bundle import SCORER, Bundle
 
 Array32 = NDArray[np.float32]
 

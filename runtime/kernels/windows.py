@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from wsra.runtime.kernels.protocol import Array32, Kernel
-from wsra.runtime.spans import Rows, ladder_means
-from wsra.runtime.windows import Rung
+from wsra.runtime.spans.sums import Rows, ladder_means
+from wsra.runtime.spans.windows import Rung
 
 
 def logits_of_means(kernel: Kernel, rows: Rows, ladder: Sequence[Rung], text: Array32) -> list[Array32]:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import MissingExtraError, VideoError
-from wsra.runtime.limits import PIXELS
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.limits import PIXELS
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.boundary import one_file
 from wsra.runtime.errors import VideoError
-from wsra.runtime.limits import ASPECT, MOST_S, PIXELS
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.limits import ASPECT, MOST_S, PIXELS
 from wsra.runtime.video.container import declared_length_s, is_complete, video_stream
 from wsra.runtime.video.hardware import CPU, open_decoder
 from wsra.runtime.video.pictures import Deinterlacer, display_matrix, is_on_its_side, upright

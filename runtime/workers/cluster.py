@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from wsra.runtime.console import say
 from wsra.runtime.errors import ClusterError, MissingExtraError
+from wsra.runtime.terminal.console import say
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
 
 LOCAL, AUTO = "local", "auto"

@@ -15,8 +15,8 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from wsra.runtime.errors import WsraError
-from wsra.runtime.signals import heed_signals, postponed
-from wsra.runtime.streams import claim_streams
+from wsra.runtime.terminal.signals import heed_signals, postponed
+from wsra.runtime.terminal.streams import claim_streams
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
 
 _CLEAN_S = 5.0  # of a child, to remove what it has begun to write

@@ -12,7 +12,7 @@ import pytest
 
 from wsra.calib.samples import SENTENCES, SNIPPETS, choose_samples, samples_from_captions
 from wsra.runtime.errors import DataError, FeatureError
-from wsra.runtime.features import Features, read_features, write_features
+from wsra.runtime.formats.features import Features, read_features, write_features
 
 pytestmark = pytest.mark.device
 Make = Callable[..., Features]

@@ -20,20 +20,20 @@ from typer.testing import CliRunner  # noqa: E402
 
 from wsra.export.detection_gate import LIMITS, detection_gate  # noqa: E402
 from wsra.export.detector import export_detector  # noqa: E402
-from wsra.export.golden import Case  # noqa: E402
-from wsra.export.pack import Wanted, export_bundle  # noqa: E402
+from wsra.export.publish import Wanted, export_bundle  # noqa: E402
 from wsra.runtime.backbones.detectors.classes import known  # noqa: E402
 from wsra.runtime.backbones.detectors.load import load_detector  # noqa: E402
 from wsra.runtime.backbones.detectors.settings import read_detector  # noqa: E402
 from wsra.runtime.backends.ort import OrtBackend  # noqa: E402
 from wsra.runtime.cli import app  # noqa: E402
 from wsra.runtime.errors import ConfigError  # noqa: E402
-from wsra.runtime.features import Features, write_features  # noqa: E402
-from wsra.runtime.gathering import gather  # noqa: E402
-from wsra.runtime.moments import iou  # noqa: E402
+from wsra.runtime.extraction.gathering import gather  # noqa: E402
+from wsra.runtime.formats.features import Features, write_features  # noqa: E402
+from wsra.runtime.spans.moments import iou  # noqa: E402
+from wsra.runtime.verification.golden import Case  # noqa: E402
 from wsra.train.command import train_run  # noqa: E402
-from wsra.train.scenes.render import frames  # noqa: E402
-from wsra.train.scenes.world import sample_clip  # noqa: E402
+from wsra.train.scenes.demo.render import frames  # noqa: E402
+from wsra.train.scenes.demo.world import sample_clip  # noqa: E402
 
 PRECISIONS = {"fp32": "", "fp16": "fp16", "int8": "int8"}
 NEAR = {"fp32": (1e-4, 1e-4), "fp16": (0.01, 0.05), "int8": (0.03, 0.2)}  # of corners, in shares of the picture, and of scores

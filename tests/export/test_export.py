@@ -12,20 +12,20 @@ from safetensors.numpy import load_file
 
 from tiny import SENTENCES, make_checkpoint, make_encoder
 from wsra.calib.samples import Samples
-from wsra.export.gates import LIMITS, tensor_gate
-from wsra.export.golden import Case, read_golden
+from wsra.export.fp16 import half
 from wsra.export.graphs import graphs_of
-from wsra.export.half import half
 from wsra.export.int8 import prepare, write_int8
 from wsra.export.onnx import IR_VERSION, OPSET, onnx_from_graph
-from wsra.export.pack import Wanted, export_bundle, newest_checkpoint
 from wsra.export.precisions import Calibration
+from wsra.export.publish import Wanted, export_bundle, newest_checkpoint
 from wsra.export.reference import TorchBackend, choose_golden
 from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.bundle import open_bundle, read_manifest
-from wsra.runtime.devices.device import this_device
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import BackendError, ConfigError, DataError, OutputError
-from wsra.runtime.ground import Grounder
+from wsra.runtime.formats.bundle import open_bundle, read_manifest
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.verification.gates import LIMITS, tensor_gate
+from wsra.runtime.verification.golden import Case, read_golden
 from wsra.train.data import load
 from wsra.train.model import Scorer
 from wsra.train.text import TextEncoder, load_encoder

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from towers import make_towers
 from wsra.runtime.cli import app
-from wsra.train.scenes.render import render_clip, tell
-from wsra.train.scenes.world import sample_clip
+from wsra.train.scenes.demo.render import render_clip, tell
+from wsra.train.scenes.demo.world import sample_clip
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-footage.md"
 MODEL = "openai/clip-vit-base-patch32"

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tiny import SENTENCES, make_encoder
-from wsra.export.pack import Wanted, export_bundle
-from wsra.runtime.epochs import read_metrics
-from wsra.runtime.evaluate import EvaluationRequest, evaluate
-from wsra.runtime.published import Published, convert_all
+from wsra.export.publish import Wanted, export_bundle
+from wsra.runtime.conversion.published import Published, convert_all
+from wsra.runtime.evaluation.evaluate import EvaluationRequest, evaluate
+from wsra.runtime.formats.epochs import read_metrics
 from wsra.train.command import train_run
 from wsra.train.config import read_run
 

@@ -19,18 +19,18 @@ from typer.testing import CliRunner
 from schemas import check
 from tiny import make_rows_run
 from wsra.calib.samples import SNIPPETS, choose_samples
-from wsra.export.golden import Golden, read_golden, write_golden
-from wsra.export.judge import gate_route
 from wsra.export.reference import choose_golden
 from wsra.export.theta import best_life_scores
 from wsra.runtime.backends.routes import Route
-from wsra.runtime.bundle import GOLDEN, open_bundle
 from wsra.runtime.cli import app
-from wsra.runtime.devices.device import this_device
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import BundleError, DataError
-from wsra.runtime.features import Features, read_features, write_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.tracks import Tracks
+from wsra.runtime.formats.bundle import GOLDEN, open_bundle
+from wsra.runtime.formats.features import Features, read_features, write_features
+from wsra.runtime.formats.tracks import Tracks
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.verification.golden import Golden, read_golden, write_golden
+from wsra.runtime.verification.route_check import gate_route
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.data import load
 from wsra.train.text import load_encoder

@@ -13,15 +13,15 @@ import pytest
 
 pytest.importorskip("torch")
 
-from wsra.export.pack import Wanted
+from wsra.export.publish import Wanted
 from wsra.export.stock import CHECKPOINT, export_stock
-from wsra.runtime.bundle import open_bundle
 from wsra.runtime.commands.stock import bundle_or_stock
-from wsra.runtime.extract import extract_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.stock import stock_folder
-from wsra.train.cameras.render import Sizes, plan, render_clip
-from wsra.train.cameras.sentences import tell
+from wsra.runtime.extraction.batch import extract_features
+from wsra.runtime.formats.bundle import open_bundle
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.grounding.stock import stock_folder
+from wsra.train.scenes.cameras.render import Sizes, plan, render_clip
+from wsra.train.scenes.cameras.sentences import tell
 
 
 @pytest.fixture(scope="module")

@@ -19,24 +19,24 @@ from typer.testing import CliRunner
 from towers import make_towers
 from wsra.export.cosine import NEUTRAL, CosineScorer
 from wsra.export.encoder import export_encoder, scene_pixels
-from wsra.export.gates import LIMITS
-from wsra.export.pack import Wanted
+from wsra.export.publish import Wanted
 from wsra.export.zeroshot import cosine_scorer, export_zero_shot
-from wsra.runtime.backbones.encoder_settings import read_settings
-from wsra.runtime.backbones.motion import WIDTH
-from wsra.runtime.backbones.regions import SLOTS
+from wsra.runtime.backbones.encoders.encoder_settings import read_settings
+from wsra.runtime.backbones.encoders.regions import SLOTS
+from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
 from wsra.runtime.backbones.registry import backbone_of, load_backbone
-from wsra.runtime.backbones.tracked import TrackedBackbone
+from wsra.runtime.backbones.tracking.motion import WIDTH
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.bench import stages
 from wsra.runtime.bench.report import bench_json
-from wsra.runtime.bundle import open_bundle
 from wsra.runtime.cli import app
 from wsra.runtime.errors import ConfigError, ExportError
-from wsra.runtime.extract import extract_features
-from wsra.runtime.features import read_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.manifest_checks import check_manifest
+from wsra.runtime.extraction.batch import extract_features
+from wsra.runtime.formats.bundle import open_bundle
+from wsra.runtime.formats.features import read_features
+from wsra.runtime.formats.manifest_checks import check_manifest
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.verification.gates import LIMITS
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.command import train_run
 from wsra.train.towers import load_towers, preparation_of
@@ -201,7 +201,7 @@ def test_every_graph_of_a_zero_shot_bundle_compiles(
     model: Path, bundle_folder: Path, tmp_path: Path, tell_parity: Callable[..., None]
 ) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
-    from wsra.export.build import build_bundle
+    from wsra.export.tensorrt.build import build_bundle
 
     copy = Path(shutil.copytree(bundle_folder, tmp_path / "bundle"))
     for folder in build_bundle(copy, None, workspace_mb=512, say=lambda _: None):
@@ -211,8 +211,8 @@ def test_every_graph_of_a_zero_shot_bundle_compiles(
 
 
 def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, tmp_path: Path) -> None:
-    from wsra.runtime.evaluate import EvaluationRequest, evaluate
-    from wsra.runtime.features import write_features
+    from wsra.runtime.evaluation.evaluate import EvaluationRequest, evaluate
+    from wsra.runtime.formats.features import write_features
 
     features = extract_features(clip_file, backbone=backbone_of(open_bundle(bundle_folder)))
     rows = []
@@ -308,7 +308,7 @@ def test_how_many_views_share_a_call_changes_an_embedding_by_rounding_alone(mode
 def test_a_model_trained_on_both_carries_its_encoder(tmp_path: Path) -> None:
     """extract --regions tracks, train (validated by what it learns by heart), export, ground."""
     from tiny import make_encoder
-    from wsra.train.scenes.render import Sizes, render_scenes
+    from wsra.train.scenes.demo.render import Sizes, render_scenes
 
     model = make_towers(tmp_path / "model", "clip")
     list(render_scenes(tmp_path, Sizes(train=6, val=0, test=1), jobs=1))

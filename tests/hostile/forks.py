@@ -70,11 +70,11 @@ def _import_all() -> None:
     import torch
     import transformers
 
-    import wsra.export.pack  # first: it decides how others are imported
-    import wsra.export.verify
+    import wsra.export.publish  # first: it decides how others are imported
     import wsra.runtime.archive.search
     import wsra.runtime.cli
-    import wsra.runtime.recording
+    import wsra.runtime.extraction.continued
+    import wsra.runtime.verification.verify
     import wsra.train.command
 
     cv2.setNumThreads(0)

@@ -102,8 +102,8 @@ def make(folder: Path) -> Materials:
 
 def _slim(made: Materials) -> None:
     """The bundle of FP32 alone; of the large golden data only what reading needs."""
-    from wsra.export.golden import read_golden, write_golden
-    from wsra.runtime.bundle import GOLDEN, read_manifest, sealed_files, write_manifest
+    from wsra.runtime.formats.bundle import GOLDEN, read_manifest, sealed_files, write_manifest
+    from wsra.runtime.verification.golden import read_golden, write_golden
 
     shutil.rmtree(made.slim, ignore_errors=True)
     shutil.copytree(made.bundle, made.slim, ignore=shutil.ignore_patterns("fp16", "int8", "engines"))
@@ -122,7 +122,7 @@ def _slim(made: Materials) -> None:
 
 def _long(made: Materials) -> None:
     from wsra.runtime.bench.repeated import repeated
-    from wsra.runtime.features import read_features, write_features
+    from wsra.runtime.formats.features import read_features, write_features
 
     short = read_features(made.feat)
     write_features(made.long_feat, repeated(short, LONG * short.duration_s / len(short) / 3600))

@@ -124,8 +124,8 @@ def folder_bytes(path: Path) -> Signature:
 
 def bundle_content(path: Path) -> Signature:
     """Digests of what a sealed bundle holds, each compared with its file; None where there is no bundle."""
-    from wsra.runtime.bundle import open_bundle
     from wsra.runtime.errors import WsraError
+    from wsra.runtime.formats.bundle import open_bundle
 
     if not (path / "manifest.json").is_file():
         return None

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from wsra.runtime.video.ahead import ahead
+from wsra.runtime.prefetch import ahead
 
 pytestmark = pytest.mark.device
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wsra.runtime.devices.device import find_gpu
+from wsra.runtime.device import find_gpu
 
 pytestmark = pytest.mark.device
 
@@ -26,7 +26,7 @@ def place(tmp_path: Path, rows_bundle_folder: Path, clip_file: Path, sound_file:
     import numpy as np
     from safetensors.numpy import save_file
 
-    from wsra.runtime.features import Features, write_features
+    from wsra.runtime.formats.features import Features, write_features
 
     shutil.copytree(rows_bundle_folder, tmp_path / "bundle")
     shutil.copytree(rows_bundle_folder, tmp_path / "damaged")

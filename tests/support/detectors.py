@@ -62,8 +62,8 @@ def _decide(model: Any) -> None:
     import numpy as np
     import torch
 
-    from wsra.train.scenes.render import frames
-    from wsra.train.scenes.world import sample_clip
+    from wsra.train.scenes.demo.render import frames
+    from wsra.train.scenes.demo.world import sample_clip
 
     images = [
         cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from graphs import save
-from wsra.runtime.backbones.encoder_settings import EncoderSettings
-from wsra.runtime.files import sha256_of
+from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
+from wsra.runtime.files.writing import sha256_of
 
 Paint = Callable[[NDArray[np.uint8], float], None]
 
@@ -93,7 +93,7 @@ def exported(model: Any, example: Any, path: Path) -> Path:
 
 def halved(path: Path) -> Path:
     """The same graph in FP16 beside it."""
-    from wsra.export.half import half
+    from wsra.export.fp16 import half
 
     out = path.with_name(f"{path.stem}-half.onnx")
     onnx.save_model(half(onnx.load(str(path)), name="image"), str(out))

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from wsra.runtime.bundle import GOLDEN, SCORER, TOKENIZER, Manifest, sealed_files, write_manifest
+from wsra.runtime.formats.bundle import GOLDEN, SCORER, TOKENIZER, Manifest, sealed_files, write_manifest
 
 DV, H, DT, TOKENS = 6, 4, 5, 32
 

@@ -13,12 +13,12 @@ from onnx import TensorProto, helper
 
 from graphs import save
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
-from wsra.runtime.files import sha256_of
+from wsra.runtime.files.writing import sha256_of
 from wsra.runtime.video.frames import Frame
-from wsra.train.scenes.actors import paint, position
-from wsra.train.scenes.backdrop import backdrop
-from wsra.train.scenes.render import FPS, HEIGHT_PX, WIDTH_PX, write_video
-from wsra.train.scenes.world import RELATIVE_HEIGHT, RELATIVE_LENGTH, Actor, Clip, Kind, sample_clip
+from wsra.train.scenes.demo.actors import paint, position
+from wsra.train.scenes.demo.backdrop import backdrop
+from wsra.train.scenes.demo.render import FPS, HEIGHT_PX, WIDTH_PX, write_video
+from wsra.train.scenes.demo.world import RELATIVE_HEIGHT, RELATIVE_LENGTH, Actor, Clip, Kind, sample_clip
 
 WORLD_PX = 3 * WIDTH_PX
 BITS, BIT_PX = 13, 8  # of the number of the frame, in blocks along its upper edge

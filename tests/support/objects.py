@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.runtime.bundle import read_manifest, write_manifest
-from wsra.runtime.features import Features
-from wsra.runtime.tracks import Tracks
+from wsra.runtime.formats.bundle import read_manifest, write_manifest
+from wsra.runtime.formats.features import Features
+from wsra.runtime.formats.tracks import Tracks
 
 
 def object_features(

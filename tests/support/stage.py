@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from wsra.runtime.tracks import Tracks
+from wsra.runtime.formats.tracks import Tracks
 from wsra.runtime.video.frames import Frame
 
 ROWS, COLUMNS, FPS = 240, 320, 4

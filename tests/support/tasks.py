@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsra.runtime.console import say
+from wsra.runtime.terminal.console import say
 
 
 @dataclass(frozen=True)

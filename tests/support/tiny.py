@@ -74,8 +74,8 @@ def make_run(folder: Path, *, kind: str = "bert", videos: int = 30, epochs: int 
     """
     import numpy as np
 
-    from wsra.runtime.backbones.registry import backbone_id
-    from wsra.runtime.features import Features, write_features
+    from wsra.runtime.backbones.common.protocol import backbone_id
+    from wsra.runtime.formats.features import Features, write_features
 
     width = width or SNIPPETS_WIDTH
     rng = np.random.default_rng(0)
@@ -118,9 +118,9 @@ def make_rows_run(
     import numpy as np
     from objects import object_features
 
-    from wsra.runtime.backbones.describe import WIDTH
-    from wsra.runtime.backbones.registry import backbone_id
-    from wsra.runtime.features import write_features
+    from wsra.runtime.backbones.common.protocol import backbone_id
+    from wsra.runtime.backbones.tracking.describe import WIDTH
+    from wsra.runtime.formats.features import write_features
 
     width = width or WIDTH
     rng = np.random.default_rng(0)
@@ -158,8 +158,8 @@ def make_checkpoint(folder: Path, *, kind: str = "bert", epochs: int = 2) -> Pat
 
 def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
     """An exported bundle in all precisions."""
-    from wsra.export.pack import Wanted, export_bundle
     from wsra.export.precisions import Calibration
+    from wsra.export.publish import Wanted, export_bundle
 
     checkpoint = make_checkpoint(folder, kind=kind, epochs=40)
     calibration = Calibration(folder / "train.jsonl", folder / "features")
@@ -169,8 +169,8 @@ def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
 
 def make_rows_bundle(folder: Path, *, kind: str = "bert", epochs: int = 40) -> Path:
     """As `make_bundle`, of `make_rows_run`: its features are rows of objects, its candidates their lives."""
-    from wsra.export.pack import Wanted, export_bundle
     from wsra.export.precisions import Calibration
+    from wsra.export.publish import Wanted, export_bundle
     from wsra.train.command import train_run
 
     checkpoint = train_run(make_rows_run(folder, kind=kind, epochs=epochs), folder / "runs" / "tiny", [], resume=False)

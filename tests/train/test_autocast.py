@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tiny import make_run
-from wsra.runtime.epochs import read_metrics
+from wsra.runtime.formats.epochs import read_metrics
 from wsra.train import loop, objective
 from wsra.train.command import train_run
 from wsra.train.config import Training

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from tiny import make_run
-from wsra.runtime.epochs import METRICS, read_metrics
 from wsra.runtime.errors import ConfigError, DataError, WsraError
-from wsra.runtime.info import describe
+from wsra.runtime.formats.describe import describe
+from wsra.runtime.formats.epochs import METRICS, read_metrics
 from wsra.train.checkpoint import LAST, MODEL, Reached, load_checkpoint, load_last
 from wsra.train.command import train_run
 from wsra.train.model import Scorer
@@ -166,7 +166,7 @@ def test_what_a_library_raises_over_a_folder_is_one_line(checkpoint: Path, monke
     def fails(*args: object, **options: object) -> None:
         raise AttributeError("no slices")
 
-    monkeypatch.setattr("wsra.runtime.info.safe_open", fails)
+    monkeypatch.setattr("wsra.runtime.formats.describe.safe_open", fails)
     with pytest.raises(DataError, match=r"a: cannot be used \(AttributeError: no slices\)"):
         describe(checkpoint)
     with pytest.raises(WsraError):

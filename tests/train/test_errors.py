@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from tiny import make_run
 from wsra.runtime.cli import main
 from wsra.runtime.errors import ConfigError, WsraError
-from wsra.runtime.features import read_features
+from wsra.runtime.formats.features import read_features
 from wsra.train.command import train_run
 from wsra.train.config import read_run
 from wsra.train.device import autocast, choose_device

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tiny import make_run
-from wsra.runtime.epochs import read_metrics
 from wsra.runtime.errors import ConfigError
+from wsra.runtime.formats.epochs import read_metrics
 from wsra.train.command import train_run
 
 SUPPORT = Path(__file__).parent.parent / "support"

@@ -16,7 +16,7 @@ from objects import object_features
 
 from tiny import make_rows_run, make_run
 from wsra.runtime.errors import DataError, FeatureError
-from wsra.runtime.features import Features, read_features, write_features
+from wsra.runtime.formats.features import Features, read_features, write_features
 from wsra.train.config import Run, read_run
 from wsra.train.data import load, moments_of_features
 from wsra.train.run import Prepared, prepare, train

@@ -10,10 +10,11 @@ from objects import object_features
 from safetensors.torch import load_file
 
 from tiny import make_checkpoint, make_encoder, make_rows_run, make_run
-from wsra.runtime.annotations import Annotation, read_annotations
-from wsra.runtime.epochs import read_metrics
+from wsra.export.demo.skyline import SpanObjective, shares_inside
 from wsra.runtime.errors import ConfigError, DataError, OutputError, WsraError
-from wsra.runtime.features import read_features, write_features
+from wsra.runtime.formats.annotations import Annotation, read_annotations
+from wsra.runtime.formats.epochs import read_metrics
+from wsra.runtime.formats.features import read_features, write_features
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.command import train_run
 from wsra.train.config import read_run
@@ -21,7 +22,6 @@ from wsra.train.data import load
 from wsra.train.loop import has_collapsed
 from wsra.train.model import Scorer
 from wsra.train.run import permuted, prepare, train
-from wsra.train.skyline import SpanObjective, shares_inside
 from wsra.train.stored import SeenAs
 from wsra.train.text import cached_vectors, load_encoder, minilm_folder
 

@@ -10,12 +10,12 @@ from itertools import islice
 
 import cv2
 
-from wsra.runtime.backbones import describe
 from wsra.runtime.backbones.detectors import classes
 from wsra.runtime.backbones.detectors.found import Detector
 from wsra.runtime.backbones.detectors.pieces import pieces_of
-from wsra.runtime.backbones.motion import HEIGHT_PX
-from wsra.runtime.backbones.tracker import Objects, Tracker
+from wsra.runtime.backbones.tracking import describe
+from wsra.runtime.backbones.tracking.motion import HEIGHT_PX
+from wsra.runtime.backbones.tracking.tracker import Objects, Tracker
 from wsra.runtime.video.frames import Frame, Reading
 from wsra.runtime.video.snippets import number_of
 

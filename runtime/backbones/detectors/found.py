@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backbones.background import Image
+from wsra.runtime.backbones.tracking.background import Image
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wsra.runtime.backbones.common.settings_json import graph_beside
 from wsra.runtime.backbones.detectors.settings import read_detector
-from wsra.runtime.backbones.settings_json import graph_beside
 from wsra.runtime.errors import BackboneError, MissingExtraError
 
 if TYPE_CHECKING:

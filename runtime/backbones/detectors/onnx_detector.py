@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsra.runtime.backbones.background import Image
+from wsra.runtime.backbones.common.graph_input import input_dtype
+from wsra.runtime.backbones.common.pixels import arranged, fitted, place_of
 from wsra.runtime.backbones.detectors.choose import chosen
 from wsra.runtime.backbones.detectors.decode import decoded
 from wsra.runtime.backbones.detectors.found import Found
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
-from wsra.runtime.backbones.graph_input import input_dtype
-from wsra.runtime.backbones.pixels import arranged, fitted, place_of
+from wsra.runtime.backbones.tracking.background import Image
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.errors import BackboneError, BackendError

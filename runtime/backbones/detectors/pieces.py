@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from wsra.runtime.backbones.background import Image, Mask
-from wsra.runtime.backbones.blobs import MIN_AREA_PX, Piece
 from wsra.runtime.backbones.detectors.classes import label
 from wsra.runtime.backbones.detectors.found import Found
+from wsra.runtime.backbones.tracking.background import Image, Mask
+from wsra.runtime.backbones.tracking.blobs import MIN_AREA_PX, Piece
 
 
 def pieces_of(found: Found, image: Image) -> list[Piece]:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from wsra.runtime.backbones.common.settings_json import PICTURES, Expected, check, is_count, is_name, is_number, is_one_of, read_table
 from wsra.runtime.backbones.detectors.classes import CLASSES
-from wsra.runtime.backbones.settings_json import PICTURES, Expected, check, is_count, is_name, is_number, is_one_of, read_table
 from wsra.runtime.errors import BackboneError
-from wsra.runtime.files import replacing
+from wsra.runtime.files.writing import replacing
 
 FORMAT, VERSION = "wsra.detector", 1
 OUTPUTS: dict[str, tuple[int, ...]] = {"detr": (2,), "yolox": (1,), "boxes": (1, 3)}  # layout -> how many outputs it has

@@ -9,8 +9,8 @@ from typing import Any
 from hostile.materials import Materials
 from wsra.runtime.archive.request import Request
 from wsra.runtime.archive.search import search
-from wsra.runtime.features import Features
-from wsra.runtime.ground import Grounder
+from wsra.runtime.formats.features import Features
+from wsra.runtime.grounding.grounder import Grounder
 
 
 @cache

@@ -14,11 +14,11 @@ from hostile.cases import Damage, Reader
 from hostile.materials import Materials
 from hostile.mutate import jsons, onnxs, raw, tensors
 from wsra.runtime.backends.routes import Route, choose, open_route
-from wsra.runtime.bundle import open_bundle
-from wsra.runtime.devices.device import this_device
-from wsra.runtime.features import read_features
-from wsra.runtime.ground import Grounder
-from wsra.runtime.info import describe
+from wsra.runtime.device import this_device
+from wsra.runtime.formats.bundle import open_bundle
+from wsra.runtime.formats.describe import describe
+from wsra.runtime.formats.features import read_features
+from wsra.runtime.grounding.grounder import Grounder
 
 
 def linked(source: Path, target: Path) -> None:
@@ -143,7 +143,7 @@ class StrangersFiles(BundleReader):
         return Damage(f"{name}: {what}", expect)  # type: ignore[arg-type]
 
     def read(self, place: Path) -> Any:
-        from wsra.export.golden import read_golden
+        from wsra.runtime.verification.golden import read_golden
 
         bundle = open_bundle(place / "bundle")
         open_route(bundle, Route("fp32", "cpu"), this_device(), threads=1)  # all graphs, also the scorer that NumPy does without

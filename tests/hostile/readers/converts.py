@@ -15,8 +15,8 @@ import numpy as np
 from hostile.cases import Damage, Reader
 from hostile.materials import Materials
 from hostile.mutate import hdf5s, raw
-from wsra.runtime.convert import array_from_file, features_from_array
-from wsra.runtime.features import read_features, write_features
+from wsra.runtime.conversion.convert import array_from_file, features_from_array
+from wsra.runtime.formats.features import read_features, write_features
 
 ARRAY = np.arange(40, dtype=np.float32).reshape(10, 4) / 7
 
@@ -187,7 +187,7 @@ class PublishedReader(Converting):
         return Damage(what, "refused" if reaches else "any")
 
     def read(self, place: Path) -> Any:
-        from wsra.runtime.published import Published, convert_all
+        from wsra.runtime.conversion.published import Published, convert_all
 
         (place / "out").mkdir()
         done = convert_all(Published(place / "a.h5", "charades-i3d", None, {}, 1.0), place / "out", overwrite=False)

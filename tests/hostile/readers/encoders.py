@@ -32,7 +32,7 @@ class EncoderReader(Reader):
         shutil.copytree(self._made, place / "encoder")
 
     def damage(self, rng: Random, place: Path) -> Damage:
-        from wsra.runtime.files import sha256_of
+        from wsra.runtime.files.writing import sha256_of
 
         folder = place / "encoder"
         table = json.loads((folder / "backbone.json").read_text())
@@ -49,7 +49,7 @@ class EncoderReader(Reader):
 
     def read(self, place: Path) -> Any:
         from wsra.runtime.backbones.registry import load_backbone
-        from wsra.runtime.extract import extract_features
+        from wsra.runtime.extraction.batch import extract_features
 
         backbone = load_backbone(place / "encoder", threads=1)
         features = extract_features(self.materials.films / "plain.mp4", backbone=backbone)
@@ -64,7 +64,7 @@ class EngineReader(Reader):
 
     def lay(self, place: Path) -> None:
         from wsra.runtime.backends.engines import BuiltGraph, engine_of, write_engine
-        from wsra.runtime.devices.device import this_device
+        from wsra.runtime.device import this_device
 
         profile: dict[str, Any] = {"x": ((1, 4), (8, 4), (64, 4))}
         graphs = {name: BuiltGraph("0" * 64, "1" * 64, 100, [profile]) for name in ("text", "keys", "scorer")}
@@ -78,7 +78,7 @@ class EngineReader(Reader):
 
     def read(self, place: Path) -> Any:
         from wsra.runtime.backends.engines import misfit, read_engine, remarks
-        from wsra.runtime.devices.device import this_device
+        from wsra.runtime.device import this_device
 
         engine = read_engine(place)
         graphs = {name: self.materials.slim / "fp32" / f"{name}.onnx" for name in ("text", "keys", "scorer")}

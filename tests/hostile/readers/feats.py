@@ -16,10 +16,10 @@ from hostile.materials import Materials
 from hostile.mutate import raw, tensors
 from hostile.mutate.texts import NUMBERS, STRINGS
 from hostile.readers.asking import answer_of, searched
-from wsra.runtime.display import stdout_console
-from wsra.runtime.features import read_features, write_features
-from wsra.runtime.info import describe, info_table
-from wsra.runtime.tensors import TensorFile, write_tensors
+from wsra.runtime.files.tensors import TensorFile, write_tensors
+from wsra.runtime.formats.describe import describe, info_table
+from wsra.runtime.formats.features import read_features, write_features
+from wsra.runtime.terminal.display import stdout_console
 
 
 def shown(facts: dict[str, Any]) -> str:

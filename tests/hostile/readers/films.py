@@ -13,8 +13,8 @@ from hostile.materials import Materials
 from hostile.mutate import boxes, ebml, nals, raw, riff
 from hostile.readers.asking import answer_of
 from wsra.runtime.errors import VideoError
-from wsra.runtime.extract import extract_batch
-from wsra.runtime.features import read_features
+from wsra.runtime.extraction.batch import extract_batch
+from wsra.runtime.formats.features import read_features
 
 
 class FilmReader(Reader):

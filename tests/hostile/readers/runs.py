@@ -12,7 +12,7 @@ from hostile.cases import Damage, Reader
 from hostile.materials import PLACES
 from hostile.mutate import raw, tensors, texts
 from hostile.mutate.texts import NUMBERS, STRINGS
-from wsra.runtime.info import describe
+from wsra.runtime.formats.describe import describe
 
 SETTINGS = (
     "training.epochs",
@@ -157,9 +157,9 @@ class CameraReader(Reader):
     def lay(self, place: Path) -> None:
         made = self.materials.films / "made.camera"
         if not made.is_file():
-            from wsra.runtime.backbones.camera import Camera
             from wsra.runtime.backbones.registry import MotionBackbone
-            from wsra.runtime.extract import extract_features
+            from wsra.runtime.backbones.tracking.camera import Camera
+            from wsra.runtime.extraction.batch import extract_features
 
             camera = Camera()
             extract_features(self.materials.films / "plain.mp4", backbone=MotionBackbone(camera))
@@ -173,9 +173,9 @@ class CameraReader(Reader):
         return Damage(what)
 
     def read(self, place: Path) -> Any:
-        from wsra.runtime.backbones.camera import read_camera
         from wsra.runtime.backbones.registry import MotionBackbone
-        from wsra.runtime.extract import extract_features
+        from wsra.runtime.backbones.tracking.camera import read_camera
+        from wsra.runtime.extraction.batch import extract_features
 
         features = extract_features(self.materials.films / "plain.mp4", backbone=MotionBackbone(read_camera(place / "v.camera")))
         features.check_finite()

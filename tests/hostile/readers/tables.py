@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 from hostile.cases import Damage, Reader
 from hostile.mutate import jsons, raw, texts
 from hostile.readers.asking import searched
-from wsra.runtime.annotations import read_captions
-from wsra.runtime.evaluate import EvaluationRequest, evaluate
+from wsra.runtime.evaluation.evaluate import EvaluationRequest, evaluate
 from wsra.runtime.evaluation.protocols import ProtocolName
 from wsra.runtime.evaluation.report import evaluation_json
+from wsra.runtime.formats.annotations import read_captions
 
 VIDEOS = ("val1", "val2", "val3")
 SPANS = ([2.0, 5.0], [7.0, 12.5], [0.0, 3.0])

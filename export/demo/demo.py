@@ -1,0 +1,264 @@
+"""`wsra demo`: scenes, features, training from captions, export, and what the exported bundle finds in clips it has never seen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wsra.export.demo.controls import TestSet, control_figures, model_figures, scorer_grounder
+from wsra.export.demo.skyline import SpanObjective, shares_inside
+from wsra.export.precisions import Calibration
+from wsra.export.publish import Wanted, export_bundle
+from wsra.runtime.errors import ExportError, OutputError, VideoError
+from wsra.runtime.extraction.batch import extract_batch
+from wsra.runtime.files.locks import locked
+from wsra.runtime.files.writing import replacing
+from wsra.runtime.formats.annotations import read_annotations
+from wsra.runtime.formats.bundle import read_manifest
+from wsra.runtime.formats.epochs import read_metrics
+from wsra.runtime.formats.features import read_features
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.terminal.console import progress, say
+from wsra.runtime.workers.choose import open_pool
+from wsra.train.config import Run, read_run
+from wsra.train.data import CaptionedVideos
+from wsra.train.run import Prepared, permuted, prepare, train
+from wsra.train.scenes.demo.render import Sizes, render_clip, render_scenes, tell
+from wsra.train.scenes.demo.world import Clip, sample_clip
+
+MARK = "demo.json"
+QUERY = "man in yellow shirt"
+SHOWCASE = "yellow-shirt"
+
+RUN_TOML = """\
+# The run of `wsra demo`. Every key and its default: docs/train.md
+[data]
+captions = "captions-train.jsonl"
+val_captions = "captions-val.jsonl"
+features = "features"
+
+[text]
+encoder = "minilm"
+
+[training]
+epochs = {epochs}
+seed = {seed}
+"""
+
+
+@dataclass
+class Clock:
+    """Seconds that each step took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str, told: str) -> Iterator[None]:
+        """Say what is done, and time it."""
+        say(f"[{len(self.seconds) + 1}] {told}")
+        start = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - start, 1)
+
+
+def run_demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[str, Any]:
+    """Do it all.
+
+    Args:
+        out: an empty or new folder, or one in which a demo was interrupted.
+        clips: training clips; an eighth of them for validation and a quarter for the test are added.
+        epochs: of training.
+        seed: of everything.
+        jobs: processes that render and extract.
+
+    Returns:
+        What report.json holds.
+
+    Raises:
+        OutputError: `out` holds something else, or another process is writing it.
+        WsraError: a step failed.
+    """
+    with locked(out):
+        return _demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs)
+
+
+def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[str, Any]:
+    sizes = Sizes(clips, max(8, clips // 8), max(8, clips // 4))
+    settings = {"clips": clips, "epochs": epochs, "seed": seed}
+    _claim(out, settings)
+    timer = Clock()
+    with timer.step(
+        "render",
+        f"rendering {clips} training, {sizes.val} validation and {sizes.test} test clips to H.264 in {out}/videos",
+    ):
+        with progress("clips", clips + sizes.val + sizes.test) as bar:
+            for _ in render_scenes(out, sizes, seed=seed, jobs=jobs):
+                bar.advance(bar.task_ids[0])
+        showcase = _showcase(out, seed)
+    with timer.step("extract", "extracting motion features (background subtraction; no weights, pixels only)"):
+        _extract(out, jobs)
+    with replacing(out / "run.toml") as part:
+        part.write_text(RUN_TOML.format(epochs=epochs, seed=seed), encoding="utf-8")
+    run = read_run(out / "run.toml")
+    with timer.step("text", "encoding the captions with all-MiniLM-L6-v2"):
+        prepared = prepare(run, out / "runs" / "text-cache")
+    count = len(prepared.train[0].captions)
+    with timer.step("train", f"training from {count} captions without times"):
+        _train(run, out / "runs" / "wsra", prepared)
+    with timer.step("skyline", "control: the same scorer trained WITH spans (skyline)"):
+        _train_skyline(run, out, prepared)
+    with timer.step("shuffled_training", "control: the same scorer trained on permuted captions"):
+        _train(run, out / "runs" / "shuffled", permuted(prepared, seed))
+    with timer.step(
+        "export",
+        f"exporting the bundle {out}/bundle (ONNX in FP32, FP16 and INT8), checked against PyTorch before it gets its name",
+    ):
+        calibration = Calibration(out / "captions-train.jsonl", out / "features")
+        precisions = _export(out, calibration)
+    with timer.step("evaluate", "grounding the test queries with the exported bundle, and the controls"):
+        report = _measure(out, prepared)
+    report |= {
+        "parity": precisions,
+        "seconds": {**timer.seconds, "total": round(sum(timer.seconds.values()), 1)},
+        "settings": settings,
+    }
+    report["examples"] = _examples(out, showcase)
+    with replacing(out / "report.json") as part:
+        part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return report
+
+
+def _claim(out: Path, settings: dict[str, int]) -> None:
+    """Take an empty folder, or one of an interrupted demo with the same settings."""
+    mark = out / MARK
+    if mark.is_file():
+        if json.loads(mark.read_text(encoding="utf-8")) != settings:
+            raise OutputError(f"{out}: holds a demo with other settings; choose another --out or remove the folder")
+        say(f"going on in {out}, where a demo was begun")
+    elif out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: a file; the demo wants an empty folder: choose another --out")
+    elif out.exists() and any(out.iterdir()):
+        raise OutputError(f"{out}: not empty; the demo wants an empty folder: choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(mark) as part:
+        part.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+
+
+def _showcase(out: Path, seed: int) -> Clip:
+    """One more test clip, in which a man in a yellow shirt passes among others; it counts in no figure."""
+    number = 0
+    while True:
+        clip = sample_clip(SHOWCASE, "test", seed * 1_000_003 + 900_000 + number)
+        looks = {(actor.kind, actor.colour) for actor in clip.actors}
+        if ("man", "yellow") in looks and len(clip.actors) == 4 and len({kind for kind, _ in looks}) == 2:
+            render_clip(clip, out / "videos")
+            return clip
+        number += 1
+
+
+def _extract(out: Path, jobs: int) -> None:
+    videos = sorted((out / "videos").glob("*.mp4"))
+    with open_pool(jobs=jobs) as pool, progress("videos", len(videos)) as bar:
+        for done in extract_batch(videos, out / "features", pool=pool):
+            if done.error is not None:
+                raise VideoError(done.error)
+            bar.advance(bar.task_ids[0])
+
+
+def _train(run: Run, folder: Path, prepared: Prepared, **objectives: Any) -> None:
+    if (folder / "last.safetensors").is_file() and _epochs_done(folder) >= run.training.epochs:
+        return
+    with progress("epochs", run.training.epochs) as bar:
+        rows = train(
+            run,
+            folder,
+            prepared,
+            **objectives,
+            resume=(folder / "last.safetensors").is_file(),
+            report=lambda row: bar.update(bar.task_ids[0], completed=row["epoch"]),
+        )
+    best = max(rows, key=lambda row: row["val_match"])
+    say(f"    best epoch {best['epoch']}: a video's own sentence beats another's in {best['val_match']:.1f} % of comparisons (chance 50)")
+    if rows[-1]["collapsed"]:
+        say("    WARNING: attention has collapsed onto the background (the association loss stays at its margin); see docs/train.md")
+
+
+def _epochs_done(folder: Path) -> int:
+    return len(read_metrics(folder))
+
+
+def _train_skyline(run: Run, out: Path, prepared: Prepared) -> None:
+    def objective(data: CaptionedVideos, split: str) -> SpanObjective:
+        return SpanObjective(shares_inside(data, read_annotations(out / f"spans-{split}.jsonl")), run.sampling)
+
+    _train(
+        run,
+        out / "runs" / "skyline",
+        prepared,
+        objective=objective(prepared.train[0], "train"),
+        val_objective=objective(prepared.val[0], "val"),
+    )
+
+
+def _export(out: Path, calibration: Calibration) -> dict[str, dict[str, Any]]:
+    """Export every precision; one that fails its gate is set aside and told, and the demo goes on with FP32."""
+    run, bundle = out / "runs" / "wsra", out / "bundle"
+    try:
+        export_bundle(run, bundle, Wanted(fp16=True, int8=True, calibration=calibration), say=lambda text: say(f"    {text}"))
+    except ExportError as err:
+        if not bundle.is_dir():
+            raise
+        say(f"    WARNING: {err}")
+    return read_manifest(bundle).precisions
+
+
+def _measure(out: Path, prepared: Prepared) -> dict[str, Any]:
+    grounder = Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
+    annotations = read_annotations(out / "spans-test.jsonl")
+    names = {a.vid for a in annotations}
+    test = TestSet(annotations, {name: read_features(out / "features" / f"{name}.feat") for name in names})
+    unseen = [bool(a.row["unseen"]) for a in annotations]
+    conjunction = [bool(a.row["conjunction"]) for a in annotations]
+    answers = test.answers(grounder)
+    skyline = scorer_grounder(out / "runs" / "skyline", grounder, prepared)
+    shuffled = scorer_grounder(out / "runs" / "shuffled", grounder, prepared)
+    controls = control_figures(test, grounder, read_annotations(out / "spans-train.jsonl"))
+    controls["shuffled_training"] = model_figures(test, shuffled)
+    return {
+        "test": asdict(test.figures(answers)),
+        "seen_combinations": asdict(test.figures(answers, [not flag for flag in unseen])),
+        "unseen_combinations": asdict(test.figures(answers, unseen)),
+        "conjunctions": asdict(test.figures(answers, conjunction)),
+        "skyline": asdict(model_figures(test, skyline)),
+        "controls": {name: asdict(figures) for name, figures in controls.items()},
+    }
+
+
+def _examples(out: Path, clip: Clip) -> list[dict[str, Any]]:
+    """Three queries on the showcase clip, with the truth beside the answers."""
+    grounder = Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
+    features = read_features(out / "features" / f"{clip.name}.feat")
+    rows = {(row["mentions"]["kind"], row["mentions"].get("colour")): row for row in tell(clip) if "colour" in row["mentions"]}
+    yellow = {**rows.pop(("man", "yellow")), "query": QUERY}
+    others = list(rows.values())[:2]
+    examples = []
+    for row in (yellow, *others):
+        answer = grounder.answer(features, row["query"], top_k=1)
+        best = answer.moments[0] if answer.moments else None
+        examples.append(
+            {
+                "video": f"{out}/videos/{clip.name}.mp4",
+                "query": row["query"],
+                "answer_s": [best.start_s, best.end_s] if best else None,
+                "truth_s": row["relevant_windows"],
+                "curve": [round(float(value), 3) for value in answer.curve],
+                "times_s": answer.times_s.tolist(),
+                "duration_s": features.duration_s,
+            }
+        )
+    return examples

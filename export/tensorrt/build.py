@@ -1,0 +1,243 @@
+"""Engines for this device: of a bundle's precisions, or of any ONNX graph. Loads no torch and no onnx: it runs on a device."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from wsra.export.tensorrt.compile_process import Job, compile_in_child
+from wsra.runtime.backends.engines import (
+    SIDECAR,
+    Profile,
+    Shapes,
+    engine_of,
+    engines_folder,
+    misfit,
+    outdated,
+    read_engine,
+    remarks,
+    write_engine,
+    write_sidecar,
+)
+from wsra.runtime.backends.libraries import has_cuda_python
+from wsra.runtime.backends.trt import find_library
+from wsra.runtime.device import Device, this_device
+from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
+from wsra.runtime.files.locks import locked, sweep_lock
+from wsra.runtime.files.writing import refuse_existing, replacing, replacing_folder
+from wsra.runtime.formats.bundle import REJECTED, Bundle, open_bundle
+from wsra.runtime.terminal import console
+
+Say = Callable[[str], None]
+PLAN, TIMES = ".plan", "timing.cache"
+LEAST_WORKSPACE_MB = 64
+
+
+def build_bundle(
+    folder: Path,
+    precisions: Sequence[str] | None,
+    *,
+    rebuild: Literal["auto", "never"] = "auto",
+    workspace_mb: int | None = None,
+    say: Say = console.say,
+) -> list[Path]:
+    """Compile the graphs of a bundle for this device; engines that fit are kept.
+
+    Args:
+        folder: the bundle.
+        precisions: which of the bundle's; None is every one that passed its gate.
+        rebuild: "never" refuses to build where an engine does not fit.
+        workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
+        say: told what is kept, what is built and why.
+
+    Returns:
+        The folder of each precision's engines.
+
+    Raises:
+        BundleError: the bundle cannot be used, a precision is missing or failed its gate, or an engine does not fit and must not be built.
+        ConfigError: the workspace is no size.
+        MissingExtraError: no TensorRT is installed.
+        BackendError: the installed one cannot be used here.
+        ExportError: a graph cannot be compiled, or the build died.
+    """
+    bundle, device = open_bundle(folder), this_device()
+    chosen = bundle.passed() if precisions is None else list(precisions)
+    for precision in chosen:
+        bundle.check(precision)
+    if not chosen:
+        raise BundleError(f"{folder}: no precision passed its gate; export the bundle again")
+    workspace_mb = workspace_of(device, workspace_mb)
+    library = find_library(gpu=device.gpu is not None)
+    name, version = str(library.__name__), str(library.__version__)
+    if device.gpu is not None and not has_cuda_python():
+        say("WARNING: cuda-python is not installed, so the engines cannot run yet; wsra doctor tells which one fits")
+    profiles = {graph: profiles_of(bundle, graph) for graph in bundle.graphs}
+    place = engines_folder(folder, device, name, version)
+    for precision in chosen:
+        out, graphs = place / precision, {graph: bundle.graph(precision, graph) for graph in bundle.graphs}
+        reason = _unfit(out, graphs, profiles, device, name, version)
+        if reason is None:
+            sweep_lock(out)
+            say(f"{precision}: the engines in {out} fit and are kept")
+            for remark in remarks(read_engine(out), device):
+                say(f"{precision}: {remark}")
+        elif rebuild == "never":
+            raise BundleError(f"{out}: {reason}; run wsra build {folder} without --rebuild never")
+        else:
+            say(f"{precision}: building with {name} {version} and {workspace_mb} MiB of workspace: {reason}")
+            _build(out, graphs, profiles, device, (name, version), workspace_mb)
+    return [place / precision for precision in chosen]
+
+
+def _unfit(
+    out: Path, graphs: Mapping[str, Path], profiles: Mapping[str, list[Profile]], device: Device, library: str, version: str
+) -> str | None:
+    """Why the engines of a precision cannot be kept; None when they can."""
+    if not (out / SIDECAR).is_file():
+        rejected = out.with_name(f"{out.name}{REJECTED}") / "reason.txt"
+        if rejected.is_file():
+            return f"those that were here failed wsra verify ({rejected.read_text(encoding='utf-8').strip()})"
+        others = [path.parent for path in sorted(out.parent.parent.glob(f"*/{out.name}/{SIDECAR}"))]
+        told = [f"; {other.parent.name}: {reason}" for other in others if (reason := _reason(other, graphs, device, library, version))]
+        return "none is built here yet" + "".join(told)
+    if (reason := _reason(out, graphs, device, library, version)) is not None:
+        return reason
+    engine = read_engine(out)
+    wrong = next((graph for graph in graphs if engine.graphs[graph].profiles != profiles[graph]), None)
+    return wrong and f"{wrong} was built for {engine.graphs[wrong].profiles}, the bundle asks for {profiles[wrong]}"
+
+
+def _reason(folder: Path, graphs: Mapping[str, Path], device: Device, library: str, version: str) -> str | None:
+    try:
+        engine = read_engine(folder)
+    except BundleError as err:
+        return str(err)
+    if device.gpu is None:  # what is built only to see that it compiles needs no GPU
+        return outdated(engine, folder, graphs, library, version)
+    return misfit(engine, folder, graphs, device, library, version)
+
+
+def _build(
+    out: Path,
+    graphs: Mapping[str, Path],
+    profiles: Mapping[str, list[Profile]],
+    device: Device,
+    library: tuple[str, str],
+    workspace_mb: int,
+) -> None:
+    kept = out.parent / TIMES
+    with locked(out), replacing_folder(out) as part:
+        times = part / TIMES
+        if kept.is_file():
+            shutil.copyfile(kept, times)
+        built = {}
+        for graph, source in graphs.items():
+            job = Job(source, part / f"{graph}{PLAN}", profiles[graph], workspace_mb, times)
+            built[graph] = compile_in_child(job, f"{out.name} {graph}")
+        if times.is_file():
+            os.replace(times, kept)
+        write_engine(part, engine_of(device, *library, out.name, built))
+
+
+def build_onnx(
+    source: Path,
+    out: Path,
+    profiles: Sequence[Profile],
+    *,
+    workspace_mb: int | None = None,
+    overwrite: bool = False,
+    say: Say = console.say,
+) -> Path:
+    """Compile any ONNX graph for this device.
+
+    Args:
+        source: the graph.
+        out: the plan, a name that ends in .plan; `<name>.engine.json` beside it tells where it runs.
+        profiles: ranges of shapes; each names every input.
+        workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
+        overwrite: replace what stands at `out`.
+        say: told what is built.
+
+    Returns:
+        The sidecar.
+
+    Raises:
+        OutputError: `out` has another suffix, exists, or cannot be written.
+        ExportError: there is no such graph, it cannot be compiled, or the build died.
+        ConfigError: the workspace is no size.
+        MissingExtraError: no TensorRT is installed.
+        BackendError: the installed one cannot be used here.
+    """
+    if out.suffix != PLAN:
+        raise OutputError(f"{out}: expected a name that ends in {PLAN}; choose such a place with -o")
+    sidecar = out.with_suffix(".engine.json")
+    for path in (out, sidecar):
+        refuse_existing(path, overwrite=overwrite)
+    if not source.is_file():
+        raise ExportError(f"{source}: no such file; expected an ONNX graph")
+    device = this_device()
+    library = find_library(gpu=device.gpu is not None)
+    name, version = str(library.__name__), str(library.__version__)
+    workspace_mb = workspace_of(device, workspace_mb)
+    say(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
+    with locked(out), replacing(out, durable=True) as part, tempfile.TemporaryDirectory(prefix="wsra-build-") as scratch:
+        plan = Path(scratch) / out.name
+        built = compile_in_child(Job(source, plan, list(profiles), workspace_mb, None), out.stem)
+        shutil.copyfile(plan, part)
+    write_sidecar(sidecar, engine_of(device, name, version, "", {out.stem: built}))
+    return sidecar
+
+
+def workspace_of(device: Device, asked_mb: int | None) -> int:
+    """Workspace in MiB: what was asked for, else half of the free memory, or of the GPU's installed memory where that is less.
+
+    Raises:
+        ConfigError: what was asked for is no size.
+    """
+    if asked_mb is not None:
+        if asked_mb < 1:
+            raise ConfigError(f"--workspace-mb {asked_mb}: expected 1 or more")
+        return asked_mb
+    memory_mb = min(device.free_mb, device.gpu.memory_mb) if device.gpu else device.free_mb
+    return max(memory_mb // 2, LEAST_WORKSPACE_MB)
+
+
+def profiles_of(bundle: Bundle, graph: str) -> list[Profile]:
+    """The profiles of a bundle's graph; reading the manifest held them against what the model takes.
+
+    Raises:
+        BundleError: there are none.
+    """
+    told = bundle.manifest.profiles.get(graph)
+    if not told:
+        raise BundleError(f"{bundle.folder}: the manifest has no profiles for {graph}; export the bundle again")
+    return [{name: _shapes(shapes) for name, shapes in profile.items()} for profile in told]
+
+
+def _shapes(shapes: Sequence[Sequence[int]]) -> Shapes:
+    smallest, usual, largest = (tuple(shape) for shape in shapes)
+    return smallest, usual, largest
+
+
+def profile_from_text(text: str) -> Profile:
+    """Read a profile such as "images=1x3x224x224:8x3x224x224:16x3x224x224", several inputs with commas between.
+
+    Raises:
+        ConfigError: it is written otherwise.
+    """
+    profile: Profile = {}
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\S+)=(\d+(?:x\d+)*):(\d+(?:x\d+)*):(\d+(?:x\d+)*)\s*", part)
+        if found is None:
+            raise ConfigError(
+                f"--profile {text}: {part.strip() or 'nothing'} is no range of shapes; expected INPUT=SMALLEST:USUAL:LARGEST,"
+                " as in images=1x3x224x224:8x3x224x224:16x3x224x224"
+            )
+        smallest, usual, largest = (tuple(map(int, found[number].split("x"))) for number in (2, 3, 4))
+        profile[found[1]] = (smallest, usual, largest)
+    return profile

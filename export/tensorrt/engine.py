@@ -1,0 +1,168 @@
+"""ONNX to a TensorRT plan: one builder for tensorrt 10.3 and newer and for tensorrt_rtx, strongly typed. Loads no torch and no onnx.
+
+Precision lives in the graph; the builder only compiles. TensorRT-RTX builds without a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from wsra.runtime.backends.engines import BuiltGraph, Profile
+from wsra.runtime.backends.onnx_file import check_onnx
+from wsra.runtime.backends.trt import find_library
+from wsra.runtime.backends.trt_log import cleaned, error_log
+from wsra.runtime.device import find_gpu
+from wsra.runtime.errors import ExportError
+from wsra.runtime.files.writing import replacing, sha256_of
+
+Progress = Callable[[str, int, int], None]  # what is done, steps done, steps in all
+
+
+def compile_graph(
+    source: Path,
+    plan: Path,
+    profiles: Sequence[Profile],
+    *,
+    workspace_mb: int,
+    timing_cache: Path | None,
+    progress: Progress | None = None,
+) -> BuiltGraph:
+    """Compile one graph.
+
+    Args:
+        source: the ONNX graph; its precision is the engine's. Weights in files beside it are refused.
+        plan: gets exactly the bytes that the library gives.
+        profiles: ranges of shapes that the engine must take; each names every input.
+        workspace_mb: most memory that the library may use while it tries kernels.
+        timing_cache: what was measured in earlier builds; read where it is there and fits, and written. None: not kept.
+        progress: told each step, perhaps from other threads.
+
+    Raises:
+        MissingExtraError: no TensorRT is installed.
+        BackendError: the installed one cannot be used.
+        ExportError: a profile does not fit the graph, or the graph cannot be parsed or built; the message names the input or the node.
+        OutputError: the place cannot be written.
+    """
+    check_onnx(source, error=ExportError)
+    trt = find_library(gpu=find_gpu() is not None)
+    log = error_log(trt)
+    log.clear()
+    builder = trt.Builder(log.logger)
+    # TensorRT 10 needs to be told; 11 and RTX ignore it. The network is kept in a variable: the parser does not own it.
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = _parse(trt, network, source)
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and rounds the factors of FP32 products to 10 bits
+    _check_profiles(network, profiles, source)
+    for shapes in profiles:
+        profile = builder.create_optimization_profile()
+        for name, (smallest, usual, largest) in shapes.items():
+            profile.set_shape(name, smallest, usual, largest)
+        config.add_optimization_profile(profile)
+    times = timing_cache if trt.__name__ == "tensorrt" else None  # in RTX they are deprecated and do nothing
+    if times is not None:
+        _read_times(config, times)
+        log.clear()  # a cache that does not fit is told there as an error
+    monitor = _monitor(trt, progress) if progress else None  # must live as long as the build
+    if monitor is not None:
+        config.progress_monitor = monitor
+    built = builder.build_serialized_network(network, config)
+    del parser  # it owns the weights of the network
+    if built is None:
+        raise ExportError(f"{source}: {_told(trt)} cannot build it: {log.reason()}; {_remedy(log.reason(), workspace_mb)}")
+    if times is not None:
+        _write_times(config, times)
+    with replacing(plan) as part:
+        part.write_bytes(bytes(built))
+    return BuiltGraph(sha256_of(source), sha256_of(plan), plan.stat().st_size, [dict(shapes) for shapes in profiles])
+
+
+def _parse(trt: Any, network: Any, source: Path) -> Any:
+    """Fill the network; the parser must live until it is built."""
+    log = error_log(trt)
+    parser = trt.OnnxParser(network, log.logger)
+    if not parser.parse_from_file(str(source)):
+        errors = [parser.get_error(number) for number in range(parser.num_errors)]
+        nodes = "; ".join(
+            f"node {error.node_name()} ({error.node_operator()}): {cleaned(error.desc())}" for error in errors if error.node() >= 0
+        )
+        remedy = "export the graph again without that operator" if nodes else "it may be cut: copy or export it again"
+        raise ExportError(f"{source}: {_told(trt)} cannot parse it: {nodes or log.reason()}; {remedy}")
+    return parser
+
+
+def _check_profiles(network: Any, profiles: Sequence[Profile], source: Path) -> None:
+    """Refuse profiles that the library would refuse in other words, or take in silence."""
+    inputs = {tensor.name: tuple(tensor.shape) for tensor in (network.get_input(number) for number in range(network.num_inputs))}
+    if not profiles and any(min(shape, default=1) < 0 for shape in inputs.values()):
+        raise ExportError(f"{source}: no profile; expected shapes for {', '.join(inputs)}")
+    for number, shapes in enumerate(profiles):
+        for name in inputs:
+            if name not in shapes:
+                raise ExportError(f"{source}: profile {number} has no shapes for the input {name}; it has {', '.join(shapes) or 'none'}")
+        for name, triple in shapes.items():
+            if name not in inputs:
+                raise ExportError(f"{source}: profile {number} names {name}, which is no input; the inputs are {', '.join(inputs)}")
+            if not _fits(triple, inputs[name]):
+                told = ", ".join("x".join(map(str, shape)) for shape in triple)
+                expected = "x".join("n" if size < 0 else str(size) for size in inputs[name])
+                raise ExportError(
+                    f"{source}: profile {number} gives {name} {told}; expected smallest, usual and largest, in order, of {expected}"
+                )
+
+
+def _fits(triple: tuple[tuple[int, ...], ...], axes: tuple[int, ...]) -> bool:
+    if any(len(shape) != len(axes) for shape in triple):
+        return False
+    smallest, usual, largest = triple
+    ordered = all(1 <= low <= middle <= high for low, middle, high in zip(smallest, usual, largest, strict=True))
+    return ordered and all(size < 0 or low == high == size for size, low, high in zip(axes, smallest, largest, strict=True))
+
+
+def _read_times(config: Any, path: Path) -> None:
+    content = path.read_bytes() if path.is_file() else b""
+    # A cache of another GPU or version is refused with False; then the build starts with an empty one.
+    for data in (content, b""):
+        cache = config.create_timing_cache(data)
+        if cache is not None and config.set_timing_cache(cache, False):
+            return
+
+
+def _write_times(config: Any, path: Path) -> None:
+    cache = config.get_timing_cache()
+    if cache is not None:
+        with replacing(path) as part:
+            part.write_bytes(bytes(cache.serialize()))
+
+
+def _monitor(trt: Any, progress: Progress) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.totals: dict[str, int] = {}
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self.totals[phase] = steps
+            progress(phase, 0, steps)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            progress(phase, step + 1, self.totals.get(phase, step + 1))
+            return True
+
+        def phase_finish(self, phase: str) -> None:
+            self.totals.pop(phase, None)
+
+    return Monitor()
+
+
+def _told(trt: Any) -> str:
+    return f"{trt.__name__} {trt.__version__}"
+
+
+def _remedy(reason: str, workspace_mb: int) -> str:
+    if "memory" in reason.lower() or "workspace" in reason.lower():
+        return f"try another --workspace-mb (it was {workspace_mb}) and close other programs"
+    return "export the graph again without that, or update the library"

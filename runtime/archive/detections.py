@@ -1,0 +1,91 @@
+"""Moments in the world: the video, the camera and the time of day of what was found in a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.archive.cameras import Recording
+from wsra.runtime.grounding.grounder import Answer
+from wsra.runtime.spans.moments import Moment
+from wsra.runtime.video.wallclock import later
+
+DRAWN = 1024  # rows of a curve that are kept: far more than a terminal has columns
+_EDGE_S = 1e-6
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Where a moment ends that began in another file: second `end_s` of `video`."""
+
+    video: str
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A moment and its place in the world.
+
+    Attributes:
+        moment: in seconds of the video in which it starts, also where it ends beyond that.
+        camera: name of the camera, or None.
+        start: wall clock of its start, or None.
+        until: where it ends, or None where that is in the same video.
+    """
+
+    moment: Moment
+    camera: str | None
+    start: datetime | None
+    until: Ending | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The score curve of one recording, to be drawn.
+
+    Attributes:
+        title: its video, or the first and the last of its videos.
+        curve: (n,) logit phi - theta of at most `DRAWN` rows, of each stretch of the recording the highest.
+        times_s: (n, 2) of these rows, in seconds of the recording.
+        duration_s: of the recording.
+        marked: start and end of each moment in seconds of the recording, the best first.
+    """
+
+    title: str
+    curve: NDArray[np.float64]
+    times_s: NDArray[np.float64]
+    duration_s: float
+    marked: tuple[tuple[float, float], ...]
+
+
+def curve_of(answer: Answer, *, title: str, duration_s: float) -> Curve:
+    """What of an answer is drawn; a month of it is small enough to be kept for every moment, and to be sent."""
+    size = max(1, -(-len(answer.logits) // DRAWN))
+    padded = np.full(-(-len(answer.logits) // size) * size, -np.inf, np.float32)
+    padded[: len(answer.logits)] = answer.logits
+    highest = padded.reshape(-1, size).argmax(axis=1) + np.arange(0, len(padded), size)
+    marked = tuple((moment.start_s, moment.end_s) for moment in answer.moments)
+    return Curve(title, answer.logits[highest].astype(np.float64) - answer.theta, answer.times_s[highest], duration_s, marked)
+
+
+def located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> Sighting:
+    """A moment in seconds of a recording as one of the video in which it starts.
+
+    Args:
+        moment: in seconds of the recording.
+        recording: its stretches.
+        starts_s: where each of these begins in the recording, in seconds.
+    """
+    first = int(np.searchsorted(starts_s, moment.start_s + _EDGE_S, "right")) - 1
+    last = max(first, int(np.searchsorted(starts_s, moment.end_s - _EDGE_S, "left")) - 1)
+    begin, end = recording[first], recording[last]
+    shifts = [recording[place].from_s - starts_s[place] for place in (first, last)]
+    best_s = None if moment.best_s is None else moment.best_s + shifts[0]
+    local = replace(moment, video=begin.footage.video, start_s=moment.start_s + shifts[0], end_s=moment.end_s + shifts[0], best_s=best_s)
+    start = None if begin.footage.start is None else later(begin.footage.start, local.start_s)
+    until = Ending(end.footage.video, moment.end_s + shifts[1]) if end.footage != begin.footage else None
+    return Sighting(local, begin.footage.camera, start, until)

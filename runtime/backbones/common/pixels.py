@@ -1,0 +1,127 @@
+"""Frames to the input of an encoder or detector: fitted to its size, in its colours, scaled, and laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.backbones.tracking.background import Image
+
+# From (N, T, H, W, C); an image encoder's single frame per row is taken out before.
+_AXES = {"NCHW": (0, 3, 1, 2), "NHWC": (0, 1, 2, 3), "NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3), "NTHWC": (0, 1, 2, 3, 4)}
+
+
+class Preparation(Protocol):
+    """What is done to a picture: `EncoderSettings` and `DetectorSettings` tell it."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+
+    @property
+    def resize(self) -> str:
+        """What is done where the shapes differ: "crop", "stretch", "pad" or "corner"."""
+
+    @property
+    def colour(self) -> str:
+        """Order of the channels, "RGB" or "BGR"."""
+
+    @property
+    def scale(self) -> float:
+        """What 0 to 255 is multiplied with."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Subtracted after that."""
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Divides after that."""
+
+
+def fitted(image: Image, settings: Preparation, *, fill: int = 0) -> NDArray[np.float32]:
+    """One frame, or a part of one, as the graph wants it.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        settings: size, resize, colour, scale, mean and std.
+        fill: grey level, 0 to 255, of what the picture leaves free with "pad" and "corner".
+
+    Returns:
+        (*size, 3) float32.
+    """
+    return prepared(resized(image, settings, fill=fill), settings)
+
+
+def prepared(image: Image, settings: Preparation) -> NDArray[np.float32]:
+    """What `resized` gave in the graph's colours, scaled: (*size, 3) float32."""
+    if settings.colour == "RGB":
+        image = image[..., ::-1]
+    mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
+    return np.asarray((image * np.float32(settings.scale) - mean) / std, np.float32)
+
+
+def arranged(rows: Sequence[Sequence[NDArray[np.float32]]], layout: str) -> NDArray[np.float32]:
+    """Fitted frames in the axes of an encoder's input.
+
+    Args:
+        rows: per row its frames, each (H, W, 3); one frame for an image encoder.
+        layout: see `EncoderSettings`.
+
+    Returns:
+        float32, contiguous, the first axis over rows.
+    """
+    stacked = np.stack([np.stack(frames) for frames in rows])
+    if len(layout) == 4:
+        stacked = stacked[:, 0]
+    return np.ascontiguousarray(stacked.transpose(_AXES[layout]))
+
+
+def place_of(rows: int, columns: int, size: tuple[int, int], resize: str) -> tuple[int, int, int, int]:
+    """Where the whole picture lies in the input.
+
+    Args:
+        rows: height of the picture in pixels.
+        columns: its width.
+        size: height and width of the input in pixels.
+        resize: "stretch", "pad" (the middle) or "corner" (left above).
+
+    Returns:
+        Top, left, height and width in pixels of the input.
+    """
+    height, width = size
+    if resize == "stretch":
+        return 0, 0, height, width
+    factor = min(height / rows, width / columns)
+    tall, wide = max(1, min(height, round(rows * factor))), max(1, min(width, round(columns * factor)))
+    return (0, 0, tall, wide) if resize == "corner" else ((height - tall) // 2, (width - wide) // 2, tall, wide)
+
+
+def resized(image: Image, settings: Preparation, *, fill: int = 0) -> Image:
+    """One frame, or a part of one, at the graph's size: (*size, 3) uint8 BGR of (H, W, 3); `fill` as of `fitted`."""
+    height, width = settings.size
+    rows, columns = image.shape[:2]
+    if settings.resize == "crop":
+        factor = max(height / rows, width / columns)
+        whole = _scaled(image, max(height, round(rows * factor)), max(width, round(columns * factor)))
+        top, left = (whole.shape[0] - height) // 2, (whole.shape[1] - width) // 2
+        return whole[top : top + height, left : left + width]
+    top, left, tall, wide = place_of(rows, columns, settings.size, settings.resize)
+    whole = _scaled(image, tall, wide)
+    if (tall, wide) == (height, width):
+        return whole
+    padded = np.full((height, width, 3), fill, np.uint8)
+    padded[top : top + tall, left : left + wide] = whole
+    return padded
+
+
+def _scaled(image: Image, height: int, width: int) -> Image:
+    """Mean over areas where it gets smaller, linear where it gets larger."""
+    if image.shape[:2] == (height, width):
+        return image
+    smaller = height <= image.shape[0] and width <= image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)

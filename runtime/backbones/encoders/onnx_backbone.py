@@ -1,0 +1,148 @@
+"""Features from any ONNX encoder of images or clips: frames of many snippets share a call, and no more than that is held."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.backbones.common.pixels import fitted
+from wsra.runtime.backbones.common.protocol import BACKBONE
+from wsra.runtime.backbones.encoders.encoder import Encoder, Row
+from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
+from wsra.runtime.backbones.encoders.regions import SLOTS, Regions, Sample, read_at, samples
+from wsra.runtime.video.frames import Frame, Reading
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """Which rows make a snippet: (frames or 1 of a clip encoder, slots), counted from the snippet's first row."""
+
+    number: int
+    rows: NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        return int(self.rows.max()) + 1
+
+
+class OnnxBackbone:
+    """An ONNX encoder as a backbone; see `wsra.runtime.backbones.registry.Backbone`.
+
+    Args (constructor):
+        settings: how it is used.
+        graph: the ONNX file.
+        regions: what of a frame is encoded.
+        provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        threads: on the CPU; 0 lets ONNX Runtime decide.
+        allow_fallback: run on the CPU where the provider cannot be had.
+
+    Raises:
+        BackboneError: the settings do not fit the graph.
+        BackendError: ONNX Runtime refuses the graph, or the provider cannot be had.
+        MissingExtraError: ONNX Runtime is not installed.
+    """
+
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        graph: Path,
+        *,
+        regions: Regions = "whole",
+        provider: str = "cpu",
+        threads: int = 0,
+        allow_fallback: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.regions = regions
+        self._encoder = Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback)
+
+    @property
+    def width(self) -> int:
+        """Numbers per snippet: those of an embedding for each slot of the regions."""
+        return self.settings.width * SLOTS[self.regions]
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu" or the name of the GPU."""
+        return self._encoder.device
+
+    def id(self, snippet_s: float) -> str:
+        """Name, digest of graph and settings, length of a snippet, and regions."""
+        return encoder_id(self.settings, self.regions, snippet_s)
+
+    def reads_at(self, snippet_s: float) -> Reading:
+        """Twice the rows of the input."""
+        count = self.settings.frames_per_snippet
+        return Reading(*read_at(self.regions, count=count, snippet_s=snippet_s, input_height_px=self.settings.size[0]))
+
+    def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Encode snippets.
+
+        Args:
+            frames: in presentation order.
+            snippet_s: length of a snippet in seconds.
+
+        Yields:
+            (k, (width,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s); snippets without a frame are left out.
+
+        Raises:
+            BackboneError: what comes out is not what the settings say, or is not finite.
+        """
+        height, width = self.settings.size
+        chosen = samples(frames, self.regions, count=self.settings.frames_per_snippet, snippet_s=snippet_s, aspect=width / height)
+        recipes: deque[_Recipe] = deque()
+        waiting: list[Row] = []
+        done: list[NDArray[np.float32]] = []
+
+        def ready() -> Iterator[tuple[int, NDArray[np.float32]]]:
+            while recipes and recipes[0].count <= len(done):
+                recipe = recipes.popleft()
+                embeddings = np.stack(done[: recipe.count])
+                del done[: recipe.count]
+                yield recipe.number, embeddings[recipe.rows].mean(axis=0, dtype=np.float32).reshape(-1)
+
+        for sample in chosen:
+            rows, places = self._rows(sample)
+            recipes.append(_Recipe(sample.number, places))
+            waiting += rows
+            while len(waiting) >= self._encoder.per_call:
+                done += self._encoder.embeddings(waiting[: self._encoder.per_call])
+                del waiting[: self._encoder.per_call]
+            yield from ready()
+        if waiting:
+            done += self._encoder.embeddings(waiting)
+        yield from ready()
+
+    def _rows(self, sample: Sample) -> tuple[list[Row], NDArray[np.int64]]:
+        """The rows of a snippet and which of them makes which slot; what is missing takes the whole frame's."""
+        slots = SLOTS[self.regions]
+        if self.settings.frames > 1:  # all frames of a clip are cut alike: where the regions of its middle frame are
+            boxes = sample.boxes[len(sample.boxes) // 2]
+            clips = [[self._cut(image, box) for image in sample.images] for box in boxes]
+            return clips, _places([len(boxes)], slots)
+        rows = [[self._cut(image, box)] for image, boxes in zip(sample.images, sample.boxes, strict=True) for box in boxes]
+        return rows, _places([len(boxes) for boxes in sample.boxes], slots)
+
+    def _cut(self, image: NDArray[np.uint8], box: tuple[int, int, int, int]) -> NDArray[np.float32]:
+        left, top, right, bottom = box
+        return fitted(image[top:bottom, left:right], self.settings)
+
+
+def encoder_id(settings: EncoderSettings, regions: Regions, snippet_s: float) -> str:
+    """Id of an encoder's features: two that differ in the graph, in a setting, in regions or in length never share one.
+
+    Those of tracks begin with the backbone that follows them.
+    """
+    follows, suffix = f"{BACKBONE}+" if regions == "tracks" else "", "" if regions == "whole" else f"+{regions}"
+    return f"{follows}{settings.name}-{settings.digest()}@{snippet_s:g}s{suffix}"
+
+
+def _places(counts: Sequence[int], slots: int) -> NDArray[np.int64]:
+    """(frames, slots): row of each slot, where a frame has `counts` rows and the first is the whole."""
+    starts = np.cumsum([0, *counts[:-1]])
+    return np.array([[start + (slot if slot < count else 0) for slot in range(slots)] for start, count in zip(starts, counts, strict=True)])

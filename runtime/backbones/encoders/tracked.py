@@ -1,0 +1,76 @@
+"""What moves, by the `motion` backbone's numbers and by an image encoder's embedding of its best views, side by side in each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from wsra.runtime.backbones.encoders.encoder import Encoder
+from wsra.runtime.backbones.encoders.onnx_backbone import encoder_id
+from wsra.runtime.backbones.encoders.view_encoder import ViewEncoder
+from wsra.runtime.backbones.tracking.camera import Camera
+from wsra.runtime.backbones.tracking.motion import FRAMES_PER_S, HEIGHT_PX, WIDTH, object_rows
+from wsra.runtime.backbones.tracking.tracker import Objects
+from wsra.runtime.errors import BackboneError
+from wsra.runtime.video.frames import Frame, Reading
+
+DETAIL_PX = 480  # of the frames that views are cut from, at most: 20 s of them are held while the background is found
+
+
+class TrackedBackbone:
+    """Rows of objects as `motion` has them, each followed by the embedding of its track.
+
+    Args (constructor):
+        encoder: of images.
+        camera: as of `MotionBackbone`.
+
+    Raises:
+        BackboneError: the encoder is one of clips.
+    """
+
+    def __init__(self, encoder: Encoder, camera: Camera | None = None) -> None:
+        if encoder.settings.frames > 1:
+            raise BackboneError(
+                f"{encoder.graph}: takes clips of {encoder.settings.frames} frames; --regions tracks encodes single views: give an image"
+                " encoder, or other regions"
+            )
+        self.encoder = encoder
+        self._camera = camera
+
+    @property
+    def width(self) -> int:
+        """Numbers per row: those of `motion`, and an embedding."""
+        return WIDTH + self.encoder.settings.width
+
+    @property
+    def device(self) -> str:
+        """Where the encoder runs: "cpu" or the name of the GPU."""
+        return self.encoder.device
+
+    def id(self, snippet_s: float) -> str:
+        """See `encoder_id`."""
+        return encoder_id(self.encoder.settings, "tracks", snippet_s)
+
+    def reads_at(self, snippet_s: float) -> Reading:
+        """As `motion`, and in such detail that twice the rows of the encoder's input are there, up to 480."""
+        detail_px = min(2 * self.encoder.settings.size[0], DETAIL_PX)
+        return Reading(HEIGHT_PX, max(FRAMES_PER_S, 1.0 / snippet_s), detail_px)
+
+    def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
+        """Follow objects and encode their best views; see `object_rows`.
+
+        Raises:
+            BackboneError: what comes out of the encoder is not what its settings say, or is not finite.
+        """
+        views = ViewEncoder(self.encoder)
+        found = object_rows(frames, snippet_s, self._camera, seen, views)
+        embeddings = views.embeddings(found.numbers.tolist())
+        values = np.empty((len(found.values), self.width), np.float16)
+        values[:, :WIDTH], values[:, WIDTH:] = found.values, embeddings[found.tracks.of_row]
+        return replace(found, values=values)
+
+    def continuing(self, camera: Camera) -> TrackedBackbone:
+        """The same for the next file of a camera."""
+        return TrackedBackbone(self.encoder, camera)

@@ -1,0 +1,1 @@
+"""The built-in `motion` backbone: background, blobs, tracks, and the numbers of each object."""

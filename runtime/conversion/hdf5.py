@@ -1,0 +1,82 @@
+"""HDF5 files of others, of which nothing is read but what they hold themselves.
+
+HDF5 can keep the numbers of a data set in any other file (external storage), make one of pieces of other files (virtual data sets), and
+name things elsewhere in the file or outside of it (soft and external links). None of that is followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsra.runtime.errors import FeatureError, MissingExtraError, WsraError
+from wsra.runtime.files.arrays import check_array
+
+
+@contextmanager
+def hdf5(path: Path) -> Iterator[Any]:
+    """Open a file; whatever h5py raises about it while it is open is one line.
+
+    Raises:
+        FeatureError: it cannot be read.
+        MissingExtraError: h5py is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as err:
+        raise MissingExtraError("h5py", "convert", f"reading {path}") from err
+    if not path.is_file():
+        raise FeatureError(f"{path}: no such file; expected HDF5")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except WsraError:
+        raise
+    except Exception as err:  # of a damaged file: OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError and more
+        reason = " ".join(str(err).split())[:120] or type(err).__name__
+        raise FeatureError(f"{path}: not a readable HDF5 file ({reason}); it may be truncated or foreign") from err
+
+
+def dataset_names(file: Any) -> list[str]:
+    """Names of all data sets, in groups, too; links are left out."""
+    import h5py
+
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)  # goes along hard links alone
+    return names
+
+
+def read_dataset(path: Path, file: Any, name: str) -> NDArray[Any]:
+    """The numbers of a data set that the file itself holds.
+
+    Args:
+        path: the file.
+        file: the same, open.
+        name: of the data set, with "/" between groups.
+
+    Raises:
+        FeatureError: there is none, or its numbers lie elsewhere, are no numbers, or more than the file can hold.
+    """
+    import h5py
+
+    found = file
+    for part in name.split("/"):
+        link = found.get(part, getlink=True) if isinstance(found, h5py.Group) and part not in ("", ".", "..") else None
+        if link is None:
+            raise FeatureError(f"{path}: no data set {name}; expected another --layout, or a whole file")
+        if not isinstance(link, h5py.HardLink):
+            raise FeatureError(f"{path}: {name} is a link, which is not followed; store the numbers under that name")
+        found = found[part]
+    if not isinstance(found, h5py.Dataset):
+        raise FeatureError(f"{path}: no data set {name}; expected another --layout, or a whole file")
+    if found.external or found.is_virtual:
+        raise FeatureError(f"{path}: {name} keeps its numbers in other files, which are not read; store them in the file itself")
+    if found.shape is None:
+        raise FeatureError(f"{path}: {name} is empty; expected numbers (snippets, width)")
+    check_array(path, name, found.shape, found.dtype)
+    return np.asarray(found[()])

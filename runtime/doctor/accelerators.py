@@ -1,0 +1,115 @@
+"""What runs graphs and engines, really started: the GPU, TensorRT, ONNX Runtime and its providers."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from wsra.runtime.backends.libraries import PROVIDERS, Library, has_cuda_python
+from wsra.runtime.device import Device
+from wsra.runtime.doctor.checks import Check, State, numbers, version_of
+from wsra.runtime.doctor.jetson import is_jetson
+
+CUDA13_SINCE = (1, 27)  # onnxruntime-gpu on PyPI: its wheels ask for CUDA 12 up to 1.26, for CUDA 13 from 1.27 (their metadata)
+
+
+def gpu_check(device: Device, root: Path) -> Check:
+    """The GPU that CUDA starts."""
+    gpu = device.gpu
+    if gpu is not None:
+        driver = f", driver {gpu.driver}" if gpu.driver else ""
+        told = f"{gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_mb} MiB{driver}, CUDA {gpu.cuda}"
+        return Check("GPU", "ok", told)
+    if is_jetson(device):
+        fix = "in a container: docker run --runtime nvidia; else install nvidia-jetpack"
+        return Check("GPU", "trouble", "CUDA starts none on this Jetson", fix)
+    if (root / "proc/driver/nvidia/version").is_file():
+        fix = "run nvidia-smi and mend what it tells; in a container: docker run --gpus all"
+        return Check("GPU", "trouble", "a driver of NVIDIA is loaded, but CUDA starts no GPU", fix)
+    return Check("GPU", "note", "none of NVIDIA's; wsra grounds on the CPU")
+
+
+def tensorrt_checks(libraries: list[Library], device: Device) -> list[Check]:
+    """Each TensorRT, or that there is none."""
+    jetson = is_jetson(device)
+    again = "install nvidia-jetpack; in a virtual environment of the system's Python: --system-site-packages" if jetson else ""
+    if not libraries:
+        fix = again or "for engines: pip install 'wsra[trt]'"
+        return [Check("TensorRT", "note", "not installed", fix if device.gpu or jetson else "")]
+    checks = []
+    for library in libraries:
+        extra = "rtx" if library.name == "tensorrt_rtx" else "trt"
+        if library.failure:
+            fix = again or f"pip install --force-reinstall 'wsra[{extra}]'"
+            check = Check(library.name, "trouble", f"does not load: {library.failure}", fix)
+        elif not library.new_enough:
+            fix = "update to JetPack 6.1 or newer" if jetson else f"pip install --upgrade 'wsra[{extra}]'"
+            check = Check(library.name, "trouble", f"{library.version}; engines need 10.3 or newer", fix)
+        else:
+            idle = "" if device.gpu else "; without a GPU it runs nothing"
+            check = Check(library.name, "ok", library.version + idle)
+        checks.append(check)
+    if device.gpu is not None and not has_cuda_python():
+        limit = ",<13" if numbers(device.gpu.cuda)[0] < 13 else ""
+        checks.append(Check("cuda-python", "trouble", "not installed; engines cannot run", f"pip install 'cuda-python>=12.6.2{limit}'"))
+    return checks
+
+
+def runtime_checks(device: Device, *, engines_run: bool) -> list[Check]:
+    """ONNX Runtime and its providers, each really started.
+
+    Args:
+        device: this machine.
+        engines_run: whether `wsra ground` can do with TensorRT alone; without ONNX Runtime it must.
+    """
+    name = "ONNX Runtime"
+    bad: State = "trouble" if engines_run else "fatal"
+    x86_gpu = device.gpu is not None and platform.machine() == "x86_64"
+    extra = "gpu" if x86_gpu else "cpu"
+    only = "; only engines can run" if engines_run else ""
+    try:
+        import onnxruntime
+
+        version, available = str(onnxruntime.__version__), set(onnxruntime.get_available_providers())
+    except ModuleNotFoundError as err:
+        if err.name == "onnxruntime":
+            return [Check(name, bad, f"not installed{only}", f"pip install 'wsra[{extra}]'")]
+        return [Check(name, bad, f"does not load: {err}{only}", f"pip install 'wsra[{extra}]'")]
+    except Exception as err:  # what is left of two installations, or a build for another system
+        fix = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'wsra[{extra}]'"
+        return [Check(name, bad, f"does not load: {err}{only}", fix)]
+    checks = [Check(name, "ok", version)]
+    for kind, provider in PROVIDERS.items():
+        if provider in available:
+            checks.append(_provider_check(kind, version, device, bad))
+    if device.gpu is not None and PROVIDERS["cuda"] not in available:
+        checks.append(Check("provider cuda", "note", f"not in this {name}: graphs run on the CPU", _way_to_cuda(x86_gpu)))
+    return checks
+
+
+def _provider_check(kind: str, version: str, device: Device, bad: State) -> Check:
+    from wsra.runtime.backends.ort import start_failure
+
+    failure, name = start_failure(kind), f"provider {kind}"
+    if failure is None:
+        return Check(name, "ok", "starts")
+    told = f"does not start: {failure}"
+    if kind == "cpu":
+        return Check(name, bad, told, "pip install --force-reinstall onnxruntime")
+    if device.gpu is None:
+        return Check(name, "note", f"does not start: there is no GPU ({failure})")
+    if kind == "tensorrt":
+        return Check(name, "note", told, "do without it: wsra build, then --provider engine; or --provider cuda")
+    if numbers(version) >= CUDA13_SINCE and numbers(device.gpu.cuda)[0] < 13 and version_of("onnxruntime-gpu"):
+        fix = "pip install 'onnxruntime-gpu<1.27', or a driver for CUDA 13"
+        return Check(name, "trouble", f"{told}; onnxruntime-gpu {version} is for CUDA 13, the driver serves {device.gpu.cuda}", fix)
+    return Check(name, "trouble", told, "install the CUDA and cuDNN libraries of this build: pip install 'onnxruntime-gpu[cuda,cudnn]'")
+
+
+def _way_to_cuda(x86_gpu: bool) -> str:
+    if x86_gpu:
+        return "pip uninstall -y onnxruntime && pip install 'wsra[gpu]', or wsra build and --provider engine"
+    if tuple(sys.version_info[:2]) < (3, 11):
+        return "wsra build, then --provider engine: PyPI has no onnxruntime-gpu for aarch64 and Python 3.10"
+    return "wsra build, then --provider engine; PyPI has onnxruntime-gpu for aarch64 and CUDA 13 since 1.29, not tried on a Jetson"

@@ -1,0 +1,1 @@
+"""Videos to .feat files: one file, a batch that resumes, and the files of a camera one after the other."""

@@ -1,0 +1,227 @@
+"""Videos to .feat files: any backbone, presentation times, a batch that resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from wsra.runtime.backbones.common.protocol import BUILT_IN, Backbone
+from wsra.runtime.backbones.registry import BackboneChoice, MotionBackbone
+from wsra.runtime.errors import VideoError, WsraError
+from wsra.runtime.extraction.gathering import gather
+from wsra.runtime.extraction.provenance import is_current, provenance, refuse_others
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.locks import locked
+from wsra.runtime.files.writing import refuse_existing, usable_folder
+from wsra.runtime.formats.features import Features, write_features
+from wsra.runtime.prefetch import ahead
+from wsra.runtime.terminal.console import say
+from wsra.runtime.video.frames import Video
+from wsra.runtime.video.hardware import CPU
+from wsra.runtime.video.wallclock import start_of
+from wsra.runtime.workers.processes import ThisProcess
+from wsra.runtime.workers.protocol import Pool
+
+Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
+AHEAD = 8  # frames that are decoded ahead of the backbone
+
+
+def extract_features(
+    path: Path | str,
+    *,
+    backbone: Backbone | None = None,
+    snippet_s: float = 1.0,
+    decoder: str = CPU,
+    progress: Progress | None = None,
+) -> Features:
+    """Extract the features of one video, streaming.
+
+    Args:
+        path: the video.
+        backbone: what makes them; None for the built-in `motion`.
+        snippet_s: length of a snippet in seconds.
+        decoder: as for `Video`.
+        progress: called with seconds done and in all.
+
+    Returns:
+        Features with one row per snippet in which a frame was shown, or with one per object that is seen in it; a gap in the video is a
+        gap in `times_s`.
+
+    Raises:
+        VideoError: the video cannot be decoded.
+        BackboneError: the encoder gives something else than its JSON says.
+        MissingExtraError: PyAV, OpenCV or SciPy is not installed.
+    """
+    path, backbone = Path(path), backbone or MotionBackbone()
+    video = Video(path, **backbone.reads_at(snippet_s)._asdict(), decoder=decoder)
+
+    def seen(number: int) -> None:
+        if progress is not None:
+            progress((number + 1) * snippet_s, video.declared_s)
+
+    with video, closing(ahead(video.frames(), AHEAD)) as frames:
+        gathered = gather(backbone, frames, snippet_s, seen)
+        end_s, damage = video.end_s, video.damage()
+    rows = gathered.until(end_s)
+    start = start_of(path, video.metadata, end_s)
+    told = {"snippet_s": f"{snippet_s:g}", "start_time": start.time, "start_time_source": start.source}
+    extra = {**provenance(path, video.state), **told}
+    if decoder != CPU:
+        extra["decoder"] = video.fallback or decoder
+    if damage:
+        extra["damage"] = damage
+    return Features(rows.values, rows.times_s, path.name, end_s, backbone.id(snippet_s), extra, rows.tracks)
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What became of one video of a batch.
+
+    Attributes:
+        video: the file.
+        feat: its .feat file.
+        kept: True when that was there already.
+        error: why there is none, or None.
+        warning: what is wrong with the video although it was extracted, or None.
+    """
+
+    video: Path
+    feat: Path
+    kept: bool
+    error: str | None
+    warning: str | None = None
+
+
+def feat_paths(videos: Sequence[Path], folder: Path) -> dict[Path, Path]:
+    """Where each video's features go: `folder/NAME.feat`.
+
+    Raises:
+        VideoError: two videos would share a name.
+    """
+    paths: dict[Path, Path] = {}
+    for video in videos:
+        feat = folder / f"{video.stem}.feat"
+        if feat in paths.values():
+            raise VideoError(f"{video}: another video of this batch has the name {video.stem}; extract them into different folders")
+        paths[video] = feat
+    return paths
+
+
+@cache
+def _loaded(choice: BackboneChoice) -> Backbone:
+    """The backbone of this process."""
+    return choice.load()
+
+
+@dataclass(frozen=True)
+class _Extraction:
+    """A video to its .feat file, as a task.
+
+    Attributes:
+        choice: what makes the features.
+        snippet_s: length of a snippet in seconds.
+        decoder: as for `Video`.
+        progress: called within each video, where that is done in one process.
+        mark: a file in the folder of the .feat files that must be seen, or None.
+        overwrite: replace features that something else made.
+    """
+
+    choice: BackboneChoice
+    snippet_s: float
+    decoder: str
+    progress: Progress | None
+    mark: Path | None
+    overwrite: bool
+
+    def __call__(self, paths: tuple[Path, Path], /) -> Extracted:
+        """Extract a video, unless its .feat file is current."""
+        video, feat = paths
+        backbone = _loaded(self.choice)
+        try:
+            refuse_existing(feat, overwrite=True)
+            with one_file(video, VideoError), locked(feat, waiting=say):
+                return self._extract(video, feat, backbone)
+        except WsraError as err:
+            return Extracted(video, feat, False, str(err))
+
+    def _extract(self, video: Path, feat: Path, backbone: Backbone) -> Extracted:
+        if not self.overwrite:
+            refuse_others(feat, backbone=backbone.id(self.snippet_s))
+        if feat.exists() and video.is_file() and is_current(feat, video, backbone=backbone.id(self.snippet_s)):
+            return Extracted(video, feat, True, None)
+        features = extract_features(video, backbone=backbone, snippet_s=self.snippet_s, decoder=self.decoder, progress=self.progress)
+        write_features(feat, features)
+        return Extracted(video, feat, False, None, warning(features, self.decoder))
+
+    def reads(self, paths: tuple[Path, Path], /) -> Sequence[Path]:
+        """The video, the mark in the folder, the encoder."""
+        marks = [] if self.mark is None else [self.mark]
+        return paths[0], *marks, *([] if self.choice.name == BUILT_IN else [Path(self.choice.name)])
+
+    def lost(self, paths: tuple[Path, Path], why: str, /) -> Extracted:
+        """It is not extracted."""
+        return Extracted(*paths, False, f"{paths[0]}: {why}")
+
+
+def warning(features: Features, decoder: str) -> str | None:
+    """What is to be said of features that were just extracted, or None."""
+    fallback = features.extra.get("decoder", decoder)
+    return "; ".join(told for told in (fallback if fallback != decoder else None, features.extra.get("damage")) if told) or None
+
+
+def extract_batch(
+    videos: Sequence[Path],
+    folder: Path,
+    *,
+    backbone: BackboneChoice | None = None,
+    snippet_s: float = 1.0,
+    pool: Pool | None = None,
+    decoder: str = CPU,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> Iterator[Extracted]:
+    """Extract many videos; those whose .feat file is current are left alone, and a broken one does not stop the rest.
+
+    Args:
+        videos: files.
+        folder: gets the .feat files.
+        backbone: what makes the features; None for the built-in `motion`. Every process loads it once; where it does not say how many
+            threads it takes, it takes those that the pool has for a task.
+        snippet_s: length of a snippet in seconds.
+        pool: where it is done; None for this process.
+        decoder: as for `Video`.
+        progress: called within each video, where one process does it all.
+        overwrite: replace features of another backbone, snippet length or tool.
+
+    Yields:
+        One result per video, in their order.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+        WsraError: the backbone cannot be loaded, or the pool cannot go on.
+    """
+    usable_folder(folder)
+    choice, pool, paths = backbone or BackboneChoice(), pool or ThisProcess(), feat_paths(videos, folder)
+    if not choice.threads:
+        choice = replace(choice, threads=pool.threads)
+    try:
+        with _marked(folder, pool) as mark:
+            work = _Extraction(choice, snippet_s, decoder, progress if pool.place == "process" else None, mark, overwrite)
+            yield from pool.map(work, list(paths.items()))
+    finally:
+        _loaded.cache_clear()  # the encoder's memory is free again
+
+
+@contextmanager
+def _marked(folder: Path, pool: Pool) -> Iterator[Path | None]:
+    """A file by which other machines know this folder from another of the same name."""
+    if pool.place == "cluster":
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(prefix=".wsra-", dir=folder) as mark:
+            yield Path(mark.name)
+    else:
+        yield None

@@ -1,0 +1,51 @@
+"""Features that are kept beside their video, one file for each backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from wsra.runtime.errors import FeatureError
+from wsra.runtime.files.boundary import one_file
+from wsra.runtime.formats.features import Features, read_features
+
+FEAT = ".feat"
+
+
+def tag_of(backbone: str) -> str:
+    """What tells a backbone in the name of a second .feat file: its name and eight digits of its id's digest."""
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", backbone.split("@", maxsplit=1)[0])[:24].strip("-")
+    return f"{name}-{hashlib.sha256(backbone.encode()).hexdigest()[:8]}"
+
+
+def kept_beside(video: Path, backbone: str) -> tuple[Path, Features | None]:
+    """Where a video's features of a backbone are, or belong.
+
+    `NAME.feat`, unless that holds features of another backbone, which are never replaced: then `NAME.TAG.feat`.
+
+    Returns:
+        The file, and its features where it has those of this backbone.
+    """
+    plain, tagged = video.with_suffix(FEAT), video.with_name(f"{video.stem}.{tag_of(backbone)}{FEAT}")
+    for path in (plain, tagged):
+        features = _read(path)
+        if features is not None and features.backbone == backbone:
+            return path, features
+    return (plain if _read(plain) is None else tagged), None
+
+
+def base_of(feat: Path) -> tuple[str, str | None]:
+    """Name of the video to which a .feat file belongs, without its suffix, and the backbone of the file, None where it is unreadable."""
+    features = _read(feat)
+    if features is None:
+        return feat.stem, None
+    return feat.stem.removesuffix(f".{tag_of(features.backbone)}"), features.backbone
+
+
+def _read(path: Path) -> Features | None:
+    try:
+        with one_file(path, FeatureError):
+            return read_features(path)
+    except FeatureError:
+        return None

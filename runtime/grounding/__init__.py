@@ -1,0 +1,1 @@
+"""From features and a sentence to moments: keys, logits, candidates, and the `Grounder` that owns what is open."""

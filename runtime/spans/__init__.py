@@ -1,0 +1,1 @@
+"""Windows, sums and moments: arithmetic over positions in time. Opens no file."""

@@ -1,0 +1,9 @@
+"""The search for maximal spans compiled by numba (extra `fast`). Importing numba takes a third of a second, so only who runs it does."""
+
+from __future__ import annotations
+
+import numba
+
+from wsra.runtime.spans.maximal import search
+
+maximal = numba.njit(cache=True)(search)

@@ -1,0 +1,41 @@
+"""What people see on stdout: Rich, with no markup, and with everything visible that comes from files, sentences and libraries.
+
+Text for people is a `str`, alone, in a table, or in `Styled`: the console shows its escapes (`visible`). Nothing but this module and
+those that draw or show progress takes anything else of Rich; tests/runtime/terminal/test_display.py sees to that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.styled import Styled
+from rich.table import Table
+from rich.text import Text
+
+from wsra.runtime.terminal.visible import visible
+
+__all__ = ["Group", "RenderableType", "Styled", "Table", "clock", "plain_table", "stdout_console"]
+
+
+def stdout_console() -> Console:
+    """The console that prints on stdout."""
+    return _Plain(markup=False, emoji=False, highlight=False)
+
+
+def plain_table(**options: Any) -> Table:
+    """A table without lines; the options are those of Rich's."""
+    return Table(box=None, pad_edge=False, **options)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss.s, rounded to a tenth."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}.{rest % 10}"
+
+
+class _Plain(Console):
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A `str` wherever it stands: alone, in a cell, as a heading."""
+        return super().render_str(visible(text), **(options | {"markup": False, "emoji": False, "highlight": False}))

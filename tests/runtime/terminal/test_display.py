@@ -1,0 +1,139 @@
+"""Text from files, sentences and libraries cannot move the cursor, hide, turn the order of what is shown, or be taken for markup."""
+
+from __future__ import annotations
+
+import ast
+import unicodedata
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsra.runtime.archive.detections import Sighting
+from wsra.runtime.archive.ranking import Result
+from wsra.runtime.archive.report import answer_view
+from wsra.runtime.doctor.checks import Check
+from wsra.runtime.doctor.doctor import doctor_table
+from wsra.runtime.formats.describe import describe, info_table
+from wsra.runtime.formats.features import Features, write_features
+from wsra.runtime.spans.moments import Moment
+from wsra.runtime.terminal.console import say, say_warnings
+from wsra.runtime.terminal.display import Styled, plain_table, stdout_console
+from wsra.runtime.terminal.visible import visible
+
+pytestmark = pytest.mark.device
+ROOT = Path(__file__).parents[3]
+EVIL = "\x1b]0;owned\x07\u202egnp.\x9b31m[/red][bold]x\u200by"
+SEEN = r"\x1b]0;owned\x07\u202egnp.\x9b31m[/red][bold]x\u200by"
+# Format characters that have a glyph or shape their neighbours: signs around Arabic and Kaithi numbers, hieroglyphs; and the two joiners.
+DRAWN = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13440), 0x200C, 0x200D}
+
+
+def shown(*renderables: object) -> str:
+    console = stdout_console()
+    console.width = 300
+    with console.capture() as capture:
+        for renderable in renderables:
+            console.print(renderable)
+    return capture.get()
+
+
+def test_whatever_unicode_does_not_draw_is_escaped() -> None:
+    hidden = [code for code in range(0x110000) if unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Zl", "Zp") and code not in DRAWN]
+    assert len(hidden) > 2000
+    assert all(visible(chr(code)).isascii() and visible(chr(code)).isprintable() for code in hidden)
+    assert visible("a\u3164\u115f\U000e0041\u034f") == r"a\u3164\u115f\U000e0041\u034f"  # fillers, tags, a joiner without a glyph
+    assert visible("a\tb\r\nc") == r"a\tb\r\nc"
+
+
+ORDINARY = ["größer als 1,70 m", "سيارة حمراء", "می\u200cخواهم", "क्\u200dष", "👩\u200d🚀 ❤️\u200d🔥", "一只猫", "a\\x1b[b]"]  # noqa: RUF001
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_what_people_write_stays(text: str) -> None:
+    assert visible(text) == text
+
+
+def test_a_joiner_between_latin_letters_is_a_disguise() -> None:
+    assert visible("vi\u200ddeo\u200c.mp4") == r"vi\u200ddeo\u200c.mp4"
+
+
+def test_a_message_is_one_visible_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say(f"left out: {EVIL}\nsecond\u2028third")
+    assert capsys.readouterr().err == f"left out: {SEEN} second third\n"
+
+
+def test_a_warning_of_a_library_is_a_message(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    say_warnings()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(EVIL, stacklevel=1)
+    told = capsys.readouterr().err
+    assert told.startswith(f"WARNING: {SEEN} (UserWarning of ") and told.count("\n") == 1
+
+
+def test_the_console_shows_strings_as_they_are_wherever_they_stand() -> None:
+    table = plain_table(title=EVIL)
+    table.add_column(EVIL)
+    table.add_row(Styled(EVIL, "red"))
+    table.add_row(f"{EVIL}\n1")
+    told = shown(table, EVIL, Styled(EVIL, "bold"), ":smile: 12 'x'")
+    assert told.count(SEEN) == 6 and rf"{SEEN}\n1" in told and ":smile: 12 'x'" in told
+    assert told.replace("\n", "").isprintable()
+
+
+def test_info_of_features_with_markup_in_a_name(tmp_path: Path) -> None:
+    times = np.array([[0.0, 1.0]])
+    features = Features(np.ones((1, 2), np.float32), times, EVIL, 1.0, EVIL, {"[/red]": EVIL})
+    write_features(tmp_path / "x.feat", features)
+    told = shown(info_table(describe(tmp_path / "x.feat")))
+    assert "[/red]" in told and told.count(SEEN) == 3 and told.replace("\n", "").isprintable()
+
+
+def test_an_answer_with_an_evil_sentence_video_and_camera() -> None:
+    moment = Moment(video=EVIL, start_s=0.0, end_s=1.0, score=1.0)
+    told = shown(answer_view(Result(EVIL, [replace(_sighting(moment), camera=EVIL)], []), width=80))
+    assert told.count(SEEN) == 3 and told.replace("\n", "").isprintable()
+
+
+def _sighting(moment: Moment) -> Sighting:
+    return Sighting(moment, None, None, None)
+
+
+def test_doctor_on_what_a_library_says() -> None:
+    told = shown(doctor_table([Check(EVIL, "fatal", EVIL, EVIL)]))
+    assert told.count(SEEN) == 3 and f"→ {SEEN}" in told
+
+
+def test_a_label_of_the_progress_bar_is_visible(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from wsra.runtime.terminal.bar import shown as shown_bar
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with shown_bar("[/red]", 2) as bar:
+        bar.update(bar.task_ids[0], description=EVIL, completed=1)
+    told = capsys.readouterr().err
+    assert SEEN in told and "\u202e" not in told and "\x07" not in told
+
+
+MAY_USE_RICH = {"runtime/terminal/display.py", "runtime/terminal/bar.py", "runtime/archive/report.py"}
+MAY_PRINT = {"runtime/terminal/streams.py", "runtime/terminal/console.py", "runtime/commands/options.py"}
+
+
+@pytest.mark.parametrize("package", ["runtime", "calib", "train", "export"])
+def test_nothing_else_prints_or_uses_rich(package: str) -> None:
+    """A `Console` of Rich reads markup, a `Text` is not made visible, and so is what `print` gets."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name, tree = path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if any(module.split(".")[0] == "rich" for module in modules):
+                assert name in MAY_USE_RICH, f"{name} imports {modules}; take wsra.runtime.terminal.display"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+                assert name in MAY_PRINT, f"{name}, line {node.lineno}, prints; take say, print_path or print_json"
+            if isinstance(node, ast.Attribute) and node.attr == "write":
+                assert ast.unparse(node.value) not in ("sys.stderr", "sys.stdout"), f"{name}, line {node.lineno}: take say or print_path"

@@ -1,0 +1,399 @@
+"""The gates: what they let through, what they catch, and what becomes of a precision that fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from safetensors.numpy import load_file, save_file
+
+import wsra.export.precisions
+from tiny import SENTENCES, make_checkpoint
+from wsra.calib.samples import Samples, choose_samples
+from wsra.export.int8 import int8_until_it_passes, prepare, write_int8
+from wsra.export.precisions import Calibration
+from wsra.export.publish import Wanted, export_bundle
+from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.backends.routes import Route
+from wsra.runtime.device import this_device
+from wsra.runtime.errors import BackendError, BundleError, ConfigError, DataError, ExportError
+from wsra.runtime.evaluation.metrics import Figures
+from wsra.runtime.formats.bundle import SCORER, Bundle, open_bundle, read_manifest, sealed_files, write_manifest
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.kernels.choose import kernels_on_cpu
+from wsra.runtime.verification.gates import LIMITS, label_gate, limits_of, tensor_gate
+from wsra.runtime.verification.golden import Case, read_golden
+from wsra.runtime.verification.route_check import gate_route
+from wsra.runtime.verification.verify import verify_bundle
+
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+@pytest.fixture
+def bundle(bundle_folder: Path, tmp_path: Path) -> Bundle:
+    """A copy to damage."""
+    return open_bundle(shutil.copytree(bundle_folder, tmp_path / "bundle"))
+
+
+def resealed(bundle: Bundle, **changes: Any) -> Bundle:
+    """The bundle as it lies in its folder now, as if it had been made so."""
+    changed = Bundle(bundle.folder, replace(bundle.manifest, files=sealed_files(bundle.folder), **changes))
+    write_manifest(changed.folder, changed.manifest)
+    return changed
+
+
+def gate(bundle: Bundle, precision: str) -> dict[str, Any]:
+    return gate_route(bundle, this_device(), Route(precision, "cpu"), read_golden(bundle.folder / "golden.safetensors"), threads=1)
+
+
+def damage(path: Path, amount: float) -> None:
+    """Add to one number of the largest weight of a product."""
+    model = onnx.load(str(path))
+    read = {name for node in model.graph.node if node.op_type in ("MatMul", "Gemm") for name in node.input}
+    weight = max((w for w in model.graph.initializer if w.name in read), key=lambda w: int(np.prod(w.dims)))
+    damaged = numpy_helper.to_array(weight).copy()
+    damaged.flat[7] += amount
+    weight.CopyFrom(numpy_helper.from_array(damaged, weight.name))
+    onnx.save_model(model, str(path))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_passes_on_300_queries_or_more(bundle: Bundle, precision: str) -> None:
+    entry = gate(bundle, precision)
+    assert entry["passed"] and entry["reason"] is None and entry["provider"] == "CPUExecutionProvider"
+    assert entry["grounding"]["queries"] >= 300 and entry["grounding"]["answered"] > 100 and entry["ran"]
+    answered, differing = entry["grounding"]["answered"], 1 - entry["grounding"]["agreement"] / 100
+    assert round(answered * differing) <= round((1 - LIMITS[precision].agreement / 100) * max(answered, 300))  # as many as of 300
+    of_kernel = {f"{name} ({kernel})" for name in ("scores", "logits") for kernel in kernels_on_cpu()}
+    assert set(entry["tensors"]) == {"text", "keys", "scores", "logits", "words"} | of_kernel
+    assert entry["tensors"]["text"]["cosine_mean"] >= LIMITS[precision].cosine
+
+
+def test_the_edges_really_are_edges(bundle: Bundle) -> None:
+    golden, longest = read_golden(bundle.folder / "golden.safetensors"), bundle.manifest.text["max_tokens"]
+    text = [case.feeds["input_ids"].shape for case in golden.edges["text"]]
+    assert (1, 1) in text and (1, longest) in text and max(batch for batch, _ in text) == 8
+    assert golden.edges["words"][0].feeds["input_ids"].shape == (8, longest)
+    lengths = {1, 2, 21, 47, 255, 256, 257, 1024}  # 256 is where one profile ends and the next begins
+    assert {case.feeds["keys"].shape[0] for case in golden.edges["scorer"]} == lengths
+    assert {case.feeds["features"].shape[0] for case in golden.edges["keys"]} == lengths
+    assert all(case.expected["scores"].max() > 0.01 for case in golden.edges["scorer"])  # where an error of phi can be seen
+
+
+def test_check_and_calibration_share_nothing(bundle: Bundle) -> None:
+    golden = read_golden(bundle.folder / "golden.safetensors")
+    assert not set(golden.sentences) & set(golden.calibration_sentences)
+    assert not {v.video for v in golden.videos} & {v.video for v in golden.calibration_videos}
+    assert {tuple(row) for v in golden.videos for row in v.values}.isdisjoint(
+        tuple(row) for v in golden.calibration_videos for row in v.values
+    )
+
+
+@pytest.mark.parametrize("graph", ["text", "keys", "scorer"])
+def test_one_damaged_weight_is_caught(bundle: Bundle, graph: str) -> None:
+    damage(bundle.graph("fp32", graph), 0.05)
+    entry = gate(bundle, "fp32")
+    assert not entry["passed"] and "the limit is" in entry["reason"]
+
+
+def test_a_damaged_half_is_caught_by_the_moments_alone(bundle: Bundle) -> None:
+    """Keys of another snippet are vectors of the right size; only the moments tell."""
+    golden = read_golden(bundle.folder / "golden.safetensors")
+    model = onnx.load(str(bundle.graph("fp16", "keys")))
+    last = model.graph.node[-1]
+    out, last.output[0] = last.output[0], "unturned"
+    turned = onnx.helper.make_node("Slice", ["unturned", "from", "to", "axis", "step"], [out], name="turn")
+    model.graph.node.append(turned)
+    for name, value in (("from", -1), ("to", -(2**62)), ("axis", 0), ("step", -1)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
+    onnx.save_model(model, str(bundle.graph("fp16", "keys")))
+    entry = gate_route(bundle, this_device(), Route("fp16", "cpu"), replace(golden, edges={name: [] for name in golden.edges}), threads=1)
+    assert entry["tensors"] == {} and not entry["passed"]
+    assert "first answers agree with PyTorch's in" in entry["reason"] and "the worst: " in entry["reason"]
+    assert entry["grounding"]["worst"]["query"] in golden.sentences and entry["grounding"]["worst"]["iou"] == 0.0
+
+
+def test_nan_and_shapes_are_told() -> None:
+    class Wrong:
+        def infer(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {"keys": feeds["features"]}
+
+    good = np.ones((2, 3), np.float32)
+    bad = good.copy()
+    bad[1, 1] = np.nan
+    _, wrong = tensor_gate(Wrong(), [Case({"features": bad}, {"keys": good})], LIMITS["int8"])  # type: ignore[arg-type]
+    assert wrong == ["keys of features (2, 3) holds NaN or infinite values"]
+    _, wrong = tensor_gate(Wrong(), [Case({"features": good}, {"keys": good[:1]})], LIMITS["int8"])  # type: ignore[arg-type]
+    assert wrong == ["keys of features (2, 3) is (2, 3), expected (1, 3)"]
+    told, wrong = tensor_gate(Wrong(), [Case({"features": good}, {"keys": good})], LIMITS["fp32"])  # type: ignore[arg-type]
+    assert wrong == [] and told["keys"] == pytest.approx({"cosine_mean": 1.0, "cosine_min": 1.0, "max_abs": 0.0, "relative": 0.0})
+    _, wrong = tensor_gate(Wrong(), [Case({"features": good}, {"vectors": good})], LIMITS["fp32"])  # type: ignore[arg-type]
+    assert wrong == ["the output vectors is missing; there are keys"]
+
+
+def test_labelled_figures_are_judged_from_300_queries_on() -> None:
+    def figures(queries: int, miou: float) -> Figures:
+        return Figures(queries, 90.0, 80.0, 70.0, 95.0, 85.0, 75.0, miou)
+
+    for precision, drop in (("fp16", 0.3), ("int8", 1.0)):
+        assert label_gate(figures(300, 60.0 - drop), figures(300, 60.0), LIMITS[precision])[1] == []
+        told, wrong = label_gate(figures(300, 59.99 - drop), figures(300, 60.0), LIMITS[precision])
+        assert wrong and f"the limit is {drop}" in wrong[0] and told["miou_drop"] == pytest.approx(drop + 0.01)
+        assert label_gate(figures(299, 10.0), figures(299, 60.0), LIMITS[precision])[1] == []
+
+
+def test_fp32_on_a_gpu_is_held_to_what_its_products_keep() -> None:
+    assert limits_of("fp32", "cpu") == LIMITS["fp32"] and limits_of("fp32", "NVIDIA Orin") == LIMITS["fp16"]
+    assert limits_of("int8", "NVIDIA Orin") == LIMITS["int8"]
+
+
+def test_verify_with_labels_keeps_a_record_that_auto_follows(bundle: Bundle, make_labels: Path) -> None:
+    told: list[str] = []
+    folder = bundle.folder
+    shutil.rmtree(folder / "verified", ignore_errors=True)
+    entries = verify_bundle(folder, data=make_labels, features=make_labels.parent / "features", threads=1, say=told.append)
+    assert list(entries) == list(PRECISIONS) and all(entry["passed"] and entry["ms_per_query"] > 0 for entry in entries.values())
+    labelled = entries["int8"]["grounding"]["labelled"]
+    assert labelled["queries"] == 60 and entries["fp32"]["grounding"]["labelled"]["miou_drop"] == 0
+    assert any("60 labelled queries" in line and "told, not judged" in line for line in told)
+    record = json.loads(next((folder / "verified").glob("*.json")).read_text())
+    assert set(record) == set(entries) and all(record[name]["ms_per_query"] == entries[name]["ms_per_query"] for name in entries)
+    fastest = min(entries, key=lambda name: entries[name]["ms_per_query"])
+    chosen = Grounder.open(folder).precision
+    assert entries[chosen]["ms_per_query"] <= 1.05 * entries[fastest]["ms_per_query"]
+    with pytest.raises(ConfigError, match="give --data and --features"):
+        verify_bundle(folder, data=make_labels, say=told.append)
+    with pytest.raises(DataError, match="no query with relevant_windows"):
+        empty = make_labels.with_name("none.jsonl")
+        empty.write_text('{"qid": 1, "query": "a", "vid": "val0", "duration": 9, "relevant_windows": []}\n')
+        verify_bundle(folder, data=empty, features=make_labels.parent / "features", say=told.append)
+
+
+@pytest.fixture
+def make_labels(tmp_path: Path) -> Path:
+    """Labelled queries: where each sentence of the tiny validation videos was planted."""
+    from tiny import make_run
+
+    make_run(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "val.jsonl").read_text().splitlines()]
+    for number, row in enumerate(rows):
+        row["relevant_windows"] = [[(1, 7)[number % 2], (5, 11)[number % 2]]]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "labels.jsonl"
+
+
+def test_what_fails_is_kept_as_rejected_and_never_chosen(bundle: Bundle) -> None:
+    damage(bundle.graph("fp16", "scorer"), 3.0)
+    resealed(bundle)
+    told: list[str] = []
+    entries = verify_bundle(bundle.folder, threads=1, say=told.append)
+    assert not entries["fp16"]["passed"] and entries["fp32"]["passed"] and entries["int8"]["passed"]
+    assert (bundle.folder / "fp16.rejected" / "scorer.onnx").is_file() and not (bundle.folder / "fp16").exists()
+    assert any("fp16.rejected" in line for line in told)
+    left = open_bundle(bundle.folder)
+    assert left.passed() == ["fp32", "int8"] and left.manifest.precisions["fp16"]["reason"] == entries["fp16"]["reason"]
+    with pytest.raises(BundleError, match="fp16 failed its gate"):
+        Grounder.open(bundle.folder, precision="fp16")
+    assert Grounder.open(bundle.folder).precision in ("fp32", "int8")
+    assert list(verify_bundle(bundle.folder, threads=1, say=told.append)) == ["fp32", "int8"]
+
+
+def test_a_graph_that_does_not_load_fails_its_gate(bundle: Bundle) -> None:
+    bundle.graph("int8", "text").write_bytes(b"nothing")
+    entry = gate(bundle, "int8")
+    assert not entry["passed"] and not entry["ran"] and "not an ONNX graph" in entry["reason"]
+
+
+def test_what_cannot_run_here_is_not_rejected(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run-time error of one route leaves its files and the results of the others."""
+    real = OrtBackend.infer
+
+    def infer(self: OrtBackend, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self._path.parent.name == "fp16":
+            raise BackendError("out of memory")
+        return real(self, feeds)
+
+    monkeypatch.setattr(OrtBackend, "infer", infer)
+    entries = verify_bundle(bundle.folder, threads=1, say=lambda _: None)
+    assert [entries[name]["passed"] for name in PRECISIONS] == [True, False, True]
+    assert entries["fp16"]["reason"] == "out of memory" and (bundle.folder / "fp16" / "text.onnx").is_file()
+    assert open_bundle(bundle.folder).passed() == list(PRECISIONS)
+    with pytest.raises(BundleError, match="fp16: out of memory"):
+        Grounder.open(bundle.folder, precision="fp16")
+    assert Grounder.open(bundle.folder).precision != "fp16"
+
+
+def test_an_error_while_running_is_one_line(bundle: Bundle) -> None:
+    with OrtBackend(bundle.graph("fp32", "text"), threads=1) as backend:
+        ids = np.full((1, 3), 10**6)
+        with pytest.raises(BackendError, match=r"CPUExecutionProvider fails on input_ids \(1, 3\).* run wsra verify"):
+            backend.infer({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+
+
+def test_words_that_no_caption_has_are_checked(bundle: Bundle) -> None:
+    model = onnx.load(str(bundle.graph("fp32", "text")))
+    table = max((w for w in model.graph.initializer if len(w.dims) == 2), key=lambda w: w.dims[0])
+    damaged = numpy_helper.to_array(table).copy()
+    golden = read_golden(bundle.folder / "golden.safetensors")
+    said = {int(token) for case in golden.edges["text"] for token in case.feeds["input_ids"].ravel()}
+    drawn = golden.edges["words"][0].feeds["input_ids"].ravel()
+    unsaid = next(int(token) for token in drawn if int(token) not in said)
+    damaged[unsaid] = np.nan
+    table.CopyFrom(numpy_helper.from_array(damaged, table.name))
+    onnx.save_model(model, str(bundle.graph("fp32", "text")))
+    entry = gate(bundle, "fp32")
+    assert not entry["passed"] and "NaN" in entry["reason"] and "grounding" not in entry
+
+
+def test_numbers_that_are_not_finite_are_no_answer(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    grounder = Grounder.open(bundle.folder, precision="fp32", threads=1)
+    golden = read_golden(bundle.folder / "golden.safetensors")
+    monkeypatch.setattr(grounder.scorer.kernel, "logits", lambda keys, text: np.full((len(text), len(keys)), np.nan, np.float32))
+    with pytest.raises(BackendError, match="gives NaN or infinite scores for"):
+        grounder.ground(golden.videos[0], golden.sentences[0])
+
+
+def test_the_kernel_that_ground_takes_is_gated_beside_the_graph(bundle: Bundle) -> None:
+    weights = load_file(bundle.folder / SCORER)
+    save_file({**weights, "out.bias": weights["out.bias"] + np.float32(0.01)}, bundle.folder / SCORER)
+    entry = gate(resealed(bundle), "fp32")
+    assert not entry["passed"] and entry["kernel"] in ("numba", "numpy")
+    for kernel in kernels_on_cpu():
+        assert f"kernel {kernel}: logits: its largest error is 1.00e-02" in entry["reason"]
+    assert entry["tensors"]["logits"]["max_abs"] < 1e-4  # the graph itself is right
+
+
+def poisoned(samples: Samples) -> Samples:
+    """Features a thousand times too large, and the same token over and over."""
+    return replace(samples, features=1000 * samples.features, token_ids=[[ids[0]] * len(ids) for ids in samples.token_ids])
+
+
+def calibration(bundle: Bundle) -> Samples:
+    golden = read_golden(bundle.folder / "golden.safetensors")
+    ids = [[2, *(5 + ord(letter) % 200 for letter in word), 3] for word in " ".join(SENTENCES).split()]
+    return choose_samples(golden.calibration_videos, ids, source="s")
+
+
+def test_a_poisoned_calibration_set_is_caught(bundle: Bundle) -> None:
+    prepared = prepare(bundle.folder / "fp32", poisoned(calibration(bundle)))
+    write_int8(prepared, prepared.left, bundle.folder / "int8")
+    entry = gate(bundle, "int8")
+    assert not entry["passed"] and "the limit is" in entry["reason"]
+
+
+def test_the_most_sensitive_products_are_left_until_it_passes(bundle: Bundle) -> None:
+    """Poisoned features spoil the keys' only product; the gate must lead to leaving it, and the manifest must say so."""
+    samples = calibration(bundle)
+    prepared = prepare(bundle.folder / "fp32", replace(samples, features=1000 * samples.features))
+    told: list[str] = []
+    entry = int8_until_it_passes(prepared, bundle.folder / "int8", lambda: gate(bundle, "int8"), samples, told.append)
+    assert entry["passed"], entry["reason"]
+    left = entry["quantization"]["left_in_fp16"]
+    why = {(one["graph"], one["product"]): one["why"] for one in left}
+    keys = next(reason for (graph, _), reason in why.items() if graph == "keys")
+    assert "alone in INT8 it changes the logits by" in keys and "and the gate failed" in keys
+    assert len(left) < entry["quantization"]["products"] and any("INT8 fails its gate" in line for line in told)
+
+
+def test_int8_that_never_passes_gives_up_with_half_of_it_left(bundle: Bundle) -> None:
+    prepared = prepare(bundle.folder / "fp32", calibration(bundle))
+    tries: list[int] = []
+
+    def never() -> dict[str, Any]:
+        tries.append(1)
+        return {"passed": False, "reason": "never good enough"}
+
+    entry = int8_until_it_passes(prepared, bundle.folder / "int8", never, calibration(bundle), lambda _: None)
+    record = entry["quantization"]
+    assert not entry["passed"] and 3 <= len(tries) <= 6
+    assert len(record["left_in_fp16"]) <= 0.5 * record["products"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint"), epochs=40)
+
+
+def test_export_publishes_what_passed_beside_what_is_rejected(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LIMITS, "fp16", replace(LIMITS["fp16"], vectors=0.0))
+    out = tmp_path / "bundle"
+    with pytest.raises(ExportError, match=r"fp16 fails its gate .* kept as .*fp16\.rejected, while fp32 can be used"):
+        export_bundle(checkpoint, out, Wanted(fp16=True), say=lambda _: None)
+    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["fp16.rejected", "fp32", "verified"]
+    assert open_bundle(out).passed() == ["fp32"] and Grounder.open(out).precision == "fp32"
+    monkeypatch.undo()
+    export_bundle(checkpoint, out, say=lambda _: None)  # asks for nothing new, so it does not fail
+    manifest = export_bundle(checkpoint, out, Wanted(fp16=True), say=lambda _: None)
+    assert manifest.precisions["fp16"]["passed"] and not (out / "fp16.rejected").exists()
+
+
+def test_fp32_that_fails_publishes_nothing(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LIMITS, "fp32", replace(LIMITS["fp32"], scores=0.0))
+    with pytest.raises(ExportError, match="fp32 fails its gate: scores: .* nothing is published"):
+        export_bundle(checkpoint, tmp_path / "bundle", say=lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_calibration_is_recorded_and_given_anew(checkpoint: Path, tmp_path: Path) -> None:
+    out, told = tmp_path / "bundle", []
+    export_bundle(checkpoint, out, Wanted(int8=True), say=told.append)
+    first = read_manifest(out).precisions["int8"]["quantization"]
+    assert first["calibration"]["source"] == "the golden data's calibration part" and first["ranges"] == "minmax"
+    assert any("no --calib is given" in line for line in told) and any(
+        "to calibrate on" in line for line in first["calibration"]["warnings"]
+    )
+    export_bundle(checkpoint, out, Wanted(int8=True), say=told.append)
+    assert read_manifest(out).precisions["int8"]["quantization"] == first
+    run = checkpoint.parent.parent
+    given = Calibration(run / "train.jsonl", run / "features", "percentile")
+    export_bundle(checkpoint, out, Wanted(int8=True, calibration=given), say=told.append)
+    again = read_manifest(out).precisions["int8"]["quantization"]
+    assert again["calibration"]["source"] == "train.jsonl" and again["ranges"] == "percentile"
+    assert again["calibration"]["sha256"] != first["calibration"]["sha256"]
+    with pytest.raises(ConfigError, match="give --calib and --features"):
+        export_bundle(checkpoint, out, Wanted(int8=True, calibration=Calibration(run / "train.jsonl")), say=told.append)
+
+
+def test_a_new_int8_that_fails_leaves_the_one_that_passed(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, run = tmp_path / "bundle", checkpoint.parent.parent
+    export_bundle(checkpoint, out, Wanted(int8=True, calibration=Calibration(run / "train.jsonl", run / "features")), say=lambda _: None)
+    good = (out / "int8" / "text.onnx").read_bytes()
+    monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], vectors=0.0))
+    with pytest.raises(ExportError, match=r"int8\.rejected, while fp32, int8 can be used"):
+        export_bundle(checkpoint, out, Wanted(int8=True, calibration=Calibration(method="percentile")), say=lambda _: None)
+    assert (out / "int8" / "text.onnx").read_bytes() == good and (out / "int8.rejected" / "text.onnx").is_file()
+    bundle = open_bundle(out)
+    assert bundle.passed() == ["fp32", "int8"] and bundle.manifest.precisions["int8"]["quantization"]["ranges"] == "minmax"
+
+
+def test_a_bundle_whose_fp32_failed_is_made_anew(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    export_bundle(checkpoint, out, say=lambda _: None)
+    damage(out / "fp32" / "keys.onnx", 0.5)
+    resealed(open_bundle_unchecked(out))
+    assert not verify_bundle(out, say=lambda _: None)["fp32"]["passed"]
+    with pytest.raises(BundleError, match="no precision passed its gate"):
+        Grounder.open(out)
+    told: list[str] = []
+    export_bundle(checkpoint, out, say=told.append)
+    assert open_bundle(out).passed() == ["fp32"] and any("all is exported anew" in line for line in told)
+
+
+def open_bundle_unchecked(folder: Path) -> Bundle:
+    return Bundle(folder, read_manifest(folder))
+
+
+def test_the_cpu_runs_what_the_gate_saw(bundle: Bundle) -> None:
+    """A route opens the very graphs of its precision."""
+    backend = Grounder.open(bundle.folder, precision="int8", threads=1).encoder.backend
+    feeds = {"input_ids": np.array([[2, 7, 3]], np.int64), "attention_mask": np.ones((1, 3), np.int64)}
+    expected = OrtBackend(bundle.graph("int8", "text"), threads=1).infer(feeds)["text"]
+    np.testing.assert_array_equal(backend.infer(feeds)["text"], expected)
+    assert wsra.export.precisions.gate_route is gate_route

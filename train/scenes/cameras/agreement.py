@@ -1,0 +1,139 @@
+"""Whether a sentence is true of somebody: yes, no, or maybe, where people would not agree.
+
+Colour words are loose, as people use them: a dark blue car is blue, too. What may be called either way counts neither as present nor as
+absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from wsra.train.scenes.cameras.look import ANIMALS, ON_FOOT, VEHICLES, Traits
+
+Answer = Literal["yes", "maybe", "no"]
+Mentions = Mapping[str, Any]
+
+# What a word is also true of, and what some would use it for.
+_COLOUR_YES = {
+    "grey": {"light grey", "dark grey", "silver"},
+    "blue": {"light blue", "dark blue"},
+    "red": {"dark red"},
+    "green": {"dark green"},
+}
+_COLOUR_MAYBE = {
+    "white": {"light grey", "beige", "silver"},
+    "light grey": {"white", "silver", "beige", "grey"},
+    "silver": {"light grey", "white", "grey"},
+    "grey": {"beige"},
+    "dark grey": {"black", "grey"},
+    "black": {"dark grey", "dark blue", "dark green"},
+    "dark blue": {"black", "blue"},
+    "light blue": {"blue"},
+    "dark red": {"brown", "red"},
+    "dark green": {"black", "green"},
+    "beige": {"white", "light grey", "brown"},
+    "brown": {"beige", "dark red", "orange"},
+    "orange": {"brown", "red"},
+    "red": {"orange", "pink"},
+    "pink": {"purple", "red"},
+    "purple": {"pink"},
+}
+_DARK, _LIGHT = {"black", "dark blue", "dark grey", "dark red", "dark green"}, {"white", "beige", "light grey", "light blue", "silver"}
+_DARKISH, _LIGHTISH = {"brown", "blue", "purple", "grey", "green"}, {"yellow", "pink", "grey"}
+_KIND_YES: dict[str, set[str]] = {"person": set(ON_FOOT), "vehicle": set(VEHICLES), "animal": set(ANIMALS)}
+_KIND_MAYBE = {
+    "person": {"cyclist", "motorcycle"},
+    "vehicle": {"motorcycle", "cyclist"},
+    "man": {"cyclist", "motorcycle"},
+    "woman": {"cyclist"},
+    "child": {"cyclist"},
+    "car": {"van"},
+    "van": {"car", "truck", "bus"},
+    "truck": {"van"},
+    "bus": {"van"},
+    "cyclist": {"motorcycle"},
+    "motorcycle": {"cyclist"},
+    "dog": {"cat"},
+    "cat": {"dog"},
+}
+_GARMENT_MAYBE = {
+    "shirt": {"t-shirt", "top", "pullover"},
+    "t-shirt": {"shirt", "top"},
+    "jacket": {"coat", "hoodie", "cardigan"},
+    "coat": {"jacket", "cardigan"},
+    "pullover": {"hoodie", "cardigan", "shirt", "top"},
+    "hoodie": {"pullover", "jacket"},
+    "cardigan": {"jacket", "pullover", "coat"},
+    "top": {"t-shirt", "shirt", "pullover"},
+}
+_LOWER_MAYBE = {"trousers": {"jeans"}, "jeans": {"trousers"}, "skirt": {"shorts"}, "shorts": {"skirt"}}
+_HAIR_YES = {"dark": {"black", "brown"}}
+_HAIR_MAYBE = {"black": {"brown"}, "brown": {"black", "red"}, "red": {"brown"}, "blond": {"grey"}, "grey": {"blond"}}
+
+
+def agrees(mentions: Mentions, traits: Traits) -> Answer:
+    """Whether all that is mentioned is true of somebody.
+
+    Args:
+        mentions: attribute -> value; `kind` is a kind, "person", "vehicle" or "animal".
+        traits: what can be said of who may be meant.
+    """
+    answers = [_ANSWERS[attribute](value, traits) for attribute, value in mentions.items()]
+    return "no" if "no" in answers else "maybe" if "maybe" in answers else "yes"
+
+
+def _loose(said: str, is_: str, yes: Mapping[str, set[str]], maybe: Mapping[str, set[str]]) -> Answer:
+    if said == is_ or is_ in yes.get(said, ()):
+        return "yes"
+    return "maybe" if is_ in maybe.get(said, ()) else "no"
+
+
+def _same(said: object, is_: object) -> Answer:
+    return "yes" if said == is_ else "no"
+
+
+def _tone(said: str, traits: Traits) -> Answer:
+    surely, maybe = (_DARK, _DARKISH) if said == "dark" else (_LIGHT, _LIGHTISH)
+    worn = [traits.colour, *([traits.lower_colour] if traits.lower_colour else []), *([traits.rider] if traits.rider else [])]
+    if all(colour in surely for colour in worn):
+        return "yes"
+    return "maybe" if any(colour in surely | maybe for colour in worn) else "no"
+
+
+def _direction(said: str, traits: Traits) -> Answer:
+    if all(said == way for way in traits.directions):
+        return "yes"
+    return "maybe" if said in traits.directions else "no"
+
+
+def turns_back(traits: Traits) -> bool:
+    """Whether it leaves opposite to how it came."""
+    ends = {traits.directions[0], traits.directions[-1]}
+    return ends in ({"left", "right"}, {"towards", "away"})
+
+
+def _turns(said: bool, traits: Traits) -> Answer:
+    if turns_back(traits):
+        return _same(said, True)
+    return "maybe" if len(set(traits.directions)) > 1 else _same(said, False)
+
+
+_ANSWERS = {
+    "kind": lambda said, traits: _loose(said, traits.kind, _KIND_YES, _KIND_MAYBE),
+    "colour": lambda said, traits: _loose(said, traits.colour, _COLOUR_YES, _COLOUR_MAYBE),
+    "tone": _tone,
+    "rider": lambda said, traits: _loose(said, traits.rider, _COLOUR_YES, _COLOUR_MAYBE),
+    "garment": lambda said, traits: _loose(said, traits.garment, {}, _GARMENT_MAYBE),
+    "lower": lambda said, traits: _loose(said, traits.lower, {}, _LOWER_MAYBE),
+    "lcolour": lambda said, traits: _loose(said, traits.lower_colour, _COLOUR_YES, _COLOUR_MAYBE),
+    "hair": lambda said, traits: _loose(said, traits.hair, _HAIR_YES, _HAIR_MAYBE),
+    "long": lambda said, traits: _same(said, traits.long_hair),
+    "cap": lambda said, traits: _same(said, traits.cap),
+    "bag": lambda said, traits: _same(said, traits.bag),
+    "umbrella": lambda said, traits: _same(said, traits.umbrella),
+    "gait": lambda said, traits: _same(said, traits.gait),
+    "direction": _direction,
+    "stands": lambda said, traits: _same(said, traits.stands),
+    "turns": _turns,
+}
