@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from wsra.runtime.formats.features import Features, write_features
 PARITY = "parity"  # name of a property of a test's report, which pytest-xdist sends to the process that prints
 ENGINES = ("PyTorch's own half", "ONNX Runtime", "TensorRT-RTX")
 
+
+# Whoever starts the tests in the background may have had SIGINT ignored; the processes that they start and interrupt must not inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 RAY = ("test_ray.py", "test_cluster_token.py", "test_quiet.py")  # they start a cluster, and look for processes of any
 
