@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,26 @@ def sound_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Path]) -> Path:
+    """A folder that the processes of pytest-xdist share: the first one that needs it makes it, and the others wait.
+
+    Args:
+        factory: of the session.
+        name: of the folder.
+        make: fills an empty folder, and returns the place in it that tests use.
+    """
+    from filelock import FileLock
+
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    place, note = root / name, root / f"{name}.made"
+    with FileLock(root / f"{name}.lock"):
+        if not note.exists():
+            place.mkdir()
+            note.write_text(str(make(place)))
+    return Path(note.read_text())
+
+
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle over the motion backbone with a tiny text encoder; $WSRA_TEST_BUNDLE where torch is not installed."""
@@ -113,7 +134,7 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     from tiny import make_bundle
 
-    return make_bundle(tmp_path_factory.mktemp("made"))
+    return made_once(tmp_path_factory, "bundle", make_bundle)
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +143,7 @@ def gpt2_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     from tiny import make_bundle
 
-    return make_bundle(tmp_path_factory.mktemp("made"), kind="gpt2")
+    return made_once(tmp_path_factory, "gpt2-bundle", partial(make_bundle, kind="gpt2"))
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +158,7 @@ def rows_bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     from tiny import make_rows_bundle
 
-    return make_rows_bundle(tmp_path_factory.mktemp("made"))
+    return made_once(tmp_path_factory, "rows-bundle", make_rows_bundle)
 
 
 @pytest.fixture(autouse=True, scope="session")

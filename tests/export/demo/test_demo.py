@@ -16,10 +16,14 @@ from wsra.runtime.errors import OutputError
 FIELDS = {"queries", "r1_iou30", "r1_iou50", "r1_iou70", "r5_iou30", "r5_iou50", "r5_iou70", "miou"}
 
 
+# A quarter of the released clips learns less, but sentences must already decide; of a few clips nothing is expected but the way.
 @pytest.mark.slow
-def test_demo_end_to_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("clips", "epochs", "above_controls"), [(30, 2, None), pytest.param(100, 8, 15.0, marks=pytest.mark.full)], ids=["few-clips", "quarter"]
+)
+def test_demo_end_to_end(tmp_path: Path, clips: int, epochs: int, above_controls: float | None) -> None:
     out = tmp_path / "demo"
-    run = CliRunner().invoke(app, ["demo", "--out", str(out), "--clips", "100", "--epochs", "8"], env={"COLUMNS": "100"})
+    run = CliRunner().invoke(app, ["demo", "--out", str(out), "--clips", str(clips), "--epochs", str(epochs)], env={"COLUMNS": "100"})
     assert run.exit_code == 0, run.output
     report = json.loads((out / "report.json").read_text())
     for name in ("test", "unseen_combinations", "conjunctions", "skyline"):
@@ -27,11 +31,11 @@ def test_demo_end_to_end(tmp_path: Path) -> None:
     controls = {"chance", "prior", "prior_life", "shuffled", "other_event", "longest_track", "largest_track", "shuffled_training"}
     assert set(report["controls"]) == controls
     assert set(report["parity"]) == {"fp32", "fp16", "int8"} and report["parity"]["fp32"]["passed"] and report["parity"]["fp16"]["passed"]
-    assert report["test"]["queries"] >= 100
     check("demo", report)
-    # A quarter of the released clips learns less, but sentences must already decide.
-    strongest = max(control["r1_iou50"] for control in report["controls"].values())
-    assert report["test"]["r1_iou50"] > strongest + 15
+    if above_controls is not None:
+        assert report["test"]["queries"] >= 100
+        strongest = max(control["r1_iou50"] for control in report["controls"].values())
+        assert report["test"]["r1_iou50"] > strongest + above_controls
     assert "man in yellow shirt" in run.stdout and "truth" in run.stdout and "wsra ground" in run.stdout
 
     # The real MiniLM in every precision: verified with labels, and compiled.
@@ -47,7 +51,7 @@ def test_demo_end_to_end(tmp_path: Path) -> None:
     assert len(list((out / "bundle" / "engines").glob("*/*/*.plan"))) == 3 * len(entries)
 
     with pytest.raises(OutputError, match="other settings"):
-        run_demo(out, clips=30, epochs=1, seed=0, jobs=1)
+        run_demo(out, clips=clips + 1, epochs=1, seed=0, jobs=1)
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
