@@ -1,6 +1,7 @@
 """FP32 graphs to INT8: explicit Q/DQ pairs before products with constant weights, symmetric, per output channel.
 
-What is not quantised stays floating point and is halved afterwards. Recipe and what each part is worth: docs/export.md.
+What is not quantised stays floating point and is halved afterwards. The recipe is in docs/export.md; docs/measurements/int8.md shows what
+each part is worth.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def narrowing(model: onnx.ModelProto, products: Collection[str]) -> list[str]:
     """Those of the products that have at least twice as many inputs as outputs: in a transformer, what follows the activation.
 
     Activations (GELU) have outliers that smoothing cannot move: with these products in INT8 MiniLM's smallest cosine is 0.95 instead
-    of 0.998 (docs/export.md).
+    of 0.998 (docs/measurements/int8.md).
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     found = []

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-ALPHA = 0.7  # compared with 0.4 to 0.8 on MiniLM: docs/export.md
+ALPHA = 0.7  # compared with 0.4 to 0.8 on MiniLM: docs/measurements/int8.md
 _SMALLEST = 1e-5
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from wsra.runtime.errors import DataError
 
-SHARE = 0.6  # of the way from background to event; 0.4, 0.5, 0.6, 0.7 were compared on development scenes (docs/train.md)
-LIFE_SHARE = 0.1  # of the way from other videos' sentences to own ones; -0.2 to 0.5 were compared (docs/train.md)
+SHARE = 0.6  # of the way from background to event; 0.4, 0.5, 0.6, 0.7 were compared on development scenes (docs/measurements/training.md)
+LIFE_SHARE = 0.1  # of the way from other videos' sentences to own ones; -0.2 to 0.5 were compared (docs/measurements/training.md)
 
 
 def calibrate_theta(curves: Sequence[NDArray[np.floating]]) -> float:

@@ -1,4 +1,4 @@
-"""Pictures of docs/learning.md: python benchmarks/planted/pictures.py DIR --sets DIR -o docs/pictures.
+"""Pictures of docs/measurements/learning.md: python benchmarks/planted/pictures.py DIR --sets DIR -o docs/pictures.
 
 DIR is that of run.py, with the tables k and middle. The three queries shown are the best answered, the median and the worst of those
 whose video has at least two sentences, so that one failure is among them.

@@ -57,7 +57,7 @@ DIFFICULTIES = {
     "charades-middle": Difficulty(signal=0.34, traces_per_minute=60.0),
     "charades-hard": Difficulty(signal=0.12, traces_per_minute=60.0),
     "uca": Difficulty(signal=0.34, traces_per_minute=60.0),
-}  # chosen by the skyline on validation videos, before any weak run, and frozen (docs/learning.md)
+}  # chosen by the skyline on validation videos, before any weak run, and frozen (docs/measurements/learning.md)
 
 # Beside the frozen sets: as charades-middle, but for longer videos, in which a mean over the video dilutes what a sentence looks like.
 LONGER = {"charades-long": 3.0}  # times the length

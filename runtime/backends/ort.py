@@ -59,7 +59,8 @@ class OrtBackend:
         check_onnx(path, error=BackendError)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Idle threads sleep: three graphs take turns in a query, and the spinning threads of two slow the third (docs/verify.md).
+        # Idle threads sleep: three graphs take turns in a query, and the spinning threads of two slow down the third
+        # (docs/measurements/grounding.md).
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         if not optimise:

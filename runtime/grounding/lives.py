@@ -47,8 +47,8 @@ class Lives:
     def scores(self, excess: NDArray[np.floating]) -> Array:
         """The score of each life: the logarithm of the mean of exp(excess) over its rows.
 
-        Of the ways to sum up the rows of a life that were compared (docs/ground.md), this and the maximum rank best; a sum favours whoever
-        stays long.
+        Of the compared ways to sum up the rows of a life, this and the maximum rank best; a sum favours whoever stays long
+        (docs/measurements/grounding.md).
 
         Args:
             excess: (R,) logit - theta of each row for one sentence.

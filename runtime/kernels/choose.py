@@ -41,7 +41,7 @@ def open_kernel(
         route: how its graphs run.
         device: this machine.
         name: "numba", "numpy", "graph", or "auto": on the CPU numba where the extra `fast` is installed and there is enough to score, else
-            numpy; elsewhere the graph. That order is measured, see docs/ground.md.
+            numpy; elsewhere the graph. That order is measured, see docs/measurements/grounding.md.
         on_cpu: whether the graphs really run there.
         threads: at most; 0 takes the cores that this process may use.
         allow_fallback: run the graph on the CPU where the provider cannot be had.
