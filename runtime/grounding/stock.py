@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-NAME = "stock-1"  # counted up with its weights
+NAME = "stock-2"  # counted up with its weights
 
 
 def stock_folder() -> Path:
