@@ -112,13 +112,11 @@ class Sampling:
         first: K, most similar sentences left out.
         last: K', least similar sentences left out.
         draws: negatives drawn per pair, 0 for all.
-        hardest: take the most similar ones instead of drawing.
     """
 
     first: Whole = 3
     last: Whole = 2
     draws: Whole = 12
-    hardest: Annotated[bool, Field(strict=True)] = False
 
 
 @dataclass(frozen=True, config=_STRICT)

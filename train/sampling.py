@@ -70,7 +70,7 @@ def choose_negatives(ranked: Ranked, sampling: Sampling, generator: torch.Genera
 
     Args:
         ranked: from `rank_batch`.
-        sampling: how many, drawn without repetition or the most similar ones.
+        sampling: how many negatives to draw, without repetition; 0 means all.
         generator: the source of chance.
 
     Returns:
@@ -79,8 +79,6 @@ def choose_negatives(ranked: Ranked, sampling: Sampling, generator: torch.Genera
     draws = sampling.draws
     if draws == 0 or draws >= ranked.negatives.shape[1]:
         return ranked.negatives
-    if sampling.hardest:
-        return ranked.negatives[:, :draws]
     device = ranked.negatives.device
     chance = torch.rand(ranked.negatives.shape, generator=generator).to(device)  # drawn on the CPU: the same chance on every device
     beyond = torch.arange(ranked.negatives.shape[1], device=device)[None, :] >= ranked.counts[:, None]

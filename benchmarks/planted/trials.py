@@ -134,7 +134,6 @@ LEVERS: dict[str, dict[str, Any]] = {  # over four negatives
     "contrast alone": {"loss.contrast": 1.0} | {f"loss.{loss}": 0.0 for loss in LOSSES},
     "windows": {"data.seen_as": "windows"},
     "contrast 0": {"loss.contrast": 0.0},
-    "4 most similar negatives": {"sampling.hardest": True},
     "contrast temperature 0.3": {"loss.contrast_temperature": 0.3},
     "contrast temperature 3": {"loss.contrast_temperature": 3.0},
     "key width 256": {"training.key_width": 256},
