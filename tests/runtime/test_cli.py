@@ -89,7 +89,7 @@ BAD = {
     "extract: a folder for a video": (["extract", "folder", "-o", "out"], 1, "a folder; expected a video"),
     "extract: a file for the folder": (["extract", "video.mp4", "-o", "blank.txt/out"], 1, "blank.txt/out: cannot be written to"),
     "extract: two videos of one name": (["extract", "video.mp4", "./video.mp4", "-o", "out"], 1, "another video of this batch"),
-    "info: empty folder": (["info", "folder"], 1, "a folder without manifest.json"),
+    "info: empty folder": (["info", "folder"], 1, "the folder holds neither manifest.json"),
     "info: damaged bundle": (["info", "damaged"], 1, "changed after it was written"),
     "verify: no bundle": (["verify", "nowhere"], 1, "no bundle there"),
     "verify: labels without features": (["verify", "bundle", "--data", "blank.txt"], 1, "give --data and --features"),
