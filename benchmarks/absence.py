@@ -30,7 +30,7 @@ FALSE_ALARMS = 0.05  # share of absent sentences that may be answered where reca
 
 
 @dataclass(frozen=True)
-class Asked:
+class Query:
     """A sentence asked of a clip.
 
     Attributes:
@@ -50,11 +50,11 @@ class Asked:
 
 def look_of(annotation: Annotation) -> Look | None:
     """Kind and colour that a sentence says, or None where it says no colour."""
-    said = annotation.row["mentions"]
-    return (said["kind"], said["colour"]) if "colour" in said else None
+    mentions = annotation.row["mentions"]
+    return (mentions["kind"], mentions["colour"]) if "colour" in mentions else None
 
 
-def asked_of(annotations: Sequence[Annotation], looks: Mapping[str, set[Look]], *, seed: int = 0) -> list[Asked]:
+def queries_of(annotations: Sequence[Annotation], looks: Mapping[str, set[Look]], *, seed: int = 0) -> list[Query]:
     """Present sentences, and for each clip as many absent ones, drawn without repetition.
 
     Args:
@@ -62,17 +62,17 @@ def asked_of(annotations: Sequence[Annotation], looks: Mapping[str, set[Look]], 
         looks: clip -> kind and colour of everybody in it.
         seed: of the drawing.
     """
-    rng, asked = np.random.default_rng(seed), []
-    told = [(annotation, look) for annotation in annotations if (look := look_of(annotation)) is not None]
-    for vid in dict.fromkeys(annotation.vid for annotation, _ in told):
-        own = [annotation for annotation, _ in told if annotation.vid == vid]
-        asked += [Asked(vid, a.query, True, False, bool(a.row["unseen"])) for a in own]
-        strange = [(a, look) for a, look in told if a.vid != vid and look not in looks[vid]]
+    rng, queries = np.random.default_rng(seed), []
+    coloured = [(annotation, look) for annotation in annotations if (look := look_of(annotation)) is not None]
+    for vid in dict.fromkeys(annotation.vid for annotation, _ in coloured):
+        own = [annotation for annotation, _ in coloured if annotation.vid == vid]
+        queries += [Query(vid, a.query, True, False, bool(a.row["unseen"])) for a in own]
+        strange = [(a, look) for a, look in coloured if a.vid != vid and look not in looks[vid]]
         for number in rng.choice(len(strange), min(len(own), len(strange)), replace=False):
             annotation, (kind, colour) = strange[number]
             hard = any((kind == k) != (colour == c) for k, c in looks[vid])
-            asked.append(Asked(vid, annotation.query, False, hard, bool(annotation.row["unseen"])))
-    return asked
+            queries.append(Query(vid, annotation.query, False, hard, bool(annotation.row["unseen"])))
+    return queries
 
 
 def best_scores(grounder: Grounder, features: Features, queries: Sequence[str]) -> tuple[list[float], list[bool]]:
@@ -91,9 +91,9 @@ def auroc(present: NDArray[np.float64], absent: NDArray[np.float64]) -> float:
     return 100 * float(higher.mean() + 0.5 * equal.mean())
 
 
-def row(name: str, scores: NDArray[np.float64], answered: NDArray[np.bool_], asked: Sequence[Asked]) -> str:
+def row(name: str, scores: NDArray[np.float64], answered: NDArray[np.bool_], queries: Sequence[Query]) -> str:
     """One line of the table."""
-    present, hard, unseen = (np.array([getattr(one, what) for one in asked]) for what in ("present", "hard", "unseen"))
+    present, hard, unseen = (np.array([getattr(one, what) for one in queries]) for what in ("present", "hard", "unseen"))
     level = np.quantile(scores[~present], 1 - FALSE_ALARMS)
     figures = (
         auroc(scores[present], scores[~present]),
@@ -116,19 +116,19 @@ def looks_in(demo: Path) -> dict[str, set[Look]]:
 
 def main(demo: Path, bundles: Sequence[Path]) -> int:
     """Ask, print a table; the exit code."""
-    asked = asked_of(read_annotations(demo / "spans-test.jsonl"), looks_in(demo))
-    present, hard = sum(one.present for one in asked), sum(one.hard for one in asked)
-    print(f"{present} present sentences, {len(asked) - present} absent ones, {hard} of them hard; percent\n")
+    queries = queries_of(read_annotations(demo / "spans-test.jsonl"), looks_in(demo))
+    present, hard = sum(one.present for one in queries), sum(one.hard for one in queries)
+    print(f"{present} present sentences, {len(queries) - present} absent ones, {hard} of them hard; percent\n")
     print("| bundle | AUROC | hard ones | pairs never seen | recall at 5 % false alarms | answered: present | absent | hard |")
     print("|---|---|---|---|---|---|---|---|")
     for bundle in bundles or [demo / "bundle"]:
-        scores, answered = np.zeros(len(asked)), np.zeros(len(asked), bool)
+        scores, answered = np.zeros(len(queries)), np.zeros(len(queries), bool)
         with Grounder.open(bundle, precision="fp32", provider="cpu", threads=2) as grounder:
-            for vid in dict.fromkeys(one.vid for one in asked):
-                at = [number for number, one in enumerate(asked) if one.vid == vid]
+            for vid in dict.fromkeys(one.vid for one in queries):
+                at = [number for number, one in enumerate(queries) if one.vid == vid]
                 features = read_features(demo / "features" / f"{vid}.feat")
-                scores[at], answered[at] = best_scores(grounder, features, [asked[number].query for number in at])
-        print(row(str(bundle), scores, answered, asked))
+                scores[at], answered[at] = best_scores(grounder, features, [queries[number].query for number in at])
+        print(row(str(bundle), scores, answered, queries))
     return 0
 
 

@@ -61,11 +61,11 @@ def main(given: Path | None) -> int:
                 start = time.perf_counter()
                 way()
                 runs[name].append(time.perf_counter() - start)
-        tell(video, runs)
+        print_rates(video, runs)
     return 0
 
 
-def tell(video: Path, runs: dict[str, list[float]]) -> None:
+def print_rates(video: Path, runs: dict[str, list[float]]) -> None:
     """Conditions, then the table."""
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
@@ -109,10 +109,10 @@ def decoded(video: Path) -> int:
 def piped(video: Path) -> Iterator[Frame]:
     """Every frame in full through a pipe."""
     reader = import_module("imageio_ffmpeg").read_frames(str(video), pix_fmt="bgr24")
-    told = next(reader)
-    width, height = told["size"]
+    header = next(reader)
+    width, height = header["size"]
     for number, data in enumerate(reader):
-        yield Frame(number / told["fps"], np.frombuffer(data, np.uint8).reshape(height, width, 3))
+        yield Frame(number / header["fps"], np.frombuffer(data, np.uint8).reshape(height, width, 3))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from wsra.runtime.formats.features import read_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.kernels.weights import Trained, read_weights
 
-BLOCKS, SHARES, BEST, ASKED = (4, 15, 60), (0.01, 0.05, 0.2), 20, 5
+BLOCKS, SHARES, BEST, RANK = (4, 15, 60), (0.01, 0.05, 0.2), 20, 5
 CODE_BYTES = (8, 16, 32)
 Array = Any
 
@@ -82,7 +82,7 @@ def main() -> int:
         mean = " | ".join(f"{share:.1f}" for share in kept(highest, logits(weights, blocks.mean(axis=1), offsets)))
         print(f"| mean of {size} keys | {100 / size:.1f} | {mean} |")
         bound = bounds(weights, blocks.min(axis=1), blocks.max(axis=1), offsets)
-        needed = (bound >= np.sort(highest, axis=1)[:, -ASKED, None]).mean()
+        needed = (bound >= np.sort(highest, axis=1)[:, -RANK, None]).mean()
         bounded.append((size, 200 / size, 100 * needed, 100 * (bound > theta).mean(), 100 * (highest > theta).mean()))
     if find_spec("faiss"):
         faiss: Any = import_module("faiss")
@@ -94,7 +94,7 @@ def main() -> int:
             print(f"| product quantization, {size} bytes a key | {100 * size / (2 * keys.shape[1]):.1f} | {found} |")
     else:
         print("faiss is not installed: left out", file=sys.stderr)
-    print(f"\n| exact, by bounds | bytes | blocks read for the {ASKED} best snippets | for all above theta | blocks with one above theta |")
+    print(f"\n| exact, by bounds | bytes | blocks read for the {RANK} best snippets | for all above theta | blocks with one above theta |")
     print("|---|---|---|---|---|")
     for row in bounded:
         print("| blocks of {} keys | {:.1f} | {:.0f} | {:.0f} | {:.0f} |".format(*row))

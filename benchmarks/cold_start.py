@@ -69,14 +69,14 @@ def main() -> int:
         folder = Path(name)
         bundle = given.bundle or made_bundle(folder)
         made_video(bundle, folder / "day.feat", SNIPPETS)
-        told = {name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        environment = {**os.environ, **told, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+        threads = {name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        environment = {**os.environ, **threads, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
-        asked = ["ground", str(folder / "day.feat"), SENTENCES[0], "-b", str(bundle), "--threads", str(given.threads), "--json"]
+        arguments = ["ground", str(folder / "day.feat"), SENTENCES[0], "-b", str(bundle), "--threads", str(given.threads), "--json"]
         commands = {
             "onnxruntime and the text encoder": [sys.executable, "-c", TEXT_ONLY, str(bundle / "fp32/text.onnx"), str(given.threads)],
-            "wsra ground, numba": [sys.executable, "-c", GROUND, *asked, "--kernel", "numba"],
-            "wsra ground": [sys.executable, "-c", GROUND, *asked],
+            "wsra ground, numba": [sys.executable, "-c", GROUND, *arguments, "--kernel", "numba"],
+            "wsra ground": [sys.executable, "-c", GROUND, *arguments],
             "wsra ground --help": [sys.executable, "-c", GROUND, "ground", "--help"],
         }
         base = next(iter(commands))

@@ -148,9 +148,9 @@ def memory_mb(bundle: Path, video: Path, queries: int, threads: int) -> float:
 
     from wsra.runtime.bench.memory import anonymous_mb
 
-    asked = video.with_suffix(".txt")
-    asked.write_text("\n".join(SENTENCES[:queries]))
-    command = [sys.executable, "-m", "wsra.runtime.cli", "ground", str(video), "--queries", str(asked), "-b", str(bundle)]
+    queries_file = video.with_suffix(".txt")
+    queries_file.write_text("\n".join(SENTENCES[:queries]))
+    command = [sys.executable, "-m", "wsra.runtime.cli", "ground", str(video), "--queries", str(queries_file), "-b", str(bundle)]
     process = subprocess.Popen([*command, "--threads", str(threads), "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     most = 0.0
     while process.poll() is None:

@@ -41,8 +41,8 @@ def cell(moment: Moment | None, row: Annotation) -> str:
     """An answer with its IoU, or whether saying nothing is right."""
     if moment is None:
         return "nothing" if row.windows_s else "nothing, right"
-    told = f"{moment.start_s:.1f} to {moment.end_s:.1f}"
-    return f"{told} ({overlap(moment, row):.2f})" if row.windows_s else f"{told}, false alarm"
+    cells = f"{moment.start_s:.1f} to {moment.end_s:.1f}"
+    return f"{cells} ({overlap(moment, row):.2f})" if row.windows_s else f"{cells}, false alarm"
 
 
 def main(bundles: list[Path]) -> int:
@@ -56,8 +56,8 @@ def main(bundles: list[Path]) -> int:
         print(f"| {row.vid} | {row.query} | {wanted} | {' | '.join(cell(found[number], row) for found in answers)} |")
     there = [number for number, row in enumerate(annotations) if row.windows_s]
     overlaps = [np.array([overlap(found[number], annotations[number]) for number in there]) for found in answers]
-    told = [f"{(each >= 0.5).sum()} of {len(there)}, {each.mean():.2f}" for each in overlaps]
-    print(f"| | IoU 0.5 or more, mean IoU | | {' | '.join(told)} |")
+    cells = [f"{(each >= 0.5).sum()} of {len(there)}, {each.mean():.2f}" for each in overlaps]
+    print(f"| | IoU 0.5 or more, mean IoU | | {' | '.join(cells)} |")
     return 0
 
 

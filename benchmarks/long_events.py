@@ -72,11 +72,11 @@ def measure(deviation: float, *, events: int, seed: int) -> list[dict[str, Any]]
             truth = np.array([start, start + length], float)
             for plan, found in answers(excess).items():
                 overlaps.setdefault(plan, []).append(float(iou(found, truth)[0]) if len(found) else 0.0)
-        told = {
+        plans = {
             plan: {"miou": 100 * float(np.mean(found)), "r1_iou50": 100 * float(np.mean(np.array(found) >= 0.5))}
             for plan, found in overlaps.items()
         }
-        rows.append({"seconds": f"{low} to {high}", "noise": deviation, "events": events, "plans": told})
+        rows.append({"seconds": f"{low} to {high}", "noise": deviation, "events": events, "plans": plans})
     return rows
 
 

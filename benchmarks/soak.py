@@ -109,12 +109,12 @@ def growth(rows: list[Row], figure: str) -> tuple[float, float, float]:
 def table(found: dict[str, Any]) -> str:
     """Markdown."""
     rows, count = found["rows"], int(found["rows"][-1]["queries"])
-    asked = f"{count:,} queries over {found['files']} files of {SNIPPETS} snippets in {found['seconds']:,.0f} s"
+    summary = f"{count:,} queries over {found['files']} files of {SNIPPETS} snippets in {found['seconds']:,.0f} s"
     of_them = f"{found['refused']:,} of them refused, {found['whole']:,} a whole `wsra ground` over all files"
-    lines = [f"{asked}; {of_them}", "", f"| | after {WARM:.0%} | at the end | growth in 100,000 queries |", "|---|---:|---:|---:|"]
-    for figure, told in FIGURES.items():
+    lines = [f"{summary}; {of_them}", "", f"| | after {WARM:.0%} | at the end | growth in 100,000 queries |", "|---|---:|---:|---:|"]
+    for figure, label in FIGURES.items():
         first, last, slope = growth(rows, figure)
-        lines.append(f"| {told} | {first:,.1f} | {last:,.1f} | {slope:+.2f} |")
+        lines.append(f"| {label} | {first:,.1f} | {last:,.1f} | {slope:+.2f} |")
     return "\n".join(lines)
 
 

@@ -56,12 +56,12 @@ def read_scenes(folder: Path, split: str) -> Scenes:
 
 def words_of(annotation: Annotation) -> Iterable[str]:
     """The groups that a sentence belongs to: what it says beside the kind, and the kind."""
-    said = annotation.row["mentions"]
-    yield from (f"says {name}" for name in said if name != "kind")
-    yield f"kind {said['kind']}"
+    mentions = annotation.row["mentions"]
+    yield from (f"says {name}" for name in mentions if name != "kind")
+    yield f"kind {mentions['kind']}"
 
 
-def asked(grounder: Grounder, scenes: Scenes, queries: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+def scores_of(grounder: Grounder, scenes: Scenes, queries: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
     """Best score of (clip, sentence) pairs, and whether each is answered."""
     scores, answered = np.zeros(len(queries)), np.zeros(len(queries), bool)
     for vid, features in scenes.features.items():
@@ -76,11 +76,11 @@ def object_of(scenes: Scenes, vid: str, moment: np.ndarray) -> tuple[dict[str, s
     spans = [tuple(np.round(annotation.windows_s[0], 3)) for annotation in own]
     overlaps = best_iou(np.array(spans), moment[None])
     best = int(overlaps.argmax())
-    said: dict[str, str] = {}
+    mentions: dict[str, str] = {}
     for annotation, span in zip(own, spans, strict=True):
         if span == spans[best]:
-            said |= annotation.row["mentions"]
-    return said, bool(overlaps[best] >= 0.5)
+            mentions |= annotation.row["mentions"]
+    return mentions, bool(overlaps[best] >= 0.5)
 
 
 def confusions(scenes: Scenes, answers: Sequence[np.ndarray]) -> Counter[str]:
@@ -94,9 +94,9 @@ def confusions(scenes: Scenes, answers: Sequence[np.ndarray]) -> Counter[str]:
         overlap = float(best_iou(moments[:1], truth)[0])
         if overlap >= 0.5:
             continue
-        said, fits = object_of(scenes, annotation.vid, moments[0])
-        asked_for = annotation.row["mentions"]
-        wrong = sorted(name for name in asked_for if name in said and said[name] != asked_for[name])
+        mentions, fits = object_of(scenes, annotation.vid, moments[0])
+        mentioned = annotation.row["mentions"]
+        wrong = sorted(name for name in mentioned if name in mentions and mentions[name] != mentioned[name])
         if overlap >= 0.1:
             why["the right one, with other ends"] += 1
         elif not fits:
@@ -120,8 +120,8 @@ def report(bundle: Path, scenes: Scenes) -> None:
         answers = test.answers(forced)
         other = np.random.default_rng(0).permutation(len(test.annotations))
         strange = test.answers(forced, [test.annotations[number].query for number in other])
-        present, answered = asked(grounder, scenes, [(a.vid, a.query) for a in test.annotations])
-        absent, found = asked(grounder, scenes, [(row["vid"], row["query"]) for row in scenes.absent])
+        present, answered = scores_of(grounder, scenes, [(a.vid, a.query) for a in test.annotations])
+        absent, found = scores_of(grounder, scenes, [(row["vid"], row["query"]) for row in scenes.absent])
         print(f"\n{bundle}: theta {grounder.manifest.theta:.3f}\n")
         print("| | sentences | R@1 IoU .3 | .5 | .7 | R@5 .5 | mIoU |\n|---|---|---|---|---|---|---|")
         print(figures_line("answer forced", test.figures(answers)))

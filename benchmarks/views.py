@@ -79,17 +79,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         graph = encoders.mean_colour(Path(folder) / "e.onnx", shape=("n", 3, 224, 224))
         encoder = Encoder(encoders.settings_of(graph, size=(224, 224)), graph, threads=1)
-        tell(f"{given.clips} rendered clips", rendered(given.clips, encoder))
+        print_counts(f"{given.clips} rendered clips", rendered(given.clips, encoder))
         for path in given.videos:
-            tell(path.name, filmed(path, encoder))
+            print_counts(path.name, filmed(path, encoder))
 
 
-def tell(name: str, counts: Counts) -> None:
+def print_counts(name: str, counts: Counts) -> None:
     """A row of the table."""
     per_hour = 3600.0 / counts.seconds
-    told = [f"{per_hour * number:,.0f}" for number in (counts.tracks, counts.rows, counts.pictures)]
+    cells = [f"{per_hour * number:,.0f}" for number in (counts.tracks, counts.rows, counts.pictures)]
     share = f"{counts.pictures / max(counts.rows, 1):.2f}"
-    print(f"| {name} | {counts.seconds / 60:.1f} | {' | '.join(told)} | {share} | {per_hour * counts.calls:,.0f} |")
+    print(f"| {name} | {counts.seconds / 60:.1f} | {' | '.join(cells)} | {share} | {per_hour * counts.calls:,.0f} |")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Samples:
             digest.update(name.encode() + rows.tobytes())
         return digest.hexdigest()
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """What the manifest says of them."""
         return {
             "source": self.source,

@@ -42,7 +42,7 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
     with progress("sentences", None) as bar:
         prepared = prepare(run, out.parent / "text-cache", lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total))
     for name, (data, _) in {run.data.captions: prepared.train, run.data.val_captions: prepared.val}.items():
-        _tell_times(name, data)
+        _mention_times(name, data)
     data = prepared.train[0]
     say(f"{len(data.captions)} captions of {len(data.values)} videos, features of {data.backbone}; on {device}; checkpoint {out}")
     try:
@@ -65,7 +65,7 @@ def _draw(out: Path) -> None:
         draw_curves(rows, out / CURVES)
 
 
-def _tell_times(name: str, data: CaptionedVideos) -> None:
+def _mention_times(name: str, data: CaptionedVideos) -> None:
     timed = sum(caption.has_times for caption in data.captions)
     if timed:
         say(f"{name}: {timed} of {len(data.captions)} captions carry relevant_windows; training does not read them")
@@ -78,7 +78,7 @@ class _Shown:
         self._run, self._bar = run, bar
         self._what = ""
         self._began_s, self._first, self._rate = 0.0, 0, 0.0
-        self._told = False
+        self._warned = False
 
     def progress(self, what: str, done: int, total: int) -> None:
         task = self._bar.task_ids[0]
@@ -96,8 +96,8 @@ class _Shown:
             f"epoch {int(row['epoch'])}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, own sentence wins"
             f" {row['val_match']:.1f} %, attends to {row['val_attended']:.0f} % of a video, gates open {row['val_open_gates']:.0f} %{speed}"
         )
-        if row["collapsed"] and not self._told:
-            self._told = True
+        if row["collapsed"] and not self._warned:
+            self._warned = True
             say(
                 "WARNING: attention has settled on the background (other sentences find the same foreground as a video's own):"
                 " lower loss.background or raise loss.temperature and start again"

@@ -152,10 +152,10 @@ def _snippet_s(features: Features) -> float:
     if features.tracks is None:
         return float(np.median(lengths_s))
     try:
-        told = float(features.extra.get("snippet_s", "nan"))
+        recorded = float(features.extra.get("snippet_s", "nan"))
     except ValueError:
-        told = float("nan")
-    return told if 0 < told < np.inf else float(lengths_s.max())
+        recorded = float("nan")
+    return recorded if 0 < recorded < np.inf else float(lengths_s.max())
 
 
 def moments_of_features(data: CaptionedVideos, progress: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor]:

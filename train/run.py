@@ -21,14 +21,14 @@ TextProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TrainingSets:
     """What a run learns from and validates on: captioned videos with the vectors of their captions (captions, Dt)."""
 
     train: tuple[CaptionedVideos, Tensor]
     val: tuple[CaptionedVideos, Tensor]
 
 
-def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> Prepared:
+def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> TrainingSets:
     """Read data and encode captions.
 
     Args:
@@ -56,7 +56,7 @@ def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> Prep
     sentences = [caption.query for data in sets for caption in data.captions]
     vectors = cached_vectors(encoder, sentences, cache, progress)
     first = len(sets[0].captions)
-    return Prepared((sets[0], vectors[:first]), (sets[1], vectors[first:]))
+    return TrainingSets((sets[0], vectors[:first]), (sets[1], vectors[first:]))
 
 
 def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
@@ -73,8 +73,8 @@ def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
         )
     one, two = ((data.backbone, data.values[0].shape[1], data.of_objects) for data in (train, val))
     if one != two:
-        told = [f"{made} ({width} wide{', of objects' if objects else ''})" for made, width, objects in (one, two)]
-        raise DataError(f"training features are of {told[0]}, validation features of {told[1]}; extract all alike")
+        kinds = [f"{made} ({width} wide{', of objects' if objects else ''})" for made, width, objects in (one, two)]
+        raise DataError(f"training features are of {kinds[0]}, validation features of {kinds[1]}; extract all alike")
     first, last, batch = run.sampling.first, run.sampling.last, run.training.batch
     for key, data in (("captions", train), ("val_captions", val)):
         most = min(batch, len(data.captions))
@@ -88,7 +88,7 @@ def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
         )
 
 
-def permuted(prepared: Prepared, seed: int) -> Prepared:
+def permuted(prepared: TrainingSets, seed: int) -> TrainingSets:
     """The same with captions dealt to the wrong videos: a control that cannot learn what sentences mean."""
     data, text = prepared.train
     order = torch.randperm(len(data.captions), generator=torch.Generator().manual_seed(seed))
@@ -98,7 +98,7 @@ def permuted(prepared: Prepared, seed: int) -> Prepared:
 def train(
     run: Run,
     out: Path,
-    prepared: Prepared,
+    prepared: TrainingSets,
     *,
     objective: Objective | None = None,
     val_objective: Objective | None = None,

@@ -147,10 +147,10 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
             source, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
     except Exception as err:  # transformers, safetensors and torch raise whatever a damaged or foreign folder makes them stumble over
-        told = f"cannot be loaded ({_reason(err)}); give the name of a model on the hub, or its folder"
+        reason = f"cannot be loaded ({_reason(err)}); give the name of a model on the hub, or its folder"
         if "trust_remote_code" in str(err):
-            told = "needs code of its own, which is never run; choose a model that transformers knows"
-        raise ConfigError(f"encoder {name!r}: {told}") from err
+            reason = "needs code of its own, which is never run; choose a model that transformers knows"
+        raise ConfigError(f"encoder {name!r}: {reason}") from err
     _without_untrained(model, sorted(loading["missing_keys"]), name)
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError(f"encoder {name!r}: has no fast tokenizer (tokenizer.json), which the exported bundle needs")
@@ -161,8 +161,8 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
         try:
             return TextTower(model, tokenizer, name, longest)
         except Exception as err:  # it is tried on two tokens
-            told = f"its text tower does not run ({_reason(err)}); expected CLIP, SigLIP or their like"
-            raise ConfigError(f"encoder {name!r}: {told}") from err
+            reason = f"its text tower does not run ({_reason(err)}); expected CLIP, SigLIP or their like"
+            raise ConfigError(f"encoder {name!r}: {reason}") from err
     return TextEncoder(model, tokenizer, pooling, name, longest)
 
 

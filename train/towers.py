@@ -120,10 +120,10 @@ def load_towers(name: str) -> Towers:
     if not (hasattr(model, "get_image_features") and hasattr(model, "logit_scale")):
         raise ConfigError(f"{name}: a model without an image tower that shares the text's space; expected CLIP, SigLIP or their like")
     short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the letters of a backbone's name
-    return Towers(short, ImageTower(model), text, preparation_of(told_of_images(name), name), float(model.logit_scale.detach().exp()))
+    return Towers(short, ImageTower(model), text, preparation_of(image_preparation(name), name), float(model.logit_scale.detach().exp()))
 
 
-def told_of_images(name: str) -> dict[str, Any]:
+def image_preparation(name: str) -> dict[str, Any]:
     """How the model's images are prepared: preprocessor_config.json, or a part of the processor_config.json that transformers 5 writes."""
     from transformers.utils.hub import cached_file
 
@@ -135,9 +135,9 @@ def told_of_images(name: str) -> dict[str, Any]:
         table = read_json(path, error=ConfigError, hint="save the model's processor beside it again")
         if not isinstance(table, dict):
             continue
-        told = table.get("image_processor") if file.startswith("processor") else table
-        if isinstance(told, dict):
-            return told
+        table_of_images = table.get("image_processor") if file.startswith("processor") else table
+        if isinstance(table_of_images, dict):
+            return table_of_images
     raise ConfigError(
         f"{name}: no preprocessor_config.json, and no processor_config.json with an image_processor, to tell how images are prepared;"
         " save the model's processor beside it"
@@ -152,9 +152,9 @@ def preparation_of(table: Mapping[str, Any], name: str) -> Preparation:
     """
     try:
         crop = bool(table.get("do_center_crop", "crop_size" in table))
-        told = table["crop_size"] if crop else table["size"]
-        edge = told if isinstance(told, int) else told.get("shortest_edge")
-        size = (edge, edge) if edge else (told["height"], told["width"])
+        table_of_images = table["crop_size"] if crop else table["size"]
+        edge = table_of_images if isinstance(table_of_images, int) else table_of_images.get("shortest_edge")
+        size = (edge, edge) if edge else (table_of_images["height"], table_of_images["width"])
         scale = float(table.get("rescale_factor", 1 / 255)) if table.get("do_rescale", True) else 1.0
         (red, green, blue), std = table["image_mean"], table["image_std"]
         mean = float(red), float(green), float(blue)

@@ -58,12 +58,12 @@ def main() -> None:
     parser.add_argument("sets", nargs="+", choices=[*DIFFICULTIES, *LONGER])
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=os.environ.get("WSRA_DATA"))
-    asked = parser.parse_args()
-    if asked.data is None:
+    given = parser.parse_args()
+    if given.data is None:
         parser.error("--data or WSRA_DATA: the folder of third-party annotations (charades_sta, uca)")
     torch.set_num_threads(1)
-    for name in asked.sets:
-        make(name, asked.out, asked.data)
+    for name in given.sets:
+        make(name, given.out, given.data)
 
 
 if __name__ == "__main__":

@@ -86,10 +86,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    k_curve(asked.folder, asked.out)
-    examples(asked.folder, asked.sets, asked.out)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    k_curve(given.folder, given.out)
+    examples(given.folder, given.sets, given.out)
 
 
 if __name__ == "__main__":

@@ -112,21 +112,21 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("--part", default="1/1", help="which share of the trials: 1/2 or 2/2")
-    asked = parser.parse_args()
-    mine, parts = (int(number) for number in asked.part.split("/"))
-    rows = [row for table in asked.tables for row in TABLES[table].values()]
+    given = parser.parse_args()
+    mine, parts = (int(number) for number in given.part.split("/"))
+    rows = [row for table in given.tables for row in TABLES[table].values()]
     by_seed = [row[k] for k in range(len(SEEDS)) for row in rows if k < len(row)]
     trials = {trial.name: trial for trial in by_seed}
     for planted in dict.fromkeys(trial.planted for trial in by_seed):
-        path = asked.out / f"controls-{planted}.json"
+        path = given.out / f"controls-{planted}.json"
         if mine == 1 and not path.exists():
-            _save(path, controls(planted, asked.sets))
+            _save(path, controls(planted, given.sets))
     for number, trial in enumerate(trials.values()):
-        path = asked.out / f"{trial.name}.json"
+        path = given.out / f"{trial.name}.json"
         if number % parts != mine - 1 or path.exists():
             continue
         try:
-            table = result(trial, asked.sets, asked.out / "runs" / trial.name)
+            table = result(trial, given.sets, given.out / "runs" / trial.name)
         except DataError as err:  # a recipe that learns nothing has no theta: that is its result
             table = {"trial": asdict(trial), "failed": str(err)}
         _save(path, table)

@@ -13,7 +13,7 @@ from splits import Splits
 from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.formats.features import Features, read_features
 from wsra.train.config import Run
-from wsra.train.run import Prepared, prepare
+from wsra.train.run import TrainingSets, prepare
 from wsra.train.text import cached_vectors, load_encoder
 
 
@@ -44,7 +44,7 @@ class Opened:
         seen: whether each test sentence occurs in training.
     """
 
-    prepared: Prepared
+    prepared: TrainingSets
     train: Sequence[Annotation]
     val: Part
     test: Part

@@ -103,13 +103,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("tables", nargs="*")
-    asked = parser.parse_args()
-    if not asked.tables:
-        print(HEAD + "\n" + agreement(asked.folder))
-    for name in asked.tables or TABLES:
-        if not any((asked.folder / f"{t.name}.json").exists() for row in TABLES[name].values() for t in row):
+    given = parser.parse_args()
+    if not given.tables:
+        print(HEAD + "\n" + agreement(given.folder))
+    for name in given.tables or TABLES:
+        if not any((given.folder / f"{t.name}.json").exists() for row in TABLES[name].values() for t in row):
             continue
-        print(f"\n## {name}\n\n{table_of(asked.folder, name)}")
+        print(f"\n## {name}\n\n{table_of(given.folder, name)}")
 
 
 if __name__ == "__main__":

@@ -109,20 +109,20 @@ def _timed(make: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _figures(sums: Counter[str], overlaps: Array, sorts: Any, hours: float, *, placed: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"events": len(overlaps), "miou": 100 * float(overlaps.mean())}
-    told |= {f"r{100 * least:.0f}": 100 * float((overlaps >= least).mean()) for least in (0.5, 0.7)}
+    figures: dict[str, Any] = {"events": len(overlaps), "miou": 100 * float(overlaps.mean())}
+    figures |= {f"r{100 * least:.0f}": 100 * float((overlaps >= least).mean()) for least in (0.5, 0.7)}
     if placed:
-        told |= {"switches_per_event": sums["switches"] / len(overlaps), "tracks_per_event": sums["fragments"] / len(overlaps)}
-        told |= {"mixed_tracks": sums["mixed"], "nuisance_per_hour": sums["nuisance"] / hours}
-    told |= {
+        figures |= {"switches_per_event": sums["switches"] / len(overlaps), "tracks_per_event": sums["fragments"] / len(overlaps)}
+        figures |= {"mixed_tracks": sums["mixed"], "nuisance_per_hour": sums["nuisance"] / hours}
+    figures |= {
         "tracks_per_hour": sums["tracks"] / hours,
         "rows_per_hour": sums["rows"] / hours,
         "cpu_ms": sums["cpu_us"] / 1000 / sums["frames"],
     }
     for sort in dict.fromkeys(filter(None, sorts)):
         own = overlaps[sorts == sort]
-        told[sort] = f"{100 * (own >= 0.5).mean():.0f} / {100 * (own >= 0.7).mean():.0f}"
-    return told
+        figures[sort] = f"{100 * (own >= 0.5).mean():.0f} / {100 * (own >= 0.7).mean():.0f}"
+    return figures
 
 
 def table(figures: dict[str, dict[str, Any]]) -> str:

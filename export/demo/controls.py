@@ -23,7 +23,7 @@ from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.spans.moments import best_iou
 from wsra.train.checkpoint import load_checkpoint
-from wsra.train.run import Prepared
+from wsra.train.run import TrainingSets
 
 Array = NDArray[np.float64]
 TOP = 5
@@ -46,11 +46,11 @@ class TestSet:
 
     def answers(self, grounder: Grounder, queries: Sequence[str] | None = None) -> list[Array]:
         """Per query the spans (n, 2) that a model finds, best first; `queries` replaces the sentences."""
-        asked = queries or [a.query for a in self.annotations]
-        found: list[Array] = [np.zeros((0, 2))] * len(asked)
+        sentences = queries or [a.query for a in self.annotations]
+        found: list[Array] = [np.zeros((0, 2))] * len(sentences)
         for vid, features in self.features.items():
             numbers = [i for i, annotation in enumerate(self.annotations) if annotation.vid == vid]
-            for i, answer in zip(numbers, grounder.answers(features, [asked[i] for i in numbers], top_k=TOP), strict=True):
+            for i, answer in zip(numbers, grounder.answers(features, [sentences[i] for i in numbers], top_k=TOP), strict=True):
                 found[i] = np.array([[m.start_s, m.end_s] for m in answer.moments]).reshape(-1, 2)
         return found
 
@@ -66,7 +66,7 @@ def model_figures(test: TestSet, grounder: Grounder) -> Figures:
     return test.figures(test.answers(grounder))
 
 
-def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounder:
+def scorer_grounder(folder: Path, like: Grounder, prepared: TrainingSets) -> Grounder:
     """Another checkpoint behind the text encoder of a bundle, its theta calibrated in the same way.
 
     One that tells nothing apart, as a control trained on permuted captions may, has no theta: it always answers.

@@ -27,8 +27,8 @@ from wsra.runtime.terminal.console import progress, say
 from wsra.runtime.workers.choose import open_pool
 from wsra.train.config import Run, read_run
 from wsra.train.data import CaptionedVideos
-from wsra.train.run import Prepared, permuted, prepare, train
-from wsra.train.scenes.demo.render import Sizes, render_clip, render_scenes, tell
+from wsra.train.run import TrainingSets, permuted, prepare, train
+from wsra.train.scenes.demo.render import Sizes, render_clip, render_scenes, caption_clip
 from wsra.train.scenes.demo.world import Clip, sample_clip
 
 MARK = "demo.json"
@@ -58,9 +58,9 @@ class Clock:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def step(self, name: str, told: str) -> Iterator[None]:
+    def step(self, name: str, message: str) -> Iterator[None]:
         """Say what is done, and time it."""
-        say(f"[{len(self.seconds) + 1}] {told}")
+        say(f"[{len(self.seconds) + 1}] {message}")
         start = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - start, 1)
@@ -170,7 +170,7 @@ def _extract(out: Path, jobs: int) -> None:
             bar.advance(bar.task_ids[0])
 
 
-def _train(run: Run, folder: Path, prepared: Prepared, **objectives: Any) -> None:
+def _train(run: Run, folder: Path, prepared: TrainingSets, **objectives: Any) -> None:
     if (folder / "last.safetensors").is_file() and _epochs_done(folder) >= run.training.epochs:
         return
     with progress("epochs", run.training.epochs) as bar:
@@ -192,7 +192,7 @@ def _epochs_done(folder: Path) -> int:
     return len(read_metrics(folder))
 
 
-def _train_skyline(run: Run, out: Path, prepared: Prepared) -> None:
+def _train_skyline(run: Run, out: Path, prepared: TrainingSets) -> None:
     def objective(data: CaptionedVideos, split: str) -> SpanObjective:
         return SpanObjective(shares_inside(data, read_annotations(out / f"spans-{split}.jsonl")), run.sampling)
 
@@ -217,7 +217,7 @@ def _export(out: Path, calibration: Calibration) -> dict[str, dict[str, Any]]:
     return read_manifest(bundle).precisions
 
 
-def _measure(out: Path, prepared: Prepared) -> dict[str, Any]:
+def _measure(out: Path, prepared: TrainingSets) -> dict[str, Any]:
     grounder = Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
     annotations = read_annotations(out / "spans-test.jsonl")
     names = {a.vid for a in annotations}
@@ -243,7 +243,7 @@ def _examples(out: Path, clip: Clip) -> list[dict[str, Any]]:
     """Three queries on the showcase clip, with the truth beside the answers."""
     grounder = Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
     features = read_features(out / "features" / f"{clip.name}.feat")
-    rows = {(row["mentions"]["kind"], row["mentions"].get("colour")): row for row in tell(clip) if "colour" in row["mentions"]}
+    rows = {(row["mentions"]["kind"], row["mentions"].get("colour")): row for row in caption_clip(clip) if "colour" in row["mentions"]}
     yellow = {**rows.pop(("man", "yellow")), "query": QUERY}
     others = list(rows.values())[:2]
     examples = []

@@ -34,7 +34,7 @@ def annotations() -> list[Annotation]:
 
 
 def test_absent_sentences_are_of_nobody_there(absence: ModuleType) -> None:
-    asked = absence.asked_of(annotations(), LOOKS)
+    asked = absence.queries_of(annotations(), LOOKS)
     assert [(one.vid, one.query) for one in asked if one.present] == [
         ("a", "a blue car"),
         ("a", "a red man"),

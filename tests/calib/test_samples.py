@@ -43,7 +43,7 @@ def test_the_choice_is_seeded_and_its_digest_follows_it(make_features: Make) -> 
     one, same, other = (choose_samples(videos, IDS, source="s", seed=seed) for seed in (0, 0, 1))
     assert one.digest() == same.digest() != other.digest()
     assert replace(one, token_ids=[*one.token_ids[:-1], [9]]).digest() != one.digest()
-    assert one.told()["sha256"] == one.digest() and one.told()["snippets"] == SNIPPETS
+    assert one.to_json()["sha256"] == one.digest() and one.to_json()["snippets"] == SNIPPETS
 
 
 def test_no_sentence_is_padded(make_features: Make) -> None:
@@ -61,8 +61,8 @@ def test_no_sentence_is_padded(make_features: Make) -> None:
         (300, [], "0 sentences"),
     ],
 )
-def test_too_little_is_refused(make_features: Make, snippets: int, ids: list[list[int]], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_too_little_is_refused(make_features: Make, snippets: int, ids: list[list[int]], to_json: str) -> None:
+    with pytest.raises(DataError, match=to_json):
         choose_samples([make_features(snippets)], ids, source="s")
 
 

@@ -19,7 +19,7 @@ from wsra.runtime.errors import DataError, FeatureError
 from wsra.runtime.formats.features import Features, read_features, write_features
 from wsra.train.config import Run, read_run
 from wsra.train.data import load, moments_of_features
-from wsra.train.run import Prepared, prepare, train
+from wsra.train.run import TrainingSets, prepare, train
 from wsra.train.stored import SeenAs, StoredFeatures
 
 LARGE = Path(__file__).parent.parent / "support" / "large.py"
@@ -31,9 +31,9 @@ def test_reading_from_disk_trains_as_memory_does_to_the_bit(tmp_path: Path) -> N
     assert isinstance(stored.train[0].values, StoredFeatures)
     held = [(replace(data, values=tuple(data.values)), text) for data, text in (stored.train, stored.val)]
     some = read_run(tmp_path / "run.toml", ["training.cache_mb=1", "training.feature_noise=0.1"])
-    runs: dict[str, tuple[Run, Prepared]] = {
+    runs: dict[str, tuple[Run, TrainingSets]] = {
         "stored": (run, stored),
-        "held": (run, Prepared(*held)),
+        "held": (run, TrainingSets(*held)),
         "some": (some, prepare(some, tmp_path / "cache")),
     }
     for name, (settings, prepared) in runs.items():

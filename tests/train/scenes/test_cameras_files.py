@@ -17,7 +17,7 @@ from wsra.runtime.video.frames import Video
 from wsra.train.scenes.cameras.camera import FPS, HEIGHT_PX, WIDTH_PX
 from wsra.train.scenes.cameras.command import MARK, run_scenes
 from wsra.train.scenes.cameras.render import Sizes, plan, render_cameras
-from wsra.train.scenes.cameras.sentences import tell
+from wsra.train.scenes.cameras.sentences import caption_clip
 
 SMALL = Sizes(2, 1, 2, 2)
 
@@ -56,8 +56,8 @@ def test_captions_tell_no_times_and_spans_stand_apart(rendered: Path) -> None:
         assert [row["query"] for row in captions] == [row["query"] for row in spans]
         assert [c.query for c in read_captions(rendered / f"captions-{split}.jsonl")] == [row["query"] for row in spans]
         assert len(read_annotations(rendered / f"spans-{split}.jsonl")) == len(spans)
-        told = [row for clip in plan(SMALL, 1) if clip.split == split for row in tell(clip).rows]
-        assert spans == json.loads(json.dumps(told))
+        captioned = [row for clip in plan(SMALL, 1) if clip.split == split for row in caption_clip(clip).rows]
+        assert spans == json.loads(json.dumps(captioned))
     for split in ("dev", "test"):
         absent = read_annotations(rendered / f"absent-{split}.jsonl")
         assert absent and all(annotation.windows_s == () and "hard" in annotation.row for annotation in absent)
@@ -110,9 +110,9 @@ def test_the_command_refuses_what_it_would_spoil(rendered: Path, tmp_path: Path)
         ('{"version": 0, "seed": 1, "train": 1, "val": 1, "dev": 1, "test": 1}', "holds scenes of version 0"),
     ],
 )
-def test_a_mark_that_is_not_of_this_version_is_told(tmp_path: Path, mark: str, told: str) -> None:
+def test_a_mark_that_is_not_of_this_version_is_told(tmp_path: Path, mark: str, captioned: str) -> None:
     (tmp_path / MARK).write_text(mark, encoding="utf-8")
-    with pytest.raises(OutputError, match=told):
+    with pytest.raises(OutputError, match=captioned):
         run_scenes(tmp_path, SMALL, seed=1, jobs=1)
     assert [path.name for path in tmp_path.iterdir()] == [MARK] and (tmp_path / MARK).read_text(encoding="utf-8") == mark
 

@@ -83,28 +83,28 @@ def agrees(mentions: Mentions, traits: Traits) -> Answer:
     return "no" if "no" in answers else "maybe" if "maybe" in answers else "yes"
 
 
-def _loose(said: str, is_: str, yes: Mapping[str, set[str]], maybe: Mapping[str, set[str]]) -> Answer:
-    if said == is_ or is_ in yes.get(said, ()):
+def _loose(mentioned: str, is_: str, yes: Mapping[str, set[str]], maybe: Mapping[str, set[str]]) -> Answer:
+    if mentioned == is_ or is_ in yes.get(mentioned, ()):
         return "yes"
-    return "maybe" if is_ in maybe.get(said, ()) else "no"
+    return "maybe" if is_ in maybe.get(mentioned, ()) else "no"
 
 
-def _same(said: object, is_: object) -> Answer:
-    return "yes" if said == is_ else "no"
+def _same(mentioned: object, is_: object) -> Answer:
+    return "yes" if mentioned == is_ else "no"
 
 
-def _tone(said: str, traits: Traits) -> Answer:
-    surely, maybe = (_DARK, _DARKISH) if said == "dark" else (_LIGHT, _LIGHTISH)
+def _tone(mentioned: str, traits: Traits) -> Answer:
+    surely, maybe = (_DARK, _DARKISH) if mentioned == "dark" else (_LIGHT, _LIGHTISH)
     worn = [traits.colour, *([traits.lower_colour] if traits.lower_colour else []), *([traits.rider] if traits.rider else [])]
     if all(colour in surely for colour in worn):
         return "yes"
     return "maybe" if any(colour in surely | maybe for colour in worn) else "no"
 
 
-def _direction(said: str, traits: Traits) -> Answer:
-    if all(said == way for way in traits.directions):
+def _direction(mentioned: str, traits: Traits) -> Answer:
+    if all(mentioned == way for way in traits.directions):
         return "yes"
-    return "maybe" if said in traits.directions else "no"
+    return "maybe" if mentioned in traits.directions else "no"
 
 
 def turns_back(traits: Traits) -> bool:
@@ -113,27 +113,27 @@ def turns_back(traits: Traits) -> bool:
     return ends in ({"left", "right"}, {"towards", "away"})
 
 
-def _turns(said: bool, traits: Traits) -> Answer:
+def _turns(mentioned: bool, traits: Traits) -> Answer:
     if turns_back(traits):
-        return _same(said, True)
-    return "maybe" if len(set(traits.directions)) > 1 else _same(said, False)
+        return _same(mentioned, True)
+    return "maybe" if len(set(traits.directions)) > 1 else _same(mentioned, False)
 
 
 _ANSWERS = {
-    "kind": lambda said, traits: _loose(said, traits.kind, _KIND_YES, _KIND_MAYBE),
-    "colour": lambda said, traits: _loose(said, traits.colour, _COLOUR_YES, _COLOUR_MAYBE),
+    "kind": lambda mentioned, traits: _loose(mentioned, traits.kind, _KIND_YES, _KIND_MAYBE),
+    "colour": lambda mentioned, traits: _loose(mentioned, traits.colour, _COLOUR_YES, _COLOUR_MAYBE),
     "tone": _tone,
-    "rider": lambda said, traits: _loose(said, traits.rider, _COLOUR_YES, _COLOUR_MAYBE),
-    "garment": lambda said, traits: _loose(said, traits.garment, {}, _GARMENT_MAYBE),
-    "lower": lambda said, traits: _loose(said, traits.lower, {}, _LOWER_MAYBE),
-    "lcolour": lambda said, traits: _loose(said, traits.lower_colour, _COLOUR_YES, _COLOUR_MAYBE),
-    "hair": lambda said, traits: _loose(said, traits.hair, _HAIR_YES, _HAIR_MAYBE),
-    "long": lambda said, traits: _same(said, traits.long_hair),
-    "cap": lambda said, traits: _same(said, traits.cap),
-    "bag": lambda said, traits: _same(said, traits.bag),
-    "umbrella": lambda said, traits: _same(said, traits.umbrella),
-    "gait": lambda said, traits: _same(said, traits.gait),
+    "rider": lambda mentioned, traits: _loose(mentioned, traits.rider, _COLOUR_YES, _COLOUR_MAYBE),
+    "garment": lambda mentioned, traits: _loose(mentioned, traits.garment, {}, _GARMENT_MAYBE),
+    "lower": lambda mentioned, traits: _loose(mentioned, traits.lower, {}, _LOWER_MAYBE),
+    "lcolour": lambda mentioned, traits: _loose(mentioned, traits.lower_colour, _COLOUR_YES, _COLOUR_MAYBE),
+    "hair": lambda mentioned, traits: _loose(mentioned, traits.hair, _HAIR_YES, _HAIR_MAYBE),
+    "long": lambda mentioned, traits: _same(mentioned, traits.long_hair),
+    "cap": lambda mentioned, traits: _same(mentioned, traits.cap),
+    "bag": lambda mentioned, traits: _same(mentioned, traits.bag),
+    "umbrella": lambda mentioned, traits: _same(mentioned, traits.umbrella),
+    "gait": lambda mentioned, traits: _same(mentioned, traits.gait),
     "direction": _direction,
-    "stands": lambda said, traits: _same(said, traits.stands),
+    "stands": lambda mentioned, traits: _same(mentioned, traits.stands),
     "turns": _turns,
 }

@@ -67,12 +67,12 @@ class Path:
 
     def directions(self, camera: Camera) -> tuple[str, ...]:
         """Of each stretch that is no stop: "left", "right", "towards" or "away"."""
-        said = []
+        directions = []
         for k, angle in enumerate(self.headings(camera)):
             if not self.is_stop(k):
                 sideways = abs(math.sin(angle)) >= 0.62
-                said.append(("right" if math.sin(angle) > 0 else "left") if sideways else ("towards" if math.cos(angle) > 0 else "away"))
-        return tuple(said)
+                directions.append(("right" if math.sin(angle) > 0 else "left") if sideways else ("towards" if math.cos(angle) > 0 else "away"))
+        return tuple(directions)
 
 
 def draw_path(rng: Generator, camera: Camera, kind: Kind, gait: str, start_s: float) -> tuple[Path, bool]:

@@ -23,7 +23,7 @@ from wsra.train.scenes.cameras.cloth import draw_cloth
 from wsra.train.scenes.cameras.light import Photography
 from wsra.train.scenes.cameras.nuisances import draw_nuisances
 from wsra.train.scenes.cameras.pen import Image
-from wsra.train.scenes.cameras.sentences import Row, Told, absent, tell
+from wsra.train.scenes.cameras.sentences import Row, CaptionedClip, absent, caption_clip
 from wsra.train.scenes.cameras.style import SPLITS, Split
 from wsra.train.scenes.cameras.world import Clip, sample_clip
 
@@ -109,9 +109,9 @@ def render_clip(clip: Clip, folder: Path) -> Path:
     return path
 
 
-def _tell(job: tuple[Split, int, int]) -> Told:
+def _caption(job: tuple[Split, int, int]) -> CaptionedClip:
     cv2.setNumThreads(1)
-    return tell(_clip(*job))
+    return caption_clip(_clip(*job))
 
 
 def _render(job: tuple[Split, int, int, Path]) -> str:
@@ -137,20 +137,20 @@ def render_cameras(folder: Path, sizes: Sizes, *, seed: int = 0, jobs: int = 2) 
     videos.mkdir(parents=True, exist_ok=True)
     wanted = [(split, number, seed) for split in SPLITS for number in range(getattr(sizes, split))]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        told = list(pool.map(_tell, wanted, chunksize=8))
+        captioned = list(pool.map(_caption, wanted, chunksize=8))
         for split in SPLITS:
-            _write_rows(folder, split, [one for one in told if one.clip.split == split])
+            _write_rows(folder, split, [one for one in captioned if one.clip.split == split])
         yield from pool.map(_render, [(*job, videos) for job in wanted], chunksize=4)
 
 
-def _write_rows(folder: Path, split: Split, told: list[Told]) -> None:
-    rows = [row for one in told for row in one.rows]
+def _write_rows(folder: Path, split: Split, captioned: list[CaptionedClip]) -> None:
+    rows = [row for one in captioned for row in one.rows]
     files: dict[str, list[Row] | list[dict[str, Any]]] = {
         f"captions-{split}.jsonl": [{key: row[key] for key in _CAPTION} for row in rows],
         f"spans-{split}.jsonl": rows,
     }
     if split in ("dev", "test"):
-        files[f"absent-{split}.jsonl"] = absent(told)
+        files[f"absent-{split}.jsonl"] = absent(captioned)
     for name, lines in files.items():
         with replacing(folder / name) as part:
             part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -105,7 +105,7 @@ _NO_ARTICLE = ("someone", "somebody", "there", "the ")
 
 
 @dataclass(frozen=True)
-class Caption:
+class Sentence:
     """A sentence.
 
     Attributes:
@@ -147,15 +147,15 @@ def _fits(template: Template, traits: Traits) -> bool:
         "{t}": tone != "",
         "{d}": len(set(traits.directions)) == 1,
     }
-    said = {"umbrella": traits.umbrella, "stands": traits.stands, "turns": turns_back(traits), "runs": traits.gait == "runs"}
-    return all(there for slot, there in needs.items() if slot in text) and all(said[word] for word in says)
+    true_of = {"umbrella": traits.umbrella, "stands": traits.stands, "turns": turns_back(traits), "runs": traits.gait == "runs"}
+    return all(there for slot, there in needs.items() if slot in text) and all(true_of[word] for word in says)
 
 
 def _tone(traits: Traits) -> str:
     return next((tone for tone in ("dark", "light") if agrees({"tone": tone}, traits) == "yes"), "")
 
 
-def describe(traits: Traits, split: Split, template: Template, seed: int) -> Caption:
+def describe(traits: Traits, split: Split, template: Template, seed: int) -> Sentence:
     """Put somebody into a sentence.
 
     Args:
@@ -182,7 +182,7 @@ def describe(traits: Traits, split: Split, template: Template, seed: int) -> Cap
         sentence = article + sentence
     sentence = re.sub(r"\b(a|the) (someone|somebody)", r"\2", sentence)
     sentence = re.sub(r"\ba (?=[aeio]|umb)", "an ", sentence)
-    return Caption(sentence, mentions, template, seed)
+    return Sentence(sentence, mentions, template, seed)
 
 
 @dataclass(frozen=True)

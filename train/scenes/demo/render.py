@@ -86,7 +86,7 @@ def visible_span(clip: Clip, actor: Actor) -> tuple[float, float]:
     return float(seen[0]), float(seen[-1] + 1 / FPS)
 
 
-def tell(clip: Clip) -> list[dict[str, Any]]:
+def caption_clip(clip: Clip) -> list[dict[str, Any]]:
     """Captions of a clip with the truth beside them.
 
     Returns:
@@ -97,14 +97,14 @@ def tell(clip: Clip) -> list[dict[str, Any]]:
     test = clip.split == "test"
     spans = [visible_span(clip, actor) for actor in clip.actors]
     rows: list[dict[str, Any]] = []
-    told: set[str] = set()
+    texts: set[str] = set()
     for actor in clip.actors:
         for _ in range(2 if test else 3):
             caption = describe(rng, actor, test=test)
             true_of = [i for i, other in enumerate(clip.actors) if caption.is_true_of(other)]
-            if caption.text in told or (test and len(true_of) > 1):
+            if caption.text in texts or (test and len(true_of) > 1):
                 continue
-            told.add(caption.text)
+            texts.add(caption.text)
             rows.append(
                 {
                     "qid": f"{clip.name}-{len(rows)}",
@@ -158,7 +158,7 @@ def render_scenes(folder: Path, sizes: Sizes, *, seed: int = 0, jobs: int = 2) -
     videos = folder / "videos"
     videos.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
-        rows = [row for clip in clips if clip.split == split for row in tell(clip)]
+        rows = [row for clip in clips if clip.split == split for row in caption_clip(clip)]
         captions = [{key: row[key] for key in ("qid", "query", "vid", "duration")} for row in rows]
         for stem, lines in (("captions", captions), ("spans", rows)):
             text = "".join(json.dumps(line) + "\n" for line in lines)

@@ -81,7 +81,7 @@ _THING_TEST: tuple[Wording, ...] = (
 
 
 @dataclass(frozen=True)
-class Caption:
+class DemoSentence:
     """A sentence and what it mentions.
 
     Attributes:
@@ -106,7 +106,7 @@ def _wordings(actor: Actor, test: bool) -> tuple[Wording, ...]:
     return _THING_TEST if test else _THING
 
 
-def describe(rng: Generator, actor: Actor, *, test: bool) -> Caption:
+def describe(rng: Generator, actor: Actor, *, test: bool) -> DemoSentence:
     """Put one actor into one sentence.
 
     Args:
@@ -123,13 +123,13 @@ def describe(rng: Generator, actor: Actor, *, test: bool) -> Caption:
     text = text.replace("a orange", "an orange").replace("a automobile", "an automobile")
     mentions: dict[str, str | bool] = {"kind": actor.kind}
     mentions.update({attribute: getattr(actor, attribute) for attribute in mentioned})
-    return Caption(text, mentions)
+    return DemoSentence(text, mentions)
 
 
-def no_single_attribute_decides(caption: Caption, actors: tuple[Actor, ...]) -> bool:
+def no_single_attribute_decides(caption: DemoSentence, actors: tuple[Actor, ...]) -> bool:
     """Whether kind and colour are mentioned, and every mentioned attribute alone is also true of another actor."""
     if not {"kind", "colour"} <= caption.mentions.keys():
         return False
     return all(
-        sum(Caption("", {attribute: value}).is_true_of(actor) for actor in actors) > 1 for attribute, value in caption.mentions.items()
+        sum(DemoSentence("", {attribute: value}).is_true_of(actor) for actor in actors) > 1 for attribute, value in caption.mentions.items()
     )
