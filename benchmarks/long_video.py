@@ -20,7 +20,7 @@ from wsra.runtime.formats.features import read_features, write_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.spans.moments import best_iou
 from wsra.runtime.terminal.display import clock
-from wsra.train.scenes.demo.render import FPS, Sizes, frames, plan, caption_clip, visible_span, write_video
+from wsra.train.scenes.demo.render import FPS, Sizes, caption_clip, frames, plan, visible_span, write_video
 from wsra.train.scenes.demo.wording import DemoSentence
 from wsra.train.scenes.demo.world import Clip
 

@@ -1,4 +1,4 @@
-"""A run from its settings to its checkpoint: captions, features, text vectors, training."""
+"""A whole run: reads captions and features, encodes the captions, and trains."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TextProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class TrainingSets:
-    """What a run learns from and validates on: captioned videos with the vectors of their captions (captions, Dt)."""
+    """Training and validation set: captioned videos with the vectors of their captions (captions, Dt)."""
 
     train: tuple[CaptionedVideos, Tensor]
     val: tuple[CaptionedVideos, Tensor]
@@ -34,7 +34,7 @@ def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> Trai
     Args:
         run: the settings.
         cache: folder of text vectors.
-        progress: called with sentences encoded and to encode.
+        progress: called with the number of sentences encoded and the total.
 
     Raises:
         DataError: captions or features cannot be used.
@@ -60,7 +60,7 @@ def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> Trai
 
 
 def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
-    """Refuse what would fail, or mean nothing, hours later.
+    """Refuse data that would fail, or give meaningless results, hours later.
 
     Raises:
         DataError: training and validation share videos, their features differ in kind, or a set leaves no negatives.
@@ -74,7 +74,7 @@ def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
     one, two = ((data.backbone, data.values[0].shape[1], data.of_objects) for data in (train, val))
     if one != two:
         kinds = [f"{made} ({width} wide{', of objects' if objects else ''})" for made, width, objects in (one, two)]
-        raise DataError(f"training features are of {kinds[0]}, validation features of {kinds[1]}; extract all alike")
+        raise DataError(f"training features are {kinds[0]}, validation features {kinds[1]}; extract both with the same settings")
     first, last, batch = run.sampling.first, run.sampling.last, run.training.batch
     for key, data in (("captions", train), ("val_captions", val)):
         most = min(batch, len(data.captions))
@@ -83,13 +83,13 @@ def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
             continue
         todo = "enlarge training.batch" if batch < len(data.captions) and most - 1 == others else "give more captions of other videos"
         raise DataError(
-            f"data.{key}: a batch has at most {others} sentences of other videos than a pair's own; dropping the first {first} and the"
+            f"data.{key}: a batch has at most {others} sentences of other videos for a pair; dropping the first {first} and the"
             f" last {last} leaves no negative: {todo}, or lower sampling.first and sampling.last"
         )
 
 
 def permuted(prepared: TrainingSets, seed: int) -> TrainingSets:
-    """The same with captions dealt to the wrong videos: a control that cannot learn what sentences mean."""
+    """Assign the training captions to wrong videos: a control that cannot learn what sentences mean."""
     data, text = prepared.train
     order = torch.randperm(len(data.captions), generator=torch.Generator().manual_seed(seed))
     return replace(prepared, train=(replace(data, video_of=data.video_of[order]), text))
@@ -106,11 +106,11 @@ def train(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
-    """Train on captions, or on another objective; see `fit`.
+    """Train on captions, or with another objective; see `fit`.
 
     Raises:
         OutputError: another process is writing `out`.
-        WsraError: as of `fit`.
+        WsraError: as in `fit`.
     """
     chosen = objective or CaptionObjective(run.loss, run.sampling)
     with locked(out):

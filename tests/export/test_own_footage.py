@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from towers import make_towers
 from wsra.runtime.cli import app
-from wsra.train.scenes.demo.render import render_clip, caption_clip
+from wsra.train.scenes.demo.render import caption_clip, render_clip
 from wsra.train.scenes.demo.world import sample_clip
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-footage.md"

@@ -74,7 +74,7 @@ BAD = {
     "no moment per video": (["ground", "video.mp4", "man", "--per-video", "0"], 2, "per-video"),
     "extract: features of something else": (["extract", "other.mp4", "-o", "."], 1, "not of wsra extract; expected motion-"),
     "extract: a missing video": (["extract", "none.mp4", "-o", "out"], 1, "no such file"),
-    "info: weights of something else": (["info", "weights"], 1, "not of wsra"),
+    "info: weights of something else": (["info", "weights"], 1, "that wsra did not write"),
     "empty folder": (["ground", "folder", "man"], 1, "no .feat file and no video in this folder"),
     "missing file": (["ground", "none.mp4", "man"], 1, "no such file or folder"),
     "features of another backbone": (["ground", "foreign.feat", "man"], 1, "features of i3d"),

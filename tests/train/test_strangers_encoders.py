@@ -120,8 +120,8 @@ def test_a_damaged_cache_of_vectors_is_made_again(encoder: Path, tmp_path: Path,
         path.write_text("mine")
     else:
         changed = {"width": vectors[:, 1:], "NaN": vectors * torch.nan}.get(damage, vectors)
-        told = {"no names": {}, "fewer names": {"sentences": "[]"}}.get(damage, names)
-        save_file({"vectors": changed.contiguous()}, path, told)
+        metadata = {"no names": {}, "fewer names": {"sentences": "[]"}}.get(damage, names)
+        save_file({"vectors": changed.contiguous()}, path, metadata)
     assert torch.equal(cached_vectors(loaded, SENTENCES, tmp_path), vectors)
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_cache_of_vectors_is_made_again(encoder: Path, tmp_path: Path,
     ],
 )
 def test_how_images_are_prepared_is_read_with_care(table: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"preprocessor_config.json does not tell .*; expected size, image_mean and image_std"):
+    with pytest.raises(ConfigError, match=r"preprocessor_config.json has a missing or wrong value .*; expected size, image_mean"):
         preparation_of(table, "m")
 
 

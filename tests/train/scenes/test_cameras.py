@@ -248,7 +248,7 @@ def test_mentions_are_what_the_words_say(captioned: list[CaptionedClip]) -> None
     }
 
 
-def test_small_things_are_not_told_in_detail(captioned: list[CaptionedClip]) -> None:
+def test_small_things_are_not_described_in_detail(captioned: list[CaptionedClip]) -> None:
     for one in captioned:
         for row, traits in zip(one.rows, one.sources, strict=True):
             assert traits.clear_px >= 10

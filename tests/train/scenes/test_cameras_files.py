@@ -1,4 +1,4 @@
-"""The files of `wsra scenes`, going on with what was begun, and what its command refuses."""
+"""The files of `wsra scenes`, how it continues an unfinished set, and what its command refuses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rows(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_videos_are_real_h264_of_the_length_that_is_told(rendered: Path) -> None:
+def test_videos_are_real_h264_of_the_length_in_the_captions(rendered: Path) -> None:
     clips = plan(SMALL, 1)
     assert sorted(path.stem for path in (rendered / "videos").iterdir()) == sorted(clip.name for clip in clips)
     for clip in clips:
@@ -83,18 +83,18 @@ def test_what_is_there_is_kept_what_lacks_is_rendered_and_a_larger_set_goes_on(r
 
 def test_the_command_refuses_what_it_would_spoil(rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="not empty; wsra scenes wants an empty folder"):
+    with pytest.raises(OutputError, match="not empty; expected an empty or new folder"):
         run_scenes(tmp_path, SMALL, seed=1, jobs=1)
-    with pytest.raises(OutputError, match="a file; wsra scenes wants an empty folder"):
+    with pytest.raises(OutputError, match="a file; expected an empty or new folder"):
         run_scenes(tmp_path / "notes.txt", SMALL, seed=1, jobs=1)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-    with pytest.raises(OutputError, match="no clips are asked for"):
+    with pytest.raises(OutputError, match="no clips requested"):
         run_scenes(tmp_path / "new", Sizes(0, 0, 0, 0), seed=1, jobs=1)
     assert not (tmp_path / "new").exists()
     before = {path: path.stat().st_mtime_ns for path in rendered.rglob("*")}
     with pytest.raises(OutputError, match="holds scenes of seed 1, not of 2; choose another place, or give --seed 1"):
         run_scenes(rendered, Sizes(9, 9, 9, 9), seed=2, jobs=1)
-    with pytest.raises(OutputError, match="holds 2 dev clips, 1 are asked for; give --dev 2 or more"):
+    with pytest.raises(OutputError, match="holds 2 dev clips, but 1 were requested; give --dev 2 or more"):
         run_scenes(rendered, Sizes(9, 9, 1, 9), seed=1, jobs=1)
     with locked(rendered), pytest.raises(OutputError):
         run_scenes(rendered, Sizes(9, 9, 9, 9), seed=1, jobs=1)
@@ -102,7 +102,7 @@ def test_the_command_refuses_what_it_would_spoil(rendered: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("mark", "told"),
+    ("mark", "message"),
     [
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
@@ -110,9 +110,9 @@ def test_the_command_refuses_what_it_would_spoil(rendered: Path, tmp_path: Path)
         ('{"version": 0, "seed": 1, "train": 1, "val": 1, "dev": 1, "test": 1}', "holds scenes of version 0"),
     ],
 )
-def test_a_mark_that_is_not_of_this_version_is_told(tmp_path: Path, mark: str, captioned: str) -> None:
+def test_a_mark_that_is_not_of_this_version_is_refused(tmp_path: Path, mark: str, message: str) -> None:
     (tmp_path / MARK).write_text(mark, encoding="utf-8")
-    with pytest.raises(OutputError, match=captioned):
+    with pytest.raises(OutputError, match=message):
         run_scenes(tmp_path, SMALL, seed=1, jobs=1)
     assert [path.name for path in tmp_path.iterdir()] == [MARK] and (tmp_path / MARK).read_text(encoding="utf-8") == mark
 

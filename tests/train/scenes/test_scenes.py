@@ -12,7 +12,7 @@ from wsra.runtime.formats.annotations import read_annotations, read_captions
 from wsra.runtime.video.frames import Video
 from wsra.train.scenes.demo.actors import position
 from wsra.train.scenes.demo.backdrop import TEST_STYLES, TRAIN_STYLES
-from wsra.train.scenes.demo.render import FPS, HEIGHT_PX, WIDTH_PX, Sizes, frames, plan, render_scenes, caption_clip, visible_span
+from wsra.train.scenes.demo.render import FPS, HEIGHT_PX, WIDTH_PX, Sizes, caption_clip, frames, plan, render_scenes, visible_span
 from wsra.train.scenes.demo.wording import DemoSentence
 from wsra.train.scenes.demo.world import JITTER, KINDS, PALETTE, UNSEEN, Clip, sample_clip
 

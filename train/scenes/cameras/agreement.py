@@ -1,7 +1,7 @@
-"""Whether a sentence is true of somebody: yes, no, or maybe, where people would not agree.
+"""Whether a sentence is true of an actor: yes, no, or maybe, if people would disagree.
 
-Colour words are loose, as people use them: a dark blue car is blue, too. What may be called either way counts neither as present nor as
-absent.
+Colour words are loose, as in everyday use: a dark blue car is also blue. A sentence that is only maybe true counts neither as present
+nor as absent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from wsra.train.scenes.cameras.look import ANIMALS, ON_FOOT, VEHICLES, Traits
 Answer = Literal["yes", "maybe", "no"]
 Mentions = Mapping[str, Any]
 
-# What a word is also true of, and what some would use it for.
+# What else a word is true of, and what some people would use it for.
 _COLOUR_YES = {
     "grey": {"light grey", "dark grey", "silver"},
     "blue": {"light blue", "dark blue"},
@@ -73,11 +73,11 @@ _HAIR_MAYBE = {"black": {"brown"}, "brown": {"black", "red"}, "red": {"brown"}, 
 
 
 def agrees(mentions: Mentions, traits: Traits) -> Answer:
-    """Whether all that is mentioned is true of somebody.
+    """Whether everything that a sentence mentions is true of an actor.
 
     Args:
         mentions: attribute -> value; `kind` is a kind, "person", "vehicle" or "animal".
-        traits: what can be said of who may be meant.
+        traits: the actor.
     """
     answers = [_ANSWERS[attribute](value, traits) for attribute, value in mentions.items()]
     return "no" if "no" in answers else "maybe" if "maybe" in answers else "yes"
@@ -108,7 +108,7 @@ def _direction(mentioned: str, traits: Traits) -> Answer:
 
 
 def turns_back(traits: Traits) -> bool:
-    """Whether it leaves opposite to how it came."""
+    """Whether the actor leaves in the direction opposite to that in which it came."""
     ends = {traits.directions[0], traits.directions[-1]}
     return ends in ({"left", "right"}, {"towards", "away"})
 

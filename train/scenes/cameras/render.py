@@ -1,4 +1,4 @@
-"""Clips to H.264 files, sentences and spans to JSON lines."""
+"""Writes clips as H.264 files, and sentences and spans as JSON lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wsra.train.scenes.cameras.cloth import draw_cloth
 from wsra.train.scenes.cameras.light import Photography
 from wsra.train.scenes.cameras.nuisances import draw_nuisances
 from wsra.train.scenes.cameras.pen import Image
-from wsra.train.scenes.cameras.sentences import Row, CaptionedClip, absent, caption_clip
+from wsra.train.scenes.cameras.sentences import CaptionedClip, Row, absent, caption_clip
 from wsra.train.scenes.cameras.style import SPLITS, Split
 from wsra.train.scenes.cameras.world import Clip, sample_clip
 
@@ -58,7 +58,7 @@ def frames(clip: Clip) -> Iterator[Image]:
     """Render a clip.
 
     Yields:
-        (240, 320, 3) uint8 BGR, 8 a second.
+        (240, 320, 3) uint8 BGR, 8 per second.
     """
     scene = draw_backdrop(clip)
     cloths = [draw_cloth(actor) for actor in clip.actors]
@@ -101,7 +101,7 @@ def write_video(path: Path, images: Iterable[Image], quality: int) -> None:
 
 
 def render_clip(clip: Clip, folder: Path) -> Path:
-    """Render one clip to `folder/NAME.mp4`, unless it is there."""
+    """Render one clip to `folder/NAME.mp4`, unless the file exists."""
     path = folder / f"{clip.name}.mp4"
     if not path.exists():
         quality = int(np.random.default_rng([clip.seed, 9]).integers(clip.style.quality[0], clip.style.quality[1] + 1))
@@ -121,14 +121,14 @@ def _render(job: tuple[Split, int, int, Path]) -> str:
 
 
 def render_cameras(folder: Path, sizes: Sizes, *, seed: int = 0, jobs: int = 2) -> Iterator[str]:
-    """Render a data set; what is there already is kept.
+    """Render a data set; existing clips are kept.
 
     Args:
         folder: gets `videos/*.mp4`, `captions-{split}.jsonl` without times, `spans-{split}.jsonl` with them, and `absent-dev.jsonl` and
             `absent-test.jsonl` with sentences that are true of nobody.
         sizes: clips per split.
-        seed: of everything.
-        jobs: processes.
+        seed: decides everything that is random.
+        jobs: number of processes.
 
     Yields:
         The name of each clip as it is finished.

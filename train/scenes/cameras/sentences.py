@@ -19,20 +19,20 @@ from wsra.train.scenes.cameras.world import Clip
 
 Row = dict[str, Any]
 Span = tuple[float, float]
-MOST_ACTORS = 5  # most actors of a clip that sentences speak of
-LEAST_PX = 10.0  # a man's height in the picture from which anything is said
-_RARE_WEIGHT = 2.0  # of sentences about hair, bags, caps, umbrellas and the like, which fit few
+MOST_ACTORS = 5  # sentences describe at most this many actors of a clip
+LEAST_PX = 10.0  # a man must be this tall in the picture for an actor to be described
+_RARE_WEIGHT = 2.0  # weight of sentences about hair, bags, caps and umbrellas, which fit few actors
 
 
 @dataclass(frozen=True)
 class CaptionedClip:
-    """What is said of a clip.
+    """A clip with its captions.
 
     Attributes:
         clip: the clip.
-        captions: what is said.
-        rows: the same as rows of a file, with spans.
-        sources: of each caption, the actor that it was made from.
+        captions: sentences that are true of somebody in it.
+        rows: the same sentences as rows of a file, with spans.
+        sources: for each caption, the actor from which it was made.
     """
 
     clip: Clip
@@ -42,11 +42,11 @@ class CaptionedClip:
 
 
 def caption_clip(clip: Clip) -> CaptionedClip:
-    """Say up to three sentences of each actor of a training clip, and up to two of a development or test clip.
+    """Write up to three sentences about each actor of a training clip, or up to two in a development or test clip.
 
     Returns:
         Rows with `qid`, `query`, `vid`, `duration`, `relevant_windows`, `mentions` and `unseen`. A row of a development or test clip is
-        true of one actor, and not even perhaps of another one.
+        true of exactly one actor; no other one could be meant.
     """
     rng = np.random.default_rng([clip.seed, 3])
     strict = clip.split in ("dev", "test")
@@ -94,15 +94,15 @@ def _row(clip: Clip, qid: str, caption: Sentence, windows: Sequence[Span]) -> Ro
 
 
 def absent(clips: Sequence[CaptionedClip]) -> list[Row]:
-    """Sentences that are true of nobody in their clip, not even perhaps: as many as present ones, where that many are found.
+    """Sentences that fit nobody in their clip, not even loosely; as many as the clip has true sentences, if that many are found.
 
-    Every other one is a present one of the clip with another kind or colour (`hard`), the others are sentences of other clips.
+    Every second one is a true sentence with its kind or colour changed (`hard`); the others come from other clips.
 
     Args:
-        told: what is said of the clips of one split.
+        clips: the captioned clips of one split.
 
     Returns:
-        Rows as those of `tell`, without windows, and with `hard`.
+        Rows like those of `caption_clip`, with no windows and with `hard`.
     """
     rows: list[Row] = []
     for number, one in enumerate(clips):
@@ -127,7 +127,7 @@ def _foreign(rng: Generator, clips: Sequence[CaptionedClip], number: int) -> Sen
 
 
 def _swapped(rng: Generator, clips: CaptionedClip, number: int) -> Sentence | None:
-    """A present sentence with another kind or colour in it; None where this draw makes none."""
+    """A true sentence with its kind or colour changed; None if this draw gives none."""
     caption, traits = clips.captions[number], clips.sources[number]
     general = caption.mentions["kind"] in ("person", "vehicle", "animal")
     by_colour = "colour" in caption.mentions and (general or rng.random() < 0.5)
@@ -147,7 +147,7 @@ def _swapped(rng: Generator, clips: CaptionedClip, number: int) -> Sentence | No
 
 
 def _other_kind(rng: Generator, traits: Traits, text: str) -> Kind | None:
-    """A kind of which the same could be said; None where this draw gives none."""
+    """Another kind that the same sentence could describe; None if this draw gives none."""
     if traits.kind in ANIMALS or (traits.kind == "cyclist" and ("{w}" in text or "{ing}" in text)):
         return None
     group: tuple[Kind, ...] = ON_FOOT if traits.kind in DRESSED else VEHICLES

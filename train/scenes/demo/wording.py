@@ -1,4 +1,4 @@
-"""Events in words, and which events a sentence is true of."""
+"""Describes events in sentences, and decides which events a sentence is true of."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class DemoSentence:
     mentions: dict[str, str | bool]
 
     def is_true_of(self, actor: Actor) -> bool:
-        """Whether everything mentioned agrees with the actor."""
+        """Whether everything that the sentence mentions is true of the actor."""
         return all(getattr(actor, attribute) == value for attribute, value in self.mentions.items())
 
 
@@ -107,12 +107,12 @@ def _wordings(actor: Actor, test: bool) -> tuple[Wording, ...]:
 
 
 def describe(rng: Generator, actor: Actor, *, test: bool) -> DemoSentence:
-    """Put one actor into one sentence.
+    """Describe one actor in one sentence.
 
     Args:
         rng: chooses noun and wording.
-        actor: who.
-        test: mostly wordings and some nouns that training never sees.
+        actor: the actor.
+        test: use mostly wordings, and some nouns, that training never shows.
     """
     wordings = _wordings(actor, test)
     wording, mentioned = wordings[int(rng.integers(len(wordings)))]
@@ -127,7 +127,7 @@ def describe(rng: Generator, actor: Actor, *, test: bool) -> DemoSentence:
 
 
 def no_single_attribute_decides(caption: DemoSentence, actors: tuple[Actor, ...]) -> bool:
-    """Whether kind and colour are mentioned, and every mentioned attribute alone is also true of another actor."""
+    """Whether the sentence mentions kind and colour, and each attribute alone is also true of another actor."""
     if not {"kind", "colour"} <= caption.mentions.keys():
         return False
     return all(
