@@ -1,8 +1,8 @@
-"""A ten-minute H.264 file joined from the demo's test clips: ten sentences, the first answer against the truth, and file against features.
+"""Ten sentences on a ten-minute file joined from the demo's test clips: compares answers with the truth, and file with features.
 
     python benchmarks/long_video.py demo
 
-Truth is every event of the joined clips that a sentence is true of; the IoU is with the one it overlaps best.
+A sentence is true of one or more events of the joined clips; its IoU is with the event that its answer overlaps best.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ MINUTES, QUERIES = 10, 10
 
 
 def join(clips: list[Clip]) -> Iterator[Any]:
-    """Frames of the clips one after the other."""
+    """Yield the frames of all clips in sequence."""
     for clip in clips:
         yield from frames(clip)
 
 
 def main(demo: Path) -> int:
-    """Render, extract, ask, compare; the exit code."""
+    """Render, extract, answer and compare; return the exit code."""
     clips: list[Clip] = []
     while sum(int(c.duration_s * FPS) for c in clips) < MINUTES * 60 * FPS:
         clips = plan(Sizes(0, 0, len(clips) + 1), 0)

@@ -111,7 +111,7 @@ def test_what_the_gate_checks_is_left_out(captioned: tuple[Path, Path]) -> None:
     assert len(samples.features) == 4 * 60 and len(samples.token_ids) == 12
     assert not {tuple(words(s)) for s in checked} & {tuple(row) for row in samples.token_ids}
     assert samples.source == "captions.jsonl"
-    with pytest.raises(DataError, match="is one that the gate checks"):
+    with pytest.raises(DataError, match="the gate checks every"):
         samples_from_captions(path, folder, words, width=4, checked_videos=videos)
 
 
