@@ -243,7 +243,7 @@ def table(rows: list[Row]) -> str:
         lines.append(f"| keys, {camera} | {' | '.join(cells)} |")
     loads = ", ".join(f"{row['load']:.1f}" for row in rows)
     conditions = f"{rows[0]['threads']} threads, medians of {rows[0]['repeats']}, load {loads}"
-    return f"{conditions}; in brackets beside {PRODUCT}\n\n" + "\n".join(lines)
+    return f"{conditions}; in brackets, the ratio to {PRODUCT}\n\n" + "\n".join(lines)
 
 
 def main() -> int:

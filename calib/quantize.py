@@ -4,7 +4,7 @@ Products that are not quantised stay in floating point and are converted to FP16
 each part contributes.
 
 nvidia-modelopt's ONNX quantisation is not used, because its defaults give MiniLM a mean cosine of 0.889, where this recipe gives 0.999.
-onnxruntime's `quantize_static` is not used, because it calibrates anew on each call, in a temporary folder that concurrent calls share
+onnxruntime's `quantize_static` is not used, because it calibrates again on each call, in a temporary folder that concurrent calls share
 and fail on; `QDQQuantizer`, which it wraps, takes ranges that were computed once.
 """
 

@@ -151,7 +151,7 @@ def choose_samples(videos: Sequence[Features], token_ids: Sequence[list[int]], *
 
 
 def _one_of_each(count: int, strata: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices below `count`: one at random from each of `strata` equal parts, or all where there are fewer."""
+    """Indices below `count`: one at random from each of `strata` equal parts, or all if there are fewer."""
     if count <= strata:
         return np.arange(count)
     edges = np.linspace(0, count, strata + 1)
