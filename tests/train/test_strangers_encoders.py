@@ -143,7 +143,7 @@ def test_how_images_are_prepared_is_read_with_care(table: dict[str, Any]) -> Non
 def test_towers_that_are_none(tmp_path: Path) -> None:
     folder = make_towers(tmp_path / "clip", "clip")
     (folder / "preprocessor_config.json").write_text("[" * 50_000)
-    with pytest.raises(ConfigError, match="save the model's processor beside it again"):
+    with pytest.raises(ConfigError, match="save the model's processor in its folder again"):
         load_towers(str(folder))
     (folder / "preprocessor_config.json").write_text("[1]")
     with pytest.raises(ConfigError, match=r"no preprocessor_config.json"):
