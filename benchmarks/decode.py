@@ -1,9 +1,9 @@
-"""How fast a 720p H.264 file is extracted, against decoding it alone and against ffmpeg piping full frames into Python.
+"""Speed of extracting a 720p H.264 file, beside decoding it alone and ffmpeg piping full frames into Python.
 
     python benchmarks/decode.py [--minutes 2] [--rounds 5] [--bframes 0] [VIDEO]
 
-Without VIDEO one is made: 25 frames a second, 3 Mbit/s, noise and three things that move. ffmpeg is the binary of the package
-imageio-ffmpeg, else the one on PATH. All run in turn in each round, so that a change of the machine's speed meets all alike.
+Without VIDEO, a video is made: 25 frames per second, 3 Mbit/s, noise and three moving things. ffmpeg is the binary of the package
+imageio-ffmpeg, or else the one on PATH. All ways run in turn in each round, so that a change of the machine's speed affects all equally.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WIDTH_PX, HEIGHT_PX, FPS = 1280, 720, 25
 
 
 def pictures(count: int) -> Iterator[np.ndarray]:
-    """(1080, 1280) uint8 planes of YUV 4:2:0: a fixed ground, grain, and three things that cross it."""
+    """(1080, 1280) uint8 planes of YUV 4:2:0: a fixed background, grain, and three things that cross it."""
     rng = np.random.default_rng(0)
     ground = cv2.resize(rng.integers(60, 190, (45, 80), np.uint8), (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_CUBIC)
     grain = [rng.normal(0, 5, (HEIGHT_PX + 16, WIDTH_PX + 16)).astype(np.int16) for _ in range(4)]
@@ -49,7 +49,7 @@ def pictures(count: int) -> Iterator[np.ndarray]:
 
 
 def make(path: Path, minutes: float, bframes: int) -> None:
-    """Encode such a file, as a camera would: a key frame every two seconds, a bounded rate."""
+    """Encode these frames as a camera would: a key frame every two seconds, and a bounded bit rate."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
@@ -70,12 +70,12 @@ def decode_only(path: Path) -> int:
 
 
 def extract_motion(path: Path) -> int:
-    """Extract with the `motion` backbone, one snippet a second."""
+    """Extract with the `motion` backbone, one snippet per second."""
     return len(extract_features(path))
 
 
 def pipe_full_frames(path: Path) -> int:
-    """Read every frame in full size from ffmpeg, as BGR, and use none."""
+    """Read every full frame from ffmpeg as BGR, and use none."""
     command = [_ffmpeg(), "-v", "error", "-i", str(path), "-f", "rawvideo", "-pix_fmt", "bgr24", "pipe:1"]
     frame, count = bytearray(WIDTH_PX * HEIGHT_PX * 3), 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as process:
@@ -103,7 +103,7 @@ WAYS: dict[str, Callable[[Path], int]] = {
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("video", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, default=2.0)

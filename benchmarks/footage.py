@@ -1,8 +1,8 @@
-"""Real fixed-camera footage that no model was trained or tuned on: every answer beside the truth, good or bad.
+"""Every answer beside the true span, on real fixed-camera footage that no model was trained or tuned on.
 
     WSRA_DATA=... python benchmarks/footage.py BUNDLE [BUNDLE ...]
 
-Each bundle makes the features with its own backbone.
+Each bundle extracts features with its own backbone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wsra.runtime.spans.moments import Moment, best_iou
 
 
 def first_answers(bundle: Path, annotations: list[Annotation], folder: Path) -> list[Moment | None]:
-    """The best moment of each sentence, if there is any."""
+    """The best moment for each sentence, if there is one."""
     grounder, backbone = Grounder.open(bundle, precision="fp32", provider="cpu", threads=2), load_backbone(bundle, threads=2)
     videos = {row.vid for row in annotations}
     features = {vid: extract_features(folder / f"{vid}.mp4", backbone=backbone) for vid in sorted(videos)}
@@ -38,15 +38,15 @@ def overlap(moment: Moment | None, row: Annotation) -> float:
 
 
 def cell(moment: Moment | None, row: Annotation) -> str:
-    """An answer with its IoU, or whether saying nothing is right."""
+    """A table cell: the answer with its IoU, or whether no answer is right."""
     if moment is None:
         return "nothing" if row.windows_s else "nothing, right"
-    told = f"{moment.start_s:.1f} to {moment.end_s:.1f}"
-    return f"{told} ({overlap(moment, row):.2f})" if row.windows_s else f"{told}, false alarm"
+    span = f"{moment.start_s:.1f} to {moment.end_s:.1f}"
+    return f"{span} ({overlap(moment, row):.2f})" if row.windows_s else f"{span}, false alarm"
 
 
 def main(bundles: list[Path]) -> int:
-    """Extract, ask, print; the exit code."""
+    """Extract, answer and print; return the exit code."""
     folder = Path(os.environ["WSRA_DATA"]) / "footage"
     annotations = read_annotations(folder / "annotations.jsonl")
     answers = [first_answers(bundle, annotations, folder) for bundle in bundles]
@@ -56,8 +56,8 @@ def main(bundles: list[Path]) -> int:
         print(f"| {row.vid} | {row.query} | {wanted} | {' | '.join(cell(found[number], row) for found in answers)} |")
     there = [number for number, row in enumerate(annotations) if row.windows_s]
     overlaps = [np.array([overlap(found[number], annotations[number]) for number in there]) for found in answers]
-    told = [f"{(each >= 0.5).sum()} of {len(there)}, {each.mean():.2f}" for each in overlaps]
-    print(f"| | IoU 0.5 or more, mean IoU | | {' | '.join(told)} |")
+    cells = [f"{(each >= 0.5).sum()} of {len(there)}, {each.mean():.2f}" for each in overlaps]
+    print(f"| | IoU 0.5 or more, mean IoU | | {' | '.join(cells)} |")
     return 0
 
 

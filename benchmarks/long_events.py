@@ -1,11 +1,11 @@
-"""Maximal spans against windows with NMS on planted events of 1 s to 30 min: which of them finds an event whole.
+"""Compares maximal spans and windows with NMS on planted events of 1 s to 30 min: which of them finds an event completely?
 
     python benchmarks/long_events.py [--noise 1.0] [--json OUT.json]
 
-A video of 2 h has one event; durations are log-uniform, its place is uniform and lies on no stride. A snippet's logit less theta is
--`gap` + noise outside and +`gap` + noise within the event, the noise normal and, like that of a real scorer, correlated between
-neighbours. The same logits go to every plan; `refined` is the first window with both ends moved by up to eight times its length to
-where the sum is largest.
+A video of 2 h has one event; its duration is log-uniform, and its position is uniform and independent of strides. A snippet's logit minus
+theta is -`gap` + noise outside and +`gap` + noise inside the event. The noise is normal and, as for a real scorer, correlated between
+neighbours. Every plan gets the same logits; `refined` is the first window with both ends moved, by up to eight times its length, to where
+the sum is largest.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from wsra.runtime.spans.sums import ladder_sums, running_sums
 from wsra.runtime.spans.windows import seconds_ladder
 
 Array = NDArray[np.float64]
-COUNT, EDGES = 7200, (1, 4, 16, 64, 128, 512, 1800)  # snippets of 1 s; borders of the classes of durations
-REACH, GAP, KEPT = 8, 1.0, 0.7  # the last two: distance of both means from theta; share of the noise that a snippet has of the one before
+COUNT, EDGES = 7200, (1, 4, 16, 64, 128, 512, 1800)  # snippets of 1 s; limits of the classes of durations
+REACH, GAP, KEPT = 8, 1.0, 0.7  # the last two: distance of both means from theta; share of the noise carried over from the previous snippet
 
 
 def noise(rng: np.random.Generator, deviation: float) -> Array:
-    """Normal numbers (COUNT,) of a deviation, each correlated with the one before."""
+    """Normal numbers (COUNT,) with a standard deviation, each correlated with the previous one."""
     fresh: Array = rng.normal(size=COUNT) * deviation * np.sqrt(1 - KEPT**2)
     fresh[0] /= np.sqrt(1 - KEPT**2)
     for at in range(1, COUNT):
@@ -40,7 +40,7 @@ def noise(rng: np.random.Generator, deviation: float) -> Array:
 
 
 def refined(positions: Array, running: Array) -> Array:
-    """Windows (n, 2) with each end moved, by up to `REACH` times their length, to where their sum is largest."""
+    """Move each end of windows (n, 2), by up to `REACH` times their length, to where their sum is largest."""
     found = []
     for start, end in positions.astype(int):
         reach = REACH * (end - start)
@@ -50,7 +50,7 @@ def refined(positions: Array, running: Array) -> Array:
 
 
 def answers(excess: Array) -> dict[str, Array]:
-    """First answer (1, 2) or none (0, 2) of each plan."""
+    """First answer (1, 2) of each plan, or none (0, 2)."""
     running = running_sums(excess)
     spans, scores = maximal_of(excess, running)
     starts = np.arange(COUNT, dtype=np.float64)
@@ -60,7 +60,7 @@ def answers(excess: Array) -> dict[str, Array]:
 
 
 def measure(deviation: float, *, events: int, seed: int) -> list[dict[str, Any]]:
-    """One row per class of durations: mean IoU and share with IoU 0.5 or more, of every plan."""
+    """One row per class of durations, with the mean IoU of every plan and its share with an IoU of 0.5 or more."""
     rng, rows = np.random.default_rng(seed), []
     for low, high in itertools.pairwise(EDGES):
         overlaps: dict[str, list[float]] = {}
@@ -72,16 +72,16 @@ def measure(deviation: float, *, events: int, seed: int) -> list[dict[str, Any]]
             truth = np.array([start, start + length], float)
             for plan, found in answers(excess).items():
                 overlaps.setdefault(plan, []).append(float(iou(found, truth)[0]) if len(found) else 0.0)
-        told = {
+        plans = {
             plan: {"miou": 100 * float(np.mean(found)), "r1_iou50": 100 * float(np.mean(np.array(found) >= 0.5))}
             for plan, found in overlaps.items()
         }
-        rows.append({"seconds": f"{low} to {high}", "noise": deviation, "events": events, "plans": told})
+        rows.append({"seconds": f"{low} to {high}", "noise": deviation, "events": events, "plans": plans})
     return rows
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown: mean IoU / R@1 at IoU 0.5 in percent."""
+    """A Markdown table: mean IoU / R@1 at IoU 0.5 in percent."""
     plans = list(rows[0]["plans"])
     lines = [f"| noise | event | {' | '.join(plans)} |", "|---" * (len(plans) + 2) + "|"]
     for row in rows:
@@ -91,10 +91,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--noise", type=float, nargs="*", default=[0.5, 0.7], help="deviations, in units of the gap")
-    parser.add_argument("--events", type=int, default=100, help="per class of durations")
+    parser.add_argument("--noise", type=float, nargs="*", default=[0.5, 0.7], help="standard deviations of the noise, in units of the gap")
+    parser.add_argument("--events", type=int, default=100, help="number of events per class of durations")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

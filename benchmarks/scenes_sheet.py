@@ -1,8 +1,8 @@
-"""A sheet of frames of `wsra scenes` with the sentences that are true of them: docs/pictures/cameras.png.
+"""Draws a sheet of frames of `wsra scenes` with the sentences that are true of them: docs/pictures/cameras.png.
 
     python benchmarks/scenes_sheet.py SCENES OUT.png QID QID ...
 
-SCENES is a folder that `wsra scenes` filled, QID the `qid` of a line of its spans-*.jsonl; the frame is one at the middle of the span.
+SCENES is a folder of `wsra scenes`, and QID the `qid` of a line in its spans-*.jsonl; the frame is from the middle of the span.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wsra.runtime.video.frames import Video
 from wsra.train.scenes.cameras.style import SPLITS
 
 ACROSS, WIDTH_PX, HEIGHT_PX, TEXT_PX = 4, 280, 210, 34
-COLOURS = 160  # of the picture, so that it stays small
+COLOURS = 160  # limits the size of the picture
 
 
 def frame_at(path: Path, time_s: float) -> NDArray[np.uint8]:
@@ -34,7 +34,7 @@ def frame_at(path: Path, time_s: float) -> NDArray[np.uint8]:
 
 
 def sheet(scenes: Path, rows: Sequence[Annotation]) -> Image.Image:
-    """Frames in rows of four, each with its sentence below."""
+    """Arrange frames in rows of four, each with its sentence below."""
     down = -(-len(rows) // ACROSS)
     picture = Image.new("RGB", (ACROSS * WIDTH_PX, down * (HEIGHT_PX + TEXT_PX)), "white")
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
@@ -47,7 +47,7 @@ def sheet(scenes: Path, rows: Sequence[Annotation]) -> Image.Image:
 
 
 def main(scenes: Path, out: Path, qids: Sequence[str]) -> None:
-    """Read, draw, write."""
+    """Read the frames and write the sheet."""
     known = {a.qid: a for split in SPLITS for a in read_annotations(scenes / f"spans-{split}.jsonl")}
     unknown = [qid for qid in qids if qid not in known]
     if unknown:

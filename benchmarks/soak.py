@@ -1,11 +1,11 @@
-"""100,000 queries over 200 files in one process: whether memory, open files and maps stay as they were.
+"""Do memory, open files and memory maps stay constant over 100,000 queries on 200 files in one process?
 
     python benchmarks/soak.py [--queries 100000] [--files 200] [--bundle BUNDLE] --json soak.json
     python benchmarks/soak.py --read soak.json --table [--plot docs/pictures/soak.svg]
 
-Each query asks a new sentence and opens its .feat and .keys anew, as `wsra ground` does; every hundredth is refused, every thousandth is a
-whole `wsra ground` over all files, which opens and closes the bundle, and before it the keys of one file are removed and made again. A tiny
-bundle is made where none is given.
+Each query has a new sentence and opens its .feat and .keys files again, as `wsra ground` does. Every hundredth query is refused. Every
+thousandth is a whole `wsra ground` over all files, which opens and closes the bundle; before it, the keys of one file are removed, so that
+they are made again. Without --bundle, a tiny bundle is made.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-EVERY, REFUSED, WHOLE = 500, 100, 1_000  # queries from one look, refusal, whole `wsra ground` to the next
-WARM = 0.1  # of all queries, left out of what is compared
+EVERY, REFUSED, WHOLE = 500, 100, 1_000  # queries between two samples, two refusals, and two whole `wsra ground`
+WARM = 0.1  # share of the queries that counts as warm-up
 SNIPPETS = 600
 FIGURES = {
     "anonymous_mb": "anonymous memory, MB",
@@ -34,7 +34,7 @@ Row = dict[str, float]
 
 
 def fill(folder: Path, files: int, backbone: str, width: int) -> list[Path]:
-    """Files of ten minutes each."""
+    """Write files of ten minutes each."""
     import numpy as np
 
     from wsra.runtime.formats.features import Features, write_features
@@ -48,7 +48,7 @@ def fill(folder: Path, files: int, backbone: str, width: int) -> list[Path]:
 
 
 def look(done: int) -> Row:
-    """What this process holds."""
+    """Memory, open files and maps of this process."""
     from wsra.runtime.bench.memory import anonymous_mb
 
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -63,7 +63,7 @@ def look(done: int) -> Row:
 
 
 def measured(bundle: Path, queries: int, files: int) -> dict[str, Any]:
-    """Ask, and look every now and then."""
+    """Run the queries and sample the process."""
     sentences = _support().SENTENCES
     from wsra.runtime.archive.request import Request
     from wsra.runtime.archive.search import search
@@ -98,7 +98,7 @@ def measured(bundle: Path, queries: int, files: int) -> dict[str, Any]:
 
 
 def growth(rows: list[Row], figure: str) -> tuple[float, float, float]:
-    """After the warm-up, at the end, and how much it grows in 100,000 queries by the line through all looks after the warm-up."""
+    """Value after the warm-up, value at the end, and growth per 100,000 queries by a line through all samples after the warm-up."""
     import numpy as np
 
     later = rows[int(WARM * len(rows)) :]
@@ -107,23 +107,23 @@ def growth(rows: list[Row], figure: str) -> tuple[float, float, float]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """Markdown."""
+    """A Markdown table."""
     rows, count = found["rows"], int(found["rows"][-1]["queries"])
-    asked = f"{count:,} queries over {found['files']} files of {SNIPPETS} snippets in {found['seconds']:,.0f} s"
+    summary = f"{count:,} queries over {found['files']} files of {SNIPPETS} snippets in {found['seconds']:,.0f} s"
     of_them = f"{found['refused']:,} of them refused, {found['whole']:,} a whole `wsra ground` over all files"
-    lines = [f"{asked}; {of_them}", "", f"| | after {WARM:.0%} | at the end | growth in 100,000 queries |", "|---|---:|---:|---:|"]
-    for figure, told in FIGURES.items():
+    lines = [f"{summary}; {of_them}", "", f"| | after {WARM:.0%} | at the end | growth in 100,000 queries |", "|---|---:|---:|---:|"]
+    for figure, label in FIGURES.items():
         first, last, slope = growth(rows, figure)
-        lines.append(f"| {told} | {first:,.1f} | {last:,.1f} | {slope:+.2f} |")
+        lines.append(f"| {label} | {first:,.1f} | {last:,.1f} | {slope:+.2f} |")
     return "\n".join(lines)
 
 
 def plot(found: dict[str, Any], out: Path) -> None:
-    """Memory and handles over queries."""
+    """Plot memory and handles over queries."""
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams |= {"svg.hashsalt": "wsra", "svg.fonttype": "none"}  # equal figures are equal bytes; text stays text
+    matplotlib.rcParams |= {"svg.hashsalt": "wsra", "svg.fonttype": "none"}  # equal figures give equal bytes; text stays text
     from matplotlib import pyplot
 
     figure, (memory, handles) = pyplot.subplots(2, 1, figsize=(9, 5), sharex=True, layout="constrained")
@@ -140,17 +140,17 @@ def plot(found: dict[str, Any], out: Path) -> None:
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--queries", type=int, default=100_000)
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--read", type=Path, help="take what was measured before")
+    parser.add_argument("--read", type=Path, help="read earlier measurements from this file")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--table", action="store_true", help="Markdown on stdout")
+    parser.add_argument("--table", action="store_true", help="print a Markdown table")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
-    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is loaded
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # must be set before NumPy is loaded
     with tempfile.TemporaryDirectory() as name:
         if given.read:
             found = json.loads(given.read.read_text())

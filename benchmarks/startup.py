@@ -1,6 +1,6 @@
-"""How long `wsra --help` and `wsra ground --help` take, against a bare `import typer, numpy`: at most twice that plus 0.1 s.
+"""Checks that `wsra --help` and `wsra ground --help` take at most twice as long as `import typer, numpy`, plus 0.1 s.
 
-Commands are run in turn, so that a change of the machine's speed meets all alike. Exit 1 when the limit is exceeded.
+Commands run in turn, so that a change of the machine's speed affects all equally. The exit code is 1 if the limit is exceeded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     runs: dict[str, list[float]] = {"bare": [], **{name: [] for name in COMMANDS}}
     for number in range(ROUNDS + 1):
         for name, command in (("bare", BARE), *COMMANDS.items()):

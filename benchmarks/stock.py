@@ -1,11 +1,11 @@
-"""How right a bundle is on rendered scenes of `wsra scenes`, by kind of word, and whether it knows what is not there.
+"""Accuracy of a bundle on scenes of `wsra scenes`, by kind of word, and whether it recognises absent objects.
 
     python benchmarks/stock.py SCENES BUNDLE [BUNDLE ...] [--split dev]
 
-SCENES is a folder of `wsra scenes` with SCENES/features beside SCENES/videos (`wsra extract SCENES/videos -o SCENES/features`). R@1 is at
-IoU 0.5, in percent, with an answer forced and with the bundle's theta; the groups are the sentences that say such a word, with an answer
-forced. AUROC is the share of pairs of a present and an absent sentence in which the present one scores higher; hard ones differ from a
-present one in kind or colour alone. Controls: a life at random (exact), and sentences of another clip.
+SCENES is a folder of `wsra scenes` with SCENES/features beside SCENES/videos (`wsra extract SCENES/videos -o SCENES/features`). R@1 at IoU
+0.5 is in percent, with an answer forced and with the bundle's theta. A group holds the sentences that mention an attribute, with an answer
+forced. AUROC is the share of pairs of a present and an absent sentence in which the present one scores higher; hard absent sentences
+differ from a present one only in kind or colour. The controls are a random life (exact), and sentences of another clip.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ NEVER = -1e6  # a theta below every score
 
 @dataclass(frozen=True)
 class Scenes:
-    """A split of a folder of scenes: its sentences, those that are true of nobody, and its features."""
+    """A split of a folder of scenes: its sentences, its absent sentences (true of nobody), and its features."""
 
     test: TestSet
     absent: Sequence[dict[str, Any]]
 
     @property
     def features(self) -> dict[str, Features]:
-        """By the name of the clip."""
+        """Features by the name of the clip."""
         return self.test.features
 
 
@@ -55,13 +55,13 @@ def read_scenes(folder: Path, split: str) -> Scenes:
 
 
 def words_of(annotation: Annotation) -> Iterable[str]:
-    """The groups that a sentence belongs to: what it says beside the kind, and the kind."""
-    said = annotation.row["mentions"]
-    yield from (f"says {name}" for name in said if name != "kind")
-    yield f"kind {said['kind']}"
+    """The groups of a sentence: the attributes that it mentions, and its kind."""
+    mentions = annotation.row["mentions"]
+    yield from (f"mention {name}" for name in mentions if name != "kind")
+    yield f"have the kind {mentions['kind']}"
 
 
-def asked(grounder: Grounder, scenes: Scenes, queries: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+def scores_of(grounder: Grounder, scenes: Scenes, queries: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
     """Best score of (clip, sentence) pairs, and whether each is answered."""
     scores, answered = np.zeros(len(queries)), np.zeros(len(queries), bool)
     for vid, features in scenes.features.items():
@@ -71,20 +71,20 @@ def asked(grounder: Grounder, scenes: Scenes, queries: Sequence[tuple[str, str]]
 
 
 def object_of(scenes: Scenes, vid: str, moment: np.ndarray) -> tuple[dict[str, str], bool]:
-    """What the sentences of a clip say, taken together, of the one whose span fits a moment (2,) best, and whether any fits (IoU 0.5)."""
+    """All mentions of the object whose span fits a moment (2,) best, and whether its IoU is at least 0.5."""
     own = [annotation for annotation in scenes.test.annotations if annotation.vid == vid]
     spans = [tuple(np.round(annotation.windows_s[0], 3)) for annotation in own]
     overlaps = best_iou(np.array(spans), moment[None])
     best = int(overlaps.argmax())
-    said: dict[str, str] = {}
+    mentions: dict[str, str] = {}
     for annotation, span in zip(own, spans, strict=True):
         if span == spans[best]:
-            said |= annotation.row["mentions"]
-    return said, bool(overlaps[best] >= 0.5)
+            mentions |= annotation.row["mentions"]
+    return mentions, bool(overlaps[best] >= 0.5)
 
 
 def confusions(scenes: Scenes, answers: Sequence[np.ndarray]) -> Counter[str]:
-    """Why the best moment of each sentence is wrong: what the one that was taken for it differs in, as far as sentences say it."""
+    """Count why the best moment of each sentence is wrong: the mentioned attributes in which the object found differs."""
     why: Counter[str] = Counter()
     for annotation, moments in zip(scenes.test.annotations, answers, strict=True):
         if not len(moments):
@@ -94,15 +94,15 @@ def confusions(scenes: Scenes, answers: Sequence[np.ndarray]) -> Counter[str]:
         overlap = float(best_iou(moments[:1], truth)[0])
         if overlap >= 0.5:
             continue
-        said, fits = object_of(scenes, annotation.vid, moments[0])
-        asked_for = annotation.row["mentions"]
-        wrong = sorted(name for name in asked_for if name in said and said[name] != asked_for[name])
+        mentions, fits = object_of(scenes, annotation.vid, moments[0])
+        mentioned = annotation.row["mentions"]
+        wrong = sorted(name for name in mentioned if name in mentions and mentions[name] != mentioned[name])
         if overlap >= 0.1:
-            why["the right one, with other ends"] += 1
+            why["the right object, with wrong ends"] += 1
         elif not fits:
-            why["nobody of whom a sentence speaks"] += 1
+            why["an object that no sentence mentions"] += 1
         else:
-            why["another one: " + (" and ".join(wrong) or "nothing that a sentence says of it differs")] += 1
+            why["another object that differs in " + (" and ".join(wrong) or "nothing that its sentences mention")] += 1
     return why
 
 
@@ -120,13 +120,13 @@ def report(bundle: Path, scenes: Scenes) -> None:
         answers = test.answers(forced)
         other = np.random.default_rng(0).permutation(len(test.annotations))
         strange = test.answers(forced, [test.annotations[number].query for number in other])
-        present, answered = asked(grounder, scenes, [(a.vid, a.query) for a in test.annotations])
-        absent, found = asked(grounder, scenes, [(row["vid"], row["query"]) for row in scenes.absent])
+        present, answered = scores_of(grounder, scenes, [(a.vid, a.query) for a in test.annotations])
+        absent, found = scores_of(grounder, scenes, [(row["vid"], row["query"]) for row in scenes.absent])
         print(f"\n{bundle}: theta {grounder.manifest.theta:.3f}\n")
         print("| | sentences | R@1 IoU .3 | .5 | .7 | R@5 .5 | mIoU |\n|---|---|---|---|---|---|---|")
         print(figures_line("answer forced", test.figures(answers)))
         print(figures_line("with theta", test.figures(test.answers(grounder))))
-        print(figures_line("control: a life at random, exact", chance_figures(test)))
+        print(figures_line("control: a random life, exact", chance_figures(test)))
         print(figures_line("control: a sentence of another clip", test.figures(strange)))
     hard = np.array([row["hard"] for row in scenes.absent])
     rates = [100 * float(rate) for rate in (answered.mean(), found.mean(), found[hard].mean())]
@@ -141,13 +141,13 @@ def report(bundle: Path, scenes: Scenes) -> None:
         chosen = np.isin(np.arange(len(answers)), numbers).tolist()
         print(f"| {word} | {len(numbers)} | {test.figures(answers, chosen).r1_iou50:.1f} |")
 
-    print("\n| the best moment is wrong since it shows | sentences |\n|---|---|")
+    print("\n| the best moment is wrong because it shows | sentences |\n|---|---|")
     for reason, count in confusions(scenes, answers).most_common(12):
         print(f"| {reason} | {count} |")
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("scenes", type=Path)
     parser.add_argument("bundles", type=Path, nargs="+")

@@ -1,4 +1,4 @@
-"""Takes a run of benchmarks/stock.toml as what comes with wsra: weights, settings, and the validation data that export needs.
+"""Copies a run of benchmarks/stock.toml into the package: weights, settings, and the validation data that export needs.
 
     python benchmarks/stock_checkpoint.py RUN SCENES
 
@@ -24,7 +24,7 @@ CAPTIONS, FEATURES = "captions-val.jsonl", "features"
 
 
 def main(run: Path, scenes: Path) -> int:
-    """Copy; the exit code."""
+    """Copy the files; return the exit code."""
     settings = load_checkpoint(run).run
     settings = replace(settings, data=replace(settings.data, captions=CAPTIONS, val_captions=CAPTIONS, features=FEATURES))
     shutil.rmtree(CHECKPOINT, ignore_errors=True)

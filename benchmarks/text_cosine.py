@@ -1,4 +1,4 @@
-"""How near the text vectors of FP16 and INT8 are to those of FP32, on sentences of other people: the UCA annotations of surveillance video.
+"""Cosine of FP16 and INT8 text vectors with those of FP32, on sentences of the UCA annotations of surveillance video.
 
 python benchmarks/text_cosine.py BUNDLE UCFCrime_Test.json
 """
@@ -20,7 +20,7 @@ SENTENCES = 300
 
 
 def other_sentences(annotations: Path, encoder_of: Grounder, count: int = SENTENCES) -> list[str]:
-    """A seeded choice of sentences that the encoder takes."""
+    """A seeded sample of sentences that the encoder accepts."""
     table = json.loads(annotations.read_text(encoding="utf-8"))
     every = sorted({sentence.strip() for video in table.values() for sentence in video["sentences"]})
     chosen = []

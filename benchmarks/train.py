@@ -1,12 +1,12 @@
-"""The trainer's step beside a plain loop over pairs and negatives, and beside text-guided attention (TGA): pairs per second, peak memory.
+"""Speed and peak memory of a training step, beside a plain loop over pairs and negatives and text-guided attention (TGA).
 
     python benchmarks/train.py                 the table
     python benchmarks/train.py --profile       where the time of one step goes (T = 256, batch 256)
     python benchmarks/train.py --read          reading features from disk beside holding them in memory, whole epochs
 
 Random features of 512 numbers, sentence vectors of 384, H = 128, 4 negatives, videos of T snippets, float32 on one thread of the CPU. Speed
-is in pairs per second of CPU time, so what else runs on the machine counts little. Memory is what a step adds at most to a process that
-holds the batch. Every case runs in a process of its own. The loop's loss is compared with the trainer's before it is timed.
+is in pairs per second of CPU time, so other processes hardly affect it. Memory is the largest amount that a step adds to a process that
+holds the batch. Every case runs in its own process. The loop's loss is compared with the trainer's before it is timed.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ LEAST_S, LEAST_STEPS = 3.0, 2
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Of two vectors."""
+    """Cosine of two vectors."""
     return F.cosine_similarity(a, b, dim=0)
 
 
 @dataclass(frozen=True)
 class LoopObjective:
-    """The losses of Eq. 3, 5, 6, 9 and the contrast as they are written, one pair and one negative after the other."""
+    """Eq. 3, 5, 6, 9 and the contrast as they are written, in a loop over pairs and negatives."""
 
     loss: Loss
     sampling: Sampling
@@ -99,7 +99,7 @@ class LoopObjective:
 
 
 def prepared(length: int, size: int) -> tuple[Scorer, Batch]:
-    """A scorer and a batch; a tenth of the sentences is nearly said twice, so that some gates are open."""
+    """A scorer and a batch. A tenth of the sentences have a near duplicate, so that some gates are open."""
     torch.manual_seed(0)
     text = torch.randn(size, TEXT_WIDTH)
     text[: size // 10] = text[size // 10 : 2 * (size // 10)] + 0.1 * torch.randn(size // 10, TEXT_WIDTH)
@@ -144,7 +144,7 @@ def one_case(name: str, length: int, size: int) -> None:
 
 
 def table() -> None:
-    """All cases, each in a child."""
+    """Run all cases, each in a child process."""
     print("| T | batch | " + " | ".join(f"{name}: pairs/s, MB" for name in OBJECTIVES) + " | trainer against loop, TGA |")
     print("|---|---|" + "---|" * (len(OBJECTIVES) + 1))
     for length in LENGTHS:
@@ -158,7 +158,7 @@ def table() -> None:
 
 
 def profile() -> None:
-    """The ten dearest operations of the trainer's step."""
+    """Print the ten most expensive operations of the trainer's step."""
     torch.set_num_threads(1)
     scorer, batch = prepared(256, 256)
     generator = torch.Generator().manual_seed(0)
@@ -168,7 +168,7 @@ def profile() -> None:
             OBJECTIVES["trainer"](scorer, batch, generator)[0].backward()  # type: ignore[no-untyped-call]
     rows = sorted(found.key_averages(), key=lambda row: -row.self_cpu_time_total)
     total = sum(row.self_cpu_time_total for row in rows)
-    print("| operation | share of the time | calls a step |\n|---|---|---|")
+    print("| operation | share of the time | calls per step |\n|---|---|---|")
     for row in rows[:10]:
         print(f"| `{row.key}` | {100 * row.self_cpu_time_total / total:.0f} % | {row.count // 3} |")
 
@@ -178,8 +178,8 @@ def _mark(marks: list[float], _: dict[str, float]) -> None:
 
 
 def read() -> None:
-    """Wall time of epochs from memory and from disk, one after the other, three times."""
-    print("| T | in memory: s an epoch | from disk: s an epoch | ratio of medians |\n|---|---|---|---|")
+    """Time epochs from memory and from disk alternately, three times."""
+    print("| T | in memory: s per epoch | from disk: s per epoch | ratio of medians |\n|---|---|---|---|")
     for length, videos in ((64, 1000), (256, 400), (1024, 100)):
         with tempfile.TemporaryDirectory() as folder:
             stored = _written(Path(folder), videos, length)

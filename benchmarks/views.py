@@ -1,9 +1,9 @@
-"""How many pictures `--regions tracks` encodes per hour of video, beside one for each track and second in which it is seen.
+"""Number of pictures that `--regions tracks` encodes per hour of video, compared with one per row (each track and second).
 
     python benchmarks/views.py [--clips 40] [VIDEO ...]
 
-Rendered test clips, together one row of the table, then a row for each video. The encoder is the mean colour at 224 x 224: what it costs is
-not measured here, and what is chosen does not depend on it.
+The first row of the table is for all rendered test clips, then follows one for each VIDEO. The encoder is the mean colour at 224 x 224; the
+choice of pictures does not depend on the encoder, and its cost is not measured.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ encoders: Any = import_module("encoders")
 
 
 class Counts(NamedTuple):
-    """Of some video: its seconds, tracks, rows (one for each track and second), pictures that were encoded, and calls of the encoder."""
+    """Counts over some video: seconds, tracks, rows (one per track and second), encoded pictures, and calls of the encoder."""
 
     seconds: float = 0.0
     tracks: int = 0
@@ -38,13 +38,13 @@ class Counts(NamedTuple):
     calls: int = 0
 
     def plus(self, other: Counts) -> Counts:
-        """The sums of both."""
+        """Add two counts."""
         seconds, *counts = (one + more for one, more in zip(self, other, strict=True))
         return Counts(seconds, *(int(count) for count in counts))
 
 
 def counted(shown: Iterator[Frame], seconds: float, encoder: Encoder) -> Counts:
-    """Follow and encode."""
+    """Track objects and encode their pictures."""
     views = ViewEncoder(encoder)
     found = object_rows(shown, 1.0, onlooker=views)
     views.embeddings(found.numbers.tolist())
@@ -52,7 +52,7 @@ def counted(shown: Iterator[Frame], seconds: float, encoder: Encoder) -> Counts:
 
 
 def rendered(clips: int, encoder: Encoder) -> Counts:
-    """Test clips, one after the other."""
+    """Count over rendered test clips."""
     total = Counts()
     for number in range(clips):
         clip = sample_clip(f"test-{number}", "test", number)
@@ -62,7 +62,7 @@ def rendered(clips: int, encoder: Encoder) -> Counts:
 
 
 def filmed(path: Path, encoder: Encoder) -> Counts:
-    """A video file."""
+    """Count over a video file."""
     with Video(path, **TrackedBackbone(encoder).reads_at(1.0)._asdict()) as video:
         counts = counted(video.frames(), 0.0, encoder)
         return counts._replace(seconds=video.end_s)
@@ -74,22 +74,22 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("videos", nargs="*", type=Path)
     given = parser.parse_args()
-    print("| video | minutes | tracks an hour | rows an hour | pictures an hour | of one a row | calls an hour |")
+    print("| video | minutes | tracks per hour | rows per hour | pictures per hour | share of one per row | calls per hour |")
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         graph = encoders.mean_colour(Path(folder) / "e.onnx", shape=("n", 3, 224, 224))
         encoder = Encoder(encoders.settings_of(graph, size=(224, 224)), graph, threads=1)
-        tell(f"{given.clips} rendered clips", rendered(given.clips, encoder))
+        print_counts(f"{given.clips} rendered clips", rendered(given.clips, encoder))
         for path in given.videos:
-            tell(path.name, filmed(path, encoder))
+            print_counts(path.name, filmed(path, encoder))
 
 
-def tell(name: str, counts: Counts) -> None:
-    """A row of the table."""
+def print_counts(name: str, counts: Counts) -> None:
+    """Print a row of the table."""
     per_hour = 3600.0 / counts.seconds
-    told = [f"{per_hour * number:,.0f}" for number in (counts.tracks, counts.rows, counts.pictures)]
+    cells = [f"{per_hour * number:,.0f}" for number in (counts.tracks, counts.rows, counts.pictures)]
     share = f"{counts.pictures / max(counts.rows, 1):.2f}"
-    print(f"| {name} | {counts.seconds / 60:.1f} | {' | '.join(told)} | {share} | {per_hour * counts.calls:,.0f} |")
+    print(f"| {name} | {counts.seconds / 60:.1f} | {' | '.join(cells)} | {share} | {per_hour * counts.calls:,.0f} |")
 
 
 if __name__ == "__main__":

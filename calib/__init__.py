@@ -1,3 +1,3 @@
-"""Calibration of what is exported, from unlabelled data: thresholds now, INT8 ranges later. Knows no torch."""
+"""Calibration of exported models from captions without times: the threshold theta and INT8 ranges. Never imports torch."""
 
 from wsra.runtime import quiet as quiet

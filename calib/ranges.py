@@ -1,4 +1,4 @@
-"""Ranges of activations, from onnxruntime's calibrators over real inputs."""
+"""Ranges of activations, measured with onnxruntime's calibrators on real inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wsra.runtime.errors import DataError
 Feeds = Mapping[str, NDArray[Any]]
 Method = Literal["minmax", "percentile"]
 PRODUCTS = ("MatMul", "Gemm", "Conv")
-PERCENTILE = 99.999  # 99.9 cuts what carries the meaning (cosine 0.898 on MiniLM)
+PERCENTILE = 99.999  # 99.9 clips values that matter (cosine 0.898 on MiniLM)
 
 
 class _OneBatch(CalibrationDataReader):  # type: ignore[misc]
@@ -32,12 +32,12 @@ class _OneBatch(CalibrationDataReader):  # type: ignore[misc]
 
 
 def ranges_of(model: onnx.ModelProto, batches: Sequence[Feeds], method: Method = "minmax") -> TensorsData:
-    """Symmetric range of every input and output of a product.
+    """Measure the symmetric range of every input and output of a product.
 
     Args:
         model: in FP32.
-        batches: feeds by input name; they may differ in length, so they are given to the calibrator one by one.
-        method: "minmax", the largest magnitude seen, or "percentile", the magnitude that 99.999 % of the numbers stay under.
+        batches: feeds by input name; the calibrator gets them one by one, since their lengths may differ.
+        method: "minmax", the largest magnitude seen, or "percentile", the magnitude below which 99.999 % of the numbers lie.
 
     Returns:
         onnxruntime's TensorsData: tensor -> (lowest, highest).
@@ -46,7 +46,7 @@ def ranges_of(model: onnx.ModelProto, batches: Sequence[Feeds], method: Method =
         DataError: there are no batches, or a range is not finite.
     """
     if not batches:
-        raise DataError("no calibration data: ranges for INT8 need real inputs; give captions and features")
+        raise DataError("no calibration data: INT8 ranges need real inputs; give captions and features")
     kind = CalibrationMethod.MinMax if method == "minmax" else CalibrationMethod.Percentile
     inferred = onnx.shape_inference.infer_shapes(model)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
@@ -64,7 +64,10 @@ def ranges_of(model: onnx.ModelProto, batches: Sequence[Feeds], method: Method =
         ranges: TensorsData = calibrator.compute_data()
     for name, data in ranges.items():
         if not np.isfinite(np.asarray(data.range_value, np.float64)).all():
-            raise DataError(f"calibration data drive {name} to {data.range_value}: it is not finite; look for NaN or huge numbers in them")
+            raise DataError(
+                f"the calibration data give {name} the range {data.range_value}, which is not finite; look for NaN or huge"
+                " numbers in the data"
+            )
     return ranges
 
 
@@ -74,7 +77,7 @@ def channel_maxima(model: onnx.ModelProto, batches: Sequence[Feeds], tensors: Se
     Args:
         model: in FP32.
         batches: feeds by input name.
-        tensors: names inside the graph.
+        tensors: names of tensors in the graph.
 
     Returns:
         tensor -> (channels,).
@@ -97,7 +100,7 @@ def channel_maxima(model: onnx.ModelProto, batches: Sequence[Feeds], tensors: Se
 
 
 def plain_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Run a graph as it is written: without onnxruntime's fusions, whose INT8 arithmetic differs from the graph's."""
+    """A session that runs the graph as written, without onnxruntime's fusions, whose INT8 arithmetic differs."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3

@@ -1,4 +1,4 @@
-"""Calibration data for INT8: a seeded, stratified choice of snippets, or rows of objects, and sentences.
+"""Calibration data for INT8: a seeded, stratified sample of snippets, or rows of objects, and of sentences.
 
 Shapes: V videos, N snippets, Dv feature width.
 """
@@ -20,22 +20,22 @@ from wsra.runtime.files.names import feat_of
 from wsra.runtime.formats.annotations import read_captions
 from wsra.runtime.formats.features import Features, read_features
 
-SNIPPETS, SENTENCES = 2048, 256  # that are chosen, where there are so many
-FEW_SNIPPETS, FEW_SENTENCES = 256, 64  # below which it is said
-LEAST_SNIPPETS, LEAST_SENTENCES = 32, 4  # below which it is refused
+SNIPPETS, SENTENCES = 2048, 256  # sample sizes, if there are that many
+FEW_SNIPPETS, FEW_SENTENCES = 256, 64  # fewer give a warning
+LEAST_SNIPPETS, LEAST_SENTENCES = 32, 4  # fewer are refused
 _BATCH, _IMAGES = 32, 4
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What ranges are read from.
+    """The inputs on which ranges are measured.
 
     Attributes:
         features: (N, Dv) float32.
         token_ids: one row per sentence, shortest first.
-        source: where they come from.
-        warnings: what makes them doubtful, one line each.
-        images: prepared images, a feed of the image encoder, where the bundle carries one.
+        source: name of their origin.
+        warnings: reasons to doubt them, one line each.
+        images: preprocessed images as a feed of the image encoder, if the bundle has one.
     """
 
     features: NDArray[np.float32]
@@ -52,8 +52,8 @@ class Samples:
             digest.update(name.encode() + rows.tobytes())
         return digest.hexdigest()
 
-    def told(self) -> dict[str, Any]:
-        """What the manifest says of them."""
+    def to_json(self) -> dict[str, Any]:
+        """Their entry in the manifest."""
         return {
             "source": self.source,
             "sha256": self.digest(),
@@ -63,7 +63,7 @@ class Samples:
         }
 
     def text_batches(self) -> list[dict[str, NDArray[Any]]]:
-        """Feeds of the text graph: sentences of one length together, so that none is padded."""
+        """Feeds of the text graph: sentences of equal length together, so that none is padded."""
         batches = []
         for _, group in groupby(self.token_ids, key=len):
             rows = np.array(list(group), np.int64)
@@ -87,19 +87,19 @@ def samples_from_captions(
     checked_videos: Sequence[Features] = (),
     seed: int = 0,
 ) -> Samples:
-    """Choose from captions and the .feat files of their videos, without what the gate checks.
+    """Choose samples from captions and the .feat files of their videos, excluding the data of the gate.
 
     Args:
         captions_path: JSON lines.
-        folder: of .feat files named by `vid`.
+        folder: folder of .feat files named by `vid`.
         token_ids: the tokenizer.
         width: Dv.
-        checked_sentences: sentences of the gate; what has their tokens is left out.
-        checked_videos: videos of the gate; what has their name or their numbers is left out.
-        seed: of the choice.
+        checked_sentences: sentences of the gate; sentences with the same tokens are excluded.
+        checked_videos: videos of the gate; videos with the same name or the same features are excluded.
+        seed: random seed of the sample.
 
     Raises:
-        DataError: too little is left, or it cannot serve.
+        DataError: too few samples remain, or they cannot be used.
         FeatureError: a .feat file cannot be used.
     """
     captions = read_captions(captions_path)
@@ -111,8 +111,8 @@ def samples_from_captions(
     videos = [video for video in (read_features(path, width=width) for path in paths) if _digest(video) not in numbers]
     if not sentences or not videos:
         raise DataError(
-            f"{captions_path}: every sentence or every video in it is one that the gate checks; calibrate on others, for example on the"
-            " training captions"
+            f"{captions_path}: the gate checks every sentence or every video in it; calibrate on others, for example on the training"
+            " captions"
         )
     return choose_samples(videos, [list(ids) for ids in sorted(sentences)], source=captions_path.name, seed=seed)
 
@@ -125,17 +125,17 @@ def choose_samples(videos: Sequence[Features], token_ids: Sequence[list[int]], *
     """Choose snippets, or rows of objects, evenly over videos and over the time of each, and sentences evenly over their lengths.
 
     Args:
-        videos: to choose from; some may have no row.
-        token_ids: of the sentences to choose from.
-        source: name of where they come from, for messages and the manifest.
-        seed: of the choice.
+        videos: the videos to choose from; some may have no rows.
+        token_ids: token ids of the sentences to choose from.
+        source: name of their origin, for messages and the manifest.
+        seed: random seed of the sample.
 
     Raises:
-        DataError: there are too few of them, or all features are alike.
+        DataError: there are too few samples, or all features are equal.
         FeatureError: a feature is NaN or infinite.
     """
     rng = np.random.default_rng(seed)
-    share = max(1, SNIPPETS // max(1, sum(len(video) > 0 for video in videos)))  # in some nothing may move
+    share = max(1, SNIPPETS // max(1, sum(len(video) > 0 for video in videos)))  # a video in which nothing moves has no rows
     chosen = [_one_of_each(len(video), share, rng) for video in videos]
     features = np.concatenate(
         [video.rows(0, len(video))[rows] for video, rows in zip(videos, chosen, strict=True)] or [np.zeros((0, 1), np.float32)]
@@ -146,12 +146,12 @@ def choose_samples(videos: Sequence[Features], token_ids: Sequence[list[int]], *
         if count < least:
             raise DataError(f"{source}: {count} {what} to calibrate on, fewer than {least}; give more with --calib and --features")
     if np.ptp(features, axis=0).max() == 0:
-        raise DataError(f"{source}: all {len(features)} snippets have the same features; INT8 ranges need real video: extract it anew")
+        raise DataError(f"{source}: all {len(features)} snippets have the same features; INT8 ranges need real video: extract again")
     return Samples(features, sentences, source, _doubts(features, sentences, source))
 
 
 def _one_of_each(count: int, strata: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices below `count`: one at random from each of `strata` equal parts, or all where there are fewer."""
+    """Indices below `count`: one at random from each of `strata` equal parts, or all if there are fewer."""
     if count <= strata:
         return np.arange(count)
     edges = np.linspace(0, count, strata + 1)
@@ -168,5 +168,5 @@ def _doubts(features: NDArray[np.float32], token_ids: Sequence[list[int]], sourc
         doubts.append(f"{source}: {constant} of {features.shape[1]} features never change in the calibration data")
     lengths = {len(ids) for ids in token_ids}
     if len(lengths) == 1:
-        doubts.append(f"{source}: every sentence has {lengths.pop()} tokens; ranges of other lengths are not seen")
+        doubts.append(f"{source}: every sentence has {lengths.pop()} tokens; other lengths are not calibrated")
     return doubts

@@ -1,4 +1,4 @@
-"""How much each product suffers from INT8: quantised alone, run end to end, change of the logits."""
+"""Sensitivity of each product to INT8: the change of the logits when this product alone is quantised."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsra.calib.quantize import quantize
 from wsra.calib.ranges import plain_session
 from wsra.calib.samples import Samples
 
-SNIPPETS, SENTENCES = 256, 16  # of the calibration data
+SNIPPETS, SENTENCES = 256, 16  # taken from the calibration data
 _OF_PICTURES = ("image", "detector")
 
 
@@ -31,13 +31,13 @@ def sensitivity(
     Args:
         models: "text", "keys" and "scorer" in FP32, "image" with them or alone, or "detector" alone.
         products: graph -> names of the products that may be quantised.
-        ranges: graph -> of `ranges_of`.
+        ranges: graph -> ranges from `ranges_of`.
         samples: calibration data.
-        progress: called with products done and all.
+        progress: called with the number of products done and the total.
 
     Returns:
-        (graph, product) -> RMS change of the logits, for the image encoder of its vectors, over their RMS; the worst first. Of a detector
-        these are the best logits of its queries, sorted, since their order says nothing.
+        (graph, product) -> RMS change divided by RMS, the worst first: of the logits, for the image encoder of its vectors, and for a
+        detector of the best logits of its queries, sorted, since their order is arbitrary.
     """
     sessions = {name: plain_session(model) for name, model in models.items()}
     expected = {"logits": _logits(sessions, samples)} if "scorer" in models else {}
@@ -64,7 +64,7 @@ def _logits(sessions: Mapping[str, onnxruntime.InferenceSession], samples: Sampl
 
 
 def _vectors(sessions: Mapping[str, onnxruntime.InferenceSession], samples: Samples) -> NDArray[np.float64]:
-    """Of the image encoder or detector, where there is one."""
+    """Outputs of the image encoder or the detector, whichever there is."""
     graph = next(name for name in _OF_PICTURES if name in sessions)
     found = np.concatenate([np.asarray(sessions[graph].run(None, feeds)[0], np.float64) for feeds in samples.image_batches()])
     return np.sort(found.max(axis=2), axis=1) if graph == "detector" else found

@@ -1,4 +1,4 @@
-"""SmoothQuant: outlier channels of activations are divided down and the weights multiplied up, which changes no result in FP32.
+"""SmoothQuant: divides outlier channels of activations and multiplies the weights accordingly, which is exact in FP32.
 
 Source: Xiao et al., SmoothQuant (2022), Eq. 4: s_j = max|X_j|^alpha / max|W_j|^(1 - alpha); Y = (X / s) (s W).
 """
@@ -21,13 +21,13 @@ def smooth(
 ) -> onnx.ModelProto:
     """Insert Mul(1 / s) before products and fold s into their weights.
 
-    Products that read the same tensor share one s, so that they can go on sharing it.
+    Products that read the same tensor share one s, so that they still share their input.
 
     Args:
         model: in FP32; it is not changed.
         products: names of MatMul or Gemm nodes with a constant second input, (in, out), or (out, in) with transB.
         maxima: largest magnitude per channel of the first input of each product.
-        alpha: how much of the difficulty goes to the weights, in (0, 1).
+        alpha: share of the difficulty that moves to the weights, in (0, 1).
 
     Returns:
         A model that computes the same.
@@ -51,7 +51,7 @@ def smooth(
         for node in group:
             folded = _fold(_by_input(node, weights), scale, node)
             name = f"{node.input[1]}_smoothed"
-            if name in names:  # a weight that several products share is folded for each of their inputs
+            if name in names:  # a weight shared by several products is folded once per input
                 name = f"{node.input[1]}_{tensor}_smoothed"
             names.add(name)
             smoothed.graph.initializer.append(numpy_helper.from_array(folded, name))

@@ -18,7 +18,7 @@ from wsra.runtime.backbones.detectors.classes import known
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.errors import ConfigError
 from wsra.runtime.files.writing import sha256_of
-from wsra.train.towers import told_of_images
+from wsra.train.towers import image_preparation
 
 FAMILIES = ("rt_detr", "rt_detr_v2", "d_fine")
 EXPECTED = "RT-DETR, RT-DETRv2 or D-FINE; any other is used as ONNX with a JSON beside it (docs/detectors.md)"
@@ -141,7 +141,7 @@ def load_detr(name: str) -> Detr:
     if scores == "softmax":
         names = names[:-1]
     short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the letters of a detector's name
-    size, scale, mean, std = _preparation(told_of_images(name), name)
+    size, scale, mean, std = _preparation(image_preparation(name), name)
     return Detr(short, DetrGraph(model), size, scale, mean, std, tuple(names), scores)
 
 

@@ -141,7 +141,7 @@ def int8_until_it_passes(
         write_int8(prepared, left, folder)
         entry = gate()
         entry["quantization"] = {
-            "calibration": prepared.samples.told(),
+            "calibration": prepared.samples.to_json(),
             "ranges": prepared.method,
             "smoothing_alpha": ALPHA,
             "products": len(every),

@@ -19,7 +19,7 @@ from wsra.runtime.formats.bundle import Manifest
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.scorer import SnippetScorer
-from wsra.runtime.grounding.text import TextEncoder as RuntimeEncoder
+from wsra.runtime.grounding.text import QueryEncoder
 from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.verification.gates import first_moments
 from wsra.runtime.verification.golden import Case, Golden, regular_videos
@@ -64,7 +64,7 @@ class TorchBackend:
 def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: AnyScorer, encoder: TextEncoder) -> Grounder:
     """A grounder over PyTorch, with the tokenizer of the bundle."""
     text, keys, score = (TorchBackend(graph) for graph in graphs_of(scorer, encoder))
-    sentences = RuntimeEncoder(tokenizer, text, max_tokens=encoder.max_tokens)
+    sentences = QueryEncoder(tokenizer, text, max_tokens=encoder.max_tokens)
     return Grounder(manifest, sentences, SnippetScorer(keys, GraphKernel(score)), bundle=tokenizer.parent, precision="torch")
 
 

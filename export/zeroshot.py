@@ -27,7 +27,7 @@ from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.verification.golden import Golden
 from wsra.runtime.video.frames import Frame
 from wsra.train.data import CaptionedVideos, load
-from wsra.train.scenes.demo.render import FPS, frames, tell
+from wsra.train.scenes.demo.render import FPS, caption_clip, frames
 from wsra.train.scenes.demo.world import Clip, sample_clip
 from wsra.train.towers import Towers, load_towers
 
@@ -107,7 +107,9 @@ def scene_data(backbone: Backbone, snippet_s: float, folder: Path) -> CaptionedV
         rows = gather(backbone, shown, snippet_s).until(clip.duration_s)
         features = Features(rows.values, rows.times_s, clip.name, clip.duration_s, backbone.id(snippet_s), tracks=rows.tracks)
         write_features(folder / f"{clip.name}.feat", features)
-        captions += [{"qid": row["qid"], "query": row["query"], "vid": clip.name, "duration": clip.duration_s} for row in tell(clip)]
+        captions += [
+            {"qid": row["qid"], "query": row["query"], "vid": clip.name, "duration": clip.duration_s} for row in caption_clip(clip)
+        ]
     (folder / "captions.jsonl").write_text("".join(json.dumps(caption) + "\n" for caption in captions), encoding="utf-8")
     return load(folder / "captions.jsonl", folder, seen_as="snippets")
 

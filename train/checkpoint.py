@@ -1,7 +1,7 @@
-"""A checkpoint is a folder: model.safetensors (the best), last.safetensors (all that resuming needs), config.toml, metrics.csv.
+"""A checkpoint is a folder: model.safetensors (best weights), last.safetensors (state for resuming), config.toml, metrics.csv.
 
-Every file is replaced in one step, and last.safetensors after the others: a run killed between two of them goes on from the last state
-before, and writes the others again as they were. Equal states are equal bytes.
+Each file is replaced atomically, and last.safetensors after the others. A run that is killed between two writes resumes from the state
+before, and writes the same files again. Equal states give equal bytes.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ MODEL, LAST, CONFIG = "model.safetensors", "last.safetensors", "config.toml"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained scorer and how it came about.
+    """A trained scorer with its settings and metrics.
 
     Attributes:
-        folder: where it lies.
+        folder: the folder of the checkpoint.
         scorer: the best weights.
         run: the settings.
-        backbone: what made the features.
+        backbone: the backbone that made the features.
         snippet_s: length of a snippet in seconds.
         metrics: one row per epoch.
     """
@@ -54,15 +54,15 @@ class Checkpoint:
 
 @dataclass
 class Reached:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-        epoch: whole epochs done, validated.
-        step: steps done of the epoch under way.
-        order: of the captions in that epoch; empty before its first step.
-        sums: of the figures of its steps.
-        best: highest `val_match`.
-        rows: figures of each whole epoch.
+        epoch: number of finished and validated epochs.
+        step: number of steps done in the current epoch.
+        order: order of the captions in the current epoch; empty before its first step.
+        sums: figures of the current epoch, summed over its steps.
+        best: highest `val_match` so far.
+        rows: figures of each finished epoch.
     """
 
     epoch: int = 0
@@ -97,7 +97,7 @@ def save_run(folder: Path, run: Run) -> None:
 
 
 def save_metrics(folder: Path, rows: list[dict[str, float]]) -> None:
-    """Write one line per epoch, numbers as Python prints them, so that reading gives back the same."""
+    """Write one line per epoch, with numbers as Python prints them, so that they are read back exactly."""
     with replacing(folder / METRICS) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -105,7 +105,7 @@ def save_metrics(folder: Path, rows: list[dict[str, float]]) -> None:
 
 
 def save_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, generator: torch.Generator, reached: Reached) -> None:
-    """Write all that resuming needs in one file: weights, Adam's moments, the source of chance, and how far the run has come."""
+    """Write the state for resuming into one file: weights, Adam's moments, the random generator, and the progress of the run."""
     tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in scorer.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors.update({f"adam.{number}.{name}": value for name, value in moments.items()})
@@ -118,15 +118,15 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
     """Restore what `save_last` wrote, in place.
 
     Returns:
-        How far the run has come.
+        The progress of the run.
 
     Raises:
-        ConfigError: there is nothing to resume, or it is damaged.
+        ConfigError: there is no state to resume from, or it is damaged.
     """
     path = folder / LAST
     if not path.is_file():
         raise ConfigError(f"{folder}: no {LAST} to resume from; start the run without --resume")
-    hint = "start the run anew in another --out"
+    hint = "start a new run in another --out"
     with one_file(path, ConfigError, hint=f"{hint}."):
         try:
             with safe_open(path, framework="pt") as file:
@@ -136,7 +136,7 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
             _check_reached(reached)
             moments = _moments(tensors, optimizer)
         except (SafetensorError, KeyError, TypeError, ValueError) as err:
-            raise ConfigError(f"{path}: damaged, or of another version of wsra ({err}); {hint}") from err
+            raise ConfigError(f"{path}: damaged, or written by another version of wsra ({err}); {hint}") from err
         scorer.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         generator.set_state(tensors["generator"])
@@ -144,22 +144,22 @@ def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
 
 
 def _check_reached(reached: Reached) -> None:
-    """Raises ValueError where a value is of another type, or they do not fit each other."""
+    """Raise ValueError if a value has a wrong type, or the values contradict each other."""
     numbers = [reached.best, *reached.sums.values(), *(value for row in reached.rows for value in row.values())]
     if not all(type(count) is int and count >= 0 for count in (reached.epoch, reached.step)):
-        raise ValueError(f"epoch {reached.epoch!r} and step {reached.step!r} are no counts")
+        raise ValueError(f"epoch {reached.epoch!r} and step {reached.step!r} are not counts")
     if not all(type(number) in (int, float) for number in numbers):
-        raise ValueError("a figure is no number")
+        raise ValueError("a figure is not a number")
     if len(reached.rows) != reached.epoch:
-        raise ValueError(f"{len(reached.rows)} rows of {reached.epoch} epochs")
+        raise ValueError(f"{len(reached.rows)} rows for {reached.epoch} epochs")
     if reached.order.ndim != 1 or reached.order.dtype != torch.long:
         raise ValueError(f"the order of captions is {reached.order.dtype} {tuple(reached.order.shape)}")
     if not torch.equal(reached.order.sort().values, torch.arange(len(reached.order))):
-        raise ValueError("the order of captions holds one twice")
+        raise ValueError("the order of captions is not a permutation")
 
 
 def _moments(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
-    """Adam's moments by the number of their weights: of none before the first step, else of all; ValueError where they do not fit."""
+    """Adam's moments by parameter number: none before the first step, then one set for each; ValueError if they do not fit."""
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("adam."):
@@ -167,12 +167,12 @@ def _moments(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) ->
             moments.setdefault(int(number), {})[moment] = value
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     if moments and sorted(moments) != list(range(len(weights))):
-        raise ValueError(f"moments of the weights {sorted(moments)}, expected {len(weights)}")
+        raise ValueError(f"moments for the parameters {sorted(moments)}, expected {len(weights)} parameters")
     for at, kept in moments.items():
         shapes = {name: tuple(value.shape) for name, value in kept.items()}
         expected = {"exp_avg": tuple(weights[at].shape), "exp_avg_sq": tuple(weights[at].shape)}
         if shapes not in ({"step": (1,), **expected}, {"step": (), **expected}):
-            raise ValueError(f"moments of weight {at} are {shapes}")
+            raise ValueError(f"moments of parameter {at} have the shapes {shapes}")
     return moments
 
 
@@ -180,7 +180,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read the best weights of a run.
 
     Raises:
-        ConfigError: the folder is no checkpoint, or it is damaged.
+        ConfigError: the folder is not a checkpoint, or it is damaged.
     """
     path = folder / MODEL
     if not path.is_file() or not (folder / CONFIG).is_file():
@@ -192,7 +192,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                 metadata: dict[str, Any] = file.metadata() or {}
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if metadata.get("format") != "wsra.checkpoint":
-                raise ConfigError(f"{path}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
+                raise ConfigError(f"{path}: a safetensors file that wsra did not write; expected a checkpoint of wsra train")
             scorer = _scorer_of(weights)
             backbone, snippet_s = metadata["backbone"], float(metadata["snippet_s"])
             if not 0 < snippet_s < math.inf:
@@ -205,7 +205,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _scorer_of(weights: Mapping[str, Tensor]) -> Scorer:
-    """A scorer with these weights; ValueError where they fit none, before memory is taken for it."""
+    """A scorer with these weights. Raises ValueError if they do not fit, before memory is allocated for it."""
     key_width, feature_width = weights["video.weight"].shape
     text_key_width, text_width = weights["text.weight"].shape
     if text_key_width != key_width or min(key_width, feature_width, text_width) < 1:

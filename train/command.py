@@ -1,4 +1,4 @@
-"""`wsra train`: a run file to a checkpoint, with progress."""
+"""`wsra train`: trains from a run file and shows progress."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from wsra.train.run import prepare, train
 
 
 def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -> Path:
-    """Train.
+    """Train a scorer as a run file describes it.
 
     Args:
         path: the run file.
-        out: the checkpoint.
-        settings: `section.key=value`, over the run file.
-        resume: go on where `out` stands.
+        out: folder of the checkpoint.
+        settings: `section.key=value`; these override the run file.
+        resume: continue from the last saved state in `out`.
 
     Returns:
         The checkpoint.
 
     Raises:
-        WsraError: settings, captions, features, the device or the place cannot be used.
+        WsraError: settings, captions, features, device or output folder cannot be used.
     """
     run = read_run(path, settings)
     device = choose_device(run.training)
     if not resume and (out / LAST).exists():
         sweep_lock(out)
-        raise OutputError(f"{out}: holds a run already; go on with --resume or choose another --out")
+        raise OutputError(f"{out}: already holds a run; continue it with --resume or choose another --out")
     with progress("sentences", None) as bar:
         prepared = prepare(run, out.parent / "text-cache", lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total))
     for name, (data, _) in {run.data.captions: prepared.train, run.data.val_captions: prepared.val}.items():
-        _tell_times(name, data)
+        _mention_times(name, data)
     data = prepared.train[0]
     say(f"{len(data.captions)} captions of {len(data.values)} videos, features of {data.backbone}; on {device}; checkpoint {out}")
     try:
@@ -53,7 +53,7 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
         if (out / LAST).exists():
             given = " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
             command = f"wsra train {shlex.quote(str(path))} --out {shlex.quote(str(out))} {given}".rstrip()
-            say(f"stopped; it goes on from the state last saved, with: {command} --resume")
+            say(f"stopped; continue from the last saved state with: {command} --resume")
         _draw(out)
         raise
     _draw(out)
@@ -65,20 +65,20 @@ def _draw(out: Path) -> None:
         draw_curves(rows, out / CURVES)
 
 
-def _tell_times(name: str, data: CaptionedVideos) -> None:
+def _mention_times(name: str, data: CaptionedVideos) -> None:
     timed = sum(caption.has_times for caption in data.captions)
     if timed:
         say(f"{name}: {timed} of {len(data.captions)} captions carry relevant_windows; training does not read them")
 
 
 class _Shown:
-    """What a run tells while it goes on: a bar that starts anew for each part of it, and a line per epoch."""
+    """Shows a run: a progress bar for its current part, and a line per epoch."""
 
     def __init__(self, run: Run, bar: Bar) -> None:
         self._run, self._bar = run, bar
         self._what = ""
         self._began_s, self._first, self._rate = 0.0, 0, 0.0
-        self._told = False
+        self._warned = False
 
     def progress(self, what: str, done: int, total: int) -> None:
         task = self._bar.task_ids[0]
@@ -96,8 +96,8 @@ class _Shown:
             f"epoch {int(row['epoch'])}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, own sentence wins"
             f" {row['val_match']:.1f} %, attends to {row['val_attended']:.0f} % of a video, gates open {row['val_open_gates']:.0f} %{speed}"
         )
-        if row["collapsed"] and not self._told:
-            self._told = True
+        if row["collapsed"] and not self._warned:
+            self._warned = True
             say(
                 "WARNING: attention has settled on the background (other sentences find the same foreground as a video's own):"
                 " lower loss.background or raise loss.temperature and start again"

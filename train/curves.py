@@ -1,4 +1,4 @@
-"""Curves of a run as a picture: losses, the share of comparisons won, the attention and the gates."""
+"""Draws the curves of a run: losses, share of comparisons won, attention and gates."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
     """Draw the figures of the epochs as PNG.
 
     Args:
-        rows: one per epoch, as in metrics.csv, at least one; what an objective does not tell is left out.
-        path: the picture.
+        rows: one per epoch, as in metrics.csv, at least one; figures that the objective does not compute are left out.
+        path: the PNG file.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
     """
     figure = Figure(figsize=(11, 3.5), layout="constrained")
     loss, match, watch = figure.subplots(1, 3)

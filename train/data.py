@@ -1,4 +1,4 @@
-"""Captions and features as tensors: what training reads, and nothing else (no times of events)."""
+"""Captions and features as tensors. Training reads nothing else, and no times of events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from wsra.runtime.formats.annotations import Caption, read_captions
 from wsra.runtime.formats.features import Features, read_features
 from wsra.train.stored import SeenAs, StoredFeatures
 
-_PIECE = 4096  # snippets summed at a time in float64
+_PIECE = 4096  # snippets summed at once in float64
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Batch:
 
     Attributes:
         values: (B, T, Dv) float32 features, padded with zeros.
-        mask: (B, T) bool, True where there is a snippet, or a row of an object.
+        mask: (B, T) bool, True for rows, False for padding.
         text: (B, Dt) text vectors.
-        videos: (B,) number of each pair's video.
-        numbers: (B,) number of each pair's caption.
+        videos: (B,) index of each pair's video.
+        numbers: (B,) index of each pair's caption.
     """
 
     values: Tensor
@@ -38,7 +38,7 @@ class Batch:
     numbers: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """Copy the batch to a device."""
         tensors = (self.values, self.mask, self.text, self.videos, self.numbers)
         return Batch(*(tensor.to(device) for tensor in tensors))
 
@@ -49,11 +49,11 @@ class CaptionedVideos:
 
     Attributes:
         captions: the sentences.
-        values: per video (T, Dv) float32; in memory, or read from disk when an item is asked for.
-        video_of: (number of captions,) index into `values`.
-        backbone: what made the features.
-        snippet_s: length of a snippet in seconds, the median where they differ.
-        of_objects: whether rows are of objects in snippets, not of snippets.
+        values: per video (T, Dv) float32, in memory or read from disk on access.
+        video_of: (captions,) index into `values`.
+        backbone: the backbone that made the features.
+        snippet_s: length of a snippet in seconds; the median if they differ.
+        of_objects: whether each row describes an object in a snippet instead of the whole snippet.
     """
 
     captions: Sequence[Caption]
@@ -64,27 +64,27 @@ class CaptionedVideos:
     of_objects: bool = False
 
     def steps(self, size: int) -> int:
-        """How many batches of `size` pairs an epoch has."""
+        """Number of batches of `size` pairs per epoch."""
         return max(1, len(self.captions) // size)
 
     def batches(self, text: Tensor, order: Tensor, size: int, *, skip: int = 0) -> Generator[Batch, None, None]:
-        """Batches in the given order of captions; a last one that is smaller than `size` is left out unless it is the only one.
+        """Yield batches in the given order of captions. A smaller last batch is dropped unless it is the only one.
 
         Args:
             text: (captions, Dt).
-            order: permutation of caption numbers.
+            order: permutation of caption indices.
             size: pairs per batch.
-            skip: batches left out at the start.
+            skip: number of batches to skip at the start.
 
         Raises:
-            FeatureError: a file of features cannot be used.
+            FeatureError: a .feat file cannot be used.
         """
         for step in range(skip, self.steps(size)):
             chosen = order[step * size : (step + 1) * size]
             videos = self.video_of[chosen]
             rows = [self.values[int(v)] for v in videos]
             lengths = torch.tensor([len(row) for row in rows])
-            # NumPy copies in this thread alone; torch would start threads of its own beside those of the step.
+            # NumPy copies in this thread; torch would start threads that compete with those of the training step.
             values = np.zeros((len(rows), int(lengths.max()), rows[0].shape[1]), np.float32)
             for place, row in zip(values, rows, strict=True):
                 place[: len(row)] = row.numpy()
@@ -93,18 +93,18 @@ class CaptionedVideos:
 
 
 def load(captions_path: Path, folder: Path, *, seen_as: SeenAs, longest: int = 0, cache_mb: int = 0) -> CaptionedVideos:
-    """Read captions, and what the features of their videos are; the features stay on disk until they are used.
+    """Read captions and check the features of their videos; the features stay on disk until they are used.
 
     Args:
         captions_path: JSON lines.
-        folder: of .feat files named by `vid`.
-        seen_as: as of `StoredFeatures`.
-        longest: as of `StoredFeatures`.
-        cache_mb: features that may stay in memory.
+        folder: folder of .feat files named by `vid`.
+        seen_as: see `StoredFeatures`.
+        longest: see `StoredFeatures`.
+        cache_mb: see `StoredFeatures`.
 
     Raises:
-        DataError: captions cannot be used, a video has no features, widths, backbones or kinds of rows differ, rows of objects are to be
-            seen as windows or segments, or nothing moves in any video.
+        DataError: captions cannot be used; a video has no features; widths, backbones or kinds of rows differ; `seen_as` is "windows" or
+            "segments" for rows of objects; or no video has a row.
         FeatureError: a .feat file cannot be used.
     """
     captions = read_captions(captions_path)
@@ -126,9 +126,7 @@ def load(captions_path: Path, folder: Path, *, seen_as: SeenAs, longest: int = 0
             lengths_s.append(_snippet_s(features))
     backbone, _, of_objects = next(iter(kinds))
     if of_objects and seen_as != "snippets":
-        raise DataError(
-            f'{folder}: features of objects, which have lives and no {seen_as}; set data.seen_as to "snippets" (every row as it is)'
-        )
+        raise DataError(f'{folder}: features of objects cannot be seen as {seen_as}; set data.seen_as to "snippets", which uses every row')
     if not lengths_s:
         raise DataError(f"{captions_path}: nothing moves in any of its {len(names)} videos; expected features with rows: check the videos")
     number = {name: i for i, name in enumerate(names)}
@@ -138,38 +136,38 @@ def load(captions_path: Path, folder: Path, *, seen_as: SeenAs, longest: int = 0
 
 
 def _check_alike(kinds: Mapping[tuple[str, int, bool], str], folder: Path) -> None:
-    """Refuse features of two kinds: (backbone, width, whether of objects) -> a video of them."""
+    """Refuse mixed features. `kinds` maps (backbone, width, whether of objects) to a video with such features."""
     if len(kinds) > 1:
         (one, a), (two, b) = (
             (f"{made} ({width} wide{', of objects' if objects else ''})", name) for (made, width, objects), name in kinds.items()
         )
-        raise DataError(f"{folder}: {a} was made by {one}, {b} by {two}; extract all alike")
+        raise DataError(f"{folder}: {a} was made by {one}, {b} by {two}; extract all with the same settings")
 
 
 def _snippet_s(features: Features) -> float:
-    """Length of a snippet in seconds: the median; a row of an object may be shorter than its snippet, so there what the file tells."""
+    """Length of a snippet in seconds: the median, or the recorded length for rows of objects, which may be shorter than a snippet."""
     lengths_s = features.times_s[:, 1] - features.times_s[:, 0]
     if features.tracks is None:
         return float(np.median(lengths_s))
     try:
-        told = float(features.extra.get("snippet_s", "nan"))
+        recorded = float(features.extra.get("snippet_s", "nan"))
     except ValueError:
-        told = float("nan")
-    return told if 0 < told < np.inf else float(lengths_s.max())
+        recorded = float("nan")
+    return recorded if 0 < recorded < np.inf else float(lengths_s.max())
 
 
 def moments_of_features(data: CaptionedVideos, progress: Callable[[int, int], None] | None = None) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (Dv) of the features over all rows, one video in memory at a time.
+    """Mean and standard deviation (Dv) of the features over all rows, with one video in memory at a time.
 
-    Sums of squares about the mean are merged piece by piece in float64 (Chan, Golub and LeVeque 1979), so a large offset costs
-    no precision.
+    Sums of squares about the mean are merged piece by piece in float64 (Chan, Golub and LeVeque 1979), so a large offset
+    does not cost precision.
 
     Args:
         data: captioned videos.
-        progress: called with videos read and their number.
+        progress: called with the number of videos read and the total.
 
     Raises:
-        FeatureError: a file of features cannot be used.
+        FeatureError: a .feat file cannot be used.
     """
     count, mean, squares = 0, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     for done, values in enumerate(data.values, 1):

@@ -22,24 +22,24 @@ from wsra.train.objective import Objective
 
 Report = Callable[[dict[str, float]], None]
 Progress = Callable[[str, int, int], None]
-AHEAD = 2  # batches that wait in memory, read by a thread of their own
-# What a resumed run may change: none of it changes what is learned, threads apart in the last digits.
+AHEAD = 2  # batches read ahead by a separate thread
+# Settings that a resumed run may change, since they do not affect the result (threads only its last digits).
 MAY_CHANGE = {("training", name) for name in ("epochs", "threads", "save_every_s", "cache_mb")}
-COLLAPSE_EPOCHS = 3  # so many epochs in a row
-COLLAPSE_CONTRAST = 0.1  # of phi between foreground and background; below, training is merely slow
-COLLAPSE_SHARE = 0.25  # of that contrast the sentence accounts for; 0.05 to 0.14 in collapsed, 0.35 and more in sound planted runs
+COLLAPSE_EPOCHS = 3  # number of epochs in a row
+COLLAPSE_CONTRAST = 0.1  # least difference of phi between foreground and background; below it, training is merely slow
+COLLAPSE_SHARE = 0.25  # share of that contrast due to the sentence; 0.05 to 0.14 in collapsed planted runs, 0.35 or more in sound ones
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """What the steps of a run share.
+    """The state that the steps of a run share.
 
     Attributes:
         run: the settings.
-        scorer: on `device`.
+        scorer: the model, on `device`.
         optimizer: of its weights.
-        generator: the source of chance, on the CPU on every device.
-        device: where steps are computed.
+        generator: the source of randomness, always on the CPU.
+        device: the device that computes the steps.
     """
 
     run: Run
@@ -49,7 +49,7 @@ class Trainer:
     device: torch.device
 
     def step(self, batch: Batch, objective: Objective) -> dict[str, float]:
-        """Learn from one batch; its figures.
+        """Learn from one batch and return its figures.
 
         Raises:
             TrainingError: the loss is not finite, or the batch has no negatives.
@@ -69,7 +69,7 @@ class Trainer:
         return figures
 
     def save(self, folder: Path, reached: Reached) -> None:
-        """Write all that resuming needs."""
+        """Write the state for resuming."""
         save_last(folder, self.scorer, self.optimizer, self.generator, reached)
 
 
@@ -77,7 +77,7 @@ class Trainer:
 def validate(
     scorer: Scorer, data: CaptionedVideos, text: Tensor, objective: Objective, run: Run, *, progress: Progress | None = None
 ) -> dict[str, float]:
-    """Figures of an objective on held-out captions, with the same chance every time."""
+    """Figures of an objective on held-out captions, with the same random draws every time."""
     generator = torch.Generator().manual_seed(run.training.seed + 1)
     order = torch.randperm(len(data.captions), generator=generator)
     device, steps = scorer.feature_mean.device, data.steps(run.training.batch)
@@ -98,14 +98,15 @@ def _add(sums: dict[str, float], figures: dict[str, float]) -> None:
 
 
 def has_collapsed(rows: list[dict[str, float]], margin: float) -> bool:
-    """Whether training has settled on background: foreground and background are told apart, but not by what the sentence says.
+    """Whether training has settled on background: the scorer separates foreground from background, but not by the sentence.
 
-    Then phi of foreground and background differ, while phi of the foreground is nearly as high for other sentences as for the own one: by
-    how much it is lower, the association loss says in how far it has fallen below its margin. A run that is merely slow has all alike.
+    Then phi of foreground and background differ, while phi of the foreground is nearly as high for other sentences as for the video's own.
+    The difference between sentences is how far the association loss has fallen below its margin. In a run that is merely slow, all of
+    these values are similar.
 
     Args:
         rows: one per epoch.
-        margin: m of the losses; what the association loss can tell ends there.
+        margin: m of the losses, the largest difference that the association loss can show.
     """
     recent = [row for row in rows[-COLLAPSE_EPOCHS:] if "val_association" in row]
     return len(recent) == COLLAPSE_EPOCHS and all(_on_background(row, margin) for row in recent)
@@ -133,29 +134,29 @@ def fit(
 
     Args:
         run: the settings.
-        folder: becomes the checkpoint.
-        train: captioned videos and the vectors of their captions (captions, Dt).
-        val: the same, of other videos; chooses the best epoch by `match`, the share of comparisons in which the own sentence finds a
-            better snippet in its video than another video's sentence does.
+        folder: the folder of the checkpoint.
+        train: captioned videos, and the vectors of their captions (captions, Dt).
+        val: the same for other videos. The best epoch has the highest `match`, the share of comparisons in which a video's own sentence
+            finds a better snippet than another video's sentence does.
         objective: what to minimise.
-        val_objective: what to validate with, if not the same.
-        resume: go on where `folder` stands.
+        val_objective: objective for validation, if different.
+        resume: continue from the last saved state in `folder`.
         report: called with the figures of each epoch.
-        progress: called with what is going on ("features", "epoch 1 of 20", "validation"), and how many videos or pairs are done and to do.
+        progress: called with the current part ("features", "epoch 1 of 20", "validation"), and the videos or pairs done and in total.
 
     Returns:
         One row of figures per epoch.
 
     Raises:
         TrainingError: a loss is not finite, or the batch has no negatives.
-        FeatureError: a file of features cannot be used.
-        ConfigError: the GPU that is asked for is not there, or a run is resumed with other settings.
-        OutputError: `folder` holds a run already and `resume` is not set.
+        FeatureError: a .feat file cannot be used.
+        ConfigError: the requested GPU is missing, or a run is resumed with other settings.
+        OutputError: `folder` already holds a run and `resume` is not set.
     """
     device = choose_device(run.training)
     torch.set_num_threads(run.training.threads)
     if not resume and (folder / LAST).exists():
-        raise OutputError(f"{folder}: holds a run already; go on with --resume or choose another --out")
+        raise OutputError(f"{folder}: already holds a run; continue it with --resume or choose another --out")
     data, text = train
     torch.manual_seed(run.training.seed)
     scorer = Scorer(data.values[0].shape[1], text.shape[1], run.training.key_width).to(device)
@@ -168,8 +169,8 @@ def fit(
         reached = load_last(folder, scorer, optimizer, trainer.generator)
         if reached.step and len(reached.order) != len(data.captions):
             raise ConfigError(
-                f"{folder}: was begun with {len(reached.order)} captions, now there are {len(data.captions)}; resume with the same captions"
-                " or choose another --out"
+                f"{folder}: the run started with {len(reached.order)} captions, now there are {len(data.captions)}; resume with the same"
+                " captions or choose another --out"
             )
         save_run(folder, run)
     else:
@@ -177,7 +178,7 @@ def fit(
         scorer.normalise(*moments_of_features(data, (lambda done, total: progress("features", done, total)) if progress else None))
         scorer.normalise_text(text)
         for _ in val[0].values:
-            pass  # a file that cannot be used is told before the first epoch, not after it
+            pass  # a file that cannot be used must fail before the first epoch, not after it
         save_run(folder, run)
         trainer.save(folder, reached)
     while reached.epoch < run.training.epochs:
@@ -204,7 +205,7 @@ def _epoch(
     reached: Reached,
     progress: Progress | None,
 ) -> dict[str, float]:
-    """Do what is left of an epoch, saving now and then; the mean figures of its steps."""
+    """Finish an epoch, saving the state from time to time; return the mean figures of its steps."""
     data, text = train
     settings = trainer.run.training
     steps = data.steps(settings.batch)
@@ -224,7 +225,7 @@ def _epoch(
 
 
 def _check_same_run(run: Run, folder: Path) -> None:
-    """A run goes on with its own settings, but for what changes nothing that is learned."""
+    """Refuse to resume with settings that would change the result."""
     if not (folder / CONFIG).is_file():
         return
     before, now = (table_from_run(r) for r in (read_run(folder / CONFIG), run))
@@ -232,6 +233,6 @@ def _check_same_run(run: Run, folder: Path) -> None:
         for key in values.keys() | before[section].keys():
             if (section, key) not in MAY_CHANGE and values.get(key) != before[section].get(key):
                 raise ConfigError(
-                    f"{folder}: was begun with {section}.{key} = {before[section].get(key)!r}, now it is {values.get(key)!r};"
+                    f"{folder}: the run started with {section}.{key} = {before[section].get(key)!r}, now it is {values.get(key)!r};"
                     " resume with the same settings or choose another --out"
                 )

@@ -1,8 +1,8 @@
-"""The losses of the WSRA paper, one function each, and one that is not in it.
+"""The losses of the WSRA paper, one function each, and two contrastive losses that are not in it.
 
-Shapes: B pairs of a video and its sentence, T snippets (padded; `mask` (B, T) is True where there is one), n negatives, H key width.
+Shapes: B pairs of a video and its sentence, T snippets (padded; `mask` (B, T) is True for snippets), n negatives, H key width.
 phi and alpha are in (0, 1).
-All losses return a scalar; where the paper sums over the batch they take the mean (Eq. 3 excepted, whose sum is inside a logarithm).
+All losses return a scalar; where the paper sums over the batch, they take the mean, except Eq. 3, whose sum is inside a logarithm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Pooled:
-    """Foreground and background of a video as a sentence sees it: keys or features (B, W)."""
+    """Foreground and background of a video for a sentence: keys or features (B, W)."""
 
     foreground: Tensor
     background: Tensor
@@ -55,8 +55,8 @@ def pool(values: Tensor, alpha: Tensor, mask: Tensor) -> Pooled:
 def background_loss(foreground_phi: Tensor, background_phi: Tensor, *, gamma: float, margin: float) -> Tensor:
     """Eq. 3: log(1 + sum_i exp(gamma (s_n - s_p + m))), s_p and s_n (B,) being phi of foreground and background.
 
-    The sum stands inside the logarithm, so its scale is not that of the other losses. The inequality in the prose before Eq. 3 is
-    reversed; the formula is right.
+    The sum is inside the logarithm, so its scale differs from that of the other losses. The paper's inequality in the text before Eq. 3
+    is reversed; its formula is right.
     """
     exponents = gamma * (background_phi - foreground_phi + margin)  # (B,)
     return torch.logsumexp(torch.cat([exponents.new_zeros(1), exponents]), dim=0)
@@ -95,9 +95,9 @@ def instance_loss(own: Tensor, other: Tensor, mask: Tensor, *, margin: float, sc
 
 
 def cross_video_loss(video: Pooled, other: Pooled, gate: Tensor, *, margin: float) -> Tensor:
-    """Eq. 9 with its sign mended: max(0, m - cos(u_f, v_f) + cos(u_b, v_f)), for pairs whose gate (Eq. 10) is open.
+    """Eq. 9 with its sign corrected: max(0, m - cos(u_f, v_f) + cos(u_b, v_f)), for pairs whose gate (Eq. 10) is open.
 
-    As printed it would pull the foreground of the similar video to its background.
+    As printed, it would pull the foreground of the similar video towards its background.
 
     Args:
         video: v of each pair, (B, W).
@@ -126,12 +126,12 @@ def similar_video(values: Tensor, mask: Tensor, foreground: Tensor, *, temperatu
 
 
 def open_gates(similarity: Tensor, *, threshold: float, quantile: float | None) -> Tensor:
-    """Eq. 10: which pairs have a similar enough sentence.
+    """Eq. 10: whether each pair has a sufficiently similar sentence.
 
     Args:
         similarity: (B,) cosine of the most similar sentence of another video.
         threshold: tau; 0.9 in the paper.
-        quantile: if given, the share of pairs (the most similar) that is let through instead.
+        quantile: if given, the share of pairs (the most similar) that pass, instead of the threshold.
 
     Returns:
         (B,) bool.
@@ -141,7 +141,7 @@ def open_gates(similarity: Tensor, *, threshold: float, quantile: float | None) 
 
 
 def soft_best(own: Tensor, other: Tensor, mask: Tensor, *, temperature: float) -> Tensor:
-    """How well a video's best snippets suit its own sentence and each negative: a soft maximum, minus ln T so that length does not count.
+    """How well a video's best snippets fit its own sentence and each negative: a soft maximum, minus ln T so that length does not matter.
 
     Args:
         own: (B, T) logits.
@@ -158,7 +158,7 @@ def soft_best(own: Tensor, other: Tensor, mask: Tensor, *, temperature: float) -
 
 
 def instance_contrast(best: Tensor) -> Tensor:
-    """Multiple-instance InfoNCE, not in the paper: cross entropy of a video's own sentence among it and the negatives.
+    """Multiple-instance InfoNCE, not in the paper: cross entropy of a video's own sentence against the negatives.
 
     Args:
         best: (B, 1 + n) from `soft_best`.
@@ -167,7 +167,7 @@ def instance_contrast(best: Tensor) -> Tensor:
 
 
 def video_contrast(best: Tensor, negatives: Tensor) -> Tensor:
-    """The same the other way: a sentence's own video among it and the videos of the batch whose negative it is.
+    """The same with roles swapped: a sentence's own video against the videos of the batch that have it as a negative.
 
     Args:
         best: (B, 1 + n) from `soft_best`.
@@ -175,6 +175,6 @@ def video_contrast(best: Tensor, negatives: Tensor) -> Tensor:
     """
     own = torch.arange(len(best), device=best.device)
     sentences = torch.cat([own[:, None], negatives], dim=1)
-    # A repeated negative has one place, so its gradient must be shared: amax does, scatter would count it again.
+    # A repeated negative has one cell, so its gradient must be shared: amax does that, scatter would count it twice.
     between = best.new_full((len(best), len(best)), -torch.inf).scatter_reduce(1, sentences, best, "amax")
     return F.cross_entropy(between.T, own)

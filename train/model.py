@@ -1,7 +1,7 @@
 """The scorer: phi(v, t) = sigmoid(w . relu(Wv v + Wt t + b) + c), Section 3.1 of the WSRA paper with one hidden layer.
 
 The paper prints Sigmoid(FC(Cat(v, t))). A single layer is additive in v and t, so every sentence would rank the snippets of a video
-alike; hence the hidden layer. Its first layer is split by input, so that keys (the video's part) are computed once per video.
+alike; hence the hidden layer. Its first layer is split by input, so that the keys (the video's part) are computed once per video.
 
 Shapes: B videos, T snippets or windows, Q sentences, H hidden width, Dv and Dt widths of features and text vectors.
 """
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class Scorer(nn.Module):
-    """The trained part of wsra.
+    """The trained model of wsra.
 
     Args (constructor):
         feature_width: Dv.
@@ -55,12 +55,12 @@ class Scorer(nn.Module):
         return self.video.out_features
 
     def normalise(self, mean: Tensor, spread: Tensor) -> None:
-        """Take mean and standard deviation (Dv) of the training features; a number that never changes is left unscaled."""
+        """Set mean and standard deviation (Dv) of the training features; constant features are not scaled."""
         self.feature_mean.copy_(mean)
         self.feature_scale.copy_(torch.where(spread > 1e-4, 1.0 / spread.clamp_min(1e-4), torch.ones_like(spread)))
 
     def normalise_text(self, text: Tensor) -> None:
-        """Take the mean of the training sentences' vectors (captions, Dt) and one scale for all, so that any encoder is at home."""
+        """Set the mean of the training sentences' vectors (captions, Dt) and one common scale, so that any text encoder fits."""
         mean = text.mean(dim=0)
         self.text_mean.copy_(mean)
         self.text_scale.copy_(1.0 / (text - mean).pow(2).mean().sqrt().clamp_min(1e-6))

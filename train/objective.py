@@ -1,6 +1,6 @@
-"""What a batch of captioned videos says about the scorer: the weighted losses of Eq. 11, and what to watch beside them.
+"""The training objective: the weighted losses of Eq. 11 over a batch of captioned videos, and figures to monitor.
 
-Shapes: B pairs, T snippets, n negatives, Dv, Dt, H as in train/model.py. No B x n x T x H tensor ever stands in memory (train/pairs.py).
+Shapes: B pairs, T snippets, n negatives, Dv, Dt, H as in train/model.py. No B x n x T x H tensor is ever held in memory (train/pairs.py).
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class CaptionObjective:
     """Eq. 11 from captions alone.
 
     Attributes:
-        loss: weights and shapes of the losses.
-        sampling: of negatives.
+        loss: weights and parameters of the losses.
+        sampling: how negatives are chosen.
     """
 
     loss: Loss
@@ -128,7 +128,7 @@ class CaptionObjective:
         return loss * (len(chosen) / len(gate))
 
     def _space(self, scorer: Scorer, batch: Batch, keys: Tensor, rows: Tensor) -> Tensor:
-        """What Eq. 7 to 9 compare, of the pairs in `rows`: keys, or normalised features."""
+        """The space that Eq. 7 to 9 compare, for the pairs in `rows`: keys or normalised features."""
         if self.loss.cross_video_space == "keys":
             return keys[rows]
         return (batch.values[rows] - scorer.feature_mean) * scorer.feature_scale

@@ -1,8 +1,8 @@
 """The scorer over a batch, as training computes it: keys, and logits of every snippet of a video for several sentences.
 
-The straight way, relu(key + sentence) . w in whole tensors, moves B x Q x T x H numbers through memory four times, and again backwards.
-Here pieces that fit a processor's cache are taken one after the other, and computed anew in the backward pass: nothing but features and
-keys is kept.
+The direct way, relu(key + sentence) . w in whole tensors, moves B x Q x T x H numbers through memory four times, and again in the
+backward pass. Here the work is split into pieces that fit a processor's cache and are recomputed in the backward pass, so that only
+features and keys are kept.
 
 Shapes: B videos, Q sentences for each, T snippets, D feature width, H key width.
 """
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from wsra.train.model import Scorer
 
-# Numbers in a piece: half a megabyte for a core's cache; on a GPU large, since every piece is a few launches.
+# Numbers in a piece: half a megabyte for a core's cache; more on a GPU, since every piece takes several kernel launches.
 PIECE_CPU, PIECE_GPU = 1 << 17, 1 << 27
 
 
 def _runs(values: Tensor) -> Iterator[slice]:
-    """Runs of rows of (N, D)."""
+    """Slices of the rows of (N, D)."""
     step = max(1, PIECE_CPU // values.shape[1])
     for start in range(0, len(values), step):
         yield slice(start, start + step)
@@ -47,7 +47,7 @@ class _Keys(torch.autograd.Function):
 
 
 def batch_keys(scorer: Scorer, values: Tensor) -> Tensor:
-    """`scorer.keys(values)` up to rounding, with a gradient to the weights alone.
+    """`scorer.keys(values)` up to rounding, with a gradient for the weights only.
 
     Args:
         scorer: the model.
@@ -57,13 +57,13 @@ def batch_keys(scorer: Scorer, values: Tensor) -> Tensor:
         (B, T, H).
     """
     if values.device.type != "cpu":
-        return scorer.keys(values)  # there a normalised copy costs little, and the product may be in bfloat16
+        return scorer.keys(values)  # on a GPU a normalised copy costs little, and the product may be in bfloat16
     keys: Tensor = _Keys.apply(values.flatten(0, 1), scorer.feature_mean, scorer.feature_scale, scorer.video.weight)  # type: ignore[no-untyped-call]
     return keys.view(*values.shape[:2], -1)
 
 
 def _pieces(keys: Tensor, sentences: int) -> Iterator[tuple[slice, slice]]:
-    """Runs of videos, and of snippets where one video is too large."""
+    """Slices of videos, and of snippets if one video is too large."""
     videos, snippets, width = keys.shape
     room = max(1, (PIECE_CPU if keys.device.type == "cpu" else PIECE_GPU) // (sentences * width))
     step, run = max(1, room // snippets), min(snippets, room)

@@ -1,4 +1,4 @@
-"""A run from its settings to its checkpoint: captions, features, text vectors, training."""
+"""A whole run: reads captions and features, encodes the captions, and trains."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ TextProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What a run learns from and validates on: captioned videos with the vectors of their captions (captions, Dt)."""
+class TrainingSets:
+    """Training and validation set: captioned videos with the vectors of their captions (captions, Dt)."""
 
     train: tuple[CaptionedVideos, Tensor]
     val: tuple[CaptionedVideos, Tensor]
 
 
-def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> Prepared:
+def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> TrainingSets:
     """Read data and encode captions.
 
     Args:
         run: the settings.
         cache: folder of text vectors.
-        progress: called with sentences encoded and to encode.
+        progress: called with the number of sentences encoded and the total.
 
     Raises:
         DataError: captions or features cannot be used.
@@ -56,11 +56,11 @@ def prepare(run: Run, cache: Path, progress: TextProgress | None = None) -> Prep
     sentences = [caption.query for data in sets for caption in data.captions]
     vectors = cached_vectors(encoder, sentences, cache, progress)
     first = len(sets[0].captions)
-    return Prepared((sets[0], vectors[:first]), (sets[1], vectors[first:]))
+    return TrainingSets((sets[0], vectors[:first]), (sets[1], vectors[first:]))
 
 
 def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
-    """Refuse what would fail, or mean nothing, hours later.
+    """Refuse data that would fail, or give meaningless results, hours later.
 
     Raises:
         DataError: training and validation share videos, their features differ in kind, or a set leaves no negatives.
@@ -73,8 +73,8 @@ def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
         )
     one, two = ((data.backbone, data.values[0].shape[1], data.of_objects) for data in (train, val))
     if one != two:
-        told = [f"{made} ({width} wide{', of objects' if objects else ''})" for made, width, objects in (one, two)]
-        raise DataError(f"training features are of {told[0]}, validation features of {told[1]}; extract all alike")
+        kinds = [f"{made} ({width} wide{', of objects' if objects else ''})" for made, width, objects in (one, two)]
+        raise DataError(f"training features are {kinds[0]}, validation features {kinds[1]}; extract both with the same settings")
     first, last, batch = run.sampling.first, run.sampling.last, run.training.batch
     for key, data in (("captions", train), ("val_captions", val)):
         most = min(batch, len(data.captions))
@@ -83,13 +83,13 @@ def check_sets(run: Run, train: CaptionedVideos, val: CaptionedVideos) -> None:
             continue
         todo = "enlarge training.batch" if batch < len(data.captions) and most - 1 == others else "give more captions of other videos"
         raise DataError(
-            f"data.{key}: a batch has at most {others} sentences of other videos than a pair's own; dropping the first {first} and the"
+            f"data.{key}: a batch has at most {others} sentences of other videos for a pair; dropping the first {first} and the"
             f" last {last} leaves no negative: {todo}, or lower sampling.first and sampling.last"
         )
 
 
-def permuted(prepared: Prepared, seed: int) -> Prepared:
-    """The same with captions dealt to the wrong videos: a control that cannot learn what sentences mean."""
+def permuted(prepared: TrainingSets, seed: int) -> TrainingSets:
+    """Assign the training captions to wrong videos: a control that cannot learn what sentences mean."""
     data, text = prepared.train
     order = torch.randperm(len(data.captions), generator=torch.Generator().manual_seed(seed))
     return replace(prepared, train=(replace(data, video_of=data.video_of[order]), text))
@@ -98,7 +98,7 @@ def permuted(prepared: Prepared, seed: int) -> Prepared:
 def train(
     run: Run,
     out: Path,
-    prepared: Prepared,
+    prepared: TrainingSets,
     *,
     objective: Objective | None = None,
     val_objective: Objective | None = None,
@@ -106,11 +106,11 @@ def train(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
-    """Train on captions, or on another objective; see `fit`.
+    """Train on captions, or with another objective; see `fit`.
 
     Raises:
         OutputError: another process is writing `out`.
-        WsraError: as of `fit`.
+        WsraError: as in `fit`.
     """
     chosen = objective or CaptionObjective(run.loss, run.sampling)
     with locked(out):

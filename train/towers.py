@@ -1,4 +1,4 @@
-"""Models with an image and a text tower that share a space (CLIP, SigLIP and their like), from Hugging Face."""
+"""Models with an image and a text tower that share a space (CLIP, SigLIP and similar), from Hugging Face."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class TextTower(TextEncoder):
     Args (constructor):
         model: with `get_text_features`.
         tokenizer: its fast tokenizer.
-        name: what was asked for.
-        max_tokens: longest sentence in tokens.
+        name: the name or folder that the user gave.
+        max_tokens: length of the longest sentence in tokens.
     """
 
     def __init__(self, model: Any, tokenizer: Any, name: str, max_tokens: int) -> None:
         super().__init__(model, tokenizer, "tower", name, max_tokens)
-        # SigLIP was trained on sentences padded to one length, and reads its vector at the last place.
+        # SigLIP was trained on sentences padded to one length, and takes its vector from the last position.
         self.padded = str(model.config.model_type).startswith("siglip")
         self.pad = int(tokenizer.pad_token_id or 0)
         with torch.no_grad():
@@ -36,7 +36,7 @@ class TextTower(TextEncoder):
 
     @property
     def width(self) -> int:
-        """Dt, that of the shared space."""
+        """Dt, the width of the shared space."""
         return self._width
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class TextTower(TextEncoder):
 
 
 class ImageTower(nn.Module):
-    """The image tower: pixels (N, 3, height, width), as its preprocessing leaves them -> vectors (N, D)."""
+    """The image tower: preprocessed pixels (N, 3, height, width) -> vectors (N, D)."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -69,14 +69,14 @@ def _vectors(output: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is done to an image before the tower.
+    """How an image is preprocessed.
 
     Attributes:
         size: height and width in pixels.
-        crop: the shortest side is scaled and the middle cut out; otherwise the image is stretched.
+        crop: whether the shortest side is scaled and the centre cropped; otherwise the image is stretched.
         scale: factor on 0 to 255.
         mean: per colour (red, green, blue), after `scale`.
-        std: the same.
+        std: per colour, after `scale`.
     """
 
     size: tuple[int, int]
@@ -91,11 +91,11 @@ class Towers:
     """A model with two towers.
 
     Attributes:
-        name: short, of the model.
+        name: short name of the model.
         image: pixels -> vectors.
         text: sentences -> vectors of length 1.
-        preparation: of images.
-        scale: factor on the cosine that training found.
+        preparation: preprocessing of images.
+        scale: the trained factor on the cosine.
     """
 
     name: str
@@ -109,38 +109,38 @@ def load_towers(name: str) -> Towers:
     """Load a model by hub name or folder.
 
     Raises:
-        ConfigError: it cannot be loaded, or has not both towers.
+        ConfigError: the model cannot be loaded, or lacks a tower.
     """
     from wsra.train.text import load_encoder
 
     text = load_encoder(name, "mean")
     if not isinstance(text, TextTower):
-        raise ConfigError(f"{name}: a model without an image tower; expected CLIP, SigLIP or their like")
+        raise ConfigError(f"{name}: the model has no image tower; expected CLIP, SigLIP or a similar model")
     model: Any = text.model
     if not (hasattr(model, "get_image_features") and hasattr(model, "logit_scale")):
-        raise ConfigError(f"{name}: a model without an image tower that shares the text's space; expected CLIP, SigLIP or their like")
-    short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the letters of a backbone's name
-    return Towers(short, ImageTower(model), text, preparation_of(told_of_images(name), name), float(model.logit_scale.detach().exp()))
+        raise ConfigError(f"{name}: the model has no image tower in the text's space; expected CLIP, SigLIP or a similar model")
+    short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the characters allowed in a backbone's name
+    return Towers(short, ImageTower(model), text, preparation_of(image_preparation(name), name), float(model.logit_scale.detach().exp()))
 
 
-def told_of_images(name: str) -> dict[str, Any]:
-    """How the model's images are prepared: preprocessor_config.json, or a part of the processor_config.json that transformers 5 writes."""
+def image_preparation(name: str) -> dict[str, Any]:
+    """The preprocessing table: preprocessor_config.json, or its part in the processor_config.json that transformers 5 writes."""
     from transformers.utils.hub import cached_file
 
     for file in ("preprocessor_config.json", "processor_config.json"):
         try:
             path = Path(str(cached_file(name, file)))
-        except (OSError, ValueError):  # there is none
+        except (OSError, ValueError):  # the file does not exist
             continue
-        table = read_json(path, error=ConfigError, hint="save the model's processor beside it again")
+        table = read_json(path, error=ConfigError, hint="save the model's processor in its folder again")
         if not isinstance(table, dict):
             continue
-        told = table.get("image_processor") if file.startswith("processor") else table
-        if isinstance(told, dict):
-            return told
+        table_of_images = table.get("image_processor") if file.startswith("processor") else table
+        if isinstance(table_of_images, dict):
+            return table_of_images
     raise ConfigError(
-        f"{name}: no preprocessor_config.json, and no processor_config.json with an image_processor, to tell how images are prepared;"
-        " save the model's processor beside it"
+        f"{name}: no preprocessor_config.json, and no processor_config.json with an image_processor; save the model's processor in its"
+        " folder"
     )
 
 
@@ -148,16 +148,18 @@ def preparation_of(table: Mapping[str, Any], name: str) -> Preparation:
     """Read preprocessor_config.json.
 
     Raises:
-        ConfigError: something is not told.
+        ConfigError: a value is missing or wrong.
     """
     try:
         crop = bool(table.get("do_center_crop", "crop_size" in table))
-        told = table["crop_size"] if crop else table["size"]
-        edge = told if isinstance(told, int) else told.get("shortest_edge")
-        size = (edge, edge) if edge else (told["height"], told["width"])
+        size_entry = table["crop_size"] if crop else table["size"]
+        edge = size_entry if isinstance(size_entry, int) else size_entry.get("shortest_edge")
+        size = (edge, edge) if edge else (size_entry["height"], size_entry["width"])
         scale = float(table.get("rescale_factor", 1 / 255)) if table.get("do_rescale", True) else 1.0
         (red, green, blue), std = table["image_mean"], table["image_std"]
         mean = float(red), float(green), float(blue)
         return Preparation((int(size[0]), int(size[1])), crop, scale, mean, (float(std[0]), float(std[1]), float(std[2])))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as err:
-        raise ConfigError(f"{name}: preprocessor_config.json does not tell {err}; expected size, image_mean and image_std") from err
+        raise ConfigError(
+            f"{name}: preprocessor_config.json has a missing or wrong value ({err}); expected size, image_mean and image_std"
+        ) from err

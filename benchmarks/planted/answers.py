@@ -1,4 +1,4 @@
-"""What a trained scorer answers on a planted split, in every form of inference, and the controls."""
+"""Answers of a trained scorer on a planted split, with every form of inference, and the controls."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def logit_curves(scorer: Scorer, keys: Tensor, text: Tensor) -> Tensor:
 
 
 class Reader:
-    """A scorer at work on one split.
+    """A scorer on one split.
 
     Args (constructor):
-        scorer: trained.
-        curves: its snippet scores.
+        scorer: the trained scorer.
+        curves: function that gives its snippet scores.
         part: the split.
-        text: (captions, Dt) vectors of the queries to ask, one per annotation.
+        text: (captions, Dt) vectors of the queries, one per annotation.
     """
 
     def __init__(self, scorer: Scorer, curves: Curves, part: Part, text: Tensor) -> None:
@@ -65,15 +65,15 @@ class Reader:
         return self.curves_of(self.scorer, keys, self.text[list(numbers)]).double().numpy()
 
     def theta(self) -> float:
-        """From the curves of this split's own captions; no span is read."""
+        """Calibrate theta on the curves of this split's own captions; no span is read."""
         return calibrate_theta(list(self.curves.values()))
 
     def answers(self, form: str, theta: float) -> list[Array]:
-        """Per query (n, 2) seconds, best first.
+        """Spans (n, 2) of each query in seconds, best first.
 
         Args:
-            form: of FORMS. "maximal" is the default of wsra; "own theta" reads the level from the curve at hand instead of validation
-                captions; "relative pooled" is the paper's, phi of the mean key of each of the 47 windows; "seconds" has NMS.
+            form: of FORMS. "maximal" is the default of wsra; "own theta" derives the level from the query's curve instead of
+                validation captions; "relative pooled" is the paper's, phi of the mean key of each of the 47 windows; "seconds" has NMS.
             theta: for the additive forms.
         """
         found: list[Array] = [np.zeros((0, 2))] * len(self.part.annotations)
@@ -112,7 +112,7 @@ class Reader:
 
 
 def truths(annotations: Sequence[Annotation]) -> list[Array]:
-    """Per query its true spans."""
+    """The true spans of each query."""
     return [np.array(a.windows_s).reshape(-1, 2) for a in annotations]
 
 
@@ -124,7 +124,7 @@ def measured(part: Part, found: Sequence[Array], chosen: Sequence[bool] | None =
 
 
 def shuffled(part: Part, seed: int) -> list[int]:
-    """For each query the number of one that was said of another video."""
+    """For each query the index of a query about another video."""
     rng = np.random.default_rng(seed)
     numbers = []
     for annotation in part.annotations:
@@ -137,7 +137,7 @@ def shuffled(part: Part, seed: int) -> list[int]:
 
 
 def plain_controls(train: Sequence[Annotation], test: Part, plan: str) -> dict[str, Any]:
-    """Exact chance of a plan ("relative" or "seconds"), and the one window, as a share of the video, that suits the training spans best."""
+    """Exact chance of a plan ("relative" or "seconds"), and the one window, as a share of the video, that fits the training spans best."""
 
     def windows(annotation_vid: str) -> Array:
         features = test.features[annotation_vid]

@@ -14,7 +14,7 @@ from splits import Splits, lengthened, read_charades, read_uca
 from wsra.runtime.terminal.console import say
 from wsra.train.text import cached_vectors, load_encoder
 
-WRONG = (0.1, 0.3, 1.0)  # shares of captions dealt to wrong videos, for the trials of robustness; all of them is a control
+WRONG = (0.1, 0.3, 1.0)  # shares of captions assigned to wrong videos, for the trials of robustness; 1 is a control
 
 
 def splits_of(name: str, data: Path) -> Splits:
@@ -29,15 +29,15 @@ def splits_of(name: str, data: Path) -> Splits:
 
 
 def make(name: str, out: Path, data: Path) -> None:
-    """Write one set under `out`, unless it is there.
+    """Write one set under `out`, unless it exists.
 
     Args:
-        name: of DIFFICULTIES or LONGER.
+        name: a key of DIFFICULTIES or LONGER.
         out: folder of sets.
         data: folder of third-party annotations.
     """
     if (out / name).exists():
-        say(f"{out / name}: there already")
+        say(f"{out / name}: exists already")
         return
     start = time.monotonic()
     splits = splits_of(name, data)
@@ -53,17 +53,17 @@ def make(name: str, out: Path, data: Path) -> None:
 
 
 def main() -> None:
-    """Write the sets that are asked for."""
+    """Write the requested sets."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="+", choices=[*DIFFICULTIES, *LONGER])
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=os.environ.get("WSRA_DATA"))
-    asked = parser.parse_args()
-    if asked.data is None:
-        parser.error("--data or WSRA_DATA: the folder of third-party annotations (charades_sta, uca)")
+    given = parser.parse_args()
+    if given.data is None:
+        parser.error("give --data or set WSRA_DATA to the folder of third-party annotations (charades_sta, uca)")
     torch.set_num_threads(1)
-    for name in asked.sets:
-        make(name, asked.out, asked.data)
+    for name in given.sets:
+        make(name, given.out, given.data)
 
 
 if __name__ == "__main__":

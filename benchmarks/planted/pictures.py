@@ -1,7 +1,7 @@
-"""Pictures of docs/measurements/learning.md: python benchmarks/planted/pictures.py DIR --sets DIR -o docs/pictures.
+"""Draws the pictures of docs/measurements/learning.md: python benchmarks/planted/pictures.py DIR --sets DIR -o docs/pictures.
 
-DIR is that of run.py, with the tables k and middle. The three queries shown are the best answered, the median and the worst of those
-whose video has at least two sentences, so that one failure is among them.
+DIR is the output of run.py for the tables k and middle. The three queries shown have the best, the median and the worst answer among those
+whose video has at least two sentences, so that one of them is a failure.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 
 
 def k_curve(folder: Path, out: Path) -> None:
-    """R@1 at IoU 0.5 over K and over K', mean and deviation over seeds, like Fig. 5; trials that have not run are left out."""
+    """R@1 at IoU 0.5 over K and over K', mean and deviation over seeds, like Fig. 5; trials that have not run are skipped."""
     values: dict[tuple[int, int], list[float]] = {}
     for trial in (trial for row in TABLES["k"].values() for trial in row):
         path = folder / f"{trial.name}.json"
@@ -81,15 +81,15 @@ def _example(axis: Any, annotation: Any, curve: Any, answer: Any, overlap: float
 
 
 def main() -> None:
-    """Draw."""
+    """Draw all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sets", type=Path, required=True)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    k_curve(asked.folder, asked.out)
-    examples(asked.folder, asked.sets, asked.out)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    k_curve(given.folder, given.out)
+    examples(given.folder, given.sets, given.out)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Planted features: real sentences and spans, simulated snippets, so that what training should find is known.
+"""Planted features: simulated snippets for real sentences and spans, so that the right answers are known.
 
-What a sentence looks like is a fixed, seeded, nonlinear map of its vector. It appears softly within the sentence's spans, over a scene
-of its own per video, slow drift, the noise of snippets and weaker traces of sentences that are not about the video.
+The look of a sentence is a fixed, seeded, nonlinear map of its vector. It fades in and out within the sentence's spans, over a scene
+that differs per video, slow drift, noise per snippet and weaker traces of sentences that are not about the video.
 
 Shapes: S sentences, T snippets of 1 s, Dt width of text vectors, D feature width.
 """
@@ -26,21 +26,21 @@ from wsra.runtime.formats.features import Features, write_features
 Array = NDArray[np.float32]
 Windows = Sequence[tuple[float, float]]
 WIDTH = 128  # D
-_HIDDEN, _GAIN = 512, 2.0  # of the map: tanh units, and how far they are driven beyond their linear part
+_HIDDEN, _GAIN = 512, 2.0  # of the map: number of tanh units, and how far beyond their linear range they are driven
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How hard a planted set is; standard deviations per number of a feature, where a sentence's own look has about 1.
+    """The difficulty of a planted set, as standard deviations per number of a feature; a sentence's own look has about 1.
 
     Attributes:
         signal: amplitude of a sentence within its span.
         traces_per_minute: how many unrelated sentences leave a trace, on average.
         scene: of the vector that all snippets of a video share.
         drift: of a slow random walk around it (first-order autoregressive, 0.9 per snippet).
-        noise: of each snippet for itself.
-        trace: amplitude of those traces, as a share of `signal`.
-        seed: of the map and of every video.
+        noise: of each snippet, independently.
+        trace: amplitude of these traces, as a share of `signal`.
+        seed: random seed of the map and of every video.
     """
 
     signal: float
@@ -57,21 +57,21 @@ DIFFICULTIES = {
     "charades-middle": Difficulty(signal=0.34, traces_per_minute=60.0),
     "charades-hard": Difficulty(signal=0.12, traces_per_minute=60.0),
     "uca": Difficulty(signal=0.34, traces_per_minute=60.0),
-}  # chosen by the skyline on validation videos, before any weak run, and frozen (docs/measurements/learning.md)
+}  # chosen with the skyline on validation videos before any weakly supervised run, then frozen (docs/measurements/learning.md)
 
-# Beside the frozen sets: as charades-middle, but for longer videos, in which a mean over the video dilutes what a sentence looks like.
+# Not among the frozen sets: like charades-middle, but in longer videos, in which a mean over the video dilutes the look of a sentence.
 LONGER = {"charades-long": 3.0}  # times the length
 
 
 def looks(text: Array, centre: Array, seed: int) -> Array:
-    """What sentences look like: a random network of one tanh layer on the centred, normalised vectors.
+    """The looks of sentences: a random network of one tanh layer on the centred, normalised vectors.
 
-    What all sentences share is taken out before: if it were visible, finding any event would do without reading the sentence.
+    What all sentences share is removed first; if it were visible, one could find an event without reading the sentence.
 
     Args:
         text: (S, Dt) sentence vectors.
         centre: (Dt,) mean vector of the training sentences.
-        seed: of the map.
+        seed: random seed of the map.
 
     Returns:
         (S, D), each number with a standard deviation of about 1 over sentences.
@@ -98,7 +98,7 @@ def coverage(windows_s: Windows, times_s: NDArray[np.float64]) -> NDArray[np.flo
 
 @lru_cache(maxsize=512)
 def _mixing(count: int, memory: float) -> NDArray[np.float64]:
-    """(count, count): what turns white noise into first-order autoregressive noise of unit deviation."""
+    """The matrix (count, count) that turns white noise into first-order autoregressive noise of unit deviation."""
     steps = np.arange(count)
     weights = np.tril(memory ** np.abs(steps[:, None] - steps[None, :])) * np.sqrt(1 - memory**2)
     weights[:, 0] = np.power(memory, steps)
@@ -111,19 +111,19 @@ def _wander(rng: np.random.Generator, count: int, width: int, memory: float) -> 
 
 
 def _envelope(rng: np.random.Generator, count: int, events: int) -> NDArray[np.float64]:
-    """How visible events are from snippet to snippet, (count, events) in (0, 1) around 0.7."""
+    """Visibility of events in each snippet, (count, events) in (0, 1) around 0.7."""
     return 1 / (1 + np.exp(-(1 + _wander(rng, count, events, 0.7))))
 
 
 @dataclass(frozen=True)
 class Planter:
-    """Makes the features of videos, each from its own seed: no video depends on which others are made.
+    """Makes the features of videos, each from its own seed: no video depends on the others.
 
     Attributes:
-        difficulty: how hard.
+        difficulty: the difficulty.
         look: sentence -> (D,) from `looks`.
-        pool: sentences of which traces are left.
-        lengths_s: lengths of real spans, of which those of traces are drawn.
+        pool: sentences that may leave traces.
+        lengths_s: lengths of real spans, from which those of traces are drawn.
     """
 
     difficulty: Difficulty
@@ -132,13 +132,13 @@ class Planter:
     lengths_s: Sequence[float]
 
     def features(self, annotations: Sequence[Annotation]) -> Features:
-        """Features of the video that all the annotations are about.
+        """Features of one video.
 
         Args:
             annotations: at least one, all of one video.
 
         Returns:
-            (T, D) float16 in snippets of 1 s; the last one is as long as is left.
+            (T, D) float16 in snippets of 1 s; the last one may be shorter.
         """
         hard, video = self.difficulty, annotations[0]
         rng = np.random.default_rng([hard.seed, zlib.crc32(video.vid.encode())])
@@ -153,7 +153,7 @@ class Planter:
         return Features(values.astype(np.float16), times_s, video.vid, video.duration_s, self.backbone)
 
     def _traces(self, rng: np.random.Generator, own: set[str], duration_s: float) -> list[tuple[str, Windows, float]]:
-        """Sentences that are not about the video, when they show, and how strongly."""
+        """Sentences that are not about the video but leave a trace in it, with time and strength of the trace."""
         traces: list[tuple[str, Windows, float]] = []
         for _ in range(rng.poisson(self.difficulty.traces_per_minute * duration_s / 60)):
             sentence = self.pool[int(rng.integers(len(self.pool)))]
@@ -165,12 +165,12 @@ class Planter:
 
     @property
     def backbone(self) -> str:
-        """Names the planting in .feat files."""
+        """Name of the planted features in .feat files."""
         return f"planted {self.difficulty}"
 
 
 def planted_videos(splits: Splits, text: Array, difficulty: Difficulty) -> Iterator[Features]:
-    """Features of every video of the three splits; traces are of sentences of the same split.
+    """Features of every video of the three splits; traces come from sentences of the same split.
 
     Args:
         splits: annotations.
@@ -190,17 +190,17 @@ def planted_videos(splits: Splits, text: Array, difficulty: Difficulty) -> Itera
 
 
 def write_planted(folder: Path, splits: Splits, text: Array, difficulty: Difficulty, *, wrong: Sequence[float] = ()) -> None:
-    """Write a planted set as `wsra train`, `wsra export` and `wsra evaluate` take it.
+    """Write a planted set for `wsra train`, `wsra export` and `wsra evaluate`.
 
     Args:
-        folder: becomes features/VIDEO.feat and captions-train.jsonl, captions-val.jsonl, captions-test.jsonl.
+        folder: gets features/VIDEO.feat and captions-train.jsonl, captions-val.jsonl, captions-test.jsonl.
         splits: annotations.
         text: (S, Dt), as in `planted_videos`.
         difficulty: how hard.
-        wrong: for each share a captions-train-wrongNN.jsonl, NN in percent, of which that share is dealt to wrong videos.
+        wrong: for each share, write captions-train-wrongNN.jsonl, in which NN percent of the captions are assigned to wrong videos.
 
     Raises:
-        OutputError: `folder` is there already, or cannot be written.
+        OutputError: `folder` exists already, or cannot be written.
     """
     refuse_existing(folder, overwrite=False, folder=True)
     with replacing_folder(folder) as part:

@@ -1,7 +1,7 @@
-"""Train and measure the trials of a table: python benchmarks/planted/run.py TABLE... -o DIR --sets DIR [--part 1/2].
+"""Trains and measures the trials of a table: python benchmarks/planted/run.py TABLE... -o DIR --sets DIR [--part 1/2].
 
-One JSON per trial under -o; trials that have theirs are skipped, and a stopped one goes on at its last epoch.
-Two processes share a table by --part.
+Each trial writes one JSON under -o. Trials that have one are skipped, and an interrupted trial resumes at its last epoch.
+Two processes can share a table with --part.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _opened(folder: Path, captions: str, seen_as: SeenAs, pooling: Literal["mean
 
 
 def objectives(trial: Trial, run: Run, data: Opened) -> tuple[Objective, Objective]:
-    """What a recipe minimises, and what it is validated with."""
+    """The training and the validation objective of a recipe."""
     if trial.recipe == "skyline":
         train, val = data.prepared.train[0], data.prepared.val[0]
         return (
@@ -53,7 +53,7 @@ def objectives(trial: Trial, run: Run, data: Opened) -> tuple[Objective, Objecti
 
 
 def result(trial: Trial, sets: Path, folder: Path) -> dict[str, Any]:
-    """Train one trial and measure it: the form of inference that is best on validation, and the default one."""
+    """Train one trial and measure it with the form of inference that is best on validation, and with the default form."""
     start = time.monotonic()
     run = run_of(trial, sets)
     data = _opened(sets / trial.planted, run.data.captions, run.data.seen_as, run.text.pooling)
@@ -106,28 +106,28 @@ def _save(path: Path, table: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run the tables that are asked for."""
+    """Run the requested tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="+", choices=list(TABLES))
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--sets", type=Path, required=True)
-    parser.add_argument("--part", default="1/1", help="which share of the trials: 1/2 or 2/2")
-    asked = parser.parse_args()
-    mine, parts = (int(number) for number in asked.part.split("/"))
-    rows = [row for table in asked.tables for row in TABLES[table].values()]
+    parser.add_argument("--part", default="1/1", help="the share of the trials to run: 1/2 or 2/2")
+    given = parser.parse_args()
+    mine, parts = (int(number) for number in given.part.split("/"))
+    rows = [row for table in given.tables for row in TABLES[table].values()]
     by_seed = [row[k] for k in range(len(SEEDS)) for row in rows if k < len(row)]
     trials = {trial.name: trial for trial in by_seed}
     for planted in dict.fromkeys(trial.planted for trial in by_seed):
-        path = asked.out / f"controls-{planted}.json"
+        path = given.out / f"controls-{planted}.json"
         if mine == 1 and not path.exists():
-            _save(path, controls(planted, asked.sets))
+            _save(path, controls(planted, given.sets))
     for number, trial in enumerate(trials.values()):
-        path = asked.out / f"{trial.name}.json"
+        path = given.out / f"{trial.name}.json"
         if number % parts != mine - 1 or path.exists():
             continue
         try:
-            table = result(trial, asked.sets, asked.out / "runs" / trial.name)
-        except DataError as err:  # a recipe that learns nothing has no theta: that is its result
+            table = result(trial, given.sets, given.out / "runs" / trial.name)
+        except DataError as err:  # a recipe that learns nothing has no theta; this is its result
             table = {"trial": asdict(trial), "failed": str(err)}
         _save(path, table)
         form = table.get("form", "")

@@ -1,4 +1,4 @@
-"""A planted set as a benchmark reads it: captioned videos for `fit`, and labelled queries with the features of their videos."""
+"""Reads planted sets for benchmarks: captioned videos for `fit`, and labelled queries with the features of their videos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from splits import Splits
 from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.formats.features import Features, read_features
 from wsra.train.config import Run
-from wsra.train.run import Prepared, prepare
+from wsra.train.run import TrainingSets, prepare
 from wsra.train.text import cached_vectors, load_encoder
 
 
@@ -22,8 +22,8 @@ class Part:
     """One split with its spans.
 
     Attributes:
-        annotations: of its sentences.
-        features: of its videos.
+        annotations: its sentences with their spans.
+        features: features of its videos.
         text: (captions, Dt), in the order of `annotations`.
     """
 
@@ -34,17 +34,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Opened:
-    """What a run learns from, and what it is measured on.
+    """The data of a run and of its evaluation.
 
     Attributes:
-        prepared: for `fit`.
+        prepared: training and validation set for `fit`.
         train: annotations of the training videos, for the skyline and the prior.
         val: validation videos.
         test: test videos.
         seen: whether each test sentence occurs in training.
     """
 
-    prepared: Prepared
+    prepared: TrainingSets
     train: Sequence[Annotation]
     val: Part
     test: Part
@@ -52,7 +52,7 @@ class Opened:
 
 
 def opened(folder: Path, run: Run) -> Opened:
-    """Read a set that make.py wrote, as a run wants it (snippets or windows, which text vectors, which training captions)."""
+    """Read a set that make.py wrote, as the run's settings require: snippets or windows, text vectors, and training captions."""
     torch.set_num_threads(run.training.threads)
     cache = folder.parent / "text-cache"
     prepared = prepare(run, cache)

@@ -1,4 +1,4 @@
-"""The splits that planted features are made for: Charades-STA and UCA, no video in two of them; wrong captions on request."""
+"""The splits for planted features: Charades-STA and UCA, with disjoint videos, and optionally with wrong captions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from wsra.runtime.formats.annotation_formats import Row, read_durations, read_rows
 from wsra.runtime.formats.annotations import Annotation
 
-VAL_SHARE = 10  # one in so many training videos of Charades-STA is kept for validation
-LONGEST_S = 180.0  # longer videos of UCA are left out
+VAL_SHARE = 10  # one in this many training videos of Charades-STA is kept for validation
+LONGEST_S = 180.0  # longer videos of UCA are excluded
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Annotations of three sets of videos; those of `train` serve the skyline and the prior, never weak training."""
+    """Annotations of three sets of videos; those of `train` serve the skyline and the prior, never weakly supervised training."""
 
     train: list[Annotation]
     val: list[Annotation]
@@ -35,7 +35,7 @@ def _plain(sentence: str) -> str:
 
 
 def _annotation(row: Row, qid: str, duration_s: float) -> Annotation | None:
-    """An annotation whose span lies within its video, or none if nothing of it does."""
+    """Clip the span of an annotation to its video; None if nothing remains."""
     ((start_s, end_s),) = row.values["relevant_windows"]
     start_s, end_s = max(0.0, start_s), min(end_s, duration_s)
     query = row.values["query"].strip()
@@ -45,10 +45,10 @@ def _annotation(row: Row, qid: str, duration_s: float) -> Annotation | None:
 
 
 def read_charades(folder: Path) -> Splits:
-    """Charades-STA: the official test file, and the training file cut in two by video. Ends are cut at the end of the video.
+    """Charades-STA: the official test file, and the training file divided in two by video. Spans are clipped at the end of the video.
 
     Args:
-        folder: with charades_sta_train.txt, charades_sta_test.txt and charades.json (durations).
+        folder: contains charades_sta_train.txt, charades_sta_test.txt and charades.json (durations).
 
     Raises:
         DataError: a file cannot be read.
@@ -66,10 +66,10 @@ def read_charades(folder: Path) -> Splits:
 
 
 def read_uca(folder: Path, *, longest_s: float = LONGEST_S) -> Splits:
-    """UCA (surveillance video): its own splits, without videos longer than `longest_s` seconds.
+    """UCA (surveillance video) with its official splits, without videos longer than `longest_s` seconds.
 
     Args:
-        folder: with UCFCrime_Train.json, UCFCrime_Val.json and UCFCrime_Test.json.
+        folder: contains UCFCrime_Train.json, UCFCrime_Val.json and UCFCrime_Test.json.
         longest_s: in seconds.
 
     Raises:
@@ -84,12 +84,12 @@ def read_uca(folder: Path, *, longest_s: float = LONGEST_S) -> Splits:
 
 
 def lengthened(annotations: Sequence[Annotation], factor: float, *, seed: int) -> list[Annotation]:
-    """The same moments in longer videos: each video lies somewhere within one that is `factor` times as long.
+    """Embed each video at a random position in one that is `factor` times as long.
 
     Args:
         annotations: of one split; those of one video move together.
         factor: at least 1.
-        seed: of where.
+        seed: random seed of the positions.
     """
 
     def moved(annotation: Annotation) -> Annotation:
@@ -102,14 +102,14 @@ def lengthened(annotations: Sequence[Annotation], factor: float, *, seed: int) -
 
 
 def with_wrong_captions(annotations: Sequence[Annotation], share: float, *, seed: int) -> list[Annotation]:
-    """Deal a share of the captions to wrong videos, among themselves; the videos still show what was true of them.
+    """Exchange a share of the captions among wrong videos; the videos themselves do not change.
 
-    Those chosen are ordered by video and dealt half a round further, so that none stays unless one video holds half of them.
+    The chosen captions are sorted by video and shifted by half their number, so that none keeps its video unless a video has half of them.
 
     Args:
-        annotations: of one split; the spans of those that are dealt no longer mean anything and are left out.
+        annotations: of one split; the spans of exchanged captions are meaningless and are removed.
         share: in [0, 1].
-        seed: of the choice.
+        seed: random seed of the choice.
     """
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.choice(len(annotations), round(share * len(annotations)), replace=False), key=lambda n: annotations[n].vid)

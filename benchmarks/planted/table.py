@@ -1,4 +1,4 @@
-"""Markdown tables of what run.py wrote: python benchmarks/planted/table.py DIR [TABLE...]."""
+"""Prints Markdown tables of the results of run.py: python benchmarks/planted/table.py DIR [TABLE...]."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _cell(values: list[float]) -> str:
 
 
 def _rows(results: list[dict[str, Any]]) -> list[str]:
-    """One row of several seeds of a trial."""
+    """Combine several seeds of a trial into one row."""
     good = [r for r in results if "failed" not in r]
     failed = len(results) - len(good)
     if not good:
@@ -59,7 +59,7 @@ def _line(cells: list[str]) -> str:
 
 
 def table_of(folder: Path, name: str) -> str:
-    """Markdown of one table: the controls of each set it uses, then its trials, seeds put together; what has not run is left out."""
+    """Markdown of one table: the controls of each set it uses, then its trials with seeds combined; trials not yet run are skipped."""
     head = ["trial", "seeds", "spans", *COLUMNS.values()]
     head += ["paper's spans", "maximal spans", "seen", "unseen", "shuffled", "val R@1 .5", "val match"]
     lines = []
@@ -81,7 +81,7 @@ def table_of(folder: Path, name: str) -> str:
 
 
 def agreement(folder: Path) -> str:
-    """How well criteria that read no span rank wsra's own trials on charades-middle by R@1 at IoU 0.5 on test (Spearman)."""
+    """Spearman correlation of criteria that read no span with R@1 at IoU 0.5 on test, over wsra's trials on charades-middle."""
     trials = {t.name: t for name in ("tune", "levers", "ablation", "k") for row in TABLES[name].values() for t in row if t.recipe == "ours"}
     paths = [folder / f"{name}.json" for name in trials]
     results = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
@@ -100,17 +100,17 @@ def _spearman(one: list[float], two: list[float]) -> float:
 
 
 def main() -> None:
-    """Print."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("tables", nargs="*")
-    asked = parser.parse_args()
-    if not asked.tables:
-        print(HEAD + "\n" + agreement(asked.folder))
-    for name in asked.tables or TABLES:
-        if not any((asked.folder / f"{t.name}.json").exists() for row in TABLES[name].values() for t in row):
+    given = parser.parse_args()
+    if not given.tables:
+        print(HEAD + "\n" + agreement(given.folder))
+    for name in given.tables or TABLES:
+        if not any((given.folder / f"{t.name}.json").exists() for row in TABLES[name].values() for t in row):
             continue
-        print(f"\n## {name}\n\n{table_of(asked.folder, name)}")
+        print(f"\n## {name}\n\n{table_of(given.folder, name)}")
 
 
 if __name__ == "__main__":

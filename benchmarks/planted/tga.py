@@ -1,4 +1,4 @@
-"""Text-guided attention (Mithun, Paul, Roy-Chowdhury, CVPR 2019): the weakly supervised baseline. A yardstick, never shipped.
+"""Text-guided attention (Mithun, Paul, Roy-Chowdhury, CVPR 2019): the weakly supervised baseline. It is never shipped.
 
 Sentence and snippets are mapped linearly into one space; attention over snippets is the softmax of their cosines with the sentence, and
 a ranking loss in both directions compares the pooled video with the sentences of the batch. The two linear maps are those of the Scorer,
@@ -21,25 +21,25 @@ from wsra.train.model import Scorer
 
 
 def text_keys(scorer: Scorer, text: Tensor) -> Tensor:
-    """Sentences (..., Dt) in the space of the keys (..., H)."""
+    """Map sentences (..., Dt) into the space of the keys (..., H)."""
     mapped: Tensor = scorer.text((text - scorer.text_mean) * scorer.text_scale)
     return mapped
 
 
 def cosines(scorer: Scorer, keys: Tensor, text: Tensor) -> Tensor:
-    """Cosine (Q, N) of every key (N, H) with every sentence (Q, Dt): what windows are ranked by."""
+    """Cosine (Q, N) of every key (N, H) with every sentence (Q, Dt), by which windows are ranked."""
     return F.normalize(text_keys(scorer, text), dim=-1) @ F.normalize(keys, dim=-1).T
 
 
 def ranking_loss(similarity: Tensor, left_out: Tensor, *, margin: float) -> Tensor:
-    """Max-margin ranking loss over a batch, both ways.
+    """Max-margin ranking loss over a batch, in both directions.
 
-    For every pair i the sum over the negatives j of max(0, m - S_ii + S_ij) and max(0, m - S_ii + S_ji); the mean over the batch, where
-    the paper has the sum.
+    For every pair i it sums max(0, m - S_ii + S_ij) and max(0, m - S_ii + S_ji) over the negatives j. It takes the mean over the batch;
+    the paper takes the sum.
 
     Args:
         similarity: (B, B) S_ij of video i, pooled for its own sentence, with sentence j.
-        left_out: (B, B) bool, True for pairs that are no negatives: the diagonal, further captions of one video, and those not drawn.
+        left_out: (B, B) bool, True for pairs that are not negatives: the diagonal, further captions of one video, and those not drawn.
         margin: m.
     """
     diagonal = similarity.diagonal()
@@ -55,7 +55,7 @@ class TextGuidedObjective:
     Attributes:
         margin: m.
         temperature: of the softmax over cosines; 1 is the paper.
-        draws: negatives drawn per pair; 0 for the whole batch, which is the paper.
+        draws: negatives drawn per pair; 0 means the whole batch, as in the paper.
     """
 
     margin: float

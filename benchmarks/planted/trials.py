@@ -1,4 +1,4 @@
-"""The trials of each table: which set, which recipe, which settings over it, which seed."""
+"""The trials of each table: set, recipe, changed settings and seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
 from wsra.train.config import Run, run_from_table
 
 PAPER = Path(__file__).parents[2] / "configs" / "paper.toml"
-EPOCHS = 6  # of every trial: the same budget for all
+EPOCHS = 6  # the same budget for every trial
 SEEDS = (0, 1, 2)
 
 
@@ -24,11 +24,11 @@ class Trial:
     """One training run and its measurement.
 
     Attributes:
-        planted: the set.
+        planted: name of the planted set.
         recipe: "ours" (the defaults of wsra train), "paper", "tga" or "skyline".
-        settings: section.key -> value over the recipe.
-        seed: of training.
-        captions: "train", or "train-wrong10" and the like.
+        settings: section.key -> value; these override the recipe.
+        seed: random seed of training.
+        captions: "train", or for example "train-wrong10".
     """
 
     planted: str = "charades-middle"
@@ -39,16 +39,16 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of its JSON; equal trials of several tables share one."""
+        """Name of its JSON; tables that contain the same trial share it."""
         settings = [f"{key.partition('.')[2]}={value}" for key, value in sorted(self.settings.items())]
         return "_".join([self.planted, self.recipe, *settings, self.captions, f"seed{self.seed}"])
 
 
 def run_of(trial: Trial, sets: Path) -> Run:
-    """The run of a trial: the recipe, the budget that all share, the trial's settings.
+    """The run of a trial: the recipe, the common budget, and the trial's settings.
 
-    The paper's recipe takes the text vectors, the key width, the epochs and the four drawn negatives of the others, so that budgets are
-    alike; all its weights, margins and temperatures and the proposals are those of configs/paper.toml.
+    The paper's recipe uses the same text vectors, key width, epochs and four drawn negatives as the others, so that budgets are equal; its
+    weights, margins, temperatures and proposals are those of configs/paper.toml.
     """
     table: dict[str, Any] = tomllib.loads(PAPER.read_text(encoding="utf-8")) if trial.recipe == "paper" else {}
     if trial.recipe == "paper":
@@ -71,14 +71,14 @@ def run_of(trial: Trial, sets: Path) -> Run:
 Table = dict[str, list[Trial]]  # label -> one trial per seed
 MIDDLE, LONG = "charades-middle", "charades-long"
 # Every weak recipe is tuned on charades-middle by R@1 at IoU 0.5 on validation with as many trials each: learning rate by temperature.
-FOUR = {"sampling.draws": 4}  # the base that tune, ablation, k and levers were measured at, before 12 negatives became the default
+FOUR = {"sampling.draws": 4}  # base of the tables tune, ablation, k and levers, which were measured before 12 negatives became the default
 RATES = (1e-3, 3e-3)
 TEMPERATURES = {"ours": (0.25, 0.1), "tga": (1.0, 0.1), "paper": (1.0, 0.1)}
-BEST: dict[str, dict[str, Any]] = {  # what tuning chose
+BEST: dict[str, dict[str, Any]] = {  # chosen by tuning
     "ours": {},
     "tga": {"training.learning_rate": 1e-3, "loss.temperature": 1.0},
     "paper": {"training.learning_rate": 1e-3, "loss.temperature": 0.1},
-    "skyline": FOUR,  # it gains nothing from more
+    "skyline": FOUR,  # more does not help it
 }
 LOSSES = ("background", "association", "instance", "cross_video")
 
@@ -86,7 +86,7 @@ LOSSES = ("background", "association", "instance", "cross_video")
 def _seeds(
     settings: dict[str, Any], *, planted: str = MIDDLE, recipe: str = "ours", seeds: tuple[int, ...] = SEEDS[:1], **rest: Any
 ) -> list[Trial]:
-    """One trial per seed of the tuned recipe with settings over it."""
+    """One trial per seed of the tuned recipe with changed settings."""
     return [Trial(planted, recipe, {**BEST[recipe], **settings}, seed, **rest) for seed in seeds]
 
 
@@ -120,13 +120,13 @@ def _ablation() -> Table:
 
 
 def _k() -> Table:
-    """Fig. 5: how many of the most and of the least similar sentences are left out."""
+    """Fig. 5: the numbers of most and least similar sentences that are excluded."""
     chosen = [(first, 2) for first in (0, 1, 3, 6, 12)] + [(3, last) for last in (0, 8, 16)]
     places = {(first, last): {"sampling.first": first, "sampling.last": last} for first, last in chosen} | {(3, 2): {}}
     return {f"K {first}, K' {last}": _seeds({**FOUR, **places[first, last]}, seeds=SEEDS) for first, last in chosen}
 
 
-LEVERS: dict[str, dict[str, Any]] = {  # over four negatives
+LEVERS: dict[str, dict[str, Any]] = {  # changes to four negatives
     "feature noise 0.5": {"training.feature_noise": 0.5},
     "24 negatives": {"sampling.draws": 24},
     "contrast 2": {"loss.contrast": 2.0},
@@ -134,7 +134,6 @@ LEVERS: dict[str, dict[str, Any]] = {  # over four negatives
     "contrast alone": {"loss.contrast": 1.0} | {f"loss.{loss}": 0.0 for loss in LOSSES},
     "windows": {"data.seen_as": "windows"},
     "contrast 0": {"loss.contrast": 0.0},
-    "4 most similar negatives": {"sampling.hardest": True},
     "contrast temperature 0.3": {"loss.contrast_temperature": 0.3},
     "contrast temperature 3": {"loss.contrast_temperature": 3.0},
     "key width 256": {"training.key_width": 256},
@@ -154,7 +153,7 @@ BOTH_WAYS = {"loss.contrast_videos": 0.5}
 
 
 def _levers() -> Table:
-    """What the paper does not have, one change at a time; the skyline with more negatives; noise where videos are learned by heart."""
+    """Changes that the paper does not have, one at a time; the skyline with more negatives; noise where training memorises videos."""
     return {
         "4 negatives": _seeds(FOUR, seeds=SEEDS),
         **{label: _seeds({**FOUR, **settings}) for label, settings in LEVERS.items()},
@@ -168,7 +167,7 @@ def _levers() -> Table:
 
 
 def _wrong() -> Table:
-    """A share of the training captions dealt to wrong videos."""
+    """A share of the training captions assigned to wrong videos."""
     return {
         f"{recipe}, {share} % wrong captions": _seeds({}, recipe=recipe, captions=f"train-wrong{share}" if share else "train")
         for recipe in ("ours", "tga", "paper")
@@ -177,7 +176,7 @@ def _wrong() -> Table:
 
 
 def _margin() -> Table:
-    """Why text-guided attention is not far behind: as many negatives for both, and both ways for both."""
+    """Text-guided attention on equal terms: the same number of negatives, and both directions for both."""
     whole = {"sampling.first": 0, "sampling.last": 0, "sampling.draws": 0}
     return {
         "ours, 4 negatives": _seeds(FOUR, seeds=SEEDS),
@@ -192,7 +191,7 @@ def _margin() -> Table:
 
 
 def _long() -> Table:
-    """Videos in which a mean dilutes a look: is attention worth more there?"""
+    """Long videos, in which a mean dilutes the look of a sentence: does attention help more there?"""
     return {
         "skyline": _seeds({}, planted=LONG, recipe="skyline"),
         "ours": _seeds({}, planted=LONG, seeds=SEEDS),

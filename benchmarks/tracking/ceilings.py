@@ -1,9 +1,9 @@
-"""How well tracks could answer: the best life of all against each event, and how often identities are lost or mixed.
+"""Upper limits of tracking: the IoU of the best life with each event, and how often identities are lost or mixed.
 
     python benchmarks/tracking/ceilings.py [--demo FOLDER [--split val]] [--hard 24] [--footage FOLDER] [--libraries] [--json OUT.json]
 
-FOLDER is that of `wsra demo`, or of labelled footage with its annotations.jsonl. No text and no scorer takes part: a perfect scorer would
-answer every event with its best life. Nothing here is trained.
+FOLDER is the output of `wsra demo`, or a folder of labelled footage with its annotations.jsonl. Neither text nor scorer is used: a perfect
+scorer would answer every event with its best life. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from truth import Array, Event, Film, demo_films, footage_films, hard_films
 
 from wsra.runtime.spans.moments import iou
 
-SAME = 0.2  # IoU of boxes from which a row shows an event
+SAME = 0.2  # least IoU of boxes for a row to show an event
 
 
 def best_ious(found: Found, events: list[Event]) -> list[float]:
-    """IoU of each event with the best of all lives."""
+    """IoU of each event with its best life."""
     return [float(iou(found.lives_s, np.array(event.span_s)).max(initial=0.0)) for event in events]
 
 
 def shown(found: Found, events: list[Event]) -> tuple[list[int], list[float]]:
-    """Which event each row shows, or -1, and the IoU of their boxes."""
+    """The event that each row shows, or -1, and the IoU of their boxes."""
     of_event, overlaps = [], []
     for (start_s, end_s), box in zip(found.times_s, found.boxes, strict=True):
         scores = [_overlap(box, event, float(start_s), float(end_s)) for event in events]
@@ -77,7 +77,7 @@ def identities(found: Found, events: list[Event]) -> dict[str, int]:
 
 
 def measure(films: list[Film], *, compare: bool) -> dict[str, dict[str, Any]]:
-    """Figures over the films of what `wsra extract` does and, to compare, of libraries that follow the same pieces."""
+    """Figures over the films for `wsra extract` and, for comparison, for libraries that track the same blobs."""
     others = libraries() if compare else {}
     sums: dict[str, Counter[str]] = {name: Counter() for name in ("motion", *others)}
     overlaps: dict[str, list[float]] = {name: [] for name in sums}
@@ -109,24 +109,24 @@ def _timed(make: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _figures(sums: Counter[str], overlaps: Array, sorts: Any, hours: float, *, placed: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"events": len(overlaps), "miou": 100 * float(overlaps.mean())}
-    told |= {f"r{100 * least:.0f}": 100 * float((overlaps >= least).mean()) for least in (0.5, 0.7)}
+    figures: dict[str, Any] = {"events": len(overlaps), "miou": 100 * float(overlaps.mean())}
+    figures |= {f"r{100 * least:.0f}": 100 * float((overlaps >= least).mean()) for least in (0.5, 0.7)}
     if placed:
-        told |= {"switches_per_event": sums["switches"] / len(overlaps), "tracks_per_event": sums["fragments"] / len(overlaps)}
-        told |= {"mixed_tracks": sums["mixed"], "nuisance_per_hour": sums["nuisance"] / hours}
-    told |= {
+        figures |= {"switches_per_event": sums["switches"] / len(overlaps), "tracks_per_event": sums["fragments"] / len(overlaps)}
+        figures |= {"mixed_tracks": sums["mixed"], "nuisance_per_hour": sums["nuisance"] / hours}
+    figures |= {
         "tracks_per_hour": sums["tracks"] / hours,
         "rows_per_hour": sums["rows"] / hours,
         "cpu_ms": sums["cpu_us"] / 1000 / sums["frames"],
     }
     for sort in dict.fromkeys(filter(None, sorts)):
         own = overlaps[sorts == sort]
-        told[sort] = f"{100 * (own >= 0.5).mean():.0f} / {100 * (own >= 0.7).mean():.0f}"
-    return told
+        figures[sort] = f"{100 * (own >= 0.5).mean():.0f} / {100 * (own >= 0.7).mean():.0f}"
+    return figures
 
 
 def table(figures: dict[str, dict[str, Any]]) -> str:
-    """Markdown, a line per way."""
+    """A Markdown table with a line per tracker."""
     names = list(next(iter(figures.values())))
     lines = [f"| way | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for way, own in figures.items():
@@ -142,13 +142,13 @@ def _cell(name: str, value: Any) -> str:
 
 
 def main() -> int:
-    """Measure and print; the exit code."""
+    """Measure and print; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--demo", type=Path, help="folder of `wsra demo`")
     parser.add_argument("--split", choices=("train", "val", "test"), default="val")
-    parser.add_argument("--clips", type=int, help="of the demo, at most")
-    parser.add_argument("--hard", type=int, default=0, help="clips that are hard to follow")
-    parser.add_argument("--seed", type=int, default=0, help="of those")
+    parser.add_argument("--clips", type=int, help="largest number of clips of the demo")
+    parser.add_argument("--hard", type=int, default=0, help="number of rendered clips that are hard to track")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the hard clips")
     parser.add_argument("--footage", type=Path)
     parser.add_argument("--libraries", action="store_true", help="compare with ByteTrack and norfair")
     parser.add_argument("--json", type=Path)

@@ -1,4 +1,4 @@
-"""A picture of tracks over a video's frames, to be looked at: the box of each track's row, its number, and where it came from.
+"""Draws tracks over a video's frames for inspection: the box of each row, the number of its track, and its past path.
 
 python benchmarks/tracking/drawn.py VIDEO PICTURE.png [--columns 4] [--count 12]
 """
@@ -24,7 +24,7 @@ COLOURS = ((60, 60, 230), (60, 200, 60), (230, 120, 40), (40, 200, 230), (220, 6
 
 
 def drawn(frame: Frame, objects: Objects) -> Image:
-    """The frame with the rows of its time."""
+    """Draw the rows of its time into a frame."""
     image = cv2.resize(frame.image, None, fx=SCALE, fy=SCALE, interpolation=cv2.INTER_CUBIC)
     size = np.array([image.shape[1], image.shape[0]] * 2)
     tracks = objects.tracks
@@ -49,12 +49,12 @@ def _write(image: Image, text: str, place: tuple[int, int], colour: tuple[int, i
 
 
 def main() -> int:
-    """Draw; the exit code."""
+    """Draw the picture; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("video", type=Path)
     parser.add_argument("picture", type=Path)
     parser.add_argument("--columns", type=int, default=4)
-    parser.add_argument("--count", type=int, default=12, help="frames, evenly over the times at which something is there")
+    parser.add_argument("--count", type=int, default=12, help="number of frames, evenly spaced over the times of tracks")
     given = parser.parse_args()
     with Video(given.video, height_px=HEIGHT_PX, frames_per_s=FRAMES_PER_S) as video:
         frames = list(video.frames())

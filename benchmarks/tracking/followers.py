@@ -1,4 +1,4 @@
-"""Ways to follow what moves: that of the `motion` backbone, and two libraries on the same pieces of foreground with the same least rules.
+"""Trackers: that of the `motion` backbone, and two libraries on the same foreground blobs with the same minimal rules.
 
 pip install --no-deps --target LIBRARIES supervision==0.26.1 norfair filterpy defusedxml    # then PYTHONPATH=...:LIBRARIES
 """
@@ -23,8 +23,8 @@ from wsra.runtime.video.frames import Frame
 
 Array = NDArray[np.float64]
 Box = tuple[float, float, float, float]
-Seen = list[tuple[float, list[Piece], tuple[int, ...]]]  # time, pieces and shape of each frame
-GAP_S, COAST_S = 4.0, 1.3  # how long a library keeps what it does not see: both are tried
+Seen = list[tuple[float, list[Piece], tuple[int, ...]]]  # time, blobs and shape of each frame
+GAP_S, COAST_S = 4.0, 1.3  # how long a library keeps a lost track; both values are tried
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,20 @@ class Found:
 
 
 def ours(frames: list[Frame]) -> Found:
-    """What `wsra extract` does."""
+    """Track as `wsra extract` does."""
     objects = object_rows(iter(frames), 1.0)
     return Found(objects.tracks.lives_s, objects.tracks.of_row, objects.times_s, objects.tracks.boxes.astype(np.float64))
 
 
 class Follower(Protocol):
-    """A library's tracker: boxes (N, 4) in pixels of one frame to (identity, number of the box) of those that are followed."""
+    """A library's tracker: maps boxes (N, 4) of one frame, in pixels, to (identity, index of the box) of those it tracks."""
 
     def __call__(self, boxes: Array) -> Iterator[tuple[int, int]]:
-        """Take the next frame."""
+        """Process the next frame."""
 
 
 def byte_track(keep_s: float) -> Follower:
-    """ByteTrack as supervision has it; all boxes are sure."""
+    """ByteTrack from supervision, with full confidence in every box."""
     supervision = import_module("supervision")
     rate = round(1 / FRAME_S)
     tracker = supervision.ByteTrack(lost_track_buffer=round(keep_s * 30), minimum_matching_threshold=0.95, frame_rate=rate)
@@ -78,9 +78,9 @@ def byte_track(keep_s: float) -> Follower:
 
 
 def norfair(keep_s: float) -> Follower:
-    """Norfair with the mean distance of both corners in pixels, a Kalman filter on them, and no look at the picture."""
+    """Norfair with the mean distance of both corners in pixels, a Kalman filter on them, and no appearance model."""
     library: Any = import_module("norfair")
-    logging.disable(logging.WARNING)  # it advises against this distance each time
+    logging.disable(logging.WARNING)  # norfair warns about this distance on every call
     tracker = library.Tracker("mean_euclidean", distance_threshold=40.0, hit_counter_max=round(keep_s / FRAME_S), initialization_delay=0)
     now = 0
 
@@ -97,7 +97,7 @@ def norfair(keep_s: float) -> Follower:
 
 
 def followed(seen: Seen, follow: Follower, *, group: bool) -> Found:
-    """Pieces followed by a library; `group` unites those that lie above one another first."""
+    """Track blobs with a library; `group` first merges those that lie above one another."""
     observed: dict[int, list[tuple[float, Box, float]]] = defaultdict(list)
     for time_s, pieces, shape in seen:
         things = grouped(pieces, shape[0]) if group else pieces
@@ -110,7 +110,7 @@ def followed(seen: Seen, follow: Follower, *, group: bool) -> Found:
 
 
 def pieces_of_frames(frames: list[Frame]) -> Iterator[tuple[float, list[Piece], tuple[int, ...]]]:
-    """Time, pieces and shape of each frame; one background for the whole, as in the backbone."""
+    """Time, blobs and shape of each frame, with one background model for the whole video, as in the backbone."""
     background, last_s = first_background([frame for frame in frames if frame.time_s <= WARM_UP_S]), 0.0
     for frame in frames:
         image, foreground = background.subtract(frame.image, elapsed_s=frame.time_s - last_s)
@@ -119,7 +119,7 @@ def pieces_of_frames(frames: list[Frame]) -> Iterator[tuple[float, list[Piece], 
 
 
 def grouped(pieces: list[Piece], rows: int) -> list[Piece]:
-    """Pieces that lie above one another, less than a twentieth of the picture apart, as one."""
+    """Merge blobs that lie above one another, less than a twentieth of the picture apart."""
     groups: list[Piece] = []
     for piece in pieces:
         while True:
@@ -170,7 +170,7 @@ def _profile(seen: list[tuple[float, Box, float]]) -> Profile:
 
 
 def libraries() -> dict[str, Callable[[Seen], Found]]:
-    """Ways to follow pieces with a library, by name."""
+    """Trackers by name, one per library and setting."""
 
     def way(make: Callable[[float], Follower], keep_s: float, group: bool) -> Callable[[Seen], Found]:
         return lambda seen: followed(seen, make(keep_s), group=group)

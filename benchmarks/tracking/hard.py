@@ -1,6 +1,6 @@
-"""Rendered clips that are hard to follow: many small people, crossings, posts in front of them, and lights at night, with the truth.
+"""Rendered clips that are hard to track, with true spans: many small people, crossings, posts in front of them, and lights at night.
 
-Actors, backdrops and paint are those of the training scenes; where and when they walk is not. One clip in six is of each of `SORTS`.
+Actors, backdrops and painting come from the training scenes; paths and times do not. Each of `SORTS` has one clip in six.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Image = NDArray[Any]
 Sort = Literal["busy", "small", "crossing", "meeting", "posts", "night"]
 SORTS: tuple[Sort, ...] = ("busy", "small", "crossing", "meeting", "posts", "night")
 WIDTH_PX, HEIGHT_PX, FRAMES_PER_S, DURATION_S = 320, 240, 4, 60
-REACH: dict[Sort, tuple[float, float]] = {  # a man's height at the foot of the picture, as a share of it
+REACH: dict[Sort, tuple[float, float]] = {  # a man's height at the bottom of the picture, as a share of the picture's height
     "busy": (0.22, 0.34),
     "small": (0.10, 0.16),
     "crossing": (0.30, 0.50),
@@ -31,15 +31,15 @@ REACH: dict[Sort, tuple[float, float]] = {  # a man's height at the foot of the 
     "posts": (0.30, 0.50),
     "night": (0.30, 0.45),
 }
-COUNT: dict[Sort, int] = {"busy": 16, "small": 12, "posts": 8, "night": 7}  # who passes, each alone
+COUNT: dict[Sort, int] = {"busy": 16, "small": 12, "posts": 8, "night": 7}  # actors that pass alone
 AT_NIGHT: tuple[Kind, ...] = ("car", "van", "man", "woman", "cyclist")
 BY_DAY: tuple[Kind, ...] = ("man", "woman", "child", "cyclist", "cyclist")
-SPEED = {"walks": 0.5, "runs": 1.05, "rides": 0.9, "drives": 1.2}  # man heights a second, as in the training scenes
-JPEG = 60  # quality: what a camera's stream leaves of a picture
+SPEED = {"walks": 0.5, "runs": 1.05, "rides": 0.9, "drives": 1.2}  # man heights per second, as in the training scenes
+JPEG = 60  # quality: imitates the compression of a camera's stream
 
 
 def hard_clips(count: int, seed: int = 0) -> list[tuple[Sort, Clip]]:
-    """The first clips of a seed, one sort after the other."""
+    """The first clips of a seed, cycling through the sorts."""
     return [(SORTS[number % len(SORTS)], _clip(SORTS[number % len(SORTS)], number, seed)) for number in range(count)]
 
 
@@ -59,7 +59,7 @@ def _clip(sort: Sort, number: int, seed: int) -> Clip:
 
 
 def _crossing(rng: Generator, clip: Clip, start_s: float) -> list[Actor]:
-    """Two that meet in the middle, one from either side, on the same ground."""
+    """Two people who meet in the middle, one from either side, on the same ground."""
     kinds = VEHICLES if rng.random() < 0.5 else PEOPLE
     foot = float(rng.uniform(0.7, 0.95))
     pair = rng.choice(kinds, 2)
@@ -67,7 +67,7 @@ def _crossing(rng: Generator, clip: Clip, start_s: float) -> list[Actor]:
 
 
 def _meeting(rng: Generator, clip: Clip, start_s: float) -> list[Actor]:
-    """Three who come one by one, stand together for seconds and part."""
+    """Three people who arrive one by one, stand together for seconds and part."""
     foot, middle, until_s = float(rng.uniform(0.75, 0.95)), float(rng.uniform(0.4, 0.6)), start_s + float(rng.uniform(11, 14))
     actors = []
     for place, kind in enumerate(rng.choice(PEOPLE, 3)):
@@ -92,7 +92,7 @@ def _walker(
     right: bool | None = None,
     pace: float | None = None,
 ) -> Actor:
-    """Somebody who passes from one side to the other; a third of the people stop on the way."""
+    """An actor that passes from one side to the other; a third of the people stop on the way."""
     foot = float(rng.uniform(max(0.55, clip.horizon + 0.25), 0.97)) if foot is None else foot
     right = bool(rng.integers(2)) if right is None else right
     gait = "drives" if kind in VEHICLES else "rides" if kind == "cyclist" else "walks"
@@ -113,7 +113,7 @@ def _walker(
 
 
 def hard_frames(sort: Sort, clip: Clip) -> Iterator[Frame]:
-    """Render a clip, (240, 320, 3) uint8 BGR, 4 a second."""
+    """Render a clip, (240, 320, 3) uint8 BGR, 4 per second."""
     rng = np.random.default_rng([clip.seed, 5])
     scene = backdrop(clip, WIDTH_PX, HEIGHT_PX)
     posts = [int(x) for x in rng.uniform(0.15, 0.85, 3) * WIDTH_PX] if sort == "posts" else []
@@ -135,7 +135,7 @@ def hard_frames(sort: Sort, clip: Clip) -> Iterator[Frame]:
 
 
 def _at_night(frame: Image, clip: Clip, here: list[Actor], time_s: float, *, lit: bool) -> Image:
-    """Dark, with the light of vehicles on the ground before them, and a lamp that is switched on for good."""
+    """Darken a frame, with headlights on the ground before vehicles, and a lamp that is switched on and stays on."""
     light = np.full(frame.shape[:2], 0.35, np.float32)
     if lit:
         cv2.circle(light, (WIDTH_PX // 4, HEIGHT_PX // 2), 70, 0.6, -1)

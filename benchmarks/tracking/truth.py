@@ -1,4 +1,4 @@
-"""What is true of a rendered clip: when each actor is in view, and where; and clips with their frames."""
+"""The ground truth of rendered clips: when each actor is in view, and where; and clips with their frames."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from wsra.train.scenes.demo.render import SPLITS, Sizes, plan, visible_span
 from wsra.train.scenes.demo.world import RELATIVE_HEIGHT, RELATIVE_LENGTH, Actor, Clip, Split
 
 Array = NDArray[np.float64]
-ASPECT = 240 / 320  # of rendered frames: height / width
+ASPECT = 240 / 320  # height / width of rendered frames
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that comes and goes.
+    """One object that enters and leaves.
 
     Attributes:
         span_s: from when to when at least a third of its length is in view.
-        times_s: (K,) times at which its place is told; none for footage.
-        boxes: (K, 4) left, top, right and bottom there, as shares of the picture.
+        times_s: (K,) times at which its place is known; empty for footage.
+        boxes: (K, 4) left, top, right and bottom at these times, as shares of the picture.
     """
 
     span_s: tuple[float, float]
@@ -39,7 +39,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Film:
-    """A clip: its name, how to read its frames, how long it is and what is true of it."""
+    """A clip: its name, a reader of its frames, its length and its events."""
 
     name: str
     read: Callable[[], Iterable[Frame]]
@@ -85,7 +85,7 @@ def hard_films(count: int, seed: int = 0) -> list[Film]:
 
 
 def footage_films(folder: Path) -> list[Film]:
-    """Labelled footage; only the labelled events are known, and not where they are."""
+    """Labelled footage; only the times of labelled events are known, not their places."""
     rows = read_annotations(folder / "annotations.jsonl")
     films = []
     for vid in sorted({row.vid for row in rows}):

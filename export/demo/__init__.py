@@ -1,1 +1,1 @@
-"""`wsra demo`: rendered clips to a trained and exported bundle, with its controls and a report."""
+"""`wsra demo`: renders clips, trains and exports a bundle, and reports its figures beside controls."""

@@ -1,4 +1,4 @@
-"""What stands beside the result of features of objects: chance, a fixed window, one rule for all, wrong sentences, wrong training."""
+"""Controls for results on features of objects: chance, a fixed window, simple rules, wrong sentences and wrong training."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.spans.moments import best_iou
 from wsra.train.checkpoint import load_checkpoint
-from wsra.train.run import Prepared
+from wsra.train.run import TrainingSets
 
 Array = NDArray[np.float64]
 TOP = 5
-ALWAYS = -1e6  # a theta below every logit
+ALWAYS = -1e6  # theta below every logit
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ class TestSet:
 
     @property
     def truths(self) -> list[Array]:
-        """Per query its true spans (M, 2) in seconds."""
+        """The true spans (M, 2) of each query in seconds."""
         return [np.array(a.windows_s).reshape(-1, 2) for a in self.annotations]
 
     def answers(self, grounder: Grounder, queries: Sequence[str] | None = None) -> list[Array]:
-        """Per query the spans (n, 2) that a model finds, best first; `queries` replaces the sentences."""
-        asked = queries or [a.query for a in self.annotations]
-        found: list[Array] = [np.zeros((0, 2))] * len(asked)
+        """The spans (n, 2) that a model finds for each query, best first; `queries` replaces the sentences."""
+        sentences = queries or [a.query for a in self.annotations]
+        found: list[Array] = [np.zeros((0, 2))] * len(sentences)
         for vid, features in self.features.items():
             numbers = [i for i, annotation in enumerate(self.annotations) if annotation.vid == vid]
-            for i, answer in zip(numbers, grounder.answers(features, [asked[i] for i in numbers], top_k=TOP), strict=True):
+            for i, answer in zip(numbers, grounder.answers(features, [sentences[i] for i in numbers], top_k=TOP), strict=True):
                 found[i] = np.array([[m.start_s, m.end_s] for m in answer.moments]).reshape(-1, 2)
         return found
 
@@ -66,10 +66,10 @@ def model_figures(test: TestSet, grounder: Grounder) -> Figures:
     return test.figures(test.answers(grounder))
 
 
-def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounder:
-    """Another checkpoint behind the text encoder of a bundle, its theta calibrated in the same way.
+def scorer_grounder(folder: Path, like: Grounder, prepared: TrainingSets) -> Grounder:
+    """Another checkpoint with the text encoder of a bundle, and with theta calibrated in the same way.
 
-    One that tells nothing apart, as a control trained on permuted captions may, has no theta: it always answers.
+    A scorer that does not discriminate, such as a control trained on permuted captions, has no theta; it always answers.
     """
     scorer = load_checkpoint(folder).scorer
     try:
@@ -82,19 +82,19 @@ def scorer_grounder(folder: Path, like: Grounder, prepared: Prepared) -> Grounde
 
 
 def chance_figures(test: TestSet) -> Figures:
-    """Exact expectation of a random ranking of the lives of each query's video; none is dropped for overlapping another."""
+    """The exact expectation of a random ranking of the lives of each query's video; overlapping lives are kept."""
     return chance([lives_of(test.features[a.vid]).lives_s for a in test.annotations], test.truths)
 
 
 def prior_windows(test: TestSet, training: Sequence[Annotation]) -> list[Array]:
-    """Per query (1, 2) the one window, in shares of the video, that fits the TRAINING spans best; it has seen times, which wsra has not."""
+    """For each query (1, 2) the fixed window, in shares of the video, that fits the TRAINING spans best. Unlike wsra, it has seen times."""
     known = [a for a in training if a.windows_s]
     windows = fixed_windows([np.array(a.windows_s) for a in known], [a.duration_s for a in known], count=1)
     return [windows * a.duration_s for a in test.annotations]
 
 
 def nearest_lives(test: TestSet, windows: Sequence[Array]) -> list[Array]:
-    """Per query (n, 2) the lives of its video in the order of how much they overlap a window (1, 2); those that do not are left out."""
+    """For each query the lives (n, 2) of its video that overlap its window (1, 2), in order of IoU."""
 
     def overlaps(lives: Lives, query: int) -> Array:
         return best_iou(lives.lives_s, windows[query])
@@ -103,12 +103,12 @@ def nearest_lives(test: TestSet, windows: Sequence[Array]) -> list[Array]:
 
 
 def longest_lives(test: TestSet) -> list[Array]:
-    """Per query (n, 2) the longest lives of its video."""
+    """For each query the longest lives (n, 2) of its video."""
     return _ranked_lives(test, lambda lives, _: np.asarray(lives.lives_s[:, 1] - lives.lives_s[:, 0]))
 
 
 def largest_lives(test: TestSet) -> list[Array]:
-    """Per query (n, 2) the lives of those who are largest in the picture, by the mean area of the boxes of their rows."""
+    """For each query the lives (n, 2) of the largest objects in the picture, by the mean area of their boxes."""
 
     def areas(lives: Lives, query: int) -> Array:
         tracks = test.features[test.annotations[query].vid].tracks
@@ -121,7 +121,7 @@ def largest_lives(test: TestSet) -> list[Array]:
 
 
 def _ranked_lives(test: TestSet, value: Callable[[Lives, int], Array], *, above: float = -np.inf) -> list[Array]:
-    """Per query the lives of its video with the highest values, overlapping ones dropped as the model's are."""
+    """For each query the lives of its video with the highest values; overlapping ones are dropped as for the model."""
     answers = []
     for query, annotation in enumerate(test.annotations):
         lives = lives_of(test.features[annotation.vid])
@@ -130,15 +130,15 @@ def _ranked_lives(test: TestSet, value: Callable[[Lives, int], Array], *, above:
 
 
 def shuffled_queries(test: TestSet, seed: int) -> list[str]:
-    """For each query a sentence that was said of another video."""
+    """For each query a sentence about another video."""
     others = of_other_videos(test.annotations, seed=seed)
     if others is None:
-        raise DataError("all queries are of one video; a sentence of another one is wanted")
+        raise DataError("all queries are about one video; this control needs sentences of at least two")
     return [test.annotations[number].query for number in others]
 
 
 def other_event(test: TestSet, seed: int) -> tuple[list[str], list[bool]]:
-    """For each query the sentence of another event of the same video, and whether there is one."""
+    """For each query the sentence of another event in the same video, and whether there is one."""
     rng = np.random.default_rng(seed)
     queries, there = [], []
     for annotation in test.annotations:
@@ -149,16 +149,16 @@ def other_event(test: TestSet, seed: int) -> tuple[list[str], list[bool]]:
 
 
 def control_figures(test: TestSet, grounder: Grounder, training: Sequence[Annotation], *, seed: int = 0) -> dict[str, Figures]:
-    """All controls that need no training.
+    """Figures of all controls that need no training.
 
     Args:
         test: the labelled queries.
-        grounder: the model, for wrong sentences.
+        grounder: the model, for the controls with wrong sentences.
         training: annotations of the training split, for the fixed window.
-        seed: of the drawing of wrong sentences.
+        seed: random seed for the wrong sentences.
 
     Raises:
-        DataError: all queries are of one video, or features are of snippets.
+        DataError: all queries are about one video, or features are of snippets.
     """
     others, there = other_event(test, seed)
     prior = prior_windows(test, training)

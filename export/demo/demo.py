@@ -1,4 +1,4 @@
-"""`wsra demo`: scenes, features, training from captions, export, and what the exported bundle finds in clips it has never seen."""
+"""`wsra demo`: renders scenes, extracts features, trains from captions, exports, and evaluates the bundle on unseen clips."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from wsra.runtime.terminal.console import progress, say
 from wsra.runtime.workers.choose import open_pool
 from wsra.train.config import Run, read_run
 from wsra.train.data import CaptionedVideos
-from wsra.train.run import Prepared, permuted, prepare, train
-from wsra.train.scenes.demo.render import Sizes, render_clip, render_scenes, tell
+from wsra.train.run import TrainingSets, permuted, prepare, train
+from wsra.train.scenes.demo.render import Sizes, caption_clip, render_clip, render_scenes
 from wsra.train.scenes.demo.world import Clip, sample_clip
 
 MARK = "demo.json"
@@ -36,7 +36,7 @@ QUERY = "man in yellow shirt"
 SHOWCASE = "yellow-shirt"
 
 RUN_TOML = """\
-# The run of `wsra demo`. Every key and its default: docs/train.md
+# The run of `wsra demo`. docs/train.md lists every key and its default.
 [data]
 captions = "captions-train.jsonl"
 val_captions = "captions-val.jsonl"
@@ -53,31 +53,31 @@ seed = {seed}
 
 @dataclass
 class Clock:
-    """Seconds that each step took."""
+    """Durations of the steps in seconds."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def step(self, name: str, told: str) -> Iterator[None]:
-        """Say what is done, and time it."""
-        say(f"[{len(self.seconds) + 1}] {told}")
+    def step(self, name: str, message: str) -> Iterator[None]:
+        """Announce a step and time it."""
+        say(f"[{len(self.seconds) + 1}] {message}")
         start = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - start, 1)
 
 
 def run_demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[str, Any]:
-    """Do it all.
+    """Run the whole demo.
 
     Args:
-        out: an empty or new folder, or one in which a demo was interrupted.
-        clips: training clips; an eighth of them for validation and a quarter for the test are added.
-        epochs: of training.
-        seed: of everything.
-        jobs: processes that render and extract.
+        out: an empty or new folder, or one that holds an interrupted demo.
+        clips: number of training clips; an eighth as many for validation and a quarter as many for testing come on top.
+        epochs: number of training epochs.
+        seed: random seed for the whole demo.
+        jobs: number of processes for rendering and extraction.
 
     Returns:
-        What report.json holds.
+        The content of report.json.
 
     Raises:
         OutputError: `out` holds something else, or another process is writing it.
@@ -116,11 +116,11 @@ def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[s
         _train(run, out / "runs" / "shuffled", permuted(prepared, seed))
     with timer.step(
         "export",
-        f"exporting the bundle {out}/bundle (ONNX in FP32, FP16 and INT8), checked against PyTorch before it gets its name",
+        f"exporting the bundle {out}/bundle (ONNX in FP32, FP16 and INT8), and checking it against PyTorch",
     ):
         calibration = Calibration(out / "captions-train.jsonl", out / "features")
         precisions = _export(out, calibration)
-    with timer.step("evaluate", "grounding the test queries with the exported bundle, and the controls"):
+    with timer.step("evaluate", "grounding the test queries with the exported bundle, and evaluating the controls"):
         report = _measure(out, prepared)
     report |= {
         "parity": precisions,
@@ -134,23 +134,23 @@ def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[s
 
 
 def _claim(out: Path, settings: dict[str, int]) -> None:
-    """Take an empty folder, or one of an interrupted demo with the same settings."""
+    """Claim an empty folder, or one that holds a demo with the same settings."""
     mark = out / MARK
     if mark.is_file():
         if json.loads(mark.read_text(encoding="utf-8")) != settings:
             raise OutputError(f"{out}: holds a demo with other settings; choose another --out or remove the folder")
-        say(f"going on in {out}, where a demo was begun")
+        say(f"{out} holds an unfinished demo; continuing it")
     elif out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: a file; the demo wants an empty folder: choose another --out")
+        raise OutputError(f"{out}: a file; expected an empty or new folder: choose another --out")
     elif out.exists() and any(out.iterdir()):
-        raise OutputError(f"{out}: not empty; the demo wants an empty folder: choose another --out")
+        raise OutputError(f"{out}: not empty; expected an empty or new folder: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     with replacing(mark) as part:
         part.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
 
 def _showcase(out: Path, seed: int) -> Clip:
-    """One more test clip, in which a man in a yellow shirt passes among others; it counts in no figure."""
+    """Render one more test clip, in which a man in a yellow shirt passes among others. No figure includes it."""
     number = 0
     while True:
         clip = sample_clip(SHOWCASE, "test", seed * 1_000_003 + 900_000 + number)
@@ -170,7 +170,7 @@ def _extract(out: Path, jobs: int) -> None:
             bar.advance(bar.task_ids[0])
 
 
-def _train(run: Run, folder: Path, prepared: Prepared, **objectives: Any) -> None:
+def _train(run: Run, folder: Path, prepared: TrainingSets, **objectives: Any) -> None:
     if (folder / "last.safetensors").is_file() and _epochs_done(folder) >= run.training.epochs:
         return
     with progress("epochs", run.training.epochs) as bar:
@@ -192,7 +192,7 @@ def _epochs_done(folder: Path) -> int:
     return len(read_metrics(folder))
 
 
-def _train_skyline(run: Run, out: Path, prepared: Prepared) -> None:
+def _train_skyline(run: Run, out: Path, prepared: TrainingSets) -> None:
     def objective(data: CaptionedVideos, split: str) -> SpanObjective:
         return SpanObjective(shares_inside(data, read_annotations(out / f"spans-{split}.jsonl")), run.sampling)
 
@@ -206,7 +206,7 @@ def _train_skyline(run: Run, out: Path, prepared: Prepared) -> None:
 
 
 def _export(out: Path, calibration: Calibration) -> dict[str, dict[str, Any]]:
-    """Export every precision; one that fails its gate is set aside and told, and the demo goes on with FP32."""
+    """Export every precision. One that fails its gate gives a warning, and the demo continues with FP32."""
     run, bundle = out / "runs" / "wsra", out / "bundle"
     try:
         export_bundle(run, bundle, Wanted(fp16=True, int8=True, calibration=calibration), say=lambda text: say(f"    {text}"))
@@ -217,7 +217,7 @@ def _export(out: Path, calibration: Calibration) -> dict[str, dict[str, Any]]:
     return read_manifest(bundle).precisions
 
 
-def _measure(out: Path, prepared: Prepared) -> dict[str, Any]:
+def _measure(out: Path, prepared: TrainingSets) -> dict[str, Any]:
     grounder = Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
     annotations = read_annotations(out / "spans-test.jsonl")
     names = {a.vid for a in annotations}
@@ -240,10 +240,10 @@ def _measure(out: Path, prepared: Prepared) -> dict[str, Any]:
 
 
 def _examples(out: Path, clip: Clip) -> list[dict[str, Any]]:
-    """Three queries on the showcase clip, with the truth beside the answers."""
+    """Three queries on the showcase clip, with answers and true spans."""
     grounder = Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
     features = read_features(out / "features" / f"{clip.name}.feat")
-    rows = {(row["mentions"]["kind"], row["mentions"].get("colour")): row for row in tell(clip) if "colour" in row["mentions"]}
+    rows = {(row["mentions"]["kind"], row["mentions"].get("colour")): row for row in caption_clip(clip) if "colour" in row["mentions"]}
     yellow = {**rows.pop(("man", "yellow")), "query": QUERY}
     others = list(rows.values())[:2]
     examples = []

@@ -1,4 +1,4 @@
-"""What `wsra demo` shows at its end: figures beside their controls, three answers beside the truth, and how to go on."""
+"""The closing report of `wsra demo`: figures beside controls, three answers beside the truth, and commands to try next."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CONTROLS = (
 
 
 def figures_table(report: dict[str, Any]) -> Table:
-    """The figures in percent, with the controls below."""
+    """A table of figures in percent, with the controls below."""
     table = plain_table(title="Held-out clips, percent", title_justify="left")
     table.add_column("")
     for _, heading in _COLUMNS:
@@ -52,7 +52,7 @@ def figures_table(report: dict[str, Any]) -> Table:
 
 
 def show_demo(report: dict[str, Any], out: Path) -> None:
-    """Print the end of the demo on stdout."""
+    """Print the report on stdout."""
     console = stdout_console()
     console.print(figures_table(report))
     for example in report["examples"]:
@@ -67,7 +67,7 @@ def show_demo(report: dict[str, Any], out: Path) -> None:
         console.print(curve_drawing(curve, times_s, example["duration_s"], width=min(console.width, 100), marked=marked))
     video = report["examples"][0]["video"]
     console.print()
-    console.print(f"report {out}/report.json; took {report['seconds']['total']:.0f} s. Go on with:")
+    console.print(f"report {out}/report.json; took {report['seconds']['total']:.0f} s. Try next:")
     for command in (
         f'wsra ground {video} "man in yellow shirt" -b {out}/bundle',
         f'wsra ground {out}/features "woman in red" -b {out}/bundle --json',

@@ -1,4 +1,4 @@
-"""The same scorer trained WITH spans: what the features and the model could reach. A yardstick, never shipped."""
+"""The skyline: the same scorer trained WITH spans, as an upper reference for features and model. It is never shipped."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from wsra.train.pairs import batch_keys
 from wsra.train.sampling import choose_negatives, rank_batch
 from wsra.train.stored import StoredFeatures
 
-SAME_LIFE = 0.5  # IoU of a track's life with a true span from which its rows are of what the sentence says
+SAME_LIFE = 0.5  # least IoU of a track's life with a true span for its rows to count as inside
 
 
 @dataclass(frozen=True)
 class SpanObjective:
-    """Cross entropy of every row: inside its sentence's spans or not, and outside for the sentences of other videos.
+    """Cross entropy over rows: inside or outside the sentence's spans, and outside for sentences of other videos.
 
     Attributes:
-        inside: per caption (T,) share of each row inside the spans.
-        sampling: of negatives.
+        inside: for each caption (T,) the share of each row inside the spans.
+        sampling: how negatives are chosen.
     """
 
     inside: Sequence[Tensor]
@@ -52,13 +52,13 @@ class SpanObjective:
 
 
 def shares_inside(data: CaptionedVideos, annotations: Sequence[Annotation]) -> list[Tensor]:
-    """Per caption (T,) the share of each row of its video that lies inside the spans of its annotation (found by qid).
+    """For each caption (T,) the share of each row of its video inside the spans of its annotation, which is found by qid.
 
-    A row is a snippet, or what the run sees instead: a pooled window, or one of the equal runs of a long video. A row of an object is
-    inside, wholly, where the life of its track has an IoU of 0.5 or more with one of the spans, and else outside.
+    A row is a snippet, or what training sees instead: a pooled window, or one of the equal runs of a long video. A row of an object is
+    entirely inside if the life of its track has an IoU of 0.5 or more with one of the spans, otherwise outside.
 
     Raises:
-        TypeError: the features are not on disk, where their times are.
+        TypeError: the features are in memory; only those on disk have times.
     """
     stored = data.values
     if not isinstance(stored, StoredFeatures):
@@ -72,14 +72,14 @@ def shares_inside(data: CaptionedVideos, annotations: Sequence[Annotation]) -> l
         timeline, rows = placed[video]
         inside, upto = np.zeros(len(rows)), 0.0
         for start, end in sorted(timeline.positions(np.array(spans[caption.qid]).reshape(-1, 2)).tolist()):
-            start, upto = max(start, upto), max(end, upto)  # what an earlier span covers counts once
+            start, upto = max(start, upto), max(end, upto)  # overlapping spans count once
             inside += np.maximum(np.minimum(rows[:, 1], upto) - np.maximum(rows[:, 0], start), 0)
         shares.append(torch.from_numpy(inside / (rows[:, 1] - rows[:, 0])).float())
     return shares
 
 
 def _lives_inside(data: CaptionedVideos, stored: StoredFeatures, spans: Sequence[NDArray[np.float64]]) -> list[Tensor]:
-    """Per caption (T,) 1 for the rows of tracks that live as long as one of its spans (M, 2), 0 for the others."""
+    """For each caption (T,) 1 for rows of tracks whose life matches one of its spans (M, 2), 0 for other rows."""
     videos = [stored.features(video) for video in range(len(stored))]
     seen = [stored.tracks_seen(features) for features in videos]
     return [
@@ -88,6 +88,6 @@ def _lives_inside(data: CaptionedVideos, stored: StoredFeatures, spans: Sequence
 
 
 def _inside(features: Features, truth: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Per track whether its life is one of the true spans (M, 2); one more at the end, for the row of no track."""
+    """For each track whether its life matches a true span (M, 2), and a last entry for the row without a track."""
     lives_s = features.tracks.lives_s if features.tracks is not None else np.zeros((0, 2))
     return np.append(best_iou(lives_s, truth) >= SAME_LIFE, False).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -183,7 +183,8 @@ def choose(bundle: Bundle, device: Device, precision: str = "auto", provider: st
     ]
     failed = [route for route in asked if route.name in record and not record[route.name]["passed"]]
     left = [route for route in asked if route not in failed]
-    verified = {route: float(record[route.name]["ms_per_query"]) for route in left if "ms_per_query" in record.get(route.name, {})}
+    measured = _measured_ms(record)
+    verified = {route: measured[route.name] for route in left if route.name in measured}
     if verified:
         limit_ms = (1 + NOISE) * min(verified.values())
         return next(route for route in left if verified.get(route, np.inf) <= limit_ms)  # the most precise one comes first
@@ -221,6 +222,15 @@ def read_record(bundle: Bundle, device: Device) -> dict[str, dict[str, Any]]:
             if route is not None and route.name == name and entry["of"] == what_it_holds_for(bundle, device, route):
                 record[name] = entry
     return record
+
+
+def measured_ms(bundle: Bundle, device: Device) -> dict[str, float]:
+    """Milliseconds per query of each route that `wsra verify` measured on this device, by the name of the route."""
+    return _measured_ms(read_record(bundle, device))
+
+
+def _measured_ms(record: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    return {name: float(entry["ms_per_query"]) for name, entry in record.items() if "ms_per_query" in entry}
 
 
 def write_record(bundle: Bundle, device: Device, entries: dict[str, dict[str, Any]]) -> Path:

@@ -13,13 +13,13 @@ from wsra.runtime.errors import MissingExtraError
 
 def demo(
     out: Annotated[Path, typer.Option(help="An empty or new folder.")] = Path("demo"),
-    clips: Annotated[int, typer.Option(min=24, help="Training clips; validation and test clips are added.")] = 400,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the captions.")] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    clips: Annotated[int, typer.Option(min=24, help="Number of training clips; validation and test clips come on top.")] = 400,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of training epochs.")] = 20,
+    seed: Annotated[int, typer.Option(help="Random seed for the whole demo.")] = 0,
     jobs: JobsOption = 2,
     as_json: JsonOption = False,
 ) -> None:
-    """Render scenes, extract, train from captions, export, ground, and compare with the controls."""
+    """Render clips, extract features, train from captions, export, ground, and compare with controls."""
     try:
         from wsra.export.demo.demo import run_demo
         from wsra.export.demo.report import show_demo

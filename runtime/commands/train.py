@@ -9,10 +9,10 @@ import typer
 
 
 def train(
-    run: Annotated[Path, typer.Argument(help="RUN.toml.")],
-    out: Annotated[Path | None, typer.Option(help="The checkpoint; default runs/NAME of the run file.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, over the run file.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the checkpoint stands.")] = False,
+    run: Annotated[Path, typer.Argument(help="The run file, RUN.toml.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint; by default runs/NAME, after the run file NAME.toml.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; overrides the run file.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last saved state of the checkpoint.")] = False,
 ) -> None:
     """Train a scorer from captions without times."""
     from wsra.runtime.terminal.streams import print_path

@@ -1,9 +1,11 @@
-"""What a .feat file, a checkpoint or a bundle holds, as plain facts."""
+"""What a .feat file, a checkpoint or a bundle holds: as facts for JSON, and as a table for people."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -13,19 +15,24 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import MANIFEST, open_bundle
 from wsra.runtime.formats.epochs import read_metrics
 from wsra.runtime.formats.features import Features, read_features
-from wsra.runtime.terminal.display import Table, clock, plain_table
+from wsra.runtime.terminal.display import Group, Table, clock, plain_table
 
 CHECKPOINT = "model.safetensors"
+FINDS = {  # by the manifest's span_score
+    "additive": "spans of snippets, scored by the sum of their logits",
+    "pooled": "spans of snippets, pooled before they are scored",
+    "lives": "tracked objects, each from its first to its last second in view",
+}
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Read and check a file or folder of wsra.
+    """Read and check a file or folder that wsra wrote.
 
     Returns:
         Facts by name; `kind` is "features", "checkpoint" or "bundle".
 
     Raises:
-        WsraError: it is none of these, or damaged.
+        WsraError: the path is none of these, or it is damaged.
     """
     with one_file(path, DataError):
         if (path / MANIFEST).is_file():
@@ -34,7 +41,8 @@ def describe(path: Path) -> dict[str, Any]:
             return _checkpoint(path)
         if path.is_dir():
             raise DataError(
-                f"{path}: a folder without {MANIFEST} (bundle) or {CHECKPOINT} (checkpoint); expected one of these or a .feat file"
+                f"{path}: the folder holds neither {MANIFEST} (a bundle) nor {CHECKPOINT} (a checkpoint); expected one of these, or a .feat"
+                " file"
             )
         return _features(path)
 
@@ -53,10 +61,8 @@ def _features(path: Path) -> dict[str, Any]:
         "snippet_s": _snippet_s(features),
         "backbone": features.backbone,
     }
-    told = {
-        name: value for name, value in features.extra.items() if name not in facts or name == "snippet_s"
-    }  # a file does not say its kind
-    return facts | told
+    # Metadata never replace what was measured, except the length of a snippet.
+    return facts | {name: value for name, value in features.extra.items() if name not in facts or name == "snippet_s"}
 
 
 def _of_snippets(features: Features) -> dict[str, int]:
@@ -65,7 +71,7 @@ def _of_snippets(features: Features) -> dict[str, int]:
 
 
 def _snippet_s(features: Features) -> float | str:
-    """The median length of a row; where there is none, what the file says."""
+    """The median length of a row; for a file without rows, the length in its metadata."""
     lengths = sorted(features.times_s[:, 1] - features.times_s[:, 0])
     return float(lengths[len(lengths) // 2]) if lengths else features.extra.get("snippet_s", "")
 
@@ -78,7 +84,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError) as err:
         raise ConfigError(f"{path / CHECKPOINT}: cannot be read ({err}); it may be truncated") from err
     if metadata.get("format") != "wsra.checkpoint":
-        raise ConfigError(f"{path / CHECKPOINT}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
+        raise ConfigError(f"{path / CHECKPOINT}: a safetensors file that wsra did not write; expected a checkpoint of wsra train")
     rows = read_metrics(path)
     facts = {"kind": "checkpoint", "tensors": shapes, "epochs": len(rows), "last": rows[-1] if rows else None}
     return {"kind": "checkpoint", **metadata} | facts
@@ -104,11 +110,58 @@ def _bundle(path: Path) -> dict[str, Any]:
     }
 
 
-def info_table(facts: dict[str, Any]) -> Table:
-    """Facts for people."""
+def info_table(facts: Mapping[str, Any]) -> Table:
+    """All facts about a .feat file or a checkpoint, one row each."""
+    table = _names_and_values()
+    for name, value in facts.items():
+        table.add_row(name, value if isinstance(value, str) else json.dumps(value))
+    return table
+
+
+def bundle_table(facts: Mapping[str, Any], speeds_ms: Mapping[str, float]) -> Group:
+    """The facts about a bundle that matter to a person.
+
+    Args:
+        facts: from `describe`.
+        speeds_ms: milliseconds per query of each route that `wsra verify` measured on this device, for example "fp16" or "fp16/engine".
+    """
+    text, widths = facts["text"], facts["widths"]
+    table = _names_and_values()
+    table.add_row("finds", f"{FINDS[facts['span_score']]} (plan {facts['plan']}, theta {facts['theta']:.3g})")
+    table.add_row("features", f"{facts['backbone']}, {widths['feature']} numbers per row, a snippet every {facts['snippet_s']:g} s")
+    table.add_row("sentences", f"{text['encoder']}, pooling {text['pooling']}, at most {text['max_tokens']} tokens")
+    table.add_row("keys", f"{widths['key']} numbers per row")
+    table.add_row("size", f"{facts['bytes'] / 1e6:.1f} MB, written by wsra {facts['wsra']}")
+    for folder, graphs in groupby(facts["engines"], key=lambda plan: str(PurePosixPath(plan).parent)):
+        table.add_row("engines", f"{folder} ({', '.join(PurePosixPath(plan).stem for plan in graphs)})")
+    if not facts["engines"]:
+        table.add_row("engines", "none")
+    precisions = plain_table()
+    for heading in ("precision", "MB", "gate", "agree %", "ms/query on this device"):
+        precisions.add_column(heading, justify="right" if heading in ("MB", "agree %") else "left", overflow="fold")
+    for name, entry in facts["precisions"].items():
+        precisions.add_row(name, *_precision_row(name, entry, speeds_ms))
+    return Group(table, "", precisions)
+
+
+def _precision_row(name: str, entry: Mapping[str, Any], speeds_ms: Mapping[str, float]) -> tuple[str, str, str, str]:
+    """Size, gate, agreement and speed; a foreign manifest may lack the first and the third."""
+    grounding = entry.get("grounding")
+    speeds = [f"{way}: {ms:.1f}" for way, ms in speeds_ms.items() if way.partition("/")[0] == name]
+    return (
+        _tenths(entry.get("bytes"), scale=1e6),
+        "passed" if entry["passed"] else f"FAILED: {entry.get('reason')}",
+        _tenths(grounding.get("agreement") if isinstance(grounding, dict) else None),
+        ", ".join(speeds) or "not measured",
+    )
+
+
+def _tenths(value: object, *, scale: float = 1.0) -> str:
+    return f"{value / scale:.1f}" if isinstance(value, int | float) and 0 <= value < 1e18 else "-"
+
+
+def _names_and_values() -> Table:
     table = plain_table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(name, value if isinstance(value, str) else json.dumps(value))
     return table

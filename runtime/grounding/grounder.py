@@ -20,7 +20,7 @@ from wsra.runtime.grounding.keys import made_by
 from wsra.runtime.grounding.lives import Lives, best_lives
 from wsra.runtime.grounding.recording import Joined, Recording, recording_of
 from wsra.runtime.grounding.scorer import SnippetScorer
-from wsra.runtime.grounding.text import TextEncoder
+from wsra.runtime.grounding.text import QueryEncoder
 from wsra.runtime.kernels.choose import KernelName, open_kernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.spans.moments import Moment
@@ -65,7 +65,7 @@ class Grounder:
         precision: which graphs it runs.
     """
 
-    def __init__(self, manifest: Manifest, encoder: TextEncoder, scorer: SnippetScorer, *, bundle: Path, precision: str) -> None:
+    def __init__(self, manifest: Manifest, encoder: QueryEncoder, scorer: SnippetScorer, *, bundle: Path, precision: str) -> None:
         self.manifest = manifest
         self.encoder = encoder
         self.scorer = scorer
@@ -119,7 +119,7 @@ class Grounder:
     ) -> Grounder:
         """As `open`, for a bundle that is open already and a route that is chosen; `numbers` as of `open_kernel`."""
         graphs = open_route(bundle, route, device, graphs=("text", "keys"), threads=threads, allow_fallback=allow_fallback)
-        encoder = TextEncoder(bundle.folder / TOKENIZER, graphs["text"], max_tokens=bundle.manifest.text["max_tokens"])
+        encoder = QueryEncoder(bundle.folder / TOKENIZER, graphs["text"], max_tokens=bundle.manifest.text["max_tokens"])
         keys = graphs["keys"]
         opened = open_kernel(
             bundle,

@@ -16,7 +16,7 @@ from wsra.runtime.errors import BundleError, QueryError
 _SHOWN = 60  # characters of a sentence in a message
 
 
-class TextEncoder:
+class QueryEncoder:
     """Tokenizer and encoder graph.
 
     Args (constructor):

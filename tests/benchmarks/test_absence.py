@@ -34,14 +34,14 @@ def annotations() -> list[Annotation]:
 
 
 def test_absent_sentences_are_of_nobody_there(absence: ModuleType) -> None:
-    asked = absence.asked_of(annotations(), LOOKS)
-    assert [(one.vid, one.query) for one in asked if one.present] == [
+    queries = absence.queries_of(annotations(), LOOKS)
+    assert [(one.vid, one.query) for one in queries if one.present] == [
         ("a", "a blue car"),
         ("a", "a red man"),
         ("b", "a blue man"),
         ("c", "a white dog"),
     ]
-    absent = [one for one in asked if not one.present]
+    absent = [one for one in queries if not one.present]
     assert [one.vid for one in absent] == ["a", "a", "b", "c"]
     for one in absent:
         colour, kind = one.query.split()[1:]

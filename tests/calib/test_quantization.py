@@ -199,9 +199,9 @@ def test_sensitivity_names_the_product_that_suffers() -> None:
     ranges = {name: ranges_of(nets[name], feeds[name]) for name in feeds}
     wide = [{**batch, "input_ids": 100 * batch["input_ids"]} for batch in feeds["text"]]
     ranges["text"].data["b"] = ranges_of(nets["text"], wide)["b"]
-    told: list[tuple[int, int]] = []
-    found = sensitivity(nets, {"text": PRODUCTS, "keys": PRODUCTS}, ranges, samples, lambda done, total: told.append((done, total)))
-    assert len(found) == 4 and told == [(i, 4) for i in range(1, 5)]
+    calls: list[tuple[int, int]] = []
+    found = sensitivity(nets, {"text": PRODUCTS, "keys": PRODUCTS}, ranges, samples, lambda done, total: calls.append((done, total)))
+    assert len(found) == 4 and calls == [(i, 4) for i in range(1, 5)]
     assert list(found.values()) == sorted(found.values(), reverse=True) and all(change > 0 for change in found.values())
     assert next(iter(found)) == ("text", "second") and found["text", "second"] > 5 * found["text", "first"]
 

@@ -43,7 +43,7 @@ def test_the_choice_is_seeded_and_its_digest_follows_it(make_features: Make) -> 
     one, same, other = (choose_samples(videos, IDS, source="s", seed=seed) for seed in (0, 0, 1))
     assert one.digest() == same.digest() != other.digest()
     assert replace(one, token_ids=[*one.token_ids[:-1], [9]]).digest() != one.digest()
-    assert one.told()["sha256"] == one.digest() and one.told()["snippets"] == SNIPPETS
+    assert one.to_json()["sha256"] == one.digest() and one.to_json()["snippets"] == SNIPPETS
 
 
 def test_no_sentence_is_padded(make_features: Make) -> None:
@@ -54,19 +54,19 @@ def test_no_sentence_is_padded(make_features: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("snippets", "ids", "told"),
+    ("snippets", "ids", "message"),
     [
         (31, IDS, "31 snippets to calibrate on, fewer than 32"),
         (300, IDS[:3], "3 sentences to calibrate on, fewer than 4"),
         (300, [], "0 sentences"),
     ],
 )
-def test_too_little_is_refused(make_features: Make, snippets: int, ids: list[list[int]], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_too_little_is_refused(make_features: Make, snippets: int, ids: list[list[int]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         choose_samples([make_features(snippets)], ids, source="s")
 
 
-def test_constant_features_are_refused_and_a_dead_column_is_told(make_features: Make) -> None:
+def test_constant_features_are_refused_and_a_dead_column_is_reported(make_features: Make) -> None:
     video = make_features(300)
     with pytest.raises(DataError, match="all 300 snippets have the same features"):
         choose_samples([replace(video, values=np.ones_like(video.values))], IDS, source="s")
@@ -77,7 +77,7 @@ def test_constant_features_are_refused_and_a_dead_column_is_told(make_features: 
         choose_samples([video], IDS, source="s")
 
 
-def test_few_samples_and_one_length_are_told(make_features: Make) -> None:
+def test_few_samples_and_one_length_are_reported(make_features: Make) -> None:
     doubts = choose_samples([make_features(100)], [[i] * 6 for i in range(10)], source="cam.jsonl").warnings
     assert any("only 100 snippets" in doubt for doubt in doubts) and any("only 10 sentences" in doubt for doubt in doubts)
     assert any("every sentence has 6 tokens" in doubt for doubt in doubts)
@@ -111,7 +111,7 @@ def test_what_the_gate_checks_is_left_out(captioned: tuple[Path, Path]) -> None:
     assert len(samples.features) == 4 * 60 and len(samples.token_ids) == 12
     assert not {tuple(words(s)) for s in checked} & {tuple(row) for row in samples.token_ids}
     assert samples.source == "captions.jsonl"
-    with pytest.raises(DataError, match="is one that the gate checks"):
+    with pytest.raises(DataError, match="the gate checks every"):
         samples_from_captions(path, folder, words, width=4, checked_videos=videos)
 
 

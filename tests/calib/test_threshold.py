@@ -20,9 +20,9 @@ def test_theta_does_not_depend_on_how_long_the_event_lasts() -> None:
     assert calibrate_theta([short]) == calibrate_theta([long])
 
 
-@pytest.mark.parametrize(("curves", "told"), [([], "without captions"), ([np.zeros(5)], "tells nothing apart")])
-def test_what_cannot_be_calibrated(curves: list[np.ndarray], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+@pytest.mark.parametrize(("curves", "message"), [([], "without captions"), ([np.zeros(5)], "does not discriminate")])
+def test_what_cannot_be_calibrated(curves: list[np.ndarray], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         calibrate_theta(curves)
 
 
@@ -33,14 +33,14 @@ def test_theta_of_lives_lies_between_other_sentences_and_own_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "others", "told"),
+    ("own", "others", "message"),
     [
         ([], [1.0], "without validation captions of several videos in which something moves"),
         ([1.0], [], "without validation captions of several videos in which something moves"),
-        ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], "tells nothing apart: train longer"),
+        ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], "does not discriminate: train longer"),
         ([1.0], [2.0], r"medians 1\.0000 and 2\.0000"),
     ],
 )
-def test_what_cannot_be_calibrated_of_lives(own: list[float], others: list[float], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_what_cannot_be_calibrated_of_lives(own: list[float], others: list[float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         calibrate_lives(own, others)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from towers import make_towers
 from wsra.runtime.cli import app
-from wsra.train.scenes.demo.render import render_clip, tell
+from wsra.train.scenes.demo.render import caption_clip, render_clip
 from wsra.train.scenes.demo.world import sample_clip
 
 PAGE = Path(__file__).parents[2] / "docs" / "own-footage.md"
@@ -33,7 +33,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for number in range(16):
         clip = sample_clip(f"clip{number}", "train", number)
         render_clip(clip, tmp_path / "videos")
-        rows["val" if number % 2 else "train"] += tell(clip)
+        rows["val" if number % 2 else "train"] += caption_clip(clip)
     for split, told in rows.items():
         captions = [{"qid": row["qid"], "query": row["query"], "vid": row["vid"]} for row in told]
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in captions))

@@ -21,7 +21,7 @@ from wsra.runtime.formats.bundle import open_bundle
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.stock import stock_folder
 from wsra.train.scenes.cameras.render import Sizes, plan, render_clip
-from wsra.train.scenes.cameras.sentences import tell
+from wsra.train.scenes.cameras.sentences import caption_clip
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +41,9 @@ def test_it_answers_about_clips_it_has_never_seen(stock: Path, tmp_path: Path) -
     right = wrong = asked = 0
     with Grounder.open(stock, precision="fp32", provider="cpu", threads=1) as grounder:
         for clip in clips:
-            rows = tell(clip).rows
+            rows = caption_clip(clip).rows
             features = extract_features(render_clip(clip, tmp_path))
-            strange = [row["query"] for other in clips if other is not clip for row in tell(other).rows][: len(rows)]
+            strange = [row["query"] for other in clips if other is not clip for row in caption_clip(other).rows][: len(rows)]
             for row, other in zip(rows, strange, strict=False):
                 truth = np.array(row["relevant_windows"])
                 for query, counts in ((row["query"], True), (other, False)):
@@ -69,10 +69,10 @@ def test_ground_asks_it_where_no_bundle_is_given(stock: Path, tmp_path: Path, mo
     shutil.copytree(stock, stock_folder())
     clip = plan(Sizes(0, 0, 0, 1), seed=78)[0]
     render_clip(clip, tmp_path)
-    command = [sys.executable, "-m", "wsra.runtime.cli", "ground", f"{clip.name}.mp4", tell(clip).rows[0]["query"], "--json"]
+    command = [sys.executable, "-m", "wsra.runtime.cli", "ground", f"{clip.name}.mp4", caption_clip(clip).rows[0]["query"], "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "asking the stock bundle" in done.stderr
-    assert json.loads(done.stdout)["query"] == tell(clip).rows[0]["query"]
+    assert json.loads(done.stdout)["query"] == caption_clip(clip).rows[0]["query"]
 
 
 def test_a_bundle_that_is_given_or_lies_here_goes_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ import torch
 from wsra.train.checkpoint import LAST
 from wsra.train.config import Run, read_run
 from wsra.train.loop import Trainer
-from wsra.train.run import Prepared, prepare, train
+from wsra.train.run import TrainingSets, prepare, train
 
 
-def attempt(run: Run, out: Path, prepared: Prepared, moment: int | None) -> bool:
+def attempt(run: Run, out: Path, prepared: TrainingSets, moment: int | None) -> bool:
     """Train in a child that dies at its n-th moment; whether it came to its end."""
     child = os.fork()
     if child == 0:

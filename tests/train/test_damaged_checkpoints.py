@@ -138,7 +138,7 @@ def resume(checkpoint: Path) -> Reached:
 def test_a_state_that_cannot_be_resumed(change: Callable[[Tensors, dict[str, str]], object], checkpoint: Path) -> None:
     assert resume(checkpoint).epoch == 1
     rewrite(checkpoint / LAST, change)
-    with pytest.raises(ConfigError, match=r"last\.safetensors.*start the run anew in another --out") as caught:
+    with pytest.raises(ConfigError, match=r"last\.safetensors.*start a new run in another --out") as caught:
         resume(checkpoint)
     assert "\n" not in str(caught.value)
 
@@ -158,7 +158,7 @@ def test_other_captions_than_a_run_was_begun_with(trained: Path, tmp_path: Path)
     rewrite(out / LAST, within_an_epoch)
     lines = (folder / "train.jsonl").read_text().splitlines(keepends=True)
     (folder / "train.jsonl").write_text("".join(lines[:50]))
-    with pytest.raises(ConfigError, match="was begun with 60 captions, now there are 50; resume with the same captions"):
+    with pytest.raises(ConfigError, match="started with 60 captions, now there are 50; resume with the same captions"):
         train_run(run, out, ["training.epochs=2", "training.save_every_s=0"], resume=True)
 
 

@@ -1,4 +1,4 @@
-"""What cannot be trained with is told in one line before anything is trained, and what is left unread is told, too."""
+"""What cannot be trained on is refused in one line before training starts, and what is not read is reported."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
     "NaN in training": (lambda f: rewrite(f / "features" / "train3.feat", spoiled), (), r"train3\.feat: .* nan in snippet 0, number 0"),
     "NaN in validation": (lambda f: rewrite(f / "features" / "val3.feat", spoiled), (), r"val3\.feat: .* nan in snippet 0, number 0"),
     "no rows": (lambda f: no_rows(f / "features" / "train3.feat"), (), r"train3\.feat: .* features are empty \(0, 5\)"),
-    "validation is made otherwise": (other_backbone, (), r"training features are of .* wide\), validation features of .* \(7 wide\)"),
+    "validation is made otherwise": (other_backbone, (), r"training features are .* wide\), validation features .* \(7 wide\)"),
     "a video in both": (share_a_video, (), r"1 videos are in data\.captions and in data\.val_captions \(the first: train3\)"),
     "one video": (lambda f: rename_videos(f, "train0"), (), "at most 0 sentences of other videos .* give more captions of other videos"),
     "a small batch": (lambda f: None, ("training.batch=3",), r"enlarge training\.batch"),
@@ -68,11 +68,11 @@ BAD: dict[str, tuple[Callable[[Path], object], tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_told_before_training(tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_before_training(tmp_path: Path, case: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = make_run(tmp_path), tmp_path / "runs" / "a"
-    spoil, settings, told = BAD[case]
+    spoil, settings, message = BAD[case]
     spoil(tmp_path)
-    with pytest.raises(WsraError, match=told) as error:
+    with pytest.raises(WsraError, match=message) as error:
         train_run(path, out, settings, resume=False)
     assert "\n" not in str(error.value) and not out.exists()
     if case == "a small batch":  # at the command line: one line, exit code 1
@@ -83,7 +83,7 @@ def test_told_before_training(tmp_path: Path, case: str, monkeypatch: pytest.Mon
         assert ended.value.code == 1 and capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_missing_gpu_is_told_and_a_cpu_computes_in_full_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused_and_a_cpu_computes_in_full_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     path = make_run(tmp_path)
     with pytest.raises(ConfigError, match=r"training\.device is 'cuda'.* set training\.device=cpu"):
@@ -98,15 +98,15 @@ def test_a_missing_gpu_is_told_and_a_cpu_computes_in_full_precision(tmp_path: Pa
     assert (on / "model.safetensors").read_bytes() == (off / "model.safetensors").read_bytes()
 
 
-def test_spans_are_not_read_and_that_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_spans_are_not_read_and_that_is_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = make_run(tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     text = "".join(json.dumps({**row, "relevant_windows": [[0, 1]]}) + "\n" for row in rows)
     (tmp_path / "train.jsonl").write_text(text)
     train_run(path, tmp_path / "runs" / "a", [], resume=False)
-    told = capsys.readouterr().err
-    assert told.count("carry relevant_windows; training does not read them") == 1
-    assert "train.jsonl: 60 of 60 captions" in told and "pairs/s" in told
+    message = capsys.readouterr().err
+    assert message.count("carry relevant_windows; training does not read them") == 1
+    assert "train.jsonl: 60 of 60 captions" in message and "pairs/s" in message
 
 
 def test_videos_of_spoiled_can_be_trained_with(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_each_weight_takes_its_loss_alone_and_trains(name: str) -> None:
     assert scorer.video.weight.grad is not None and scorer.video.weight.grad.abs().sum() > 0
 
 
-def test_the_background_loss_counts_as_far_as_sentences_are_told_apart() -> None:
+def test_the_background_loss_counts_as_far_as_sentences_are_distinguished() -> None:
     weights = dict.fromkeys(LOSSES, 0.0) | {"background": 2.0, "margin": 0.5}
     total, figures, _ = run(Loss(**weights, background_after=True))
     assert 0 < figures["association"] < 0.5

@@ -54,8 +54,8 @@ def test_the_command_killed_interrupted_and_resumed(tmp_path: Path) -> None:
             time.sleep(0.005)
         time.sleep(random.uniform(0, 0.2))
         child.send_signal(by)
-        _, told = child.communicate(timeout=60)
-        return subprocess.CompletedProcess(command, child.returncode, "", told)
+        _, stderr = child.communicate(timeout=60)
+        return subprocess.CompletedProcess(command, child.returncode, "", stderr)
 
     assert stopped(by=signal.SIGKILL).returncode == -signal.SIGKILL
     interrupted = stopped("--resume", by=signal.SIGINT)
@@ -73,5 +73,5 @@ def test_a_state_that_cannot_be_gone_on_from(tmp_path: Path, spoil: str) -> None
     out = train_run(run, tmp_path / "runs" / "a", [], resume=False)
     last, model = out / "last.safetensors", out / "model.safetensors"
     last.write_bytes(last.read_bytes()[:-10] if spoil == "cut" else model.read_bytes())
-    with pytest.raises(ConfigError, match=r"last\.safetensors: damaged, or of another version"):
+    with pytest.raises(ConfigError, match=r"last\.safetensors: damaged, or written by another version"):
         train_run(run, out, [], resume=True)

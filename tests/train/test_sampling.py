@@ -51,12 +51,6 @@ def test_negatives_never_come_from_the_own_video(size: int, first: int, last: in
             assert len(set(drawn)) == draws
 
 
-def test_the_hardest_negatives_are_the_most_similar() -> None:
-    ranked = rank_batch(TEXT, torch.arange(7), first=1, last=1)
-    hardest = choose_negatives(ranked, Sampling(draws=2, hardest=True), torch.Generator())
-    assert torch.equal(hardest, ranked.negatives[:, :2])
-
-
 def test_a_batch_too_small_says_so() -> None:
     with pytest.raises(TrainingError, match=r"a batch of 7 leaves 6 sentences .* enlarge training.batch"):
         rank_batch(TEXT, torch.arange(7), first=3, last=3)

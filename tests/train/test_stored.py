@@ -19,7 +19,7 @@ from wsra.runtime.errors import DataError, FeatureError
 from wsra.runtime.formats.features import Features, read_features, write_features
 from wsra.train.config import Run, read_run
 from wsra.train.data import load, moments_of_features
-from wsra.train.run import Prepared, prepare, train
+from wsra.train.run import TrainingSets, prepare, train
 from wsra.train.stored import SeenAs, StoredFeatures
 
 LARGE = Path(__file__).parent.parent / "support" / "large.py"
@@ -31,9 +31,9 @@ def test_reading_from_disk_trains_as_memory_does_to_the_bit(tmp_path: Path) -> N
     assert isinstance(stored.train[0].values, StoredFeatures)
     held = [(replace(data, values=tuple(data.values)), text) for data, text in (stored.train, stored.val)]
     some = read_run(tmp_path / "run.toml", ["training.cache_mb=1", "training.feature_noise=0.1"])
-    runs: dict[str, tuple[Run, Prepared]] = {
+    runs: dict[str, tuple[Run, TrainingSets]] = {
         "stored": (run, stored),
-        "held": (run, Prepared(*held)),
+        "held": (run, TrainingSets(*held)),
         "some": (some, prepare(some, tmp_path / "cache")),
     }
     for name, (settings, prepared) in runs.items():
@@ -84,7 +84,7 @@ def test_a_video_in_which_nothing_moves_is_one_row_of_zeros(tmp_path: Path) -> N
 @pytest.mark.parametrize("seen_as", ["windows", "segments"])
 def test_windows_of_objects_are_refused(seen_as: SeenAs, tmp_path: Path) -> None:
     run = read_run(make_rows_run(tmp_path))
-    with pytest.raises(DataError, match=f"features of objects, which have lives and no {seen_as}; set data.seen_as"):
+    with pytest.raises(DataError, match=f"features of objects cannot be seen as {seen_as}; set data.seen_as"):
         load(Path(run.data.captions), Path(run.data.features), seen_as=seen_as)
 
 
@@ -92,7 +92,7 @@ def test_rows_of_objects_and_of_snippets_are_not_learned_from_together(tmp_path:
     run = read_run(make_rows_run(tmp_path, width=5))
     made_by = read_features(tmp_path / "features" / "val2.feat").backbone
     write_features(tmp_path / "features" / "val3.feat", make_features(9, 5, backbone=made_by))
-    with pytest.raises(DataError, match=r"val0 was made by .*\(5 wide, of objects\), val3 by .* \(5 wide\); extract all alike"):
+    with pytest.raises(DataError, match=r"val0 was made by .*\(5 wide, of objects\), val3 by .* \(5 wide\); extract all with"):
         load(Path(run.data.val_captions), Path(run.data.features), seen_as="snippets")
 
 

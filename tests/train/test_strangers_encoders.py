@@ -120,8 +120,8 @@ def test_a_damaged_cache_of_vectors_is_made_again(encoder: Path, tmp_path: Path,
         path.write_text("mine")
     else:
         changed = {"width": vectors[:, 1:], "NaN": vectors * torch.nan}.get(damage, vectors)
-        told = {"no names": {}, "fewer names": {"sentences": "[]"}}.get(damage, names)
-        save_file({"vectors": changed.contiguous()}, path, told)
+        metadata = {"no names": {}, "fewer names": {"sentences": "[]"}}.get(damage, names)
+        save_file({"vectors": changed.contiguous()}, path, metadata)
     assert torch.equal(cached_vectors(loaded, SENTENCES, tmp_path), vectors)
 
 
@@ -136,14 +136,14 @@ def test_a_damaged_cache_of_vectors_is_made_again(encoder: Path, tmp_path: Path,
     ],
 )
 def test_how_images_are_prepared_is_read_with_care(table: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"preprocessor_config.json does not tell .*; expected size, image_mean and image_std"):
+    with pytest.raises(ConfigError, match=r"preprocessor_config.json has a missing or wrong value .*; expected size, image_mean"):
         preparation_of(table, "m")
 
 
 def test_towers_that_are_none(tmp_path: Path) -> None:
     folder = make_towers(tmp_path / "clip", "clip")
     (folder / "preprocessor_config.json").write_text("[" * 50_000)
-    with pytest.raises(ConfigError, match="save the model's processor beside it again"):
+    with pytest.raises(ConfigError, match="save the model's processor in its folder again"):
         load_towers(str(folder))
     (folder / "preprocessor_config.json").write_text("[1]")
     with pytest.raises(ConfigError, match=r"no preprocessor_config.json"):

@@ -67,7 +67,7 @@ def test_a_run_is_not_overwritten_and_nothing_is_resumed_from_nothing(tmp_path: 
     with pytest.raises(ConfigError, match="no last.safetensors to resume from"):
         train_run(path, tmp_path / "runs" / "a", [], resume=True)
     train_run(path, tmp_path / "runs" / "a", [], resume=False)
-    with pytest.raises(OutputError, match="holds a run already"):
+    with pytest.raises(OutputError, match="already holds a run"):
         train_run(path, tmp_path / "runs" / "a", [], resume=False)
 
 
@@ -114,7 +114,7 @@ def test_a_small_margin_that_is_reached_is_no_collapse() -> None:
     assert has_collapsed([epoch(0.09, 0.9, 0.1)] * 3, 0.1)
 
 
-def test_a_collapse_really_happens_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_collapse_really_happens_and_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["loss.background=50", "loss.association=0.1", "loss.instance=0.1", "loss.contrast=0", "loss.temperature=0.05"]
     folder = train_run(make_run(tmp_path, epochs=8), tmp_path / "runs" / "c", [*settings, "training.seed=2"], resume=False)
     # How it goes on afterwards differs from machine to machine: some runs climb out in the end.
@@ -226,9 +226,9 @@ BAD_DATA = {
 @pytest.mark.parametrize("case", BAD_DATA)
 def test_data_that_cannot_be_learned_from(tmp_path: Path, case: str) -> None:
     path = make_run(tmp_path)
-    spoil, told = BAD_DATA[case]
+    spoil, message = BAD_DATA[case]
     spoil(tmp_path)
-    with pytest.raises(WsraError, match=told) as error:
+    with pytest.raises(WsraError, match=message) as error:
         train_run(path, tmp_path / "runs" / "a", [], resume=False)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "runs" / "a").exists()
@@ -284,7 +284,7 @@ def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
         ConfigError, match=r"^encoder '.*nothing': cannot be loaded .*; give the name of a model on the hub, or its folder$"
     ):
         load_encoder(str(tmp_path / "nothing"), "mean")
-    assert hub_logging.get_verbosity() == hub_logging.ERROR  # its retries are not told
+    assert hub_logging.get_verbosity() == hub_logging.ERROR  # its retries are not shown
 
 
 def test_minilm_is_the_real_one() -> None:

@@ -1,1 +1,1 @@
-"""Rendered clips of fixed cameras with captions and true spans: `demo` is plain, `cameras` is nearer to real ones."""
+"""Rendered clips of fixed cameras with captions and true spans: `demo` is simple, `cameras` is closer to real footage."""

@@ -131,7 +131,7 @@ def test_a_control_that_tells_nothing_apart_always_answers(
     def theta_of(scorer: object, *data: object) -> float:
         if learned:
             return 1.5
-        raise DataError("the scorer tells nothing apart")
+        raise DataError("the scorer does not discriminate")
 
     with Grounder.open(rows_bundle_folder, precision="fp32", provider="cpu", threads=1) as grounder:
         manifest = grounder.manifest

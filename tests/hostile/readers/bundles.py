@@ -16,9 +16,10 @@ from hostile.mutate import jsons, onnxs, raw, tensors
 from wsra.runtime.backends.routes import Route, choose, open_route
 from wsra.runtime.device import this_device
 from wsra.runtime.formats.bundle import open_bundle
-from wsra.runtime.formats.describe import describe
+from wsra.runtime.formats.describe import bundle_table, describe
 from wsra.runtime.formats.features import read_features
 from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.terminal.display import stdout_console
 
 
 def linked(source: Path, target: Path) -> None:
@@ -63,6 +64,9 @@ class BundleReader(Reader):
 
     def read(self, place: Path) -> Any:
         facts = describe(place / "bundle")
+        console = stdout_console()
+        with console.capture():
+            console.print(bundle_table(facts, {}))
         facts.pop("bytes", None)
         with Grounder.open(place / "bundle", precision="fp32", provider="cpu", threads=1, kernel="numpy") as grounder:
             answer = grounder.answer(self._features, self.materials.sentence)

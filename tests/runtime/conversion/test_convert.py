@@ -67,7 +67,7 @@ def test_pickles_are_never_run(tmp_path: Path) -> None:
         array_from_file(tmp_path / "a.npy", None)
     torch = pytest.importorskip("torch")
     torch.save({"a": Path("x")}, tmp_path / "a.pt")
-    with pytest.raises(FeatureError, match="tensors alone"):
+    with pytest.raises(FeatureError, match="tensors only"):
         array_from_file(tmp_path / "a.pt", None)
 
 

@@ -19,7 +19,7 @@ from wsra.runtime.backends.routes import Route, choose, open_route, read_record,
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BundleError
 from wsra.runtime.formats.bundle import Bundle, open_bundle, read_manifest, sealed_files, write_manifest
-from wsra.runtime.grounding.text import TextEncoder
+from wsra.runtime.grounding.text import QueryEncoder
 from wsra.runtime.kernels.weights import read_weights
 
 pytestmark = pytest.mark.device
@@ -194,7 +194,7 @@ def test_a_tokenizer_that_panics_is_one_line(bundle: Path, change: Edit) -> None
     change(table)
     path.write_text(json.dumps(table))
     with pytest.raises(BundleError, match="copy or export the bundle again"):
-        TextEncoder(path, None, max_tokens=64).token_ids("zzz a man")  # type: ignore[arg-type]
+        QueryEncoder(path, None, max_tokens=64).token_ids("zzz a man")  # type: ignore[arg-type]
 
 
 ENTRY = {"precision": "fp32", "provider_asked": "cpu", "passed": True, "reason": None, "ms_per_query": 5.0}

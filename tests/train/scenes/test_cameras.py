@@ -23,7 +23,7 @@ from wsra.train.scenes.cameras.nouns import WORDS
 from wsra.train.scenes.cameras.nuisances import SORTS, draw_nuisances
 from wsra.train.scenes.cameras.paths import Path
 from wsra.train.scenes.cameras.render import Sizes, frames, plan
-from wsra.train.scenes.cameras.sentences import Told, absent, tell
+from wsra.train.scenes.cameras.sentences import CaptionedClip, absent, caption_clip
 from wsra.train.scenes.cameras.style import SPLITS, STYLES
 from wsra.train.scenes.cameras.truth import frame_times, shares_inside, visible_span
 from wsra.train.scenes.cameras.wording import describe, templates
@@ -41,16 +41,16 @@ def clips() -> list[Clip]:
 
 
 @pytest.fixture(scope="module")
-def told(clips: list[Clip]) -> list[Told]:
-    return [tell(clip) for clip in clips]
+def captioned(clips: list[Clip]) -> list[CaptionedClip]:
+    return [caption_clip(clip) for clip in clips]
 
 
 def actors_of(clips: list[Clip], *splits: str) -> list[Actor]:
     return [actor for clip in clips if not splits or clip.split in splits for actor in clip.actors]
 
 
-def rows_of(told: list[Told], *splits: str) -> list[tuple[Clip, dict[str, object]]]:
-    return [(one.clip, row) for one in told if one.clip.split in splits for row in one.rows]
+def rows_of(captioned: list[CaptionedClip], *splits: str) -> list[tuple[Clip, dict[str, object]]]:
+    return [(one.clip, row) for one in captioned if one.clip.split in splits for row in one.rows]
 
 
 def test_clips_hold_all_kinds_views_clothes_and_ways(clips: list[Clip]) -> None:
@@ -98,12 +98,12 @@ def test_every_nuisance_changes_the_picture_and_moves(clips: list[Clip], sort: s
     np.testing.assert_array_equal(after, grey)
 
 
-def test_some_pairs_occur_in_development_and_test_clips_only(clips: list[Clip], told: list[Told]) -> None:
+def test_some_pairs_occur_in_development_and_test_clips_only(clips: list[Clip], captioned: list[CaptionedClip]) -> None:
     shown = [(actor.traits.kind, actor.traits.colour) for actor in actors_of(clips, "train", "val")]
     shown += [(t.kind, t.colour) for clip in clips if clip.split in ("train", "val") for t in parked(fixtures_of(clip))]
     assert not any(is_unseen(kind, colour) for kind, colour in shown)
-    held_out = [row for _, row in rows_of(told, "dev", "test") if row["unseen"]]
-    assert len(held_out) >= 10 and not any(row["unseen"] for _, row in rows_of(told, "train", "val"))
+    held_out = [row for _, row in rows_of(captioned, "dev", "test") if row["unseen"]]
+    assert len(held_out) >= 10 and not any(row["unseen"] for _, row in rows_of(captioned, "train", "val"))
     assert {pair for pair in UNSEEN if pair[0] in KINDS_OF_DEMO} <= UNSEEN_OF_DEMO  # so that training on both leaks nothing
     kinds, colours = {kind for kind, _ in shown}, {colour for _, colour in shown}
     assert {kind for kind, _ in UNSEEN} <= kinds and {colour for _, colour in UNSEEN} <= colours
@@ -183,8 +183,8 @@ def test_the_colour_that_is_said_is_painted(clips: list[Clip]) -> None:
         assert np.mean(np.min(tints, axis=0) < 12) > (0.5 if actor.traits.kind in VEHICLES else 0.12), actor.traits
 
 
-def test_development_and_test_sentences_are_true_of_one_and_of_no_other_even_perhaps(told: list[Told]) -> None:
-    rows = rows_of(told, "dev", "test")
+def test_development_and_test_sentences_are_true_of_one_and_of_no_other_even_perhaps(captioned: list[CaptionedClip]) -> None:
+    rows = rows_of(captioned, "dev", "test")
     assert len(rows) > 300
     for clip, row in rows:
         answers = Counter(agrees(row["mentions"], actor.traits) for actor in clip.actors)
@@ -194,12 +194,12 @@ def test_development_and_test_sentences_are_true_of_one_and_of_no_other_even_per
         assert 0 <= start < end <= clip.duration_s
 
 
-def test_training_sentences_hold_the_spans_of_all_they_are_true_of(told: list[Told]) -> None:
-    for clip, row in rows_of(told, "train", "val"):
+def test_training_sentences_hold_the_spans_of_all_they_are_true_of(captioned: list[CaptionedClip]) -> None:
+    for clip, row in rows_of(captioned, "train", "val"):
         true_of = [actor for actor in clip.actors if agrees(row["mentions"], actor.traits) == "yes"]
         spans = [list(span) for actor in true_of if (span := visible_span(clip, actor))]
         assert row["relevant_windows"] == spans and spans
-    assert any(len(row["relevant_windows"]) > 1 for _, row in rows_of(told, "train"))
+    assert any(len(row["relevant_windows"]) > 1 for _, row in rows_of(captioned, "train"))
 
 
 def words_in(text: str, words: set[str]) -> set[str]:
@@ -208,10 +208,10 @@ def words_in(text: str, words: set[str]) -> set[str]:
     return set(found)
 
 
-def test_mentions_are_what_the_words_say(told: list[Told]) -> None:
+def test_mentions_are_what_the_words_say(captioned: list[CaptionedClip]) -> None:
     heads = {"fair": "blond", "blonde": "blond"} | {word: word for word in (*HAIR_BANDS, "dark")}
     seen = set()
-    for _, row in rows_of(told, *SPLITS):
+    for _, row in rows_of(captioned, *SPLITS):
         text, mentions = str(row["query"]), row["mentions"]
         assert text == text.lower() and "  " not in text and "{" not in text
         hair = re.search(r"\b(long|short) (\w+) hair\b", text)
@@ -248,8 +248,8 @@ def test_mentions_are_what_the_words_say(told: list[Told]) -> None:
     }
 
 
-def test_small_things_are_not_told_in_detail(told: list[Told]) -> None:
-    for one in told:
+def test_small_things_are_not_described_in_detail(captioned: list[CaptionedClip]) -> None:
+    for one in captioned:
         for row, traits in zip(one.rows, one.sources, strict=True):
             assert traits.clear_px >= 10
             assert traits.clear_px >= 60 or "hair" not in row["mentions"]
@@ -257,8 +257,8 @@ def test_small_things_are_not_told_in_detail(told: list[Told]) -> None:
 
 
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_absent_sentences_are_true_of_nobody_even_perhaps(told: list[Told], split: str) -> None:
-    of_split = [one for one in told if one.clip.split == split]
+def test_absent_sentences_are_true_of_nobody_even_perhaps(captioned: list[CaptionedClip], split: str) -> None:
+    of_split = [one for one in captioned if one.clip.split == split]
     by_name = {one.clip.name: one for one in of_split}
     rows = absent(of_split)
     present = sum(len(one.rows) for one in of_split)
@@ -290,7 +290,7 @@ def test_colour_words_are_loose_and_what_is_doubtful_is_neither_true_nor_false()
     assert agrees({"direction": "right"}, woman) == "maybe" and agrees({"turns": True}, woman) == "yes"
 
 
-def test_operators_sentences_are_among_those_that_training_shows(told: list[Told]) -> None:
+def test_operators_sentences_are_among_those_that_training_shows(captioned: list[CaptionedClip]) -> None:
     traits = Traits("woman", "light blue", "dress", "", "", "blond", True, bag="backpack", umbrella=False, directions=("away",))
     said = {describe(traits, "train", template, seed).text for template in templates(traits, "train") for seed in range(30)}
     assert "woman with long blond hair" in said and "a woman in a light blue dress walks away" in said and "person with a backpack" in said
@@ -303,7 +303,7 @@ def test_the_seed_decides_everything_and_a_larger_set_begins_alike() -> None:
     small, large = Sizes(3, 1, 2, 2), Sizes(6, 2, 3, 4)
     assert plan(small, 5) == plan(small, 5) != plan(small, 6)
     larger = {clip.name: clip for clip in plan(large, 5)}
-    assert all(larger[clip.name] == clip and tell(clip) == tell(larger[clip.name]) for clip in plan(small, 5))
+    assert all(larger[clip.name] == clip and caption_clip(clip) == caption_clip(larger[clip.name]) for clip in plan(small, 5))
     clip = sample_clip("a", "train", 1)
     digests = [hashlib.sha256(b"".join(f.tobytes() for f in itertools.islice(frames(clip), 16))).hexdigest() for _ in range(2)]
     assert digests[0] == digests[1]
@@ -311,7 +311,7 @@ def test_the_seed_decides_everything_and_a_larger_set_begins_alike() -> None:
 
 def test_what_a_seed_gives_stays() -> None:
     """Where this fails on purpose, raise VERSION in command.py of that room: clips must not be mixed with sentences of other plans."""
-    queries = [row["query"] for clip in plan(Sizes(3, 1, 2, 2), 0) for row in tell(clip).rows]
+    queries = [row["query"] for clip in plan(Sizes(3, 1, 2, 2), 0) for row in caption_clip(clip).rows]
     assert hashlib.sha256("\n".join(queries).encode()).hexdigest() == "0eae053e6fdab3b4bbbf76314b5e1458ad8af62ae58824a375cc4e575fb15a69"
 
 

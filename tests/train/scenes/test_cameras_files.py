@@ -1,4 +1,4 @@
-"""The files of `wsra scenes`, going on with what was begun, and what its command refuses."""
+"""The files of `wsra scenes`, how it continues an unfinished set, and what its command refuses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wsra.runtime.video.frames import Video
 from wsra.train.scenes.cameras.camera import FPS, HEIGHT_PX, WIDTH_PX
 from wsra.train.scenes.cameras.command import MARK, run_scenes
 from wsra.train.scenes.cameras.render import Sizes, plan, render_cameras
-from wsra.train.scenes.cameras.sentences import tell
+from wsra.train.scenes.cameras.sentences import caption_clip
 
 SMALL = Sizes(2, 1, 2, 2)
 
@@ -33,7 +33,7 @@ def rows(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_videos_are_real_h264_of_the_length_that_is_told(rendered: Path) -> None:
+def test_videos_are_real_h264_of_the_length_in_the_captions(rendered: Path) -> None:
     clips = plan(SMALL, 1)
     assert sorted(path.stem for path in (rendered / "videos").iterdir()) == sorted(clip.name for clip in clips)
     for clip in clips:
@@ -56,8 +56,8 @@ def test_captions_tell_no_times_and_spans_stand_apart(rendered: Path) -> None:
         assert [row["query"] for row in captions] == [row["query"] for row in spans]
         assert [c.query for c in read_captions(rendered / f"captions-{split}.jsonl")] == [row["query"] for row in spans]
         assert len(read_annotations(rendered / f"spans-{split}.jsonl")) == len(spans)
-        told = [row for clip in plan(SMALL, 1) if clip.split == split for row in tell(clip).rows]
-        assert spans == json.loads(json.dumps(told))
+        captioned = [row for clip in plan(SMALL, 1) if clip.split == split for row in caption_clip(clip).rows]
+        assert spans == json.loads(json.dumps(captioned))
     for split in ("dev", "test"):
         absent = read_annotations(rendered / f"absent-{split}.jsonl")
         assert absent and all(annotation.windows_s == () and "hard" in annotation.row for annotation in absent)
@@ -83,18 +83,18 @@ def test_what_is_there_is_kept_what_lacks_is_rendered_and_a_larger_set_goes_on(r
 
 def test_the_command_refuses_what_it_would_spoil(rendered: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="not empty; wsra scenes wants an empty folder"):
+    with pytest.raises(OutputError, match="not empty; expected an empty or new folder"):
         run_scenes(tmp_path, SMALL, seed=1, jobs=1)
-    with pytest.raises(OutputError, match="a file; wsra scenes wants an empty folder"):
+    with pytest.raises(OutputError, match="a file; expected an empty or new folder"):
         run_scenes(tmp_path / "notes.txt", SMALL, seed=1, jobs=1)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-    with pytest.raises(OutputError, match="no clips are asked for"):
+    with pytest.raises(OutputError, match="no clips requested"):
         run_scenes(tmp_path / "new", Sizes(0, 0, 0, 0), seed=1, jobs=1)
     assert not (tmp_path / "new").exists()
     before = {path: path.stat().st_mtime_ns for path in rendered.rglob("*")}
     with pytest.raises(OutputError, match="holds scenes of seed 1, not of 2; choose another place, or give --seed 1"):
         run_scenes(rendered, Sizes(9, 9, 9, 9), seed=2, jobs=1)
-    with pytest.raises(OutputError, match="holds 2 dev clips, 1 are asked for; give --dev 2 or more"):
+    with pytest.raises(OutputError, match="holds 2 dev clips, but 1 were requested; give --dev 2 or more"):
         run_scenes(rendered, Sizes(9, 9, 1, 9), seed=1, jobs=1)
     with locked(rendered), pytest.raises(OutputError):
         run_scenes(rendered, Sizes(9, 9, 9, 9), seed=1, jobs=1)
@@ -102,7 +102,7 @@ def test_the_command_refuses_what_it_would_spoil(rendered: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("mark", "told"),
+    ("mark", "message"),
     [
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
@@ -110,9 +110,9 @@ def test_the_command_refuses_what_it_would_spoil(rendered: Path, tmp_path: Path)
         ('{"version": 0, "seed": 1, "train": 1, "val": 1, "dev": 1, "test": 1}', "holds scenes of version 0"),
     ],
 )
-def test_a_mark_that_is_not_of_this_version_is_told(tmp_path: Path, mark: str, told: str) -> None:
+def test_a_mark_that_is_not_of_this_version_is_refused(tmp_path: Path, mark: str, message: str) -> None:
     (tmp_path / MARK).write_text(mark, encoding="utf-8")
-    with pytest.raises(OutputError, match=told):
+    with pytest.raises(OutputError, match=message):
         run_scenes(tmp_path, SMALL, seed=1, jobs=1)
     assert [path.name for path in tmp_path.iterdir()] == [MARK] and (tmp_path / MARK).read_text(encoding="utf-8") == mark
 

@@ -12,8 +12,8 @@ from wsra.runtime.formats.annotations import read_annotations, read_captions
 from wsra.runtime.video.frames import Video
 from wsra.train.scenes.demo.actors import position
 from wsra.train.scenes.demo.backdrop import TEST_STYLES, TRAIN_STYLES
-from wsra.train.scenes.demo.render import FPS, HEIGHT_PX, WIDTH_PX, Sizes, frames, plan, render_scenes, tell, visible_span
-from wsra.train.scenes.demo.wording import Caption
+from wsra.train.scenes.demo.render import FPS, HEIGHT_PX, WIDTH_PX, Sizes, caption_clip, frames, plan, render_scenes, visible_span
+from wsra.train.scenes.demo.wording import DemoSentence
 from wsra.train.scenes.demo.world import JITTER, KINDS, PALETTE, UNSEEN, Clip, sample_clip
 
 SIZES = Sizes(120, 12, 120)
@@ -60,21 +60,21 @@ def test_test_clips_differ_from_training_in_palette_size_and_path(clips: list[Cl
 
 
 def test_test_queries_are_true_of_one_event_and_need_more_than_one_word(clips: list[Clip]) -> None:
-    rows = [(clip, row) for clip in of(clips, "test") for row in tell(clip)]
+    rows = [(clip, row) for clip in of(clips, "test") for row in caption_clip(clip)]
     assert all(len(row["relevant_windows"]) == 1 for _, row in rows)
     share = np.mean([row["conjunction"] for _, row in rows])
     assert share >= 0.4
     for clip, row in rows:
         if row["conjunction"]:
             for attribute in ("kind", "colour"):
-                alone = Caption("", {attribute: row["mentions"][attribute]})
+                alone = DemoSentence("", {attribute: row["mentions"][attribute]})
                 assert sum(alone.is_true_of(actor) for actor in clip.actors) > 1
     assert 0.08 < np.mean([row["unseen"] for _, row in rows]) < 0.4
 
 
 def test_every_test_clip_has_two_described_events_apart_in_time(clips: list[Clip]) -> None:
     for clip in of(clips, "test"):
-        spans = [tuple(row["relevant_windows"][0]) for row in tell(clip)]
+        spans = [tuple(row["relevant_windows"][0]) for row in caption_clip(clip)]
         assert any(a[1] <= b[0] or b[1] <= a[0] for a, b in itertools.combinations(set(spans), 2)), clip.name
 
 
@@ -84,7 +84,7 @@ def test_some_wordings_occur_in_the_test_split_only(clips: list[Clip]) -> None:
         return {
             " ".join("_" if word.strip(",") in words or word in KINDS else word for word in row["query"].split())
             for clip in of(clips, split)
-            for row in tell(clip)
+            for row in caption_clip(clip)
         }
 
     train, test = bare("train"), bare("test")

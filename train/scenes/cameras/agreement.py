@@ -1,7 +1,7 @@
-"""Whether a sentence is true of somebody: yes, no, or maybe, where people would not agree.
+"""Whether a sentence is true of an actor: yes, no, or maybe, if people would disagree.
 
-Colour words are loose, as people use them: a dark blue car is blue, too. What may be called either way counts neither as present nor as
-absent.
+Colour words are loose, as in everyday use: a dark blue car is also blue. A sentence that is only maybe true counts neither as present
+nor as absent.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from wsra.train.scenes.cameras.look import ANIMALS, ON_FOOT, VEHICLES, Traits
 Answer = Literal["yes", "maybe", "no"]
 Mentions = Mapping[str, Any]
 
-# What a word is also true of, and what some would use it for.
+# What else a word is true of, and what some people would use it for.
 _COLOUR_YES = {
     "grey": {"light grey", "dark grey", "silver"},
     "blue": {"light blue", "dark blue"},
@@ -73,67 +73,67 @@ _HAIR_MAYBE = {"black": {"brown"}, "brown": {"black", "red"}, "red": {"brown"}, 
 
 
 def agrees(mentions: Mentions, traits: Traits) -> Answer:
-    """Whether all that is mentioned is true of somebody.
+    """Whether everything that a sentence mentions is true of an actor.
 
     Args:
         mentions: attribute -> value; `kind` is a kind, "person", "vehicle" or "animal".
-        traits: what can be said of who may be meant.
+        traits: the actor.
     """
     answers = [_ANSWERS[attribute](value, traits) for attribute, value in mentions.items()]
     return "no" if "no" in answers else "maybe" if "maybe" in answers else "yes"
 
 
-def _loose(said: str, is_: str, yes: Mapping[str, set[str]], maybe: Mapping[str, set[str]]) -> Answer:
-    if said == is_ or is_ in yes.get(said, ()):
+def _loose(mentioned: str, is_: str, yes: Mapping[str, set[str]], maybe: Mapping[str, set[str]]) -> Answer:
+    if mentioned == is_ or is_ in yes.get(mentioned, ()):
         return "yes"
-    return "maybe" if is_ in maybe.get(said, ()) else "no"
+    return "maybe" if is_ in maybe.get(mentioned, ()) else "no"
 
 
-def _same(said: object, is_: object) -> Answer:
-    return "yes" if said == is_ else "no"
+def _same(mentioned: object, is_: object) -> Answer:
+    return "yes" if mentioned == is_ else "no"
 
 
-def _tone(said: str, traits: Traits) -> Answer:
-    surely, maybe = (_DARK, _DARKISH) if said == "dark" else (_LIGHT, _LIGHTISH)
+def _tone(mentioned: str, traits: Traits) -> Answer:
+    surely, maybe = (_DARK, _DARKISH) if mentioned == "dark" else (_LIGHT, _LIGHTISH)
     worn = [traits.colour, *([traits.lower_colour] if traits.lower_colour else []), *([traits.rider] if traits.rider else [])]
     if all(colour in surely for colour in worn):
         return "yes"
     return "maybe" if any(colour in surely | maybe for colour in worn) else "no"
 
 
-def _direction(said: str, traits: Traits) -> Answer:
-    if all(said == way for way in traits.directions):
+def _direction(mentioned: str, traits: Traits) -> Answer:
+    if all(mentioned == way for way in traits.directions):
         return "yes"
-    return "maybe" if said in traits.directions else "no"
+    return "maybe" if mentioned in traits.directions else "no"
 
 
 def turns_back(traits: Traits) -> bool:
-    """Whether it leaves opposite to how it came."""
+    """Whether the actor leaves in the direction opposite to that in which it came."""
     ends = {traits.directions[0], traits.directions[-1]}
     return ends in ({"left", "right"}, {"towards", "away"})
 
 
-def _turns(said: bool, traits: Traits) -> Answer:
+def _turns(mentioned: bool, traits: Traits) -> Answer:
     if turns_back(traits):
-        return _same(said, True)
-    return "maybe" if len(set(traits.directions)) > 1 else _same(said, False)
+        return _same(mentioned, True)
+    return "maybe" if len(set(traits.directions)) > 1 else _same(mentioned, False)
 
 
 _ANSWERS = {
-    "kind": lambda said, traits: _loose(said, traits.kind, _KIND_YES, _KIND_MAYBE),
-    "colour": lambda said, traits: _loose(said, traits.colour, _COLOUR_YES, _COLOUR_MAYBE),
+    "kind": lambda mentioned, traits: _loose(mentioned, traits.kind, _KIND_YES, _KIND_MAYBE),
+    "colour": lambda mentioned, traits: _loose(mentioned, traits.colour, _COLOUR_YES, _COLOUR_MAYBE),
     "tone": _tone,
-    "rider": lambda said, traits: _loose(said, traits.rider, _COLOUR_YES, _COLOUR_MAYBE),
-    "garment": lambda said, traits: _loose(said, traits.garment, {}, _GARMENT_MAYBE),
-    "lower": lambda said, traits: _loose(said, traits.lower, {}, _LOWER_MAYBE),
-    "lcolour": lambda said, traits: _loose(said, traits.lower_colour, _COLOUR_YES, _COLOUR_MAYBE),
-    "hair": lambda said, traits: _loose(said, traits.hair, _HAIR_YES, _HAIR_MAYBE),
-    "long": lambda said, traits: _same(said, traits.long_hair),
-    "cap": lambda said, traits: _same(said, traits.cap),
-    "bag": lambda said, traits: _same(said, traits.bag),
-    "umbrella": lambda said, traits: _same(said, traits.umbrella),
-    "gait": lambda said, traits: _same(said, traits.gait),
+    "rider": lambda mentioned, traits: _loose(mentioned, traits.rider, _COLOUR_YES, _COLOUR_MAYBE),
+    "garment": lambda mentioned, traits: _loose(mentioned, traits.garment, {}, _GARMENT_MAYBE),
+    "lower": lambda mentioned, traits: _loose(mentioned, traits.lower, {}, _LOWER_MAYBE),
+    "lcolour": lambda mentioned, traits: _loose(mentioned, traits.lower_colour, _COLOUR_YES, _COLOUR_MAYBE),
+    "hair": lambda mentioned, traits: _loose(mentioned, traits.hair, _HAIR_YES, _HAIR_MAYBE),
+    "long": lambda mentioned, traits: _same(mentioned, traits.long_hair),
+    "cap": lambda mentioned, traits: _same(mentioned, traits.cap),
+    "bag": lambda mentioned, traits: _same(mentioned, traits.bag),
+    "umbrella": lambda mentioned, traits: _same(mentioned, traits.umbrella),
+    "gait": lambda mentioned, traits: _same(mentioned, traits.gait),
     "direction": _direction,
-    "stands": lambda said, traits: _same(said, traits.stands),
+    "stands": lambda mentioned, traits: _same(mentioned, traits.stands),
     "turns": _turns,
 }

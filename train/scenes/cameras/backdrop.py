@@ -1,4 +1,4 @@
-"""The empty scene before a camera: what stands behind, the ground, marks on it, and what is put there."""
+"""The empty scene before a camera: its background, the ground with its marks, and the furniture."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ _BEHIND: dict[str, Callable[[Generator, Image, int], None]] = {
 
 
 def surroundings(clip: Clip) -> str:
-    """Which backdrop a clip has; none indoors where vehicles pass."""
+    """Choose the backdrop of a clip; never an indoor one if vehicles pass."""
     rng = np.random.default_rng([clip.seed, 8])
     vehicles = any(actor.traits.kind in (*VEHICLES, "motorcycle") for actor in clip.actors)
     names = [name for name in clip.style.backdrops if not (vehicles and name in INDOORS)]
@@ -131,7 +131,7 @@ def surroundings(clip: Clip) -> str:
 
 
 def fixtures_of(clip: Clip) -> list[Fixture]:
-    """What stands in a clip."""
+    """The furniture of a clip."""
     return furnish(clip, surroundings(clip) in INDOORS)
 
 
@@ -193,7 +193,7 @@ def _marks(rng: Generator, image: Image, base: int, ground: Colour) -> None:
 
 
 def _road(rng: Generator, image: Image, base: int, clip: Clip) -> None:
-    """Asphalt with lane lines, along the way that most vehicles take."""
+    """Asphalt with lane lines, along the direction that most vehicles take."""
     asphalt = _muted(rng, (90, 120), (0, 20), (60, 120))
     along = [abs(actor.path.places[0][0] - actor.path.places[-1][0]) > 0.9 for actor in clip.actors]
     low, high = int(clip.camera.low * HEIGHT_PX), int(min(clip.camera.high, 1.0) * HEIGHT_PX)

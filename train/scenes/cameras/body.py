@@ -1,4 +1,4 @@
-"""A body in the picture: painted at twice the size, smoothed down, covered with its cloth, with the shadow that it casts."""
+"""Paints a body: at twice the size, then smoothed down, textured with its cloth, and with the shadow that it casts."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from wsra.train.scenes.cameras.riders import paint_cyclist, paint_motorcycle
 from wsra.train.scenes.cameras.vehicles import paint_vehicle
 from wsra.train.scenes.cameras.world import Actor
 
-_FINE = 2  # times the size at which bodies are painted
+_FINE = 2  # bodies are painted at this many times their size
 _PAINTERS: dict[Kind, Callable[[Pen, Traits, Shades, float], None]] = {
     "man": paint_person, "woman": paint_person, "child": paint_person, "cyclist": paint_cyclist, "motorcycle": paint_motorcycle,
     "dog": paint_animal, "cat": paint_animal, "car": paint_vehicle, "van": paint_vehicle, "truck": paint_vehicle, "bus": paint_vehicle,
 }  # fmt: skip
-_STEPS = {"walks": (1.0, 0.55), "runs": (1.8, 0.95), "rides": (1.2, 1.0), "drives": (0.0, 0.0)}  # a second, and how far
+_STEPS = {"walks": (1.0, 0.55), "runs": (1.8, 0.95), "rides": (1.2, 1.0), "drives": (0.0, 0.0)}  # per second, and how far
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a body stands at one moment.
+    """The pose of a body at one moment.
 
     Attributes:
         place: its middle on the ground.
-        heading_rad: where it looks; 0 is at the camera.
-        swing: of its limbs, in [-1, 1].
+        heading_rad: the direction it faces; 0 is towards the camera.
+        swing: of the limbs, in [-1, 1].
     """
 
     place: Place
@@ -47,7 +47,7 @@ class Pose:
 
 
 def pose_of(actor: Actor, time_s: float) -> Pose:
-    """How somebody stands at a moment of the clip."""
+    """The pose of an actor at a moment of the clip."""
     stretch = actor.path.stretch(time_s)
     steps, far = _STEPS[actor.traits.gait]
     heading = actor.headings_rad[stretch]
@@ -55,12 +55,12 @@ def pose_of(actor: Actor, time_s: float) -> Pose:
         return Pose(actor.path.place(time_s), heading, far * math.sin(2 * math.pi * steps * time_s + actor.seed % 7))
     if actor.traits.gait == "drives":
         return Pose(actor.path.place(time_s), heading, 0.0)
-    sway = math.sin(1.9 * time_s + actor.seed % 7) * math.sin(0.7 * time_s)  # nobody stands quite still
+    sway = math.sin(1.9 * time_s + actor.seed % 7) * math.sin(0.7 * time_s)  # nobody stands perfectly still
     return Pose(actor.path.place(time_s), heading + 0.2 * sway, 0.1 + 0.12 * sway)
 
 
 def extent(camera: Camera, traits: Traits, build: tuple[float, float], pose: Pose) -> tuple[float, float, float, float]:
-    """The rectangle that a body may fill: left, top, right, bottom in pixels, also outside the picture."""
+    """The rectangle that a body may fill: left, top, right, bottom in pixels, which may lie outside the picture."""
     size = camera.size(pose.place[1]) * HEIGHT_PX * build[0]
     sideways = REACH[traits.kind] * max(1.0, build[1]) * size * 1.12 + 0.17 * size * (traits.umbrella + 0.3) + 2
     tall = TALL[traits.kind] + (0.22 if traits.umbrella else 0.06)
@@ -74,11 +74,11 @@ def paint_traits(camera: Camera, traits: Traits, shades: dict[str, Colour], buil
 
     Args:
         camera: gives size and pitch.
-        traits: what it is and wears.
+        traits: what the actor is and wears.
         shades: its colours.
         build: factors on height and on width.
-        pose: where and how it stands.
-        box: the rectangle of the picture that is wanted; it may lie outside.
+        pose: place and pose.
+        box: the rectangle to paint; it may lie outside the picture.
 
     Returns:
         (height, width, 4) uint8: blue, green, red, each times the cover, and the cover (0 to 255).
@@ -92,22 +92,22 @@ def paint_traits(camera: Camera, traits: Traits, shades: dict[str, Colour], buil
 
 
 def clipped(rectangle: tuple[float, float, float, float]) -> Box | None:
-    """The part of a rectangle within the picture; None where there is none."""
+    """The part of a rectangle inside the picture; None if there is none."""
     left, top = max(0, math.floor(rectangle[0])), max(0, math.floor(rectangle[1]))
     right, bottom = min(WIDTH_PX, math.ceil(rectangle[2])), min(HEIGHT_PX, math.ceil(rectangle[3]))
     return None if right - left < 1 or bottom - top < 1 else (left, top, right, bottom)
 
 
 def paint_actor(frame: Image, camera: Camera, actor: Actor, pose: Pose, cloth: NDArray[np.float32], sun: Sun) -> None:
-    """Paint somebody into a frame, in place.
+    """Paint an actor into a frame, in place.
 
     Args:
         frame: (240, 320, 3) uint8 BGR.
-        camera: where from.
-        actor: who.
-        pose: how.
-        cloth: of `draw_cloth`.
-        sun: what shadows fall like.
+        camera: the camera of the clip.
+        actor: the actor.
+        pose: its pose.
+        cloth: from `draw_cloth`.
+        sun: decides the shadow.
     """
     whole = extent(camera, actor.traits, actor.build, pose)
     _contact_shadow(frame, camera, actor, pose, sun)
@@ -130,12 +130,12 @@ def paint_actor(frame: Image, camera: Camera, actor: Actor, pose: Pose, cloth: N
 
 @dataclass(frozen=True)
 class Sun:
-    """What shadows fall like.
+    """How shadows fall.
 
     Attributes:
-        dark: what a shadow takes of the brightness, in [0, 1].
-        length: of a cast shadow, in heights of the body; 0 where the sky is covered.
-        slant: how far it leads to the right, in lengths.
+        dark: share of the brightness that a shadow removes, in [0, 1].
+        length: of a cast shadow, in heights of the body; 0 under a covered sky.
+        slant: how far the shadow points to the right, in lengths.
     """
 
     dark: float

@@ -1,4 +1,4 @@
-"""Where a camera hangs: how large somebody is at each place of its picture, and how the ground runs."""
+"""The geometry of a camera: how large a person is at each place of the picture, and how the ground lies."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Place = tuple[float, float]  # x as a share of the width, y of the height, downw
 
 @dataclass(frozen=True)
 class Camera:
-    """A fixed camera. The picture is orthographic around each body, with the size of its place.
+    """A fixed camera. The picture is orthographic around each body, with the size that belongs to its place.
 
     Attributes:
-        view: who passes sideways, comes nearer, is seen from high up, or from above.
+        view: whether actors pass sideways, come nearer, or are seen from high up or from above.
         pitch_rad: how far the camera looks down; 0 is level.
         horizon: y at which sizes vanish; negative above the picture.
         reach: the height of a man at y = 1 who faces a level camera, as a share of the picture's height.
         low: the highest place in the picture where somebody stands (the least y).
         high: the lowest one; beyond 1 the feet are below the picture.
-        road: mostly vehicles pass.
-        busy: many pass at once.
+        road: whether mostly vehicles pass.
+        busy: whether many pass at once.
     """
 
     view: View
@@ -51,16 +51,16 @@ class Camera:
 
     @property
     def depth(self) -> float:
-        """How much longer a way on the ground is than it appears in the picture, where it leads away from the camera; at most 2.5."""
+        """How much longer a distance away from the camera is on the ground than in the picture; at most 2.5."""
         return min(2.5, 1.0 / math.sin(self.pitch_rad))
 
     def ground(self, start: Place, end: Place) -> tuple[float, float]:
-        """A way on the ground: to the right and towards the camera, in shares of the picture's height."""
+        """The ground distance between two places, to the right and towards the camera, in shares of the picture's height."""
         return (end[0] - start[0]) * ASPECT, (end[1] - start[1]) * self.depth
 
 
 def draw_camera(rng: Generator, style: Style) -> Camera:
-    """Hang up a camera."""
+    """Draw a random camera."""
     chance = rng.random()
     road, busy = bool(rng.random() < 0.25), bool(rng.random() < 0.2)
     if chance < 0.32:

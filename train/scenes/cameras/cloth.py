@@ -1,4 +1,4 @@
-"""What lies over the plain colours of a body: folds, light from one side, stripes, checks, and the grain of cloth."""
+"""The texture over the plain colours of a body: folds, light from one side, stripes, checks, and the grain of cloth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLOTH_PX = 96
 
 
 def draw_cloth(actor: Actor) -> NDArray[np.float32]:
-    """The cloth of a body.
+    """Draw the cloth of an actor.
 
     Returns:
         (96, 96) float32 factors on brightness, around 1, over the rectangle that the body fills.

@@ -1,4 +1,4 @@
-"""`wsra scenes`: a data set in a folder of its own, with progress."""
+"""`wsra scenes`: renders a data set into a folder and shows progress."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from wsra.runtime.terminal.console import progress, say
 from wsra.train.scenes.cameras.render import Sizes, render_cameras
 
 MARK = "scenes.json"
-VERSION = 1  # of what a seed gives
+VERSION = 1  # changes when a seed gives different clips
 
 
 def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
-    """Render a data set, or go on with one that was begun; a larger one keeps the clips of a smaller one.
+    """Render a data set, or continue an interrupted one; a larger set keeps the clips of a smaller one.
 
     Args:
-        out: an empty or new folder, or one in which this was begun with the same seed.
-        sizes: clips per split.
-        seed: of everything.
-        jobs: processes.
+        out: an empty or new folder, or one that holds an unfinished set with the same seed.
+        sizes: number of clips per split.
+        seed: decides everything that is random.
+        jobs: number of processes.
 
     Raises:
-        OutputError: no clip is asked for, `out` holds something else, or another process is writing it.
+        OutputError: `sizes` has no clips, `out` holds something else, or another process is writing it.
     """
     if sizes.total == 0:
-        raise OutputError(f"{out}: no clips are asked for; give --train, --val, --dev or --test a number above 0")
+        raise OutputError(f"{out}: no clips requested; give --train, --val, --dev or --test a number above 0")
     with locked(out):
         _claim(out, sizes, seed)
         with progress("clips", sizes.total) as bar:
@@ -39,15 +39,15 @@ def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
 
 
 def _claim(out: Path, sizes: Sizes, seed: int) -> None:
-    """Take an empty folder, or one in which the same data set, or a smaller one, was begun."""
+    """Claim an empty folder, or one that holds this data set or a smaller one, finished or not."""
     mark = out / MARK
     if mark.is_file():
         _compare(out, mark, sizes, seed)
-        say(f"going on in {out}, where scenes were begun; clips that are there are kept")
+        say(f"{out} holds an unfinished set of scenes; its clips are kept")
     elif out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: a file; wsra scenes wants an empty folder: choose another place")
+        raise OutputError(f"{out}: a file; expected an empty or new folder: choose another place")
     elif out.exists() and any(out.iterdir()):
-        raise OutputError(f"{out}: not empty; wsra scenes wants an empty folder: choose another place")
+        raise OutputError(f"{out}: not empty; expected an empty or new folder: choose another place")
     out.mkdir(parents=True, exist_ok=True)
     with replacing(mark) as part:
         part.write_text(json.dumps({"version": VERSION, "seed": seed, **asdict(sizes)}) + "\n", encoding="utf-8")
@@ -68,4 +68,6 @@ def _compare(out: Path, mark: Path, sizes: Sizes, seed: int) -> None:
         raise OutputError(f"{out}: holds scenes of seed {its_seed}, not of {seed}; choose another place, or give --seed {its_seed}")
     for split, count in asdict(there).items():
         if getattr(sizes, split) < count:
-            raise OutputError(f"{out}: holds {count} {split} clips, {getattr(sizes, split)} are asked for; give --{split} {count} or more")
+            raise OutputError(
+                f"{out}: holds {count} {split} clips, but {getattr(sizes, split)} were requested; give --{split} {count} or more"
+            )

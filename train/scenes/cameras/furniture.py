@@ -1,4 +1,4 @@
-"""What stands in a scene and never moves: parked vehicles, bins, posts, benches, hedges, often in a colour that is asked for."""
+"""Things that never move: parked vehicles, bins, posts, benches and hedges, often in a colour that a sentence mentions."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ INDOORS = ("hall", "shop", "corridor")
 
 @dataclass(frozen=True)
 class Fixture:
-    """A thing that stands still.
+    """A thing that never moves.
 
     Attributes:
         sort: what it is.
         place: where it stands.
-        traits: of a vehicle; None of other things.
+        traits: of a vehicle; None for other things.
         shade: its colour.
-        size: a factor.
-        heading_rad: of a vehicle, where it looks.
+        size: a factor on its usual size.
+        heading_rad: the direction that a vehicle faces.
     """
 
     sort: Sort
@@ -42,7 +42,7 @@ class Fixture:
 
 
 def furnish(clip: Clip, indoors: bool) -> list[Fixture]:
-    """What stands in a clip, from far to near; no vehicles indoors."""
+    """Draw the furniture of a clip, sorted from far to near; no vehicles indoors."""
     rng = np.random.default_rng([clip.seed, 6])
     camera = clip.camera
     fixtures = []
@@ -64,14 +64,14 @@ def furnish(clip: Clip, indoors: bool) -> list[Fixture]:
 
 
 def _colour(rng: Generator, clip: Clip) -> str:
-    """Often the colour of somebody who passes, so that colour alone does not decide."""
+    """Draw a colour, often that of an actor, so that colour alone does not decide."""
     if rng.random() < 0.5:
         return clip.actors[int(rng.integers(len(clip.actors)))].traits.colour
     return str(rng.choice(list(BANDS)))
 
 
 def parked(fixtures: list[Fixture]) -> list[Traits]:
-    """What can be said of parked vehicles: they are there, although nothing happens to them."""
+    """The traits of parked vehicles: sentences about them are true, although nothing happens to them."""
     return [fixture.traits for fixture in fixtures if fixture.traits is not None]
 
 

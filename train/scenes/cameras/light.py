@@ -1,4 +1,4 @@
-"""From a painted frame to what a real camera gives: light, its curve and colours, rain, blur, grain, low resolution."""
+"""Turns a painted frame into a camera image: light, tone curve, colours, rain, blur, grain and low resolution."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from wsra.train.scenes.cameras.look import VEHICLES
 from wsra.train.scenes.cameras.pen import Image
 from wsra.train.scenes.cameras.world import Clip
 
-_SPARE = 32  # noise and rain are larger than the picture by this, and laid on it anew in each frame
+_SPARE = 32  # noise and rain exceed the picture by this margin, and are shifted at random in each frame
 
 
 @dataclass(frozen=True)
 class _Numbers:
-    """What a clip's light and camera are like; see `Style` for the ranges."""
+    """Light and camera of a clip; see `Style` for the ranges."""
 
     gains: NDArray[np.float64]
     colourful: float
@@ -37,7 +37,7 @@ class _Numbers:
 
 
 class Photography:
-    """The light of one clip and the camera that takes it; frames are to be given in order."""
+    """The light and the camera of one clip; frames must be given in order."""
 
     def __init__(self, clip: Clip) -> None:
         rng = np.random.default_rng([clip.seed, 2])
@@ -55,12 +55,12 @@ class Photography:
         self.sun = Sun(float(rng.uniform(0.1, 0.5)), abs(length), float(rng.uniform(0.4, 1.0)) * math.copysign(1.0, length))
 
     def take(self, frame: Image, number: int, time_s: float) -> Image:
-        """What the camera gives of a frame.
+        """Photograph a painted frame.
 
         Args:
-            frame: (240, 320, 3) uint8 BGR in daylight; painted over.
+            frame: (240, 320, 3) uint8 BGR in daylight; it is overwritten.
             number: of the frame, from 0.
-            time_s: when.
+            time_s: its time.
         """
         numbers = self._numbers
         if self._lamps is not None:
@@ -143,7 +143,7 @@ def _lamps(rng: Generator) -> NDArray[np.float32]:
 
 
 def _streaks(rng: Generator) -> list[NDArray[np.uint8]]:
-    """Two sheets of falling rain, to be added."""
+    """Two layers of falling rain, to be added to the picture."""
     sheets = []
     slant, bright = float(rng.uniform(-0.3, 0.3)), int(rng.integers(25, 70))
     count = int(rng.integers(60, 220))

@@ -1,4 +1,4 @@
-"""How things look: kinds, colours with their shades, garments, hair, and what a sentence can say of them."""
+"""How things look: kinds, colours with their shades, garments, hair, and what a sentence can mention."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VEHICLES: tuple[Kind, ...] = ("car", "van", "truck", "bus")
 KINDS: tuple[Kind, ...] = (*ON_FOOT, "cyclist", "motorcycle", *ANIMALS, *VEHICLES)
 DRESSED: tuple[Kind, ...] = (*ON_FOOT, "cyclist")
 
-# Hue (0-179) and how far it goes to either side, least and highest saturation, least and highest value, as in OpenCV.
+# As in OpenCV: hue (0-179) and its spread to either side, then the range of saturation, then the range of value.
 Band = tuple[int, int, int, int, int, int]
 BANDS: dict[str, Band] = {
     "red": (178, 3, 170, 235, 130, 225),
@@ -75,7 +75,7 @@ RIDER_COLOURS = ("black", "black", "dark grey", "blue", "red", "white")
 SMALL_COLOURS = ("black", "brown", "white", "grey", "red", "blue", "dark blue")  # of shoes, caps, bags
 
 # Kinds in colours that no training or validation clip shows. Those of the demo's kinds are unseen there too, so that clips of both can be
-# trained on together; what cameras see every day (white cars, women in blue) is not kept from training.
+# trained on together; common sights (white cars, women in blue) stay in training.
 UNSEEN: frozenset[tuple[Kind, str]] = frozenset(
     {
         ("man", "purple"),
@@ -92,7 +92,7 @@ UNSEEN: frozenset[tuple[Kind, str]] = frozenset(
 
 @dataclass(frozen=True)
 class Traits:
-    """What sentences can say of one appearance of one thing.
+    """What sentences can mention about one appearance of an actor.
 
     Attributes:
         kind: what it is.
@@ -105,11 +105,11 @@ class Traits:
         cap: whether a cap is worn.
         bag: "bag", "backpack" or "".
         umbrella: whether an open umbrella is carried.
-        rider: colour of the clothes of who rides a motorcycle, or "".
+        rider: colour of a motorcyclist's clothes, or "".
         gait: "walks", "runs", "rides" or "drives".
         stands: whether it stands for 2.5 s or longer.
-        directions: of each stretch of its way, "left", "right", "towards" (the camera) or "away".
-        clear_px: how many pixels high a man is where it comes nearest to the camera within the frame: details of small things are not told.
+        directions: for each stretch of its path, "left", "right", "towards" (the camera) or "away".
+        clear_px: how many pixels high a man is where it is nearest to the camera in the frame: sentences omit details of small actors.
     """
 
     kind: Kind
@@ -147,7 +147,7 @@ def colours_of(kind: Kind) -> tuple[str, ...]:
 
 
 def bgr(hue: int, saturation: int, value: int) -> Colour:
-    """OpenCV's HSV as a colour."""
+    """Convert OpenCV's HSV to BGR."""
     pixel = cv2.cvtColor(np.array([[(hue % 180, saturation, value)]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 
@@ -162,24 +162,24 @@ def shade(rng: Generator, band: Band, style: Style) -> Colour:
 
 
 def draw_colour(rng: Generator, kind: Kind, split: Split) -> str:
-    """A colour for a kind; none that a training split must not show."""
+    """A colour for a kind, excluding those that a training split must not show."""
     allowed = [colour for colour in colours_of(kind) if split in ("dev", "test") or not is_unseen(kind, colour)]
     weights = np.array([2.0 if colour in FREQUENT else 1.0 for colour in allowed])
     return str(rng.choice(allowed, p=weights / weights.sum()))
 
 
 def dress(rng: Generator, style: Style, kind: Kind, colour: str, *, rain: bool) -> tuple[Traits, dict[str, Colour]]:
-    """Dress somebody, or paint a vehicle or an animal.
+    """Draw the look of a person, a vehicle or an animal.
 
     Args:
-        rng: decides.
-        style: gives the shades.
-        kind: who.
+        rng: source of randomness.
+        style: decides the shades.
+        kind: what it is.
         colour: of the upper clothing, the vehicle or the coat.
-        rain: more carry umbrellas.
+        rain: in rain more people carry umbrellas.
 
     Returns:
-        What can be said, and the colour of each part.
+        What sentences can mention, and the colour of each part.
     """
     shades = {"upper": shade(rng, BANDS[colour], style), "skin": SKIN[int(rng.integers(len(SKIN)))]}
     for part in ("shoe", "cap", "bag", "umbrella", "inner"):

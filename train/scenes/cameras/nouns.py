@@ -1,4 +1,4 @@
-"""Words for kinds, garments and what is carried; development and test sentences use some that training never shows."""
+"""Words for kinds, garments and what is carried; development and test sentences use some words that training never shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What moves and is nothing: shadows without a body, blowing paper, branches, lights on the ground, flags, lamps that flicker."""
+"""Distractors, which move but are not actors: shadows without a body, paper, branches, lights on the ground, flags, lamps that flicker."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _ON_GROUND = ("shadow", "light", "flicker")
 
 @dataclass(frozen=True)
 class Nuisance:
-    """Something that moves and is nothing.
+    """A distractor that moves.
 
     Attributes:
         sort: what it is.
-        start_s, end_s: when it is there.
+        start_s, end_s: from when to when it is visible.
         start, end: where it is then, x and y as shares of the picture.
         size: as a share of the picture's height.
         shade: its colour.
         strength: how dark, light or wide its movement is.
-        seed: of its shape.
+        seed: decides its shape.
     """
 
     sort: Sort
@@ -47,11 +47,11 @@ class Nuisance:
 
     @property
     def on_ground(self) -> bool:
-        """Whether bodies stand on it; others hang or fly before them."""
+        """Whether it lies on the ground, behind the actors; the others hang or fly before them."""
         return self.sort in _ON_GROUND
 
     def paint(self, frame: Image, time_s: float) -> None:
-        """Paint it into a frame, in place."""
+        """Paint the distractor into a frame, in place."""
         if not self.start_s <= time_s <= self.end_s:
             return
         share = (time_s - self.start_s) / (self.end_s - self.start_s)
@@ -107,7 +107,7 @@ class Nuisance:
 
 
 def draw_nuisances(clip: Clip) -> list[Nuisance]:
-    """What moves in a clip beside those who pass."""
+    """Draw the distractors of a clip."""
     rng = np.random.default_rng([clip.seed, 7])
     found = []
     for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.4, 0.3, 0.2, 0.1]))):

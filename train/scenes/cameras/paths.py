@@ -1,4 +1,4 @@
-"""The way of one thing through the picture: it enters, may stop, turn or stand, and leaves."""
+"""The path of an actor through the picture: it enters, may stop, turn or stand, and leaves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsra.train.scenes.cameras.look import ANIMALS, ON_FOOT, VEHICLES, Kind
 
 Side = Literal["left", "right", "bottom", "top"]
 
-# In heights of a man: how tall, and how far a body reaches from its middle on the ground.
+# In heights of a man: how tall a body is, and how far it reaches from its middle on the ground.
 TALL: dict[Kind, float] = {
     "man": 1.0, "woman": 0.94, "child": 0.64, "cyclist": 1.0, "motorcycle": 0.95, "dog": 0.42, "cat": 0.24,
     "car": 0.82, "van": 1.2, "truck": 1.75, "bus": 1.75,
@@ -23,14 +23,14 @@ REACH: dict[Kind, float] = {
     "man": 0.22, "woman": 0.22, "child": 0.16, "cyclist": 0.5, "motorcycle": 0.62, "dog": 0.42, "cat": 0.3,
     "car": 1.25, "van": 1.5, "truck": 2.1, "bus": 2.7,
 }  # fmt: skip
-SPEED = {"walks": 0.6, "runs": 1.3, "rides": 1.3, "drives": 2.0}  # heights of a man in a second
-_SPARE = 1.22  # bodies are built larger or smaller than these
-STANDS_S = 2.5  # who stops for less is not said to stand
+SPEED = {"walks": 0.6, "runs": 1.3, "rides": 1.3, "drives": 2.0}  # heights of a man per second
+_SPARE = 1.22  # spread of body sizes around these
+STANDS_S = 2.5  # a shorter stop is not described as standing
 
 
 @dataclass(frozen=True)
 class Path:
-    """A way of straight stretches; one without length is a stop.
+    """A path of straight stretches; a stretch without length is a stop.
 
     Attributes:
         times_s: when each place is reached.
@@ -41,12 +41,12 @@ class Path:
     places: tuple[Place, ...]
 
     def stretch(self, time_s: float) -> int:
-        """Which stretch of the way this moment is in."""
+        """The stretch of the path at this moment."""
         found = int(np.searchsorted(self.times_s, time_s, side="right")) - 1
         return min(max(found, 0), len(self.times_s) - 2)
 
     def place(self, time_s: float) -> Place:
-        """Where it is."""
+        """The place at this moment."""
         k = self.stretch(time_s)
         length = self.times_s[k + 1] - self.times_s[k]
         share = min(max((time_s - self.times_s[k]) / length, 0.0), 1.0)
@@ -54,11 +54,11 @@ class Path:
         return x0 + share * (x1 - x0), y0 + share * (y1 - y0)
 
     def is_stop(self, stretch: int) -> bool:
-        """Whether it stands on this stretch."""
+        """Whether the actor stands still during this stretch."""
         return self.places[stretch] == self.places[stretch + 1]
 
     def headings(self, camera: Camera) -> tuple[float, ...]:
-        """Of each stretch where it leads: 0 towards the camera, pi/2 to the right; of a stop that of the stretch before."""
+        """Heading of each stretch: 0 towards the camera, pi/2 to the right; a stop keeps the heading before it."""
         angles: list[float] = []
         for k in range(len(self.times_s) - 1):
             right, towards = camera.ground(self.places[k], self.places[k + 1])
@@ -66,20 +66,21 @@ class Path:
         return tuple(angles)
 
     def directions(self, camera: Camera) -> tuple[str, ...]:
-        """Of each stretch that is no stop: "left", "right", "towards" or "away"."""
-        said = []
+        """Direction of each stretch that is not a stop: "left", "right", "towards" or "away"."""
+        directions = []
         for k, angle in enumerate(self.headings(camera)):
             if not self.is_stop(k):
                 sideways = abs(math.sin(angle)) >= 0.62
-                said.append(("right" if math.sin(angle) > 0 else "left") if sideways else ("towards" if math.cos(angle) > 0 else "away"))
-        return tuple(said)
+                across, along = "right" if math.sin(angle) > 0 else "left", "towards" if math.cos(angle) > 0 else "away"
+                directions.append(across if sideways else along)
+        return tuple(directions)
 
 
 def draw_path(rng: Generator, camera: Camera, kind: Kind, gait: str, start_s: float) -> tuple[Path, bool]:
-    """Draw a way.
+    """Draw a random path.
 
     Returns:
-        The way, and whether it stands on it for long enough to be said.
+        The path, and whether the actor stops for long enough to be described as standing.
     """
     level = _level(rng, camera)
     enters, leaves = _sides(rng, camera, kind)
@@ -116,7 +117,7 @@ def _level(rng: Generator, camera: Camera) -> float:
 
 
 def _sides(rng: Generator, camera: Camera, kind: Kind) -> tuple[Side, Side]:
-    """Where it enters and leaves."""
+    """The sides where the actor enters and leaves."""
     sides: list[Side] = ["left", "right"]
     if camera.view in ("oblique", "top"):
         sides += ["bottom", "top"]
@@ -133,7 +134,7 @@ def _sides(rng: Generator, camera: Camera, kind: Kind) -> tuple[Side, Side]:
 
 
 def _beyond(rng: Generator, camera: Camera, kind: Kind, side: Side, y: float) -> Place:
-    """A place outside the picture from which nothing of the body is seen."""
+    """A place outside the picture where no part of the body is visible."""
     width = _SPARE * REACH[kind] * camera.size(y) / ASPECT + 0.02
     if side == "left":
         return -width, y
@@ -144,13 +145,13 @@ def _beyond(rng: Generator, camera: Camera, kind: Kind, side: Side, y: float) ->
     if side == "top":
         return x, -sunk * camera.size(0.0) - 0.02
     below = 1.0
-    for _ in range(30):  # a body grows as it comes nearer
+    for _ in range(30):  # a body looks larger as it comes nearer
         below = 1.0 + (_SPARE * TALL[kind] * math.cos(camera.pitch_rad) + sunk) * camera.size(below) + 0.02
     return x, below
 
 
 def _middle(rng: Generator, camera: Camera, first: Place, last: Place, *, free: bool) -> Place:
-    """Where it stops or turns."""
+    """The place where the actor stops or turns."""
     if free and camera.view != "side":
         return float(rng.uniform(0.2, 0.8)), _level(rng, camera)
     share = float(rng.uniform(0.3, 0.7))

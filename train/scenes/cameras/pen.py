@@ -1,7 +1,7 @@
 """A pen that paints bodies in three dimensions as a camera far away sees them.
 
-Points are (along, across, up) in heights of a man: along where the body looks, across to its left, up from the ground. Later strokes cover
-earlier ones, so what is nearer to the camera is painted last.
+Points are (along, across, up) in heights of a man: along the direction the body faces, across to its left, up from the
+ground. Later strokes cover earlier ones, so the nearer parts are painted last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wsra.train.scenes.cameras.look import Colour
 
-Image = NDArray[Any]  # OpenCV promises no more than "an array"
+Image = NDArray[Any]  # OpenCV's types promise only "an array"
 Point = tuple[float, float, float]
 Ring = tuple[float, float, float, float]  # up, half of it across, half of it along, its middle along
 
@@ -29,21 +29,21 @@ class Pen:
 
     Attributes:
         layer: (height, width, 4) uint8, blue, green, red and cover, painted in place.
-        right: how much of its looking direction leads to the right in the picture, in [-1, 1].
-        towards: how much of it leads to the camera.
-        steep: sine of the camera's pitch; what lies flat is seen this much.
+        right: how far the direction it faces points to the right in the picture, in [-1, 1].
+        towards: how far it points towards the camera.
+        steep: sine of the camera's pitch; flat areas are foreshortened by this factor.
     """
 
     def __init__(
         self, layer: Image, foot_px: tuple[float, float], size_px: float, heading_rad: float, pitch_rad: float, build: tuple[float, float]
     ) -> None:
-        """Take a pen.
+        """Place the pen.
 
         Args:
-            layer: see above.
+            layer: as in the attributes.
             foot_px: x and y of the body's middle on the ground.
             size_px: length of a man.
-            heading_rad: 0 looks at the camera, pi/2 to the right.
+            heading_rad: 0 faces the camera, pi/2 faces right.
             pitch_rad: how far the camera looks down.
             build: factors on height and on width.
         """
@@ -54,7 +54,7 @@ class Pen:
         self._tall, self._wide = size_px * build[0], size_px * build[0] * build[1]
 
     def at(self, point: Point) -> tuple[float, float]:
-        """Where a point is in the layer, in pixels."""
+        """Position of a point in the layer, in pixels."""
         along, across, up = point
         right = along * self.right + across * self.towards
         nearer = along * self.towards - across * self.right
@@ -65,7 +65,7 @@ class Pen:
         self._fill(colour, np.array([self.at(corner) for corner in corners]))
 
     def tube(self, colour: Colour, rings: Sequence[Ring]) -> None:
-        """Fill what upright ellipses one above the other cover: trunks, skirts, heads."""
+        """Fill the hull of ellipses stacked upwards, for trunks, skirts and heads."""
         points = []
         for up, across, along, middle in rings:
             for cosine, sine in _ROUND:
@@ -107,6 +107,6 @@ class Pen:
 
 
 def tinted(colour: Colour, factor: float) -> Colour:
-    """A colour, lighter or darker."""
+    """Make a colour lighter or darker."""
     blue, green, red = (min(255, round(channel * factor)) for channel in colour)
     return blue, green, red

@@ -31,13 +31,13 @@ class _Figure:
 
 
 def paint_person(pen: Pen, traits: Traits, shades: Shades, swing: float) -> None:
-    """Paint somebody on foot.
+    """Paint a person on foot.
 
     Args:
-        pen: where, how large, and from which side.
+        pen: holds place, size and viewing direction.
         traits: kind, garments, hair, and what is carried.
         shades: colours of the parts.
-        swing: of the steps, in [-1, 1].
+        swing: of the legs, in [-1, 1].
     """
     figure = _Figure(traits.kind, traits.garment)
     _legs(pen, figure, traits, shades, swing)
@@ -132,7 +132,7 @@ def _head(pen: Pen, figure: _Figure, traits: Traits, shades: Shades) -> None:
     skin, hair = shades["skin"], shades["hair"]
     pen.stroke(skin, (0.0, 0.0, figure.shoulder), (0.0, 0.0, up - head * 0.6), 0.06 * figure.scale)
     faces = pen.towards > -0.35 and pen.steep < 0.9
-    if traits.long_hair and pen.towards > -0.35:  # it falls behind the face
+    if traits.long_hair and pen.towards > -0.35:  # long hair falls behind the face
         pen.tube(hair, [(up - 2.5 * head, 1.2 * head, 0.5 * head, -0.75 * head), (up + 0.3 * head, 1.1 * head, 0.8 * head, -0.3 * head)])
         if pen.towards > 0.4:
             pen.stroke(skin, (0.02, 0.0, figure.shoulder), (0.02, 0.0, up - head * 0.6), 0.06 * figure.scale)

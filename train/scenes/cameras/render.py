@@ -1,4 +1,4 @@
-"""Clips to H.264 files, sentences and spans to JSON lines."""
+"""Writes clips as H.264 files, and sentences and spans as JSON lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from wsra.train.scenes.cameras.cloth import draw_cloth
 from wsra.train.scenes.cameras.light import Photography
 from wsra.train.scenes.cameras.nuisances import draw_nuisances
 from wsra.train.scenes.cameras.pen import Image
-from wsra.train.scenes.cameras.sentences import Row, Told, absent, tell
+from wsra.train.scenes.cameras.sentences import CaptionedClip, Row, absent, caption_clip
 from wsra.train.scenes.cameras.style import SPLITS, Split
 from wsra.train.scenes.cameras.world import Clip, sample_clip
 
@@ -58,7 +58,7 @@ def frames(clip: Clip) -> Iterator[Image]:
     """Render a clip.
 
     Yields:
-        (240, 320, 3) uint8 BGR, 8 a second.
+        (240, 320, 3) uint8 BGR, 8 per second.
     """
     scene = draw_backdrop(clip)
     cloths = [draw_cloth(actor) for actor in clip.actors]
@@ -101,7 +101,7 @@ def write_video(path: Path, images: Iterable[Image], quality: int) -> None:
 
 
 def render_clip(clip: Clip, folder: Path) -> Path:
-    """Render one clip to `folder/NAME.mp4`, unless it is there."""
+    """Render one clip to `folder/NAME.mp4`, unless the file exists."""
     path = folder / f"{clip.name}.mp4"
     if not path.exists():
         quality = int(np.random.default_rng([clip.seed, 9]).integers(clip.style.quality[0], clip.style.quality[1] + 1))
@@ -109,9 +109,9 @@ def render_clip(clip: Clip, folder: Path) -> Path:
     return path
 
 
-def _tell(job: tuple[Split, int, int]) -> Told:
+def _caption(job: tuple[Split, int, int]) -> CaptionedClip:
     cv2.setNumThreads(1)
-    return tell(_clip(*job))
+    return caption_clip(_clip(*job))
 
 
 def _render(job: tuple[Split, int, int, Path]) -> str:
@@ -121,14 +121,14 @@ def _render(job: tuple[Split, int, int, Path]) -> str:
 
 
 def render_cameras(folder: Path, sizes: Sizes, *, seed: int = 0, jobs: int = 2) -> Iterator[str]:
-    """Render a data set; what is there already is kept.
+    """Render a data set; existing clips are kept.
 
     Args:
         folder: gets `videos/*.mp4`, `captions-{split}.jsonl` without times, `spans-{split}.jsonl` with them, and `absent-dev.jsonl` and
             `absent-test.jsonl` with sentences that are true of nobody.
         sizes: clips per split.
-        seed: of everything.
-        jobs: processes.
+        seed: decides everything that is random.
+        jobs: number of processes.
 
     Yields:
         The name of each clip as it is finished.
@@ -137,20 +137,20 @@ def render_cameras(folder: Path, sizes: Sizes, *, seed: int = 0, jobs: int = 2) 
     videos.mkdir(parents=True, exist_ok=True)
     wanted = [(split, number, seed) for split in SPLITS for number in range(getattr(sizes, split))]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        told = list(pool.map(_tell, wanted, chunksize=8))
+        captioned = list(pool.map(_caption, wanted, chunksize=8))
         for split in SPLITS:
-            _write_rows(folder, split, [one for one in told if one.clip.split == split])
+            _write_rows(folder, split, [one for one in captioned if one.clip.split == split])
         yield from pool.map(_render, [(*job, videos) for job in wanted], chunksize=4)
 
 
-def _write_rows(folder: Path, split: Split, told: list[Told]) -> None:
-    rows = [row for one in told for row in one.rows]
+def _write_rows(folder: Path, split: Split, captioned: list[CaptionedClip]) -> None:
+    rows = [row for one in captioned for row in one.rows]
     files: dict[str, list[Row] | list[dict[str, Any]]] = {
         f"captions-{split}.jsonl": [{key: row[key] for key in _CAPTION} for row in rows],
         f"spans-{split}.jsonl": rows,
     }
     if split in ("dev", "test"):
-        files[f"absent-{split}.jsonl"] = absent(told)
+        files[f"absent-{split}.jsonl"] = absent(captioned)
     for name, lines in files.items():
         with replacing(folder / name) as part:
             part.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

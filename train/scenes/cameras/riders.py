@@ -1,4 +1,4 @@
-"""Who rides: a bicycle, or a motorcycle."""
+"""Cyclists and motorcyclists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _METAL = (120, 120, 120)
 
 
 def paint_cyclist(pen: Pen, traits: Traits, shades: Shades, swing: float) -> None:
-    """Paint a bicycle and who rides it; `swing` in [-1, 1] turns the pedals."""
+    """Paint a cyclist; `swing` in [-1, 1] turns the pedals."""
     wheels = (-0.28, 0.28) if pen.towards >= 0 else (0.28, -0.28)  # the far one first
     frame = shades["bag"]
     for along in wheels:
@@ -39,7 +39,7 @@ def paint_cyclist(pen: Pen, traits: Traits, shades: Shades, swing: float) -> Non
 
 
 def paint_motorcycle(pen: Pen, traits: Traits, shades: Shades, swing: float) -> None:
-    """Paint a motorcycle and who rides it; `traits` and `swing` change nothing."""
+    """Paint a motorcyclist; `traits` and `swing` are ignored."""
     del traits, swing
     paint, clothes = shades["upper"], shades["rider"]
     wheels = (-0.4, 0.4) if pen.towards >= 0 else (0.4, -0.4)
@@ -80,7 +80,7 @@ def _leg(pen: Pen, shades: Shades, side: int, swing: float, bare: bool) -> None:
 
 
 def _body(pen: Pen, short: bool, colour: tuple[int, int, int], shades: Shades, far: int) -> None:
-    """The trunk leans forward, from the saddle to the bar."""
+    """Paint the trunk, which leans forward from the saddle to the bar."""
     for side in (far, -far):
         if side == -far:
             pen.tube(

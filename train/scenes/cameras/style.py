@@ -1,4 +1,4 @@
-"""What makes the splits differ: development and test clips are each shifted in their own way from those that are trained on."""
+"""How the splits differ: development and test clips are each shifted away from the training clips in their own way."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Style:
         saturation: added to its saturation (0-255).
         value: added to the value of a colour in the middle of the scale (0-255), more to lighter ones.
         size: a factor on the size of everybody.
-        build: how far height and width of a body go from 1.
-        backdrops: what stands around, see `backdrop`.
+        build: how far factors on height and width of a body deviate from 1.
+        backdrops: names of backdrops, see `backdrop`.
         grounds: hues of the ground.
-        gamma: least and highest exponent of the camera's curve.
-        gain: least and highest brightness.
-        colourful: least and highest factor on saturation.
+        gamma: lowest and highest exponent of the camera's curve.
+        gain: lowest and highest brightness.
+        colourful: lowest and highest factor on saturation.
         cast: standard deviation of the logarithm of the gains of the three channels.
-        grain: least and highest standard deviation of the noise, in grey levels.
-        blur: the most that the lens blurs, standard deviation in pixels.
-        quality: least and highest constant rate factor of H.264; higher is worse.
+        grain: lowest and highest standard deviation of the noise, in grey levels.
+        blur: largest blur of the lens, standard deviation in pixels.
+        quality: lowest and highest constant rate factor of H.264; higher is worse.
         night: share of clips at night.
         rain: share of clips in the rain.
-        others: share of the persons who are drawn so that neither kind nor colour decides alone.
+        others: share of actors drawn so that neither kind nor colour alone decides.
     """
 
     hue: int

@@ -1,4 +1,4 @@
-"""When somebody is to be seen: from how much of the outline is inside the picture, without painting the clip."""
+"""When an actor is visible, computed from the share of its outline inside the picture, without painting the clip."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from wsra.train.scenes.cameras.body import Pose, extent, paint_traits
 from wsra.train.scenes.cameras.camera import FPS, HEIGHT_PX, WIDTH_PX, Camera
 from wsra.train.scenes.cameras.world import Actor, Clip
 
-SHARE = 1 / 3  # of the most that is ever seen of a body
-LEAST, MOST_LEAST = 0.05, 0.2  # of the body that counts as seen; of it that must be seen at some time
+SHARE = 1 / 3  # of the largest share of a body that is ever visible
+LEAST, MOST_LEAST = 0.05, 0.2  # share of the body that counts as visible; share that must be visible at some time
 _OUTLINE_SIZE = 0.3  # length of a man in outlines, as a share of the picture's height
 
 
 def frame_times(clip: Clip, actor: Actor) -> NDArray[np.float64]:
-    """Times in seconds of the frames in which somebody is painted, if inside the picture."""
+    """Times in seconds of the frames in which an actor is painted, if it is inside the picture."""
     times = np.arange(int(clip.duration_s * FPS)) / FPS
     return np.asarray(times[(times >= actor.start_s) & (times <= actor.end_s)])
 
 
 def shares_inside(clip: Clip, actor: Actor) -> NDArray[np.float64]:
-    """How much of a body is inside the picture.
+    """Share of a body that is inside the picture.
 
     Returns:
-        (frames,) shares in [0, 1] at `frame_times`; what covers what is not regarded.
+        (frames,) shares in [0, 1] at `frame_times`; occlusion is ignored.
     """
     outlines = [_outline(clip.camera, actor, k) for k in range(len(actor.headings_rad))]
     shares = []
@@ -46,7 +46,7 @@ def shares_inside(clip: Clip, actor: Actor) -> NDArray[np.float64]:
 
 
 def visible_span(clip: Clip, actor: Actor) -> tuple[float, float] | None:
-    """From when to when somebody is seen, in seconds, to one frame; None for who never enters the picture far enough."""
+    """Start and end of an actor's visibility in seconds, to the nearest frame; None if it never enters far enough."""
     shares = shares_inside(clip, actor)
     most = float(shares.max(initial=0.0))
     if most < MOST_LEAST:
@@ -56,7 +56,7 @@ def visible_span(clip: Clip, actor: Actor) -> tuple[float, float] | None:
 
 
 def _outline(camera: Camera, actor: Actor, stretch: int) -> tuple[NDArray[np.int32], tuple[float, float]]:
-    """Summed areas of a body's outline on one stretch of its way, and where its foot is in it, in pixels."""
+    """Summed areas of a body's outline on one stretch of its path, and the position of its foot in it, in pixels."""
     near = replace(camera, reach=_OUTLINE_SIZE)
     pose = Pose((0.5, 1.0), actor.headings_rad[stretch], 0.3)
     left, top, right, bottom = extent(near, actor.traits, actor.build, pose)

@@ -35,7 +35,7 @@ class _Box:
     side_in: float = 0.0
 
     def point(self, along: float, across: float, up: float) -> Point:
-        """A point from shares: 0 to 1 along, -1 to 1 across, 0 to 1 up."""
+        """The point at these shares of the box: 0 to 1 along, -1 to 1 across, 0 to 1 up."""
         rear, front = self.rear + self.rear_in * up, self.front - self.front_in * up
         return rear + (front - rear) * along, across * (self.half - self.side_in * up), self.low + (self.top - self.low) * up
 
@@ -53,19 +53,19 @@ class _Box:
 
 
 def paint_vehicle(pen: Pen, traits: Traits, shades: Shades, swing: float) -> None:
-    """Paint a vehicle; `swing` changes nothing."""
+    """Paint a vehicle; `swing` is ignored."""
     del swing
     glass = _GLASS[sum(shades["upper"]) % len(_GLASS)]
     {"car": _car, "van": _van, "truck": _truck, "bus": _bus}[traits.kind](pen, shades, glass)
 
 
 def _near_side(pen: Pen) -> float:
-    """The long side that is seen: -1 or 1, or 0 where neither is."""
+    """The visible long side: -1 or 1, or 0 if neither is visible."""
     return 0.0 if abs(pen.right) < 0.06 else (-1.0 if pen.right > 0 else 1.0)
 
 
 def _near_end(pen: Pen) -> float | None:
-    """The end that is seen: 1 the front, 0 the rear, or None."""
+    """The visible end: 1 for the front, 0 for the rear, or None."""
     return None if abs(pen.towards) < 0.06 else (1.0 if pen.towards > 0 else 0.0)
 
 

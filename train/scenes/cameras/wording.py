@@ -1,4 +1,4 @@
-"""Appearances in the words that people type, with what each sentence mentions."""
+"""Describes an appearance in the words that people type, and records what each sentence mentions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsra.train.scenes.cameras.nouns import WORDS, Words
 from wsra.train.scenes.cameras.style import Split
 
 # {n} noun, {c} colour, {g} garment, {l} lower garment in its colour, {h} hair, {t} dark or light, {r} colour of who rides a motorcycle,
-# {b} bag, {k} cap, {w} walks, {ing} walking, {d} where to. What is used is what is mentioned, and the words beside say what no slot says.
+# {b} bag, {k} cap, {w} walks, {ing} walking, {d} where to. A sentence mentions what fills its slots and the words beside its template.
 Template = tuple[str, tuple[str, ...]]
 
 _PEOPLE: dict[str, tuple[Template, ...]] = {
@@ -99,20 +99,20 @@ _WAYS = {
     "away": ("away", "away from the camera"),
 }
 _VERBS = {"walks": ("walks", "walking"), "runs": ("runs", "running"), "rides": ("rides", "riding"), "drives": ("drives", "driving")}
-# A man's height in pixels from which people would speak of it.
+# Least height of a man in pixels at which people would mention the attribute.
 _CLEAR_PX = {"{h}": 60, "{g}": 35, "{l}": 36, "{k}": 40, "{b}": 40, "{n}": 28}
 _NO_ARTICLE = ("someone", "somebody", "there", "the ")
 
 
 @dataclass(frozen=True)
-class Caption:
+class Sentence:
     """A sentence.
 
     Attributes:
         text: the sentence, lower case.
         mentions: attribute -> value, see `agreement`.
-        template: what it was made from.
-        seed: with which words.
+        template: the template that was filled.
+        seed: chose its words.
     """
 
     text: str
@@ -122,14 +122,14 @@ class Caption:
 
 
 def templates(traits: Traits, split: Split) -> list[Template]:
-    """What can be said of somebody."""
+    """The templates that fit an actor."""
     table = _THINGS if traits.kind in (*ANIMALS, *VEHICLES, "motorcycle") else _PEOPLE
     offered = [*table["all"], *table["train" if split == "val" else split], *(_RIDERS if traits.kind == "motorcycle" else ())]
     return [template for template in offered if _fits(template, traits)]
 
 
 def is_rare(template: Template) -> bool:
-    """Whether a sentence says what few have or do."""
+    """Whether a template mentions something that few actors have or do."""
     text, says = template
     return bool(says) or any(slot in text for slot in ("{h}", "{k}", "{b}"))
 
@@ -147,19 +147,19 @@ def _fits(template: Template, traits: Traits) -> bool:
         "{t}": tone != "",
         "{d}": len(set(traits.directions)) == 1,
     }
-    said = {"umbrella": traits.umbrella, "stands": traits.stands, "turns": turns_back(traits), "runs": traits.gait == "runs"}
-    return all(there for slot, there in needs.items() if slot in text) and all(said[word] for word in says)
+    true_of = {"umbrella": traits.umbrella, "stands": traits.stands, "turns": turns_back(traits), "runs": traits.gait == "runs"}
+    return all(there for slot, there in needs.items() if slot in text) and all(true_of[word] for word in says)
 
 
 def _tone(traits: Traits) -> str:
     return next((tone for tone in ("dark", "light") if agrees({"tone": tone}, traits) == "yes"), "")
 
 
-def describe(traits: Traits, split: Split, template: Template, seed: int) -> Caption:
-    """Put somebody into a sentence.
+def describe(traits: Traits, split: Split, template: Template, seed: int) -> Sentence:
+    """Describe an actor in a sentence.
 
     Args:
-        traits: who.
+        traits: the actor.
         split: whose words are used.
         template: one of `templates`.
         seed: chooses among the words.
@@ -182,19 +182,19 @@ def describe(traits: Traits, split: Split, template: Template, seed: int) -> Cap
         sentence = article + sentence
     sentence = re.sub(r"\b(a|the) (someone|somebody)", r"\2", sentence)
     sentence = re.sub(r"\ba (?=[aeio]|umb)", "an ", sentence)
-    return Caption(sentence, mentions, template, seed)
+    return Sentence(sentence, mentions, template, seed)
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """What stands in a slot, and what it says."""
+    """The words for a slot, and what they mention."""
 
     text: str
     says: dict[str, Any]
 
 
 def _slots(rng: Generator, traits: Traits, words: Words, name: str) -> dict[str, _Slot]:
-    """What each slot of a template would hold; all are drawn, so that the words in one do not depend on which others are used."""
+    """Words for every slot. All are drawn, so that the words of one slot do not depend on which others a template uses."""
     noun = _one(rng, words[name])
     garment = _one(rng, words[traits.garment]) if traits.garment else ""
     cap = _one(rng, words["cap"])
@@ -226,7 +226,7 @@ def _slots(rng: Generator, traits: Traits, words: Words, name: str) -> dict[str,
 
 
 def _class_of(rng: Generator, traits: Traits, text: str) -> str:
-    """The word that names it: its kind, or what it is more generally."""
+    """A noun for the actor: its kind, or a more general word."""
     chance = rng.random()
     if "{n}" not in text:
         return "motorcycle"

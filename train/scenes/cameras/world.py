@@ -1,4 +1,4 @@
-"""Who appears in a clip, in which clothes, on which way and when: the plan that is painted and told."""
+"""Who appears in a clip, in which clothes, on which way and when: the plan from which pictures and sentences are made."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _ON_ROADS: dict[Kind, float] = {
     "man": 0.4, "woman": 0.4, "child": 0.1, "cyclist": 0.9, "motorcycle": 1.0, "dog": 0.1, "cat": 0.05,
     "car": 3.0, "van": 1.4, "truck": 1.1, "bus": 0.9,
 }  # fmt: skip
-_FROM_ABOVE_PX = 34.0  # seen from above, garments, hair and bags are told no better than of somebody this small
-_NEAREST = 0.5  # a man's height in the picture beyond which trucks and buses do not fit into it
+_FROM_ABOVE_PX = 34.0  # seen from above, garments, hair and bags are as hard to see as on somebody this small
+_NEAREST = 0.5  # trucks and buses do not fit into a picture in which a man is taller than this
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Actor:
     """One appearance, from entering to leaving.
 
     Attributes:
-        traits: what can be said of it.
+        traits: what sentences can mention.
         shades: the colour of each part.
-        path: its way.
-        headings_rad: where it looks on each stretch of its way: 0 at the camera, pi/2 to the right.
+        path: where it goes.
+        headings_rad: the direction it faces on each stretch of its path: 0 towards the camera, pi/2 to the right.
         build: factors on height and on width.
-        seed: of its cloth and its steps.
+        seed: decides its cloth and its steps.
     """
 
     traits: Traits
@@ -48,12 +48,12 @@ class Actor:
 
     @property
     def start_s(self) -> float:
-        """When it starts to enter."""
+        """The time at which it starts to enter."""
         return self.path.times_s[0]
 
     @property
     def end_s(self) -> float:
-        """When it has left."""
+        """The time at which it has left."""
         return self.path.times_s[-1]
 
 
@@ -63,13 +63,13 @@ class Clip:
 
     Attributes:
         name: file name without suffix.
-        split: which one it belongs to.
-        seed: of all that is painted.
+        split: the split it belongs to.
+        seed: decides everything that is painted.
         duration_s: length.
         camera: where it hangs.
         night: it is dark, and lamps are on.
         rain: it rains.
-        actors: who passes, in order of entering.
+        actors: in order of entering.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Clip:
 
     @property
     def style(self) -> Style:
-        """How clips of its split look."""
+        """How clips of this split look."""
         return STYLES[self.split]
 
 
@@ -119,7 +119,7 @@ def _kind(rng: Generator, camera: Camera) -> Kind:
 
 
 def _looks(rng: Generator, clip: Clip, like: Traits | None) -> tuple[Kind, str]:
-    """Kind and colour; with `like`, one of them is that of somebody else, so that neither decides alone."""
+    """Draw kind and colour. With `like`, one of the two is copied from another actor, so that neither decides alone."""
     for _ in range(40):
         kind = _kind(rng, clip.camera)
         colour = draw_colour(rng, kind, clip.split)

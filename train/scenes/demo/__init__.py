@@ -1,4 +1,5 @@
-"""Fixed-camera clips rendered to real H.264 files, with captions and, apart from them, the true spans.
+"""Fixed-camera clips rendered to real H.264 files, with captions and, in separate files, the true spans.
 
-`world` says who appears where and when, `backdrop` and `actors` draw, `wording` puts events into sentences, `render` writes the files.
+`world` decides who appears where and when, `backdrop` and `actors` draw them, `wording` describes them in sentences, and `render`
+writes the files.
 """

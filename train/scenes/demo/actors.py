@@ -201,13 +201,13 @@ def _shadow(image: Image, x_px: float, foot_px: float, half_px: float, strength:
 
 
 def position(actor: Actor, time_s: float) -> Point:
-    """Where an actor's foot is: x as a fraction of the width, y of the height."""
+    """Position of an actor's foot: x as a fraction of the width, y of the height."""
     times, xs, feet = actor.path
     return float(np.interp(time_s, times, xs)), float(np.interp(time_s, times, feet))
 
 
 def is_moving(actor: Actor, time_s: float) -> bool:
-    """Whether it walks, runs, rides or drives at this moment (and does not stand)."""
+    """Whether the actor is moving at this moment, not standing."""
     times = actor.path[0]
     return not times[1] < time_s < times[2]
 
@@ -217,10 +217,10 @@ def paint(image: Image, clip: Clip, actor: Actor, time_s: float, *, shadow: floa
 
     Args:
         image: (H, W, 3) uint8 BGR.
-        clip: gives the camera.
-        actor: who.
-        time_s: when.
-        shadow: what a shadow leaves of the ground's brightness, in (0, 1].
+        clip: holds the camera.
+        actor: the actor.
+        time_s: the time in the clip.
+        shadow: share of the ground's brightness that remains in a shadow, in (0, 1].
     """
     height, width = image.shape[:2]
     x, foot = position(actor, time_s)

@@ -1,4 +1,4 @@
-"""Backgrounds of fixed cameras: drawn once per clip, so they may take their time."""
+"""Backgrounds of fixed cameras. Each is drawn once per clip, so drawing may be slow."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from wsra.train.scenes.demo.world import Clip, Shade
 
-Image = NDArray[Any]  # (H, W, 3) uint8; OpenCV promises no more than "an array"
+Image = NDArray[Any]  # (H, W, 3) uint8; OpenCV's types promise only "an array"
 
 
 def bgr(shade: Shade) -> tuple[int, int, int]:
-    """OpenCV's HSV shade as a BGR colour."""
+    """Convert a shade from OpenCV's HSV to BGR."""
     pixel = cv2.cvtColor(np.array([[shade]], np.uint8), cv2.COLOR_HSV2BGR)[0, 0]
     return int(pixel[0]), int(pixel[1]), int(pixel[2])
 

@@ -1,4 +1,4 @@
-"""Clips to H.264 files, captions and spans to JSON lines."""
+"""Writes clips as H.264 files, and captions and spans as JSON lines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def frames(clip: Clip) -> Iterator[Image]:
     """Render a clip.
 
     Yields:
-        (240, 320, 3) uint8 BGR, 8 a second; one buffer, painted anew each time.
+        (240, 320, 3) uint8 BGR, 8 per second.
     """
     rng = np.random.default_rng([clip.seed, 2])
     scene = backdrop(clip, WIDTH_PX, HEIGHT_PX)
@@ -76,7 +76,7 @@ def write_video(path: Path, images: Iterable[Image]) -> None:
 
 
 def visible_span(clip: Clip, actor: Actor) -> tuple[float, float]:
-    """When at least a third of an actor's length is inside the frame, in seconds, to one frame."""
+    """Seconds in which at least a third of an actor's length is inside the frame, to the nearest frame."""
     times = np.arange(round(clip.duration_s * FPS)) / FPS
     times = times[(times >= actor.start_s) & (times <= actor.end_s)]
     half = [RELATIVE_LENGTH[actor.kind] * clip.man_height(position(actor, t)[1]) * HEIGHT_PX / WIDTH_PX / 2 for t in times]
@@ -86,8 +86,8 @@ def visible_span(clip: Clip, actor: Actor) -> tuple[float, float]:
     return float(seen[0]), float(seen[-1] + 1 / FPS)
 
 
-def tell(clip: Clip) -> list[dict[str, Any]]:
-    """Captions of a clip with the truth beside them.
+def caption_clip(clip: Clip) -> list[dict[str, Any]]:
+    """Caption a clip, with the true spans of each sentence.
 
     Returns:
         Rows with `qid`, `query`, `vid`, `duration`, `relevant_windows`, `mentions`, `unseen`, `conjunction`. A test row is true of
@@ -97,14 +97,14 @@ def tell(clip: Clip) -> list[dict[str, Any]]:
     test = clip.split == "test"
     spans = [visible_span(clip, actor) for actor in clip.actors]
     rows: list[dict[str, Any]] = []
-    told: set[str] = set()
+    texts: set[str] = set()
     for actor in clip.actors:
         for _ in range(2 if test else 3):
             caption = describe(rng, actor, test=test)
             true_of = [i for i, other in enumerate(clip.actors) if caption.is_true_of(other)]
-            if caption.text in told or (test and len(true_of) > 1):
+            if caption.text in texts or (test and len(true_of) > 1):
                 continue
-            told.add(caption.text)
+            texts.add(caption.text)
             rows.append(
                 {
                     "qid": f"{clip.name}-{len(rows)}",
@@ -130,7 +130,7 @@ def plan(sizes: Sizes, seed: int) -> list[Clip]:
 
 
 def render_clip(clip: Clip, folder: Path) -> Path:
-    """Render one clip to `folder/NAME.mp4`, unless it is there."""
+    """Render one clip to `folder/NAME.mp4`, unless the file exists."""
     path = folder / f"{clip.name}.mp4"
     if not path.exists():
         write_video(path, frames(clip))
@@ -143,13 +143,13 @@ def _render(job: tuple[Clip, Path]) -> str:
 
 
 def render_scenes(folder: Path, sizes: Sizes, *, seed: int = 0, jobs: int = 2) -> Iterator[str]:
-    """Render a data set; what is there already is kept.
+    """Render a data set; existing clips are kept.
 
     Args:
         folder: gets `videos/*.mp4`, `captions-{split}.jsonl` without times, and `spans-{split}.jsonl` with them.
         sizes: clips per split.
-        seed: of everything.
-        jobs: processes.
+        seed: decides everything that is random.
+        jobs: number of processes.
 
     Yields:
         The name of each clip as it is finished.
@@ -158,7 +158,7 @@ def render_scenes(folder: Path, sizes: Sizes, *, seed: int = 0, jobs: int = 2) -
     videos = folder / "videos"
     videos.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
-        rows = [row for clip in clips if clip.split == split for row in tell(clip)]
+        rows = [row for clip in clips if clip.split == split for row in caption_clip(clip)]
         captions = [{key: row[key] for key in ("qid", "query", "vid", "duration")} for row in rows]
         for stem, lines in (("captions", captions), ("spans", rows)):
             text = "".join(json.dumps(line) + "\n" for line in lines)

@@ -1,4 +1,4 @@
-"""Events in words, and which events a sentence is true of."""
+"""Describes events in sentences, and decides which events a sentence is true of."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _THING_TEST: tuple[Wording, ...] = (
 
 
 @dataclass(frozen=True)
-class Caption:
+class DemoSentence:
     """A sentence and what it mentions.
 
     Attributes:
@@ -93,7 +93,7 @@ class Caption:
     mentions: dict[str, str | bool]
 
     def is_true_of(self, actor: Actor) -> bool:
-        """Whether everything mentioned agrees with the actor."""
+        """Whether everything that the sentence mentions is true of the actor."""
         return all(getattr(actor, attribute) == value for attribute, value in self.mentions.items())
 
 
@@ -106,13 +106,13 @@ def _wordings(actor: Actor, test: bool) -> tuple[Wording, ...]:
     return _THING_TEST if test else _THING
 
 
-def describe(rng: Generator, actor: Actor, *, test: bool) -> Caption:
-    """Put one actor into one sentence.
+def describe(rng: Generator, actor: Actor, *, test: bool) -> DemoSentence:
+    """Describe one actor in one sentence.
 
     Args:
         rng: chooses noun and wording.
-        actor: who.
-        test: mostly wordings and some nouns that training never sees.
+        actor: the actor.
+        test: use mostly wordings, and some nouns, that training never shows.
     """
     wordings = _wordings(actor, test)
     wording, mentioned = wordings[int(rng.integers(len(wordings)))]
@@ -123,13 +123,13 @@ def describe(rng: Generator, actor: Actor, *, test: bool) -> Caption:
     text = text.replace("a orange", "an orange").replace("a automobile", "an automobile")
     mentions: dict[str, str | bool] = {"kind": actor.kind}
     mentions.update({attribute: getattr(actor, attribute) for attribute in mentioned})
-    return Caption(text, mentions)
+    return DemoSentence(text, mentions)
 
 
-def no_single_attribute_decides(caption: Caption, actors: tuple[Actor, ...]) -> bool:
-    """Whether kind and colour are mentioned, and every mentioned attribute alone is also true of another actor."""
+def no_single_attribute_decides(caption: DemoSentence, actors: tuple[Actor, ...]) -> bool:
+    """Whether the sentence mentions kind and colour, and each attribute alone is also true of another actor."""
     if not {"kind", "colour"} <= caption.mentions.keys():
         return False
     return all(
-        sum(Caption("", {attribute: value}).is_true_of(actor) for actor in actors) > 1 for attribute, value in caption.mentions.items()
+        sum(DemoSentence("", {attribute: value}).is_true_of(actor) for actor in actors) > 1 for attribute, value in caption.mentions.items()
     )

@@ -1,4 +1,4 @@
-"""Who appears in a clip, in which colours, on which path and when: the plan that is drawn and told.
+"""Who appears in a clip, in which colours, on which path and when: the plan from which pictures and sentences are made.
 
 Coordinates are fractions: x of the frame's width, y of its height (down), sizes of its height. Times are seconds.
 """
@@ -42,7 +42,7 @@ RELATIVE_LENGTH: dict[Kind, float] = {
     "van": 2.5,
 }
 
-# (hue 0-179, saturation, value 0-255) as in OpenCV; what a test clip wears was never seen in training.
+# (hue 0-179, saturation, value 0-255) as in OpenCV; test clips wear shades that training never shows.
 Shade = tuple[int, int, int]
 JITTER = 6  # of saturation and value; hue varies by 1
 PALETTE: dict[str, dict[Literal["train", "test"], tuple[Shade, ...]]] = {
@@ -88,9 +88,9 @@ class Actor:
         bag: whether it carries one.
         gait: "walks", "runs", "rides" or "drives".
         stands: whether it stops on the way.
-        direction: where it leaves to, "left" or "right".
-        start_s: when it starts to enter.
-        end_s: when it has left.
+        direction: the side where it leaves, "left" or "right".
+        start_s: the time at which it starts to enter.
+        end_s: the time at which it has left.
         path: (times_s, x, foot_y): knots of the path, linear between them.
         shades: colour of each part as (hue, saturation, value).
         build: a factor on the height, and one on the width.
@@ -112,16 +112,16 @@ class Actor:
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: its camera, its length and who passes.
+    """One clip: its camera, its length and its actors.
 
     Attributes:
         name: file name without suffix.
         split: "train", "val" or "test".
-        seed: of background and noise.
+        seed: decides background and noise.
         duration_s: length in seconds.
         horizon: y of the horizon.
         reach: a man's height where the foot is at y = 1.
-        actors: who appears, in order of entering.
+        actors: in order of entering.
     """
 
     name: str
@@ -138,7 +138,7 @@ class Clip:
 
 
 def colours_of(kind: Kind) -> tuple[str, ...]:
-    """Colours in which a kind appears at all."""
+    """Colours in which a kind may appear."""
     return COAT_COLOURS if kind == "dog" else COLOURS
 
 
@@ -220,7 +220,7 @@ def _actor(rng: Generator, clip: Clip, look: tuple[Kind, str], start_s: float) -
 
 
 def _timeline(rng: Generator, clip: Clip, looks: list[tuple[Kind, str]]) -> list[Actor]:
-    """Actors one after the other, some entering before the one before has left."""
+    """Actors one after the other; some enter before the previous one has left."""
     actors: list[Actor] = []
     clock_s = float(rng.uniform(0.5, 4.0))
     for look in looks:
@@ -241,7 +241,7 @@ def sample_clip(name: str, split: Split, seed: int) -> Clip:
     Args:
         name: file name without suffix.
         split: "test" draws other palettes, sizes, paths and backgrounds, unseen pairs, and mostly crossed looks.
-        seed: everything follows from it.
+        seed: decides everything.
 
     Returns:
         A clip of 20 to 60 s with one to four actors; in the test split at least two of them do not overlap in time.
