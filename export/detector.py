@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
 from wsra.calib.samples import Samples
 from wsra.export.base import Source
-from wsra.export.detection_gate import LIMITS, detection_gate
+from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate
 from wsra.export.detr import load_detr, without_checks
 from wsra.export.encoder import scene_pixels
 from wsra.export.fp16 import half
@@ -63,14 +62,14 @@ def export_detector(
             onnx_from_graph(graph, part / GRAPH)
         settings = detr.settings(part / GRAPH)
         cases = _cases(TorchBackend(graph), settings)
-        _judge("fp32", _gate("fp32", part / GRAPH, cases, settings), say)
+        _require_pass("fp32", _gate("fp32", part / GRAPH, cases, settings), say)
         folders = [part]
         if fp16:
             say("exporting detector in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
             onnx.save_model(half(read_onnx(part / GRAPH), name="detector"), str(folders[-1] / GRAPH))
-            _judge("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings), say)
+            _require_pass("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings), say)
         if int8:
             folders.append(part / "int8")
             _int8(part, settings, cases, say)
@@ -111,15 +110,15 @@ def _cases(backend: TorchBackend, settings: DetectorSettings) -> list[Case]:
     return cases
 
 
-def _gate(precision: str, graph: Path, cases: Sequence[Case], settings: DetectorSettings) -> dict[str, Any]:
+def _gate(precision: str, graph: Path, cases: Sequence[Case], settings: DetectorSettings) -> DetectionReport:
     return detection_gate(OrtBackend(graph), cases, settings, LIMITS[precision])
 
 
-def _judge(precision: str, entry: dict[str, Any], say: Say) -> None:
-    if not entry["passed"]:
-        raise ExportError(f"{precision} detector fails its gate: {entry['reason']}; nothing is published")
-    told = entry["detections"]
-    say(f"{precision}: {told['agreement']:.1f} % of {told['boxes']} boxes agree with PyTorch, their scores to {told['score_mean']:.1e}")
+def _require_pass(precision: str, report: DetectionReport, say: Say) -> None:
+    if report.boxes is None or report.reason is not None:
+        raise ExportError(f"{precision} detector fails its gate: {report.reason}; nothing is published")
+    boxes = report.boxes
+    say(f"{precision}: {boxes.agreement:.1f} % of {boxes.boxes} boxes agree with PyTorch, their scores to {boxes.score_mean:.1e}")
 
 
 def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case], say: Say) -> None:
@@ -129,4 +128,5 @@ def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case], say: Sa
     say(f"exporting detector in int8, calibrated on {len(pixels[settings.input])} frames of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases, settings)
-    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples, say), say)
+    report, _ = int8_until_it_passes(prepare(part, samples), folder, gate, samples, say)
+    _require_pass("int8", report, say)

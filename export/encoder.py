@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -31,6 +31,7 @@ from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder, sha256_of
 from wsra.runtime.verification.gates import LIMITS, tensor_gate
 from wsra.runtime.verification.golden import Case
+from wsra.runtime.verification.reports import TensorReport
 from wsra.train.scenes.demo.render import FPS, frames
 from wsra.train.scenes.demo.world import sample_clip
 from wsra.train.towers import Towers, load_towers
@@ -66,14 +67,14 @@ def export_encoder(
     with locked(out), replacing_folder(out) as part:
         settings, graph = write_encoder(towers, part, part, say)
         cases = image_cases(TorchBackend(graph), {"pixels": scene_pixels(settings)})
-        _pass("fp32", part / settings.graph, cases, say)
+        _require_pass("fp32", _gate("fp32", part / settings.graph, cases), say)
         folders = [part]
         if fp16:
             say("exporting image in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
             onnx.save_model(half(read_onnx(part / settings.graph), name="image"), str(part / "fp16" / settings.graph))
-            _pass("fp16", part / "fp16" / settings.graph, cases, say)
+            _require_pass("fp16", _gate("fp16", part / "fp16" / settings.graph, cases), say)
         if int8:
             folders.append(part / "int8")
             _int8(part, settings, cases, say)
@@ -86,19 +87,27 @@ def export_encoder(
     return settings
 
 
-def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> dict[str, Any]:
-    told, wrong = tensor_gate(OrtBackend(graph), cases, LIMITS[precision])
-    return {"passed": not wrong, "reason": "; ".join(wrong) or None, "tensors": told}
+@dataclass(frozen=True)
+class _ImageReport:
+    """What the tensor gate found of an image encoder: its output's errors, and why it failed."""
+
+    vectors: TensorReport | None
+    reason: str | None
+
+    @property
+    def passed(self) -> bool:
+        return self.reason is None
 
 
-def _pass(precision: str, graph: Path, cases: Sequence[Case], say: Say) -> None:
-    _judge(precision, _gate(precision, graph, cases), say)
+def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> _ImageReport:
+    reports, failures = tensor_gate(OrtBackend(graph), cases, LIMITS[precision])
+    return _ImageReport(reports.get("vectors"), "; ".join(failures) or None)
 
 
-def _judge(precision: str, entry: dict[str, Any], say: Say) -> None:
-    if not entry["passed"]:
-        raise ExportError(f"{precision} image fails its gate: {entry['reason']}; nothing is published")
-    say(f"{precision}: mean cosine with PyTorch {entry['tensors']['vectors']['cosine_mean']:.6f}")
+def _require_pass(precision: str, report: _ImageReport, say: Say) -> None:
+    if report.vectors is None or report.reason is not None:
+        raise ExportError(f"{precision} image fails its gate: {report.reason}; nothing is published")
+    say(f"{precision}: mean cosine with PyTorch {report.vectors.cosine_mean:.6f}")
 
 
 def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case], say: Say) -> None:
@@ -108,7 +117,8 @@ def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case], say: Say
     say(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases)
-    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples, say), say)
+    report, _ = int8_until_it_passes(prepare(part, samples), folder, gate, samples, say)
+    _require_pass("int8", report, say)
 
 
 def write_encoder(towers: Towers, folder: Path, graphs: Path, say: Say) -> tuple[EncoderSettings, Graph]:

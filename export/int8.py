@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import onnx
@@ -113,49 +113,84 @@ def _copied(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
+class GateReport(Protocol):
+    """What a gate found."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the graphs passed."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why they failed, in one line; None when they passed."""
+
+
+Report = TypeVar("Report", bound=GateReport)
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How INT8 graphs were made.
+
+    Attributes:
+        samples: calibration data.
+        method: how ranges were read.
+        products: number of products that INT8 can serve.
+        left: products that stay in FP16 -> why.
+    """
+
+    samples: Samples
+    method: Method
+    products: int
+    left: dict[Product, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The part `quantization` of an entry of docs/schema/gate.json."""
+        return {
+            "calibration": self.samples.told(),
+            "ranges": self.method,
+            "smoothing_alpha": ALPHA,
+            "products": self.products,
+            "left_in_fp16": [{"graph": graph, "product": product, "why": why} for (graph, product), why in self.left.items()],
+        }
+
+
 def int8_until_it_passes(
     prepared: Prepared,
     folder: Path,
-    gate: Callable[[], dict[str, Any]],
+    gate: Callable[[], Report],
     probe: Samples,
     say: Callable[[str], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+) -> tuple[Report, Quantization]:
     """Write INT8 graphs; as long as the gate fails, leave the 1, 2, 4, 8 ... most sensitive products in FP16.
 
     Args:
-        prepared: of `prepare`.
-        folder: of the graphs.
-        gate: puts what lies in `folder` through both gates; what `wsra verify` says of it.
-        probe: trusted data by which the sensitivity is measured.
-        say: told each try.
-        progress: of the sensitivity, called with products done and all.
+        prepared: smoothed graphs and ranges from `prepare`.
+        folder: folder for the graphs.
+        gate: puts the graphs in `folder` through their gates.
+        probe: trusted data, on which the sensitivity is measured.
+        say: called with a line about each attempt.
+        progress: called while the sensitivity is measured, with the products done and their total.
 
     Returns:
-        What the last gate said, with `quantization`: calibration data, recipe, and what was left in FP16 and why.
+        The report of the last gate, and how the graphs that it saw were made.
     """
     left, count = dict(prepared.left), 0
     every = [(graph, product) for graph, products in prepared.products.items() for product in products]
     ranking: dict[Product, float] = {}
     while True:
         write_int8(prepared, left, folder)
-        entry = gate()
-        entry["quantization"] = {
-            "calibration": prepared.samples.told(),
-            "ranges": prepared.method,
-            "smoothing_alpha": ALPHA,
-            "products": len(every),
-            "left_in_fp16": [{"graph": graph, "product": product, "why": why} for (graph, product), why in left.items()],
-        }
+        report = gate()
         count = max(1, 2 * count)
-        if entry["passed"] or len(prepared.left) + count > MOST_LEFT * len(every):
-            return entry
-        say(f"INT8 fails its gate: {entry['reason']}")
+        if report.passed or len(prepared.left) + count > MOST_LEFT * len(every):
+            return report, Quantization(prepared.samples, prepared.method, len(every), left)
+        say(f"INT8 fails its gate: {report.reason}")
         if not ranking:
             say(f"measuring what each of {len(every)} products does to the logits")
             open_ones = {name: [p for p in names if (name, p) not in left] for name, names in prepared.products.items()}
             ranking = sensitivity(prepared.models, open_ones, prepared.ranges, probe, progress)
         left = {**prepared.left}
         for product, change in list(ranking.items())[:count]:
-            left[product] = f"alone in INT8 it changes the logits by {100 * change:.2f} %, and the gate failed: {entry['reason']}"
+            left[product] = f"alone in INT8 it changes the logits by {100 * change:.2f} %, and the gate failed: {report.reason}"
         say(f"leaving the {count} most sensitive in FP16")

@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from wsra.export.base import base_bundle, carry_encoder, trained_source
 from wsra.export.detector import carry_detector
-from wsra.export.precisions import Calibration, Entry, Say, gated, make_fp16, make_int8
+from wsra.export.precisions import Calibration, PrecisionReport, Say, check_precision, make_fp16, make_int8
 from wsra.export.tensorrt.build import build_bundle
 from wsra.runtime.backends.routes import Route, read_record, write_record
 from wsra.runtime.backends.trt import find_library
@@ -131,7 +132,9 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
 
 
 def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, before: Manifest | None, say: Say) -> Manifest:
-    device, calibration, made = this_device(), wanted.calibration, list[str]()
+    device, calibration = this_device(), wanted.calibration
+    record: dict[str, dict[str, Any]] = {}
+    made: dict[str, PrecisionReport] = {}
     with replacing_folder(out) as part:
         if before is not None and "fp32" not in _passed(before):
             reason = before.precisions.get("fp32", {}).get("reason")
@@ -139,29 +142,26 @@ def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted:
             before = None
         if before is None:
             bundle, golden = base(part)
-            bundle, entry = gated(bundle, device, "fp32", golden, say)
-            if not entry["passed"]:
-                raise ExportError(f"fp32 fails its gate: {entry['reason']}; nothing is published")
-            record = {"fp32": entry}
+            bundle, made["fp32"] = check_precision(bundle, device, "fp32", golden, say)
+            if not made["fp32"].passed:
+                raise ExportError(f"fp32 fails its gate: {made['fp32'].reason}; nothing is published")
         else:
             say(f"{out} is of these weights; what is missing is added")
             shutil.copytree(out, part, dirs_exist_ok=True)
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)
         if wanted.fp16 and "fp16" not in bundle.passed():
-            bundle, record["fp16"] = make_fp16(bundle, device, golden, say)
-            made.append("fp16")
+            bundle, made["fp16"] = make_fp16(bundle, device, golden, say)
         if wanted.int8 and _is_wanted(bundle, calibration):
-            bundle, record["int8"] = make_int8(bundle, device, golden, calibration, say)
-            made.append("int8")
-        manifest = _finish(bundle, device, golden, record)
+            bundle, made["int8"] = make_int8(bundle, device, golden, calibration, say)
+        manifest = _finish(bundle, device, golden, record | {name: report.to_json() for name, report in made.items()})
         if wanted.engine:
             build_bundle(part, None, say=say)
     if wanted.engine and device.gpu is not None:
         verify_bundle(out, provider="engine", say=say)
-    failed = [name for name in made if not record[name]["passed"]]
+    failed = {name: report.reason for name, report in made.items() if not report.passed}
     if failed:
-        reasons = "; ".join(f"{name} fails its gate ({record[name]['reason']})" for name in failed)
+        reasons = "; ".join(f"{name} fails its gate ({reason})" for name, reason in failed.items())
         kept = ", ".join(f"{out / name}{REJECTED}" for name in failed)
         raise ExportError(f"{reasons}; kept as {kept}, while {', '.join(_passed(manifest))} can be used")
     return manifest
@@ -200,7 +200,7 @@ def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
     return manifest
 
 
-def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, Entry]) -> Manifest:
+def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, dict[str, Any]]) -> Manifest:
     """Set aside what failed, seal, time what passed, and keep the record of this device."""
     bundle = Bundle(bundle.folder, replace(bundle.manifest, files=sealed_files(bundle.folder)))
     for name, entry in bundle.manifest.precisions.items():
@@ -209,7 +209,10 @@ def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, En
     write_manifest(bundle.folder, bundle.manifest)
     open_bundle(bundle.folder)
     fresh = {name: dict(entry) for name, entry in record.items() if entry["provider_asked"] == "cpu" and name in bundle.passed()}
-    for name, taken in time_routes(bundle, device, [Route(name, "cpu") for name in fresh], golden).items():
-        fresh[name] |= {"passed": False, "ran": False, "reason": taken} if isinstance(taken, str) else {"ms_per_query": taken}
+    times_ms, failures = time_routes(bundle, device, [Route(name, "cpu") for name in fresh], golden)
+    for name, time_ms in times_ms.items():
+        fresh[name]["ms_per_query"] = time_ms
+    for name, failure in failures.items():
+        fresh[name] |= {"passed": False, "ran": False, "reason": failure}
     write_record(bundle, device, fresh)
     return bundle.manifest

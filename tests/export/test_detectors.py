@@ -18,7 +18,7 @@ from detectors import CLASSES, SIZE, make_detr  # noqa: E402
 from moving import Pan, detector, drawn, told_of, truth  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from wsra.export.detection_gate import LIMITS, detection_gate  # noqa: E402
+from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate  # noqa: E402
 from wsra.export.detector import export_detector  # noqa: E402
 from wsra.export.publish import Wanted, export_bundle  # noqa: E402
 from wsra.runtime.backbones.detectors.classes import known  # noqa: E402
@@ -126,17 +126,17 @@ def test_the_gate_compares_boxes_and_not_places(tmp_path: Path) -> None:
     case = Case({"x": np.zeros((2, 3, 64, 64), np.float32)}, {"logits": logits, "boxes": boxes})
     order = rng.permutation(30)
 
-    def judged(logits: np.ndarray, boxes: np.ndarray, precision: str = "fp32") -> dict[str, Any]:
+    def judged(logits: np.ndarray, boxes: np.ndarray, precision: str = "fp32") -> DetectionReport:
         return detection_gate(Fake(logits=logits, boxes=boxes), [case], settings, LIMITS[precision])
 
-    assert judged(logits[:, order], boxes[:, order])["passed"]
-    assert "boxes agree with PyTorch's to an IoU of 0.99, the limit is 99.5 %" in judged(logits, boxes[:, order])["reason"]
-    assert not judged(logits, boxes * 1.02)["passed"] and judged(logits, boxes * 1.002, "int8")["passed"]
-    assert "the mean difference of their scores is" in judged(logits + 0.01, boxes)["reason"]
-    assert judged(logits + 0.01, boxes, "fp16")["passed"]
-    assert not judged(logits[..., ::-1], boxes)["passed"]  # of another class
-    assert not judged(logits[:, :15], boxes[:, :15])["passed"]  # half of them are not there
-    assert "holds NaN" in judged(logits * np.nan, boxes)["reason"]
+    assert judged(logits[:, order], boxes[:, order]).passed
+    assert "boxes agree with PyTorch's to an IoU of 0.99, the limit is 99.5 %" in (judged(logits, boxes[:, order]).reason or "")
+    assert not judged(logits, boxes * 1.02).passed and judged(logits, boxes * 1.002, "int8").passed
+    assert "the mean difference of their scores is" in (judged(logits + 0.01, boxes).reason or "")
+    assert judged(logits + 0.01, boxes, "fp16").passed
+    assert not judged(logits[..., ::-1], boxes).passed  # of another class
+    assert not judged(logits[:, :15], boxes[:, :15]).passed  # half of them are not there
+    assert "holds NaN" in (judged(logits * np.nan, boxes).reason or "")
 
 
 def test_what_is_no_such_detector(tmp_path: Path) -> None:
