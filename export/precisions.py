@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from wsra.calib.ranges import Method
 from wsra.calib.samples import Samples, choose_samples, samples_from_captions
 from wsra.export.encoder import scene_pixels
-from wsra.export.fp16 import half
-from wsra.export.int8 import Quantization, int8_until_it_passes, prepare
+from wsra.export.fp16 import to_fp16
+from wsra.export.int8 import Quantization, calibrate, int8_until_it_passes
 from wsra.export.onnx import read_onnx
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
@@ -38,9 +38,9 @@ class Calibration:
     """Where INT8 ranges come from.
 
     Attributes:
-        captions: JSON lines, or None for the calibration part of the golden data.
-        features: folder of .feat files of their videos.
-        method: how ranges are read: "minmax" or "percentile".
+        captions: captions as JSON lines; None takes the calibration part of the golden data.
+        features: folder of the .feat files of their videos.
+        method: how ranges are measured: "minmax" or "percentile".
     """
 
     captions: Path | None = None
@@ -120,7 +120,7 @@ def make_fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple
     say("exporting fp16")
     folder = _clear(bundle, "fp16")
     for name in bundle.graphs:
-        halved = half(read_onnx(bundle.graph("fp32", name)), name=name, scorer=bundle.manifest.scorer)
+        halved = to_fp16(read_onnx(bundle.graph("fp32", name)), name=name, scorer=bundle.manifest.scorer)
         onnx.save_model(halved, str(folder / f"{name}.onnx"))
     return check_precision(bundle, device, "fp16", golden, say)
 
@@ -130,14 +130,14 @@ def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calib
 
     INT8 graphs that passed earlier stay in the bundle unless the new ones pass, too.
     """
-    samples = _samples(bundle, golden, calibration)
+    samples = _calibration_samples(bundle, golden, calibration)
     if "image" in bundle.graphs:
         settings = read_settings(bundle.folder / BACKBONE_JSON)
         samples = replace(samples, images={settings.input: scene_pixels(settings, first=1000)})
     for warning in samples.warnings:
         say(f"WARNING: {warning}")
     say(f"calibrating int8 on {len(samples.features)} rows of features and {len(samples.token_ids)} sentences of {samples.source}")
-    prepared = prepare(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
+    calibrated = calibrate(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
     before, kept = bundle, bundle.folder / ".int8"
     if "int8" in bundle.passed():
         os.replace(bundle.folder / "int8", kept)
@@ -145,7 +145,7 @@ def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calib
     say("exporting int8")
     with progress("products", None) as bar:
         gates, quantization = int8_until_it_passes(
-            prepared,
+            calibrated,
             folder,
             lambda: _gate(bundle, device, "int8", golden, say),
             replace(_probe(bundle, golden), images=samples.images),
@@ -163,14 +163,14 @@ def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calib
 
 
 def _probe(bundle: Bundle, golden: Golden) -> Samples:
-    """The golden data's calibration part, to tell by which products suffer, whatever the calibration data are worth."""
+    """The calibration part of the golden data: trusted data on which the sensitivity of products is measured."""
     rows = np.concatenate([video.rows(0, len(video)) for video in golden.calibration_videos])
-    tokens = _tokens(bundle)
+    tokens = _tokenizer_of(bundle)
     ids = sorted((tokens(sentence) for sentence in golden.calibration_sentences), key=len)
     return Samples(rows, ids, "golden data", [])
 
 
-def _tokens(bundle: Bundle) -> Callable[[str], list[int]]:
+def _tokenizer_of(bundle: Bundle) -> Callable[[str], list[int]]:
     tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -182,8 +182,8 @@ def _tokens(bundle: Bundle) -> Callable[[str], list[int]]:
     return token_ids
 
 
-def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Samples:
-    token_ids = _tokens(bundle)
+def _calibration_samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Samples:
+    token_ids = _tokenizer_of(bundle)
     if calibration.captions is not None and calibration.features is not None:
         return samples_from_captions(
             calibration.captions,
@@ -195,5 +195,5 @@ def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Sample
         )
     source = "the golden data's calibration part"
     chosen = choose_samples(golden.calibration_videos, [token_ids(s) for s in golden.calibration_sentences], source=source)
-    told = f"no --calib is given: INT8 ranges come from {source}, a few validation captions; the training captions are better"
-    return replace(chosen, warnings=[told, *chosen.warnings])
+    warning = f"no --calib is given: INT8 ranges come from {source}, a few validation captions; the training captions are better"
+    return replace(chosen, warnings=[warning, *chosen.warnings])

@@ -1,4 +1,4 @@
-"""Plans run by TensorRT itself: no ONNX Runtime, no torch."""
+"""Run plans with TensorRT itself, without ONNX Runtime and torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backends.cuda import Cuda, Stopwatch
+from wsra.runtime.backends.cuda import Cuda, StreamTimer
 from wsra.runtime.backends.libraries import LIBRARIES, Library
 from wsra.runtime.backends.profiles import Ranges, fitting_profile
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
@@ -22,17 +22,17 @@ from wsra.runtime.errors import BackendError, MissingExtraError
 
 
 def find_library(*, gpu: bool = True) -> Any:
-    """The TensorRT to use: the full one where it is there and new enough, else TensorRT-RTX.
+    """The TensorRT to use: tensorrt if it is installed and new enough, else TensorRT-RTX.
 
     Args:
-        gpu: whether there is a GPU; without one only TensorRT-RTX can do anything.
+        gpu: whether there is a GPU; without one only TensorRT-RTX works.
 
     Returns:
         The module.
 
     Raises:
         MissingExtraError: neither is installed.
-        BackendError: what is installed does not load, is too old, or needs a GPU.
+        BackendError: the installed one does not load, is too old, or needs a GPU.
     """
     reasons = []
     for name in LIBRARIES:
@@ -58,7 +58,7 @@ class TrtBackend:
     """A plan in TensorRT on the first GPU. One call at a time.
 
     Args (constructor):
-        plan: built here by `wsra build`.
+        plan: a plan that `wsra build` built on this machine.
         device_name: name of the GPU, for reports.
 
     Raises:
@@ -89,7 +89,7 @@ class TrtBackend:
         for number in range(engine.num_io_tensors):
             name = engine.get_tensor_name(number)
             if engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:
-                raise BackendError(f"{plan}: {name} is a shape tensor, which wsra does not feed; export the graph without it")
+                raise BackendError(f"{plan}: {name} is a shape tensor, which wsra does not support; export the graph without it")
             specs = self._inputs if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else self._outputs
             specs[name] = TensorSpec(_dtype(trt, engine.get_tensor_dtype(name), name, plan), _axes(tuple(engine.get_tensor_shape(name))))
         self._profiles = [self._ranges(number) for number in range(engine.num_optimization_profiles)]
@@ -106,7 +106,7 @@ class TrtBackend:
 
     @property
     def provider(self) -> str:
-        """What really runs the graph: the library and its version."""
+        """The library that runs the graph, and its version."""
         return self._provider
 
     @property
@@ -140,12 +140,12 @@ class TrtBackend:
         return outputs
 
     def milliseconds(self, feeds: Mapping[str, NDArray[Any]], repeats: int) -> list[float]:
-        """Time of each of several runs on the GPU's own clock, without the copies."""
+        """Milliseconds of each of several runs, measured by the GPU, without the copies."""
         arrays = self._feed(feeds)
         self._bind_outputs()
         self._cuda.wait()
         del arrays
-        watch, times = Stopwatch(self._cuda), []
+        watch, times = StreamTimer(self._cuda), []
         for _ in range(repeats):
             watch.start()
             self._execute()
@@ -154,7 +154,7 @@ class TrtBackend:
         return times
 
     def _feed(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Choose a profile, set the shapes and start the uploads, which read the returned arrays."""
+        """Choose a profile, set the shapes and start the uploads; they read the returned arrays, which must be kept until they end."""
         check_feeds(feeds, self._inputs, self._name)
         self._log.clear()
         self._activate(fitting_profile({name: array.shape for name, array in feeds.items()}, self._profiles, self._name))
@@ -177,16 +177,16 @@ class TrtBackend:
         self._active = number
 
     def _bind_outputs(self) -> Arrays:
-        """Give every output its place on the device.
+        """Allocate every output on the device.
 
         Returns:
-            Arrays to download them to.
+            Arrays for downloading the outputs.
         """
         outputs = {}
         for name, spec in self._outputs.items():
             shape = tuple(self._context.get_tensor_shape(name))
             if min(shape, default=0) < 0:
-                raise self._refused(f"cannot tell the shape of {name} before it runs")
+                raise self._refused(f"cannot determine the shape of {name} before it runs")
             outputs[name] = np.empty(shape, spec.dtype)
             self._context.set_tensor_address(name, self._cuda.buffer(name, outputs[name].nbytes))
         return outputs
@@ -202,8 +202,8 @@ class TrtBackend:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._context = self._engine = self._runtime = None  # before the memory that they use
-        with suppress(BackendError) if error else nullcontext():  # an error of CUDA comes again from every later call
+        self._context = self._engine = self._runtime = None  # freed before the memory that they use
+        with suppress(BackendError) if error else nullcontext():  # after a CUDA error, every later call fails, too
             self._cuda.close()
 
 

@@ -20,7 +20,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate  # noqa: E402
 from wsra.export.detector import export_detector  # noqa: E402
-from wsra.export.publish import Wanted, export_bundle  # noqa: E402
+from wsra.export.publish import ExportOptions, export_bundle  # noqa: E402
 from wsra.runtime.backbones.detectors.classes import known  # noqa: E402
 from wsra.runtime.backbones.detectors.load import load_detector  # noqa: E402
 from wsra.runtime.backbones.detectors.settings import read_detector  # noqa: E402
@@ -158,7 +158,7 @@ def test_what_is_no_such_detector(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (("--detector", "d", "--backbone", "b"), "--detector is a backbone of its own; leave out --backbone and --zero-shot"),
-        (("runs/x", "--detector", "d"), "d has no detector.json; make one first"),
+        (("runs/x", "--detector", "d"), "d has no detector.json; export it first"),
         (("--detector", "d", "--engine"), "--engine is for bundles and encoders"),
     ],
 )
@@ -197,7 +197,7 @@ def test_answers_under_a_moving_camera(tmp_path: Path) -> None:
         "[sampling]\nfirst = 1\nlast = 1\n[training]\nepochs = 30\nbatch = 16\nkey_width = 32\nlearning_rate = 0.003\n"
     )
     checkpoint = train_run(tmp_path / "run.toml", tmp_path / "runs", [], resume=False)
-    export_bundle(checkpoint, tmp_path / "bundle", Wanted(), detector=tmp_path / "knowing", say=lambda _: None)
+    export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(), detector=tmp_path / "knowing", say=lambda _: None)
     right, asked = 0, 0
     for place in range(counts["test"]):
         pan = pans[f"test{place}"]

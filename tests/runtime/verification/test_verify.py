@@ -17,9 +17,9 @@ from safetensors.numpy import load_file, save_file
 import wsra.export.precisions
 from tiny import SENTENCES, make_checkpoint
 from wsra.calib.samples import Samples, choose_samples
-from wsra.export.int8 import int8_until_it_passes, prepare, write_int8
+from wsra.export.int8 import calibrate, int8_until_it_passes, write_int8
 from wsra.export.precisions import Calibration
-from wsra.export.publish import Wanted, export_bundle
+from wsra.export.publish import ExportOptions, export_bundle
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.device import this_device
@@ -289,8 +289,8 @@ def calibration(bundle: Bundle) -> Samples:
 
 
 def test_a_poisoned_calibration_set_is_caught(bundle: Bundle) -> None:
-    prepared = prepare(bundle.folder / "fp32", poisoned(calibration(bundle)))
-    write_int8(prepared, prepared.left, bundle.folder / "int8")
+    calibrated = calibrate(bundle.folder / "fp32", poisoned(calibration(bundle)))
+    write_int8(calibrated, calibrated.left, bundle.folder / "int8")
     report = gate(bundle, "int8")
     assert not report.passed and "the limit is" in (report.reason or "")
 
@@ -298,9 +298,9 @@ def test_a_poisoned_calibration_set_is_caught(bundle: Bundle) -> None:
 def test_the_most_sensitive_products_are_left_until_it_passes(bundle: Bundle) -> None:
     """Poisoned features spoil the keys' only product; the gate must lead to leaving it, and the manifest must say so."""
     samples = calibration(bundle)
-    prepared = prepare(bundle.folder / "fp32", replace(samples, features=1000 * samples.features))
+    calibrated = calibrate(bundle.folder / "fp32", replace(samples, features=1000 * samples.features))
     told: list[str] = []
-    report, quantization = int8_until_it_passes(prepared, bundle.folder / "int8", lambda: gate(bundle, "int8"), samples, told.append)
+    report, quantization = int8_until_it_passes(calibrated, bundle.folder / "int8", lambda: gate(bundle, "int8"), samples, told.append)
     assert report.passed, report.reason
     keys = next(reason for (graph, _), reason in quantization.left.items() if graph == "keys")
     assert "alone in INT8 it changes the logits by" in keys and "and the gate failed" in keys
@@ -308,14 +308,14 @@ def test_the_most_sensitive_products_are_left_until_it_passes(bundle: Bundle) ->
 
 
 def test_int8_that_never_passes_gives_up_with_half_of_it_left(bundle: Bundle) -> None:
-    prepared = prepare(bundle.folder / "fp32", calibration(bundle))
+    calibrated = calibrate(bundle.folder / "fp32", calibration(bundle))
     tries: list[int] = []
 
     def never() -> RouteReport:
         tries.append(1)
         return RouteReport(Route("int8", "cpu"), threads=1, reason="never good enough", ran=True)
 
-    report, quantization = int8_until_it_passes(prepared, bundle.folder / "int8", never, calibration(bundle), lambda _: None)
+    report, quantization = int8_until_it_passes(calibrated, bundle.folder / "int8", never, calibration(bundle), lambda _: None)
     assert not report.passed and 3 <= len(tries) <= 6
     assert len(quantization.left) <= 0.5 * quantization.products
 
@@ -329,12 +329,12 @@ def test_export_publishes_what_passed_beside_what_is_rejected(checkpoint: Path, 
     monkeypatch.setitem(LIMITS, "fp16", replace(LIMITS["fp16"], vectors=0.0))
     out = tmp_path / "bundle"
     with pytest.raises(ExportError, match=r"fp16 fails its gate .* kept as .*fp16\.rejected, while fp32 can be used"):
-        export_bundle(checkpoint, out, Wanted(fp16=True), say=lambda _: None)
+        export_bundle(checkpoint, out, ExportOptions(fp16=True), say=lambda _: None)
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["fp16.rejected", "fp32", "verified"]
     assert open_bundle(out).passed() == ["fp32"] and Grounder.open(out).precision == "fp32"
     monkeypatch.undo()
     export_bundle(checkpoint, out, say=lambda _: None)  # asks for nothing new, so it does not fail
-    manifest = export_bundle(checkpoint, out, Wanted(fp16=True), say=lambda _: None)
+    manifest = export_bundle(checkpoint, out, ExportOptions(fp16=True), say=lambda _: None)
     assert manifest.precisions["fp16"]["passed"] and not (out / "fp16.rejected").exists()
 
 
@@ -347,31 +347,33 @@ def test_fp32_that_fails_publishes_nothing(checkpoint: Path, tmp_path: Path, mon
 
 def test_calibration_is_recorded_and_given_anew(checkpoint: Path, tmp_path: Path) -> None:
     out, told = tmp_path / "bundle", []
-    export_bundle(checkpoint, out, Wanted(int8=True), say=told.append)
+    export_bundle(checkpoint, out, ExportOptions(int8=True), say=told.append)
     first = read_manifest(out).precisions["int8"]["quantization"]
     assert first["calibration"]["source"] == "the golden data's calibration part" and first["ranges"] == "minmax"
     assert any("no --calib is given" in line for line in told) and any(
         "to calibrate on" in line for line in first["calibration"]["warnings"]
     )
-    export_bundle(checkpoint, out, Wanted(int8=True), say=told.append)
+    export_bundle(checkpoint, out, ExportOptions(int8=True), say=told.append)
     assert read_manifest(out).precisions["int8"]["quantization"] == first
     run = checkpoint.parent.parent
     given = Calibration(run / "train.jsonl", run / "features", "percentile")
-    export_bundle(checkpoint, out, Wanted(int8=True, calibration=given), say=told.append)
+    export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=given), say=told.append)
     again = read_manifest(out).precisions["int8"]["quantization"]
     assert again["calibration"]["source"] == "train.jsonl" and again["ranges"] == "percentile"
     assert again["calibration"]["sha256"] != first["calibration"]["sha256"]
     with pytest.raises(ConfigError, match="give --calib and --features"):
-        export_bundle(checkpoint, out, Wanted(int8=True, calibration=Calibration(run / "train.jsonl")), say=told.append)
+        export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=Calibration(run / "train.jsonl")), say=told.append)
 
 
 def test_a_new_int8_that_fails_leaves_the_one_that_passed(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, run = tmp_path / "bundle", checkpoint.parent.parent
-    export_bundle(checkpoint, out, Wanted(int8=True, calibration=Calibration(run / "train.jsonl", run / "features")), say=lambda _: None)
+    export_bundle(
+        checkpoint, out, ExportOptions(int8=True, calibration=Calibration(run / "train.jsonl", run / "features")), say=lambda _: None
+    )
     good = (out / "int8" / "text.onnx").read_bytes()
     monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], vectors=0.0))
     with pytest.raises(ExportError, match=r"int8\.rejected, while fp32, int8 can be used"):
-        export_bundle(checkpoint, out, Wanted(int8=True, calibration=Calibration(method="percentile")), say=lambda _: None)
+        export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=Calibration(method="percentile")), say=lambda _: None)
     assert (out / "int8" / "text.onnx").read_bytes() == good and (out / "int8.rejected" / "text.onnx").is_file()
     bundle = open_bundle(out)
     assert bundle.passed() == ["fp32", "int8"] and bundle.manifest.precisions["int8"]["quantization"]["ranges"] == "minmax"
