@@ -151,7 +151,7 @@ def test_cheap_reasons_come_first(made: tuple[Engine, Path, dict[str, Path]], mo
 
     monkeypatch.setattr("wsra.runtime.backends.engines.sha256_of", read)
     assert "built for" in (misfit(engine, folder, graphs, PC, *LIBRARY) or "")
-    assert "cut" in (misfit(engine, folder, graphs, JETSON, *LIBRARY) or "")
+    assert "truncated" in (misfit(engine, folder, graphs, JETSON, *LIBRARY) or "")
 
 
 @pytest.mark.parametrize(
