@@ -160,7 +160,7 @@ def build_onnx(
         out: the plan, with a name that ends in .plan; `<name>.engine.json` in the same folder says where it runs.
         profiles: ranges of shapes; each names every input.
         workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
-        overwrite: replace what stands at `out`.
+        overwrite: replace what exists at `out`.
         say: told what is built.
 
     Returns:
