@@ -63,9 +63,10 @@ class TorchBackend:
 
 def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: AnyScorer, encoder: TextEncoder) -> Grounder:
     """A grounder that runs PyTorch, with the tokenizer of the bundle."""
-    text, keys, score = (TorchBackend(graph) for graph in graphs_of(scorer, encoder))
-    sentences = RuntimeEncoder(tokenizer, text, max_tokens=encoder.max_tokens)
-    return Grounder(manifest, sentences, SnippetScorer(keys, GraphKernel(score)), bundle=tokenizer.parent, precision="torch")
+    backends = {graph.name: TorchBackend(graph) for graph in graphs_of(scorer, encoder)}
+    sentences = RuntimeEncoder(tokenizer, backends["text"], max_tokens=encoder.max_tokens)
+    snippets = SnippetScorer(backends["keys"], GraphKernel(backends["scorer"]))
+    return Grounder(manifest, sentences, snippets, bundle=tokenizer.parent, precision="torch")
 
 
 def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
