@@ -156,7 +156,8 @@ def _make_and_publish(
             bundle, made["fp16"] = make_fp16(bundle, device, golden, say)
         if options.int8 and _needs_int8(bundle, calibration):
             bundle, made["int8"] = make_int8(bundle, device, golden, calibration, say)
-        manifest = _finish(bundle, device, golden, record | {name: report.to_json() for name, report in made.items()})
+        passed = {name: report.to_json() for name, report in made.items() if report.passed}
+        manifest = _finish(bundle, device, golden, record | passed)  # where a new INT8 failed, the record of the earlier one stays
         if options.engine:
             build_bundle(part, None, say=say)
     if options.engine and device.gpu is not None:

@@ -377,6 +377,8 @@ def test_a_new_int8_that_fails_leaves_the_one_that_passed(checkpoint: Path, tmp_
     assert (out / "int8" / "text.onnx").read_bytes() == good and (out / "int8.rejected" / "text.onnx").is_file()
     bundle = open_bundle(out)
     assert bundle.passed() == ["fp32", "int8"] and bundle.manifest.precisions["int8"]["quantization"]["ranges"] == "minmax"
+    with Grounder.open(out, precision="int8", threads=1) as grounder:  # the record of this device does not say that it failed
+        assert grounder.precision == "int8"
 
 
 def test_a_bundle_whose_fp32_failed_is_made_anew(checkpoint: Path, tmp_path: Path) -> None:
