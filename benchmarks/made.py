@@ -28,13 +28,13 @@ SENTENCES: tuple[str, ...] = tiny.SENTENCES[:8]
 
 
 def made_bundle(folder: Path) -> Path:
-    """Make a barely trained bundle with the real all-MiniLM-L6-v2 and keys 512 wide."""
-    from wsra.export.publish import Wanted, export_bundle
+    """A bundle over the real all-MiniLM-L6-v2 with keys 512 wide, hardly trained."""
+    from wsra.export.publish import ExportOptions, export_bundle
     from wsra.train.command import train_run
 
     run = tiny.make_run(folder, kind="minilm", epochs=2, key_width=WIDTH)
     checkpoint = train_run(run, folder / "runs" / "made", [], resume=False)
-    export_bundle(checkpoint, folder / "bundle", Wanted(), say=lambda _: None)
+    export_bundle(checkpoint, folder / "bundle", ExportOptions(), say=lambda _: None)
     return folder / "bundle"
 
 

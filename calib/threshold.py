@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from wsra.runtime.errors import DataError
 
-SHARE = 0.6  # share of the way from background to event; 0.4, 0.5, 0.6 and 0.7 were compared on development scenes (docs/measurements/training.md)
-LIFE_SHARE = 0.1  # share of the way from other videos' sentences to own ones; -0.2 to 0.5 were compared (docs/measurements/training.md)
+# Both were compared with others on development scenes: docs/measurements/training.md.
+SHARE = 0.6  # share of the way from background to event
+LIFE_SHARE = 0.1  # share of the way from other videos' sentences to own ones
 
 
 def calibrate_theta(curves: Sequence[NDArray[np.floating]]) -> float:

@@ -1,3 +1,3 @@
-"""From a checkpoint to a bundle that a device can run: graphs, precisions, engines, parity."""
+"""Turn a checkpoint into a bundle that a device can run: graphs, precisions, gates and engines."""
 
 from wsra.runtime import quiet as quiet

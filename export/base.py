@@ -1,4 +1,4 @@
-"""What every bundle of a checkpoint has: tokenizer, the scorer's weights, golden data, FP32 graphs and the manifest."""
+"""Write what every bundle holds: the tokenizer, the scorer's weights, golden data, the FP32 graphs and the manifest."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ from wsra.train.stored import SeenAs
 from wsra.train.text import TextEncoder
 
 Say = Callable[[str], None]
-IMAGES = 16  # per call of an image encoder
-SMALL = 256  # windows per call up to which a profile of its own serves
+IMAGES = 16  # largest number of images per call of an image encoder
+SMALL = 256  # up to so many windows per call, engines have a profile of their own
 
 
 @dataclass(frozen=True)
-class Source:
+class BundleSource:
     """What a bundle is made of.
 
     Attributes:
-        scorer: the trained one, or a cosine.
+        scorer: the trained scorer, or a cosine.
         kind: "trained" or "cosine".
-        encoder: of sentences.
+        encoder: text encoder.
         data: captioned videos that become golden data.
-        sha256: of the weights.
-        backbone: what must make the features.
+        sha256: digest of the weights.
+        backbone: id of the backbone that must extract the features.
         snippet_s: length of a snippet in seconds.
         plan: default window plan.
         span_score: "additive", "pooled" or "lives".
-        theta: logit at which a row speaks neither for nor against.
-        image: the image encoder behind the features, where the bundle carries it; its FP32 graph is there already.
-        images: prepared images to check it with, a feed of `image`.
+        theta: the logit at which a row counts neither for nor against a moment.
+        image: the image encoder of the features, if the bundle carries one; its FP32 graph is in the folder already.
+        images: preprocessed images to check the image encoder with, by the name of its input.
     """
 
     scorer: AnyScorer
@@ -75,8 +75,8 @@ class Source:
     images: Arrays | None = None
 
 
-def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) -> Source:
-    """What a bundle of a checkpoint is made of: golden data and theta come from its validation captions.
+def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) -> BundleSource:
+    """What the bundle of a checkpoint is made of. Golden data and theta come from its validation captions.
 
     Raises:
         DataError: the captions or features cannot be used.
@@ -85,7 +85,7 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
     data = load(Path(run.data.val_captions), Path(run.data.features), seen_as="snippets")
     plan, span_score = _candidates(run.data.seen_as, of_objects=data.of_objects)
     pooled = span_score == "pooled"
-    return Source(
+    return BundleSource(
         scorer=scorer,
         kind="trained",
         encoder=encoder,
@@ -100,7 +100,7 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
 
 
 def _candidates(seen_as: SeenAs, *, of_objects: bool) -> tuple[SpanPlan, SpanScore]:
-    """Candidate spans and their score: lives of objects, maximal spans of snippets, or the paper's pooled windows."""
+    """How candidate spans are proposed and scored: lives of objects, maximal spans of snippets, or the paper's pooled windows."""
     if of_objects:
         return "tracks", "lives"
     plans: dict[SeenAs, tuple[SpanPlan, SpanScore]] = {
@@ -111,34 +111,37 @@ def _candidates(seen_as: SeenAs, *, of_objects: bool) -> tuple[SpanPlan, SpanSco
     return plans[seen_as]
 
 
-def carry_encoder(source: Source, folder: Path, part: Path) -> Source:
-    """Take the encoder behind a checkpoint's features into its bundle, so that `ground` takes videos.
+def carry_encoder(source: BundleSource, folder: Path, part: Path) -> BundleSource:
+    """Copy the encoder of a checkpoint's features into its bundle, so that `ground` can take videos.
 
     Args:
-        source: of the checkpoint.
-        folder: with `backbone.json` and its graph, or a bundle that carries them.
-        part: the bundle.
+        source: what the bundle is made of.
+        folder: a folder with `backbone.json` and its graph, or a bundle that carries them.
+        part: folder of the bundle.
+
+    Returns:
+        The source with the encoder.
 
     Raises:
-        ConfigError: it is not the encoder that made the features.
+        ConfigError: another encoder made the features.
     """
     settings = read_settings(folder / BACKBONE_JSON)
     made = [encoder_id(settings, regions, source.snippet_s) for regions in REGIONS]
     if source.backbone not in made:
-        raise ConfigError(f"{folder}: makes {made[0]}, the checkpoint was trained on {source.backbone}; give that encoder")
+        raise ConfigError(f"{folder}: makes features of {made[0]}, the checkpoint was trained on {source.backbone}; give that encoder")
     (part / "fp32").mkdir()
-    graphs = [folder / place / settings.graph for place in ("", "fp32")]  # a folder of its own, or a bundle that carries it
+    graphs = [folder / place / settings.graph for place in ("", "fp32")]  # an encoder folder, or a bundle that carries the encoder
     shutil.copy2(next((graph for graph in graphs if graph.is_file()), graphs[0]), part / "fp32" / "image.onnx")
     replace(settings, graph="image.onnx").write(part / BACKBONE_JSON)
     return replace(source, image=OrtBackend(part / "fp32" / "image.onnx"), images={settings.input: scene_pixels(settings)})
 
 
-def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
-    """Write everything but further precisions; the manifest is given back, not written.
+def base_bundle(part: Path, source: BundleSource, say: Say) -> tuple[Bundle, Golden]:
+    """Write everything but FP16 and INT8. The manifest is returned, not written.
 
     Args:
-        part: the folder.
-        source: what it is made of.
+        part: folder of the bundle.
+        source: what the bundle is made of.
         say: told each step.
 
     Raises:
@@ -193,28 +196,29 @@ def base_bundle(part: Path, source: Source, say: Say) -> tuple[Bundle, Golden]:
 
 
 def _usual_rows(golden: Golden) -> int:
-    """Rows of a usual video, at least one."""
+    """Median number of rows of a video, at least one."""
     return max(1, int(np.median([len(video) for video in golden.videos])))
 
 
 def _image_profile(backend: Backend) -> dict[str, list[list[int]]]:
-    """Images of one size, one or several a call."""
+    """Profile for images of one size, from one to 16 per call."""
     ((name, spec),) = backend.inputs.items()
     size = [int(axis) for axis in spec.shape[1:]]
     return {name: [[n, *size] for n in (1, IMAGES, IMAGES)]}
 
 
 def profiles_of(scorer: AnyScorer, encoder: TextEncoder, *, tokens: int, rows: int) -> dict[str, list[dict[str, list[list[int]]]]]:
-    """Ranges of shapes that engines are built for: what `ground` feeds, with what is usual in the data.
+    """Optimisation profiles for engines: the shapes that `ground` feeds, optimised for those that are usual in the data.
 
     Args:
-        scorer: its widths.
-        encoder: its longest sentence.
+        scorer: gives the widths.
+        encoder: gives the length of the longest sentence.
         tokens: usual length of a sentence.
         rows: usual number of rows of a video.
 
     Returns:
-        Graph -> profiles: input -> smallest, usual, largest shape. Windows have two: short videos, and the chunks of long ones.
+        Graph -> profiles: input -> smallest, usual and largest shape. Keys and scorer have two: one for short videos, and one for the
+        chunks of long ones.
     """
     usual = min(rows, SMALL)
     sentence = [[1, 1], [1, tokens], [MOST_QUERIES, encoder.max_tokens]]
@@ -228,7 +232,14 @@ def profiles_of(scorer: AnyScorer, encoder: TextEncoder, *, tokens: int, rows: i
 
 
 def _check_tokens(tokenizer: Path, sentences: list[str], encoder: TextEncoder) -> list[int]:
-    """The bundle's tokenizer must give the ids that training used; their counts per sentence."""
+    """Check that the bundle's tokenizer gives the token ids that training used.
+
+    Returns:
+        Number of tokens of each sentence.
+
+    Raises:
+        ExportError: the ids of a sentence differ.
+    """
     stored = Tokenizer.from_file(str(tokenizer))
     stored.no_padding()
     stored.no_truncation()

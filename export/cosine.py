@@ -1,4 +1,4 @@
-"""The scorer of a zero-shot bundle: how much nearer a sentence is to an image than neutral words are, in the space of two towers.
+"""The scorer of a zero-shot bundle: how much nearer a sentence is to an image than neutral sentences are, in the space of both towers.
 
 Shapes: T snippets, N keys, Q sentences, R vectors per snippet (the whole frame and its regions), D their width, K neutral sentences.
 """
@@ -8,20 +8,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-# What any frame of a camera shows; a sentence that fits no better than the best of these says nothing of it.
+# These describe any frame of a camera. A sentence that fits a frame no better than the best of them does not describe it.
 NEUTRAL = ("a photo", "a video frame", "an empty scene", "a street", "a building", "a room", "people", "the ground")
 
 
 class CosineScorer(nn.Module):
     """logit = scale * (max over R of cos(vector, sentence) - max over R and K of cos(vector, neutral)).
 
-    Above 0 the sentence fits the snippet better than neutral words do, so theta is 0 and nothing is calibrated.
+    Above 0 the sentence fits the snippet better than every neutral sentence does, so theta is 0 and needs no calibration.
 
     Args (constructor):
         neutral: (K, D) vectors of length 1.
-        slots: R.
-        scale: factor on the cosine that the towers were trained with.
-        skipped: numbers before the vectors in each row, which the cosine leaves out.
+        slots: R, vectors per snippet.
+        scale: factor on the cosine with which the towers were trained.
+        skipped: numbers before the vectors in each row, which the cosine ignores.
     """
 
     neutral: Tensor
@@ -35,7 +35,7 @@ class CosineScorer(nn.Module):
 
     @property
     def feature_width(self) -> int:
-        """Dv: what is skipped, and R times D."""
+        """Dv: the skipped numbers, and R times D."""
         return self.skipped + self.slots * self.text_width
 
     @property
@@ -45,7 +45,7 @@ class CosineScorer(nn.Module):
 
     @property
     def key_width(self) -> int:
-        """H: the vectors, and how near the nearest neutral sentence is."""
+        """H: the vectors, and the cosine of the nearest neutral sentence."""
         return self.slots * self.text_width + 1
 
     def keys(self, features: Tensor) -> Tensor:

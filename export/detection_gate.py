@@ -1,13 +1,12 @@
-"""The gate of a detector's graph: what it finds against what PyTorch finds, box by box. The order of queries is nobody's business.
+"""The gate of a detector's graph: its boxes are compared with PyTorch's, in any order.
 
-Queries are chosen by their scores, so a difference of one rounding may swap two of them: outputs are compared as boxes, not place by place.
+The graph chooses its queries by their scores, so a rounding error may swap two of them. Outputs are therefore not compared by position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from wsra.runtime.backbones.detectors.decode import Candidates, decoded
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.backbones.tracking.boxes import areas, overlaps
-from wsra.runtime.verification.gates import Infers
+from wsra.runtime.verification.gates import SupportsInfer
 from wsra.runtime.verification.golden import Case
 
 BEST = 20  # boxes of a frame that are compared, even where fewer are over the threshold
@@ -23,11 +22,12 @@ BEST = 20  # boxes of a frame that are compared, even where fewer are over the t
 
 @dataclass(frozen=True)
 class Limits:
-    """What a precision may lose.
+    """How far a precision may be from PyTorch.
 
     Attributes:
-        iou: of two boxes that agree.
-        agreement: percent of the best boxes of either that agree with one of the other; those over the threshold in their class, too.
+        iou: smallest IoU of two boxes that agree.
+        agreement: smallest percentage of the best boxes of either side that agree with a box of the other. Boxes over the threshold must
+            also be of the same class.
         score: largest mean difference of the scores of boxes that agree.
     """
 
@@ -43,56 +43,92 @@ LIMITS = {
 }
 
 
-def detection_gate(backend: Infers, cases: Sequence[Case], settings: DetectorSettings, limits: Limits) -> dict[str, Any]:
-    """Compare a graph with PyTorch.
+@dataclass(frozen=True)
+class BoxAgreement:
+    """How the boxes of a graph agree with PyTorch's.
+
+    Attributes:
+        boxes: boxes that were compared.
+        agreement: percent of them that agree.
+        score_mean: mean difference of the scores of boxes that agree; 1 if none agrees.
+        score_max: largest difference of the scores of boxes that agree; 1 if none agrees.
+        iou_mean: mean IoU over all boxes.
+    """
+
+    boxes: int
+    agreement: float
+    score_mean: float
+    score_max: float
+    iou_mean: float
+
+
+@dataclass(frozen=True)
+class DetectionReport:
+    """What the gate of a detector found.
+
+    Attributes:
+        boxes: the agreement; None if the outputs cannot be decoded.
+        reason: why the graph failed, in one line; None when it passed.
+    """
+
+    boxes: BoxAgreement | None
+    reason: str | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the graph passed."""
+        return self.reason is None
+
+
+def detection_gate(backend: SupportsInfer, cases: Sequence[Case], settings: DetectorSettings, limits: Limits) -> DetectionReport:
+    """Compare the boxes of a graph with PyTorch's.
 
     Args:
-        backend: the graph, or what stands for it.
-        cases: calls with PyTorch's outputs.
-        settings: of the detector.
-        limits: of its precision.
+        backend: what computes the outputs.
+        cases: inputs with PyTorch's outputs.
+        settings: how the detector's outputs are decoded.
+        limits: largest differences allowed.
 
     Returns:
-        `passed`, `reason` in one line or None, and `detections`: `boxes` compared, `agreement` in percent, mean and largest difference of
-        scores, mean IoU.
+        What was measured, and the reason if the graph failed.
     """
-    pairs: list[tuple[float, float]] = []  # IoU and difference of scores of each box and its like; (0, 1) without one
+    pairs: list[tuple[float, float]] = []  # IoU and difference of scores of each box and its match
     for case in cases:
         count = len(next(iter(case.feeds.values())))
         try:
             got = backend.infer(case.feeds)
             found = decoded([got[name] for name in settings.names], settings, count)
         except (ValueError, KeyError) as err:
-            return {"passed": False, "reason": f"of {count} frames: {err}", "detections": {}}
+            return DetectionReport(None, f"of {count} frames: {err}")
         expected = decoded([case.expected[name] for name in settings.names], settings, count)
         for one, other in zip(found, expected, strict=True):
-            pairs += [*_alike(one, other, settings, limits.iou), *_alike(other, one, settings, limits.iou)]
+            pairs += [*_matches(one, other, settings, limits.iou), *_matches(other, one, settings, limits.iou)]
     ious, differences = np.array(pairs).reshape(-1, 2).T
     same = ious >= limits.iou
-    told = {
-        "boxes": len(pairs),
-        "agreement": 100.0 * float(same.mean()),
-        "score_mean": float(differences[same].mean()) if same.any() else 1.0,
-        "score_max": float(differences[same].max()) if same.any() else 1.0,
-        "iou_mean": float(ious.mean()),
-    }
-    wrong = []
-    if told["agreement"] < limits.agreement:
-        share = f"{told['agreement']:.1f} % of {len(pairs)} boxes"
-        wrong.append(f"{share} agree with PyTorch's to an IoU of {limits.iou}, the limit is {limits.agreement} %")
-    if told["score_mean"] > limits.score:
-        wrong.append(f"the mean difference of their scores is {told['score_mean']:.1e}, the limit is {limits.score:.0e}")
-    return {"passed": not wrong, "reason": "; ".join(wrong) or None, "detections": told}
+    boxes = BoxAgreement(
+        boxes=len(pairs),
+        agreement=100.0 * float(same.mean()),
+        score_mean=float(differences[same].mean()) if same.any() else 1.0,
+        score_max=float(differences[same].max()) if same.any() else 1.0,
+        iou_mean=float(ious.mean()),
+    )
+    failures = []
+    if boxes.agreement < limits.agreement:
+        share = f"{boxes.agreement:.1f} % of {boxes.boxes} boxes"
+        failures.append(f"{share} agree with PyTorch's to an IoU of {limits.iou}, the limit is {limits.agreement} %")
+    if boxes.score_mean > limits.score:
+        failures.append(f"the mean difference of their scores is {boxes.score_mean:.1e}, the limit is {limits.score:.0e}")
+    return DetectionReport(boxes, "; ".join(failures) or None)
 
 
-def _alike(one: Candidates, other: Candidates, settings: DetectorSettings, least: float) -> list[tuple[float, float]]:
-    """For the best boxes of `one`: the IoU with the nearest in `other`, of the same class where it counts, and the difference of scores."""
+def _matches(one: Candidates, other: Candidates, settings: DetectorSettings, least: float) -> list[tuple[float, float]]:
+    """For each of the best boxes of `one`: the IoU with its match in `other`, and the difference of their scores."""
     order = np.argsort(-one.scores, kind="stable")
     order = order[: max(BEST, int(np.count_nonzero(one.scores >= settings.threshold)))]
-    alike = (one.classes[order][:, None] == other.classes[None]) | (one.scores[order] < settings.threshold)[:, None]
-    ious = _ious(one.boxes[order], other.boxes) * alike
+    comparable = (one.classes[order][:, None] == other.classes[None]) | (one.scores[order] < settings.threshold)[:, None]
+    ious = _ious(one.boxes[order], other.boxes) * comparable
     differences = np.abs(one.scores[order][:, None] - other.scores[None])
-    # Of several in one place the one of the nearest score is meant.
+    # Among several boxes in one place, the match is the one with the nearest score.
     best = np.argmax(np.where(ious >= least, 2.0 - differences, ious), axis=1)
     rows = np.arange(len(order))
     return list(zip(ious[rows, best].tolist(), differences[rows, best].tolist(), strict=True))

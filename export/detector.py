@@ -1,4 +1,4 @@
-"""`wsra export --detector`: RT-DETR and D-FINE as a detector folder, in FP32, FP16 and INT8; and a detector into a bundle."""
+"""`wsra export --detector`: export RT-DETR or D-FINE as a detector folder in FP32, FP16 and INT8, or put such a folder into a bundle."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 
 from wsra.calib.samples import Samples
-from wsra.export.base import Source
-from wsra.export.detection_gate import LIMITS, detection_gate
+from wsra.export.base import BundleSource
+from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate
 from wsra.export.detr import load_detr, without_checks
 from wsra.export.encoder import scene_pixels
-from wsra.export.fp16 import half
-from wsra.export.int8 import int8_until_it_passes, prepare
+from wsra.export.fp16 import to_fp16
+from wsra.export.int8 import calibrate, int8_until_it_passes
 from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend
 from wsra.runtime.backbones.common.settings_json import graph_beside
@@ -33,7 +32,7 @@ from wsra.runtime.verification.golden import Case
 
 Say = Callable[[str], None]
 GRAPH = "detector.onnx"
-CALLS = (1, 2, 5)  # frames of the calls that a graph is checked with, of 16 rendered ones
+CALLS = (1, 2, 5)  # frames in each call with which a graph is checked; there are 16 rendered frames
 
 
 def export_detector(
@@ -43,15 +42,15 @@ def export_detector(
 
     Args:
         name: hub name or folder of the model.
-        out: the folder; `detector.json` and `detector.onnx` in it, and the same in folders `fp16` and `int8`.
-        fp16: also half precision; rows of it are others than those of FP32, and have another id.
-        int8: also INT8, mixed with half precision, calibrated on rendered scenes.
-        overwrite: replace what stands at `out`.
+        out: folder for `detector.json` and `detector.onnx`; the subfolders `fp16` and `int8` get the same two files.
+        fp16: also export FP16. Its rows differ from those of FP32, and have another id.
+        int8: also export INT8, calibrated on rendered scenes; some products stay in FP16.
+        overwrite: replace what exists at `out`.
         say: told each step.
 
     Raises:
-        ConfigError: the model cannot be loaded, or is none of those that are known.
-        ExportError: a graph cannot be made, or disagrees with PyTorch; then nothing is published.
+        ConfigError: the model cannot be loaded, or is not of a supported family.
+        ExportError: a graph cannot be exported, or disagrees with PyTorch; nothing is published then.
         OutputError: `out` exists.
     """
     refuse_existing(out, overwrite=overwrite, folder=True)
@@ -63,14 +62,14 @@ def export_detector(
             onnx_from_graph(graph, part / GRAPH)
         settings = detr.settings(part / GRAPH)
         cases = _cases(TorchBackend(graph), settings)
-        _judge("fp32", _gate("fp32", part / GRAPH, cases, settings), say)
+        _require_pass("fp32", _gate("fp32", part / GRAPH, cases, settings), say)
         folders = [part]
         if fp16:
             say("exporting detector in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
-            onnx.save_model(half(read_onnx(part / GRAPH), name="detector"), str(folders[-1] / GRAPH))
-            _judge("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings), say)
+            onnx.save_model(to_fp16(read_onnx(part / GRAPH), name="detector"), str(folders[-1] / GRAPH))
+            _require_pass("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings), say)
         if int8:
             folders.append(part / "int8")
             _int8(part, settings, cases, say)
@@ -79,22 +78,28 @@ def export_detector(
     return settings
 
 
-def carry_detector(source: Source, folder: Path, part: Path) -> None:
-    """Take the detector behind a checkpoint's features into its bundle, so that `ground` takes videos.
+def detector_folder(text: str) -> Path | None:
+    """The folder of an exported detector, for a bundle to carry; None if `text` names a model that is to be exported."""
+    folder = Path(text)
+    return folder if (folder / DETECTOR_JSON).is_file() else None
+
+
+def carry_detector(source: BundleSource, folder: Path, part: Path) -> None:
+    """Copy the detector of a checkpoint's features into its bundle, so that `ground` can take videos.
 
     Args:
-        source: of the checkpoint.
-        folder: with `detector.json` and its graph.
-        part: the bundle.
+        source: what the bundle is made of.
+        folder: a folder with `detector.json` and its graph.
+        part: folder of the bundle.
 
     Raises:
-        BackboneError: there is no detector.
-        ConfigError: it is not the one that made the features.
+        BackboneError: the folder holds no detector.
+        ConfigError: another detector made the features.
     """
     settings = read_detector(folder / DETECTOR_JSON)
     graph = graph_beside(folder / DETECTOR_JSON, folder, graph=settings.graph, sha256=settings.sha256)
     if source.backbone != (made := detector_id(settings.digest(), source.snippet_s)):
-        raise ConfigError(f"{folder}: makes {made}, the checkpoint was trained on {source.backbone}; give that detector")
+        raise ConfigError(f"{folder}: makes features of {made}, the checkpoint was trained on {source.backbone}; give that detector")
     place = part / CARRIED
     place.mkdir()
     shutil.copy2(graph, place / GRAPH)
@@ -102,7 +107,7 @@ def carry_detector(source: Source, folder: Path, part: Path) -> None:
 
 
 def _cases(backend: TorchBackend, settings: DetectorSettings) -> list[Case]:
-    """Calls with one, two and several rendered frames, all of them others."""
+    """Calls with one, two and five rendered frames, all of them different."""
     pixels, cases, first = scene_pixels(settings), [], 0
     for count in CALLS:
         feeds = {settings.input: np.ascontiguousarray(pixels[first : first + count])}
@@ -111,22 +116,23 @@ def _cases(backend: TorchBackend, settings: DetectorSettings) -> list[Case]:
     return cases
 
 
-def _gate(precision: str, graph: Path, cases: Sequence[Case], settings: DetectorSettings) -> dict[str, Any]:
+def _gate(precision: str, graph: Path, cases: Sequence[Case], settings: DetectorSettings) -> DetectionReport:
     return detection_gate(OrtBackend(graph), cases, settings, LIMITS[precision])
 
 
-def _judge(precision: str, entry: dict[str, Any], say: Say) -> None:
-    if not entry["passed"]:
-        raise ExportError(f"{precision} detector fails its gate: {entry['reason']}; nothing is published")
-    told = entry["detections"]
-    say(f"{precision}: {told['agreement']:.1f} % of {told['boxes']} boxes agree with PyTorch, their scores to {told['score_mean']:.1e}")
+def _require_pass(precision: str, report: DetectionReport, say: Say) -> None:
+    if report.boxes is None or report.reason is not None:
+        raise ExportError(f"{precision} detector fails its gate: {report.reason}; nothing is published")
+    boxes = report.boxes
+    say(f"{precision}: {boxes.agreement:.1f} % of {boxes.boxes} boxes agree with PyTorch, their scores to {boxes.score_mean:.1e}")
 
 
 def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case], say: Say) -> None:
-    """Quantise by the rules of a bundle's, convolutions with the products."""
+    """Quantise by the rules for a bundle; convolutions are quantised, too."""
     pixels = {settings.input: scene_pixels(settings, first=1000)}
     samples = Samples(np.zeros((0, 1), np.float32), [], "rendered scenes", [], images=pixels)
     say(f"exporting detector in int8, calibrated on {len(pixels[settings.input])} frames of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases, settings)
-    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples, say), say)
+    report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples, say)
+    _require_pass("int8", report, say)

@@ -1,4 +1,4 @@
-"""RT-DETR, RT-DETRv2 and D-FINE from transformers: the model as a graph to export, and how its images are prepared."""
+"""RT-DETR, RT-DETRv2 and D-FINE from transformers: the model as a graph to export, and how its images are preprocessed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from wsra.runtime.files.writing import sha256_of
 from wsra.train.towers import image_preparation
 
 FAMILIES = ("rt_detr", "rt_detr_v2", "d_fine")
-EXPECTED = "RT-DETR, RT-DETRv2 or D-FINE; any other is used as ONNX with a JSON beside it (docs/detectors.md)"
+EXPECTED = "RT-DETR, RT-DETRv2 or D-FINE; any other detector can be used as ONNX with a detector.json (docs/detectors.md)"
 ONES, ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
 class DetrGraph(nn.Module):
-    """pixels (N, 3, height, width) -> logits (N, Q, C), boxes (N, Q, 4) of middle, width and height as shares of the input."""
+    """pixels (N, 3, height, width) -> logits (N, Q, C), boxes (N, Q, 4): centre, width and height as fractions of the input."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Detect."""
+        """Logits and boxes of frames."""
         out = self.model(pixel_values=pixels)
         return out.logits, out.pred_boxes
 
@@ -43,13 +43,13 @@ class Detr:
     """A detector of transformers.
 
     Attributes:
-        name: short, of the model.
+        name: short name of the model.
         module: the model.
         size: height and width of its input in pixels.
-        scale: factor on 0 to 255.
-        mean: per colour (red, green, blue), after `scale`.
-        std: the same.
-        classes: names by number.
+        scale: factor on pixel values of 0 to 255.
+        mean: mean of each colour (red, green, blue), after `scale`.
+        std: standard deviation of each colour, after `scale`.
+        classes: class names, by number.
         scores: "sigmoid" or "softmax".
     """
 
@@ -63,7 +63,7 @@ class Detr:
     scores: str
 
     def graph(self) -> Graph:
-        """What is exported; any number of frames of one size."""
+        """The graph to export; it takes any number of frames of one size."""
         example = (torch.rand(2, 3, *self.size, generator=torch.Generator().manual_seed(0)),)
         with torch.no_grad():
             logits, boxes = self.module(*example)
@@ -74,7 +74,7 @@ class Detr:
         return Graph("detector", self.module, example, {"pixels": {0: "frames"}}, outputs, strict=True)
 
     def settings(self, graph: Path) -> DetectorSettings:
-        """How its graph is used. Of many classes those that rows tell apart are followed."""
+        """How its graph is used. Of many classes, only those that rows distinguish are tracked."""
         followed = known(self.classes)
         return DetectorSettings(
             name=self.name,
@@ -96,7 +96,7 @@ class Detr:
 
 @contextmanager
 def without_checks() -> Iterator[None]:
-    """Let transformers leave out the checks of shapes in its models, which ONNX has no operator for (its documented variable)."""
+    """Turn off the shape checks in models of transformers, for which ONNX has no operator, by its documented variable."""
     name = "TRANSFORMERS_DISABLE_TORCH_CHECK"
     before = os.environ.get(name)
     os.environ[name] = "1"
@@ -110,16 +110,16 @@ def without_checks() -> Iterator[None]:
 
 
 def load_detr(name: str) -> Detr:
-    """Load a detector by hub name or folder. Code that comes with it is never run.
+    """Load a detector by hub name or folder. Code that comes with the model is never run.
 
     Raises:
-        ConfigError: it cannot be loaded, is of another family, lacks weights, or does not tell how its images are prepared.
+        ConfigError: it cannot be loaded, is of another family, lacks weights, or does not say how its images are preprocessed.
     """
     from huggingface_hub.utils import logging as hub_logging
     from transformers import AutoConfig, AutoModelForObjectDetection
     from transformers.utils import logging as transformers_logging
 
-    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # without a network it tells of a dozen retries
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # without a network it would report a dozen retries
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
@@ -128,7 +128,7 @@ def load_detr(name: str) -> Detr:
             model, loading = AutoModelForObjectDetection.from_pretrained(
                 name, attn_implementation="eager", dtype=torch.float32, trust_remote_code=False, output_loading_info=True
             )
-    except Exception as err:  # transformers, safetensors and torch raise whatever a damaged or foreign folder makes them stumble over
+    except Exception as err:  # transformers, safetensors and torch raise errors of many types for damaged or foreign folders
         reason = str(err).splitlines()[0] if str(err) else type(err).__name__
         raise ConfigError(f"detector {name!r}: cannot be loaded ({reason}); expected {EXPECTED}") from err
     if kind not in FAMILIES:
@@ -140,7 +140,7 @@ def load_detr(name: str) -> Detr:
     names = [str(config.id2label.get(number, "")) for number in range(config.num_labels)]
     if scores == "softmax":
         names = names[:-1]
-    short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the letters of a detector's name
+    short = re.sub(r"[^A-Za-z0-9._-]", "-", Path(name).resolve().name.lower())  # the characters that a detector's name may have
     size, scale, mean, std = _preparation(image_preparation(name), name)
     return Detr(short, DetrGraph(model), size, scale, mean, std, tuple(names), scores)
 
@@ -149,10 +149,10 @@ Triple = tuple[float, float, float]
 
 
 def _preparation(table: Mapping[str, Any], name: str) -> tuple[tuple[int, int], float, Triple, Triple]:
-    """Size, scale, mean and std of preprocessor_config.json.
+    """Size, scale, mean and std from preprocessor_config.json.
 
     Raises:
-        ConfigError: something is not told, or frames of one size do not come of it.
+        ConfigError: something is missing, or the frames would not all have one size.
     """
     try:
         size = table["size"]
@@ -165,4 +165,6 @@ def _preparation(table: Mapping[str, Any], name: str) -> tuple[tuple[int, int], 
         mean, std = (float(red), float(green), float(blue)), (float(reds), float(greens), float(blues))
         return (int(size["height"]), int(size["width"])), scale, mean, std
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as err:
-        raise ConfigError(f"{name}: preprocessor_config.json does not tell {err}; expected size, and image_mean and image_std") from err
+        raise ConfigError(
+            f"{name}: preprocessor_config.json is incomplete or damaged ({err}); expected size, image_mean and image_std"
+        ) from err

@@ -1,20 +1,20 @@
-"""`wsra export --backbone`: the image tower of CLIP, SigLIP and their like as a backbone folder, in FP32, FP16 and INT8, and compiled."""
+"""`wsra export --backbone`: export the image tower of a CLIP or SigLIP model as a backbone folder in FP32, FP16 and INT8."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from wsra.calib.samples import Samples
-from wsra.export.fp16 import half
+from wsra.export.fp16 import to_fp16
 from wsra.export.graphs import Graph, image_graph
-from wsra.export.int8 import int8_until_it_passes, prepare
+from wsra.export.int8 import calibrate, int8_until_it_passes
 from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend, image_cases
 from wsra.export.tensorrt.build import build_onnx
@@ -31,12 +31,13 @@ from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder, sha256_of
 from wsra.runtime.verification.gates import LIMITS, tensor_gate
 from wsra.runtime.verification.golden import Case
+from wsra.runtime.verification.reports import TensorReport
 from wsra.train.scenes.demo.render import FPS, frames
 from wsra.train.scenes.demo.world import sample_clip
 from wsra.train.towers import Towers, load_towers
 
 Say = Callable[[str], None]
-IMAGES = 16  # rendered frames that an encoder is checked with
+IMAGES = 16  # rendered frames with which an encoder is checked
 
 
 def export_encoder(
@@ -46,34 +47,35 @@ def export_encoder(
 
     Args:
         name: hub name or folder of the model.
-        out: the folder; `backbone.json` and `image.onnx` in it, and the same in folders `fp16` and `int8`.
-        fp16: also half precision; features of it are others than those of FP32, and have another id.
-        int8: also INT8, mixed with half precision, calibrated on rendered scenes.
-        engine: also compile each graph with the installed TensorRT, as `image.plan` beside it.
-        overwrite: replace what stands at `out`.
+        out: folder for `backbone.json` and `image.onnx`; the subfolders `fp16` and `int8` get the same two files.
+        fp16: also export FP16. Its features differ from those of FP32, and have another id.
+        int8: also export INT8, calibrated on rendered scenes; some products stay in FP16.
+        engine: also compile each graph with the installed TensorRT, to `image.plan` in the same folder.
+        overwrite: replace what exists at `out`.
         say: told each step.
 
     Raises:
-        ConfigError: the model cannot be loaded, or has not both towers.
-        ExportError: a graph cannot be made or compiled, or disagrees with PyTorch; then nothing is published.
+        ConfigError: the model cannot be loaded, or lacks one of the towers.
+        ExportError: a graph cannot be exported or compiled, or disagrees with PyTorch; nothing is published then.
         OutputError: `out` exists.
-        MissingExtraError, BackendError: TensorRT is missing, or cannot be used.
+        MissingExtraError: `engine` is set and TensorRT is not installed.
+        BackendError: `engine` is set and TensorRT cannot be used.
     """
     refuse_existing(out, overwrite=overwrite, folder=True)
     if engine:
-        find_library(gpu=this_device().gpu is not None)  # before the work, not after it
+        find_library(gpu=this_device().gpu is not None)  # so that a missing library fails now, not after the work
     towers = load_towers(name)
     with locked(out), replacing_folder(out) as part:
         settings, graph = write_encoder(towers, part, part, say)
         cases = image_cases(TorchBackend(graph), {"pixels": scene_pixels(settings)})
-        _pass("fp32", part / settings.graph, cases, say)
+        _require_pass("fp32", _gate("fp32", part / settings.graph, cases), say)
         folders = [part]
         if fp16:
             say("exporting image in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
-            onnx.save_model(half(read_onnx(part / settings.graph), name="image"), str(part / "fp16" / settings.graph))
-            _pass("fp16", part / "fp16" / settings.graph, cases, say)
+            onnx.save_model(to_fp16(read_onnx(part / settings.graph), name="image"), str(part / "fp16" / settings.graph))
+            _require_pass("fp16", _gate("fp16", part / "fp16" / settings.graph, cases), say)
         if int8:
             folders.append(part / "int8")
             _int8(part, settings, cases, say)
@@ -86,29 +88,44 @@ def export_encoder(
     return settings
 
 
-def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> dict[str, Any]:
-    told, wrong = tensor_gate(OrtBackend(graph), cases, LIMITS[precision])
-    return {"passed": not wrong, "reason": "; ".join(wrong) or None, "tensors": told}
+def encoder_folder(text: str) -> Path | None:
+    """The folder of an exported encoder, for a bundle to carry; None if `text` names a model that is to be exported."""
+    folder = Path(text)
+    return folder if (folder / BACKBONE_JSON).is_file() else None
 
 
-def _pass(precision: str, graph: Path, cases: Sequence[Case], say: Say) -> None:
-    _judge(precision, _gate(precision, graph, cases), say)
+@dataclass(frozen=True)
+class _ImageReport:
+    """What the tensor gate found of an image encoder: its output's errors, and why it failed."""
+
+    vectors: TensorReport | None
+    reason: str | None
+
+    @property
+    def passed(self) -> bool:
+        return self.reason is None
 
 
-def _judge(precision: str, entry: dict[str, Any], say: Say) -> None:
-    if not entry["passed"]:
-        raise ExportError(f"{precision} image fails its gate: {entry['reason']}; nothing is published")
-    say(f"{precision}: mean cosine with PyTorch {entry['tensors']['vectors']['cosine_mean']:.6f}")
+def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> _ImageReport:
+    reports, failures = tensor_gate(OrtBackend(graph), cases, LIMITS[precision])
+    return _ImageReport(reports.get("vectors"), "; ".join(failures) or None)
+
+
+def _require_pass(precision: str, report: _ImageReport, say: Say) -> None:
+    if report.vectors is None or report.reason is not None:
+        raise ExportError(f"{precision} image fails its gate: {report.reason}; nothing is published")
+    say(f"{precision}: mean cosine with PyTorch {report.vectors.cosine_mean:.6f}")
 
 
 def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case], say: Say) -> None:
-    """Quantise the image tower alone, by the rules of a bundle's."""
+    """Quantise the image tower alone, by the rules for a bundle."""
     pixels = {settings.input: scene_pixels(settings, first=1000)}
     samples = Samples(np.zeros((0, settings.width), np.float32), [], "rendered scenes", [], images=pixels)
     say(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases)
-    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples, say), say)
+    report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples, say)
+    _require_pass("int8", report, say)
 
 
 def write_encoder(towers: Towers, folder: Path, graphs: Path, say: Say) -> tuple[EncoderSettings, Graph]:
@@ -123,7 +140,7 @@ def write_encoder(towers: Towers, folder: Path, graphs: Path, say: Say) -> tuple
 
 def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
     """How the image tower is used."""
-    told = towers.preparation
+    preparation = towers.preparation
     return EncoderSettings(
         name=towers.name,
         graph=graph.name,
@@ -131,12 +148,12 @@ def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
         input="pixels",
         output="vectors",
         layout="NCHW",
-        size=told.size,
-        resize="crop" if told.crop else "stretch",
+        size=preparation.size,
+        resize="crop" if preparation.crop else "stretch",
         colour="RGB",
-        scale=told.scale,
-        mean=told.mean,
-        std=told.std,
+        scale=preparation.scale,
+        mean=preparation.mean,
+        std=preparation.std,
         width=towers.text.width,
         normalise="l2",
         frames_per_snippet=1,
@@ -145,7 +162,7 @@ def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
 
 
 def scene_pixels(settings: InputSettings, *, first: int = 0) -> NDArray[np.float32]:
-    """Prepared frames of rendered scenes (16, 3, height, width), two of each clip; another `first` gives others."""
+    """Preprocessed frames of rendered scenes (16, 3, height, width), two of each clip; another `first` gives other clips."""
     images = []
     for number in range(IMAGES // 2):
         for place, image in enumerate(frames(sample_clip(f"look-{first + number}", "train", first + number))):

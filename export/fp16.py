@@ -1,4 +1,4 @@
-"""FP32 graphs to FP16: tensors in half precision, inputs and outputs in FP32, what overflows in FP32."""
+"""Convert FP32 graphs to FP16. Inputs, outputs and operators that would overflow stay in FP32."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from wsra.runtime.formats.bundle import ScorerKind
 
-# Squares, exponentials and norms leave the range or the precision of half floats (largest 65,504).
+# Squares, exponentials and norms exceed the range (up to 65,504) or the precision of FP16.
 KEEP_FP32 = ("LayerNormalization", "Softmax", "ReduceMean", "ReduceSum", "Pow", "Sqrt", "Sigmoid", "Erf", "Tanh")
-# The scorer's own few products per key cost nothing and decide on spans: only its matrix product with the sentence is halved.
+# The scorer's few products per key cost almost nothing and decide on spans, so only its matrix product with the sentences is in FP16.
 KEEP_FP32_SCORER = (*KEEP_FP32, "Add", "Relu", "Gemm", "Unsqueeze", "Squeeze")
 
 
-def half(model: onnx.ModelProto, *, name: str, scorer: ScorerKind = "trained") -> onnx.ModelProto:
-    """Convert one graph; what is in INT8 already stays.
+def to_fp16(model: onnx.ModelProto, *, name: str, scorer: ScorerKind = "trained") -> onnx.ModelProto:
+    """Convert one graph; what is in INT8 already stays in INT8.
 
     Args:
-        model: in FP32; it is used up.
+        model: graph in FP32; it is changed and must not be used afterwards.
         name: "text", "keys", "scorer", "image" or "detector".
-        scorer: of the bundle; the keys and scores of a cosine stay in FP32: it is multiplied by a hundred, and costs nothing.
+        scorer: kind of the bundle's scorer. The keys and scores of a cosine stay in FP32: the cosine is multiplied by about a hundred,
+            and computing it costs almost nothing.
 
     Returns:
         The graph in FP16.
@@ -31,28 +32,28 @@ def half(model: onnx.ModelProto, *, name: str, scorer: ScorerKind = "trained") -
         return model
     del model.graph.value_info[:]  # stale element types would contradict the converted tensors
     keep = KEEP_FP32_SCORER if name == "scorer" else KEEP_FP32
-    whole = decoder_of(model) if name == "detector" else []
+    decoder = decoder_of(model) if name == "detector" else []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        halved: onnx.ModelProto = convert_float_to_float16(
+        converted: onnx.ModelProto = convert_float_to_float16(
             model,
             keep_io_types=True,
             op_block_list=[*DEFAULT_OP_BLOCK_LIST, *keep],
-            node_block_list=whole,
+            node_block_list=decoder,
             disable_shape_infer=False,
         )
-    del halved.graph.value_info[:]
-    OnnxModel(halved).topological_sort()
-    onnx.checker.check_model(halved, full_check=True)
-    return halved
+    del converted.graph.value_info[:]
+    OnnxModel(converted).topological_sort()
+    onnx.checker.check_model(converted, full_check=True)
+    return converted
 
 
 def decoder_of(model: onnx.ModelProto) -> list[str]:
-    """Names of what follows the choice of queries in a detector: it places boxes, to less than a half float tells, and computes little."""
+    """Names of the nodes after the choice of queries in a detector. They place boxes more finely than FP16 resolves, and cost little."""
     after: set[str] = set()
-    found = []
-    for node in model.graph.node:  # sorted, each after what it reads
+    names = []
+    for node in model.graph.node:  # sorted topologically
         if node.op_type == "TopK" or after.intersection(node.input):
             after.update(node.output)
-            found.append(node.name)
-    return found
+            names.append(node.name)
+    return names

@@ -1,4 +1,4 @@
-"""The three graphs of a bundle: wrappers whose forward takes and returns tensors only, with names and dynamic axes beside them.
+"""The graphs to export: modules that take and return tensors only, with the names of their inputs, outputs and dynamic axes.
 
 Shapes: T snippets, N keys, Q sentences, L tokens, Dv, Dt, H widths.
 """
@@ -16,7 +16,7 @@ from wsra.train.text import TextEncoder
 
 
 class AnyScorer(Protocol):
-    """What a bundle needs of a scorer: the trained one, or the cosine of a zero-shot bundle."""
+    """What a bundle needs from a scorer: the trained scorer, or the cosine of a zero-shot bundle."""
 
     @property
     def feature_width(self) -> int:
@@ -53,7 +53,7 @@ class KeysGraph(nn.Module):
 
 
 class ScorerGraph(nn.Module):
-    """keys (N, H), text (Q, Dt) -> scores (Q, N), logits (Q, N); scores are phi, logits its logit."""
+    """keys (N, H), text (Q, Dt) -> scores (Q, N), logits (Q, N); scores are phi, and logits are log(phi / (1 - phi))."""
 
     def __init__(self, scorer: AnyScorer) -> None:
         super().__init__()
@@ -97,11 +97,11 @@ class Graph:
 
     Attributes:
         name: file name without suffix.
-        module: its wrapper.
+        module: the module to export.
         example: inputs to trace with; no dynamic axis has length 0 or 1.
-        inputs: names of the inputs, with the names of their dynamic axes by number.
-        outputs: the outputs with their axes, dynamic ones by name.
-        strict: whether its Python code must be read by TorchDynamo, which takes longer: it asks for the length of a tensor.
+        inputs: input -> axis number -> name of the dynamic axis.
+        outputs: output -> lengths of its axes; dynamic axes have names instead.
+        strict: export in strict mode, through TorchDynamo. It is slower, but needed where the code depends on the length of a tensor.
     """
 
     name: str

@@ -1,11 +1,11 @@
-"""FP32 graphs to INT8 and FP16: smooth, read ranges, quantise; where the gate fails, leave the most sensitive products in FP16."""
+"""Quantise FP32 graphs to INT8: smooth, measure ranges, quantise; if the gate fails, leave the most sensitive products in FP16."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import onnx
@@ -16,28 +16,28 @@ from wsra.calib.ranges import Feeds, Method, channel_maxima, plain_session, rang
 from wsra.calib.samples import Samples
 from wsra.calib.sensitivity import sensitivity
 from wsra.calib.smooth import ALPHA, smooth
-from wsra.export.fp16 import decoder_of, half
+from wsra.export.fp16 import decoder_of, to_fp16
 from wsra.export.onnx import read_onnx
 from wsra.runtime.formats.bundle import ScorerKind
 
-MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
+MOST_LEFT = 0.5  # share of the products; INT8 is not worth having with more of them in FP16
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
-_SCORER_KEYS = 256
+_SCORER_KEYS = 256  # keys with which the scorer is calibrated
 Product = tuple[str, str]  # graph, node
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Smoothed FP32 graphs with what quantising them needs.
+class CalibratedGraphs:
+    """Smoothed FP32 graphs, with what is needed to quantise them.
 
     Attributes:
-        models: graph -> smoothed, in FP32.
-        products: graph -> products that INT8 can serve.
+        models: graph -> smoothed graph in FP32.
+        products: graph -> names of the products that can be in INT8.
         ranges: graph -> ranges of activations.
-        left: products that stay in FP16 from the start -> why.
+        left: products that stay in FP16 from the start -> reason.
         samples: calibration data.
-        method: how ranges were read.
-        scorer: of the bundle.
+        method: how ranges were measured.
+        scorer: kind of the bundle's scorer.
     """
 
     models: dict[str, onnx.ModelProto]
@@ -49,29 +49,29 @@ class Prepared:
     scorer: ScorerKind
 
 
-def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: ScorerKind = "trained") -> Prepared:
-    """Smooth FP32 graphs and read the ranges of their activations.
+def calibrate(fp32: Path, samples: Samples, method: Method = "minmax", scorer: ScorerKind = "trained") -> CalibratedGraphs:
+    """Smooth FP32 graphs and measure the ranges of their activations.
 
     Args:
-        fp32: their folder: those of a bundle, or "image" or "detector" alone.
+        fp32: folder with the graphs of a bundle, or with "image" or "detector" alone.
         samples: calibration data.
-        method: how ranges are read.
-        scorer: of the bundle.
+        method: how ranges are measured.
+        scorer: kind of the bundle's scorer.
 
     Raises:
-        DataError: ranges are not finite.
+        DataError: a range is not finite.
     """
     models = {path.stem: read_onnx(path) for path in sorted(fp32.glob("*.onnx"))}
-    exact = ("keys", "scorer") if scorer == "cosine" else ()  # as in `half`
+    exact = ("keys", "scorer") if scorer == "cosine" else ()  # as in `to_fp16`
     products = {name: [] if name in exact else products_of(model) for name, model in models.items()}
-    if "detector" in models:  # its decoder stays as it is in FP16
-        whole = set(decoder_of(models["detector"]))
-        products["detector"] = [product for product in products["detector"] if product not in whole]
+    if "detector" in models:  # its decoder stays in FP32, as in `to_fp16`
+        decoder = set(decoder_of(models["detector"]))
+        products["detector"] = [product for product in products["detector"] if product not in decoder]
     deep: list[str] = [name for name in ("text", "image", "detector") if name in models]
     left: dict[Product, str] = {(graph, name): NARROWING for graph in deep for name in narrowing(models[graph], products[graph])}
     flat = {name: set(names) for name, names in products.items()}
-    if "detector" in models:  # most of what it computes are convolutions, which need no smoothing
-        products["detector"] += [name for name in convolutions_of(models["detector"]) if name not in whole]
+    if "detector" in models:  # most of its work is in convolutions, which need no smoothing
+        products["detector"] += [name for name in convolutions_of(models["detector"]) if name not in decoder]
     batches = _batches(models, samples)
     ranges = {}
     for name, model in models.items():
@@ -82,11 +82,11 @@ def prepare(fp32: Path, samples: Samples, method: Method = "minmax", scorer: Sco
             models[name] = smooth(model, smoothed, channel_maxima(model, batches[name], list(read.values())))
         if chosen:
             ranges[name] = ranges_of(models[name], batches[name], method)
-    return Prepared(models, products, ranges, left, samples, method, scorer)
+    return CalibratedGraphs(models, products, ranges, left, samples, method, scorer)
 
 
 def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, list[Feeds]]:
-    """Feeds of every graph; the scorer's are what text and keys give."""
+    """Feeds for every graph; the scorer's are outputs of the text and keys graphs."""
     images: list[Feeds] = list(samples.image_batches())
     if "scorer" not in models:
         return dict.fromkeys(models, images)
@@ -98,13 +98,13 @@ def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, 
     return {"text": text_feeds, "keys": [{"features": samples.features}], "scorer": scorer, "image": images}
 
 
-def write_int8(prepared: Prepared, left: dict[Product, str], folder: Path) -> None:
-    """Write the graphs with all products in INT8 but those that are left."""
+def write_int8(calibrated: CalibratedGraphs, left: dict[Product, str], folder: Path) -> None:
+    """Write the graphs with all products in INT8 except those in `left`."""
     folder.mkdir(exist_ok=True)
-    for name, model in prepared.models.items():
-        chosen = [product for product in prepared.products[name] if (name, product) not in left]
-        quantized = quantize(model, chosen, prepared.ranges[name]) if chosen else _copied(model)
-        onnx.save_model(half(quantized, name=name, scorer=prepared.scorer), str(folder / f"{name}.onnx"))
+    for name, model in calibrated.models.items():
+        chosen = [product for product in calibrated.products[name] if (name, product) not in left]
+        quantized = quantize(model, chosen, calibrated.ranges[name]) if chosen else _copied(model)
+        onnx.save_model(to_fp16(quantized, name=name, scorer=calibrated.scorer), str(folder / f"{name}.onnx"))
 
 
 def _copied(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -113,49 +113,84 @@ def _copied(model: onnx.ModelProto) -> onnx.ModelProto:
     return copied
 
 
+class GateReport(Protocol):
+    """What a gate found."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the graphs passed."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why they failed, in one line; None when they passed."""
+
+
+Report = TypeVar("Report", bound=GateReport)
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How INT8 graphs were made.
+
+    Attributes:
+        samples: calibration data.
+        method: how ranges were measured.
+        products: number of products that can be in INT8.
+        left: products that stay in FP16 -> reason.
+    """
+
+    samples: Samples
+    method: Method
+    products: int
+    left: dict[Product, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The part `quantization` of an entry of docs/schema/gate.json."""
+        return {
+            "calibration": self.samples.to_json(),
+            "ranges": self.method,
+            "smoothing_alpha": ALPHA,
+            "products": self.products,
+            "left_in_fp16": [{"graph": graph, "product": product, "why": why} for (graph, product), why in self.left.items()],
+        }
+
+
 def int8_until_it_passes(
-    prepared: Prepared,
+    calibrated: CalibratedGraphs,
     folder: Path,
-    gate: Callable[[], dict[str, Any]],
+    gate: Callable[[], Report],
     probe: Samples,
     say: Callable[[str], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
+) -> tuple[Report, Quantization]:
     """Write INT8 graphs; as long as the gate fails, leave the 1, 2, 4, 8 ... most sensitive products in FP16.
 
     Args:
-        prepared: of `prepare`.
-        folder: of the graphs.
-        gate: puts what lies in `folder` through both gates; what `wsra verify` says of it.
-        probe: trusted data by which the sensitivity is measured.
-        say: told each try.
-        progress: of the sensitivity, called with products done and all.
+        calibrated: smoothed graphs and ranges from `calibrate`.
+        folder: folder for the graphs.
+        gate: puts the graphs in `folder` through their gates.
+        probe: trusted data, on which the sensitivity is measured.
+        say: called with a line about each attempt.
+        progress: called while the sensitivity is measured, with the products done and their total.
 
     Returns:
-        What the last gate said, with `quantization`: calibration data, recipe, and what was left in FP16 and why.
+        The report of the last gate, and how the graphs that it saw were made.
     """
-    left, count = dict(prepared.left), 0
-    every = [(graph, product) for graph, products in prepared.products.items() for product in products]
+    left, count = dict(calibrated.left), 0
+    every = [(graph, product) for graph, products in calibrated.products.items() for product in products]
     ranking: dict[Product, float] = {}
     while True:
-        write_int8(prepared, left, folder)
-        entry = gate()
-        entry["quantization"] = {
-            "calibration": prepared.samples.to_json(),
-            "ranges": prepared.method,
-            "smoothing_alpha": ALPHA,
-            "products": len(every),
-            "left_in_fp16": [{"graph": graph, "product": product, "why": why} for (graph, product), why in left.items()],
-        }
+        write_int8(calibrated, left, folder)
+        report = gate()
         count = max(1, 2 * count)
-        if entry["passed"] or len(prepared.left) + count > MOST_LEFT * len(every):
-            return entry
-        say(f"INT8 fails its gate: {entry['reason']}")
+        if report.passed or len(calibrated.left) + count > MOST_LEFT * len(every):
+            return report, Quantization(calibrated.samples, calibrated.method, len(every), left)
+        say(f"INT8 fails its gate: {report.reason}")
         if not ranking:
             say(f"measuring what each of {len(every)} products does to the logits")
-            open_ones = {name: [p for p in names if (name, p) not in left] for name, names in prepared.products.items()}
-            ranking = sensitivity(prepared.models, open_ones, prepared.ranges, probe, progress)
-        left = {**prepared.left}
+            open_ones = {name: [p for p in names if (name, p) not in left] for name, names in calibrated.products.items()}
+            ranking = sensitivity(calibrated.models, open_ones, calibrated.ranges, probe, progress)
+        left = {**calibrated.left}
         for product, change in list(ranking.items())[:count]:
-            left[product] = f"alone in INT8 it changes the logits by {100 * change:.2f} %, and the gate failed: {entry['reason']}"
+            left[product] = f"alone in INT8 it changes the logits by {100 * change:.2f} %, and the gate failed: {report.reason}"
         say(f"leaving the {count} most sensitive in FP16")

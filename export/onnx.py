@@ -1,4 +1,4 @@
-"""PyTorch modules to ONNX: opset 20, dynamic axes, checked."""
+"""Export PyTorch modules to ONNX opset 20 with dynamic axes, and check the result."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.errors import ExportError
 
 OPSET = 20
-IR_VERSION = 10  # what ONNX Runtime 1.20 and newer and TensorRT 10.3 and newer read
+IR_VERSION = 10  # read by ONNX Runtime from 1.20 and TensorRT from 10.3
 
 
 def onnx_from_graph(graph: Graph, path: Path) -> None:
     """Export one graph in FP32.
 
     Args:
-        graph: what to export.
-        path: the ONNX file.
+        graph: the graph to export.
+        path: the ONNX file to write.
 
     Raises:
-        ExportError: the exporter or the checker refuses it.
+        ExportError: the exporter refuses the graph.
     """
     dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in graph.inputs.values())
     noise = io.StringIO()
@@ -66,10 +66,10 @@ def onnx_from_graph(graph: Graph, path: Path) -> None:
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read a graph, which may have come with a bundle.
+    """Read an ONNX graph. It may come from a stranger's bundle, so it is checked first.
 
     Raises:
-        ExportError: it is no graph, or keeps weights in other files.
+        ExportError: the file is not an ONNX graph, or keeps weights in other files.
     """
     check_onnx(path, error=ExportError)
     return onnx.load(str(path), load_external_data=False)
@@ -89,7 +89,7 @@ def _quiet(*names: str) -> Any:
 
 
 def _name_axes(model: onnx.ModelProto, graph: Graph) -> None:
-    """Give the dynamic axes of the inputs the field's names; those of the outputs keep the exporter's."""
+    """Name the dynamic axes of the inputs as in `graph`, and those of the outputs that depend on them alike."""
     renamed: dict[str, str] = {}
     for node in model.graph.input:
         for axis, name in graph.inputs[node.name].items():
@@ -103,7 +103,7 @@ def _name_axes(model: onnx.ModelProto, graph: Graph) -> None:
 
 
 def _strip(model: onnx.ModelProto) -> None:
-    """Take out the exporter's notes: they hold stack traces with the paths of this machine."""
+    """Remove the exporter's metadata, which holds stack traces with paths of this machine."""
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")

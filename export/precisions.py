@@ -1,4 +1,4 @@
-"""A precision of a bundle: its graphs made from those of FP32 and put through both gates."""
+"""The precisions of a bundle: make the FP16 and INT8 graphs from the FP32 ones, and put each precision through both gates."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 from wsra.calib.ranges import Method
 from wsra.calib.samples import Samples, choose_samples, samples_from_captions
 from wsra.export.encoder import scene_pixels
-from wsra.export.fp16 import half
-from wsra.export.int8 import int8_until_it_passes, prepare
+from wsra.export.fp16 import to_fp16
+from wsra.export.int8 import Quantization, calibrate, int8_until_it_passes
 from wsra.export.onnx import read_onnx
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
@@ -27,10 +27,10 @@ from wsra.runtime.formats.bundle import REJECTED, TOKENIZER, Bundle
 from wsra.runtime.terminal.console import progress
 from wsra.runtime.verification.gates import FEWEST
 from wsra.runtime.verification.golden import Golden
+from wsra.runtime.verification.reports import RouteReport
 from wsra.runtime.verification.route_check import gate_route
 
 Say = Callable[[str], None]
-Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Calibration:
     """Where INT8 ranges come from.
 
     Attributes:
-        captions: JSON lines, or None for the calibration part of the golden data.
-        features: folder of .feat files of their videos.
-        method: how ranges are read: "minmax" or "percentile".
+        captions: captions as JSON lines; None takes the calibration part of the golden data.
+        features: folder of the .feat files of their videos.
+        method: how ranges are measured: "minmax" or "percentile".
     """
 
     captions: Path | None = None
@@ -48,16 +48,63 @@ class Calibration:
     method: Method = "minmax"
 
 
-def gated(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
-    """Put the graphs of a precision through both gates; the bundle as it is with them."""
+@dataclass(frozen=True)
+class PrecisionReport:
+    """What the manifest says of a precision.
+
+    Attributes:
+        gates: what the gates found on the CPU of this machine.
+        quantization: how INT8 was made; None for FP32 and FP16.
+    """
+
+    gates: RouteReport
+    quantization: Quantization | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the precision passed both gates."""
+        return self.gates.passed
+
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, in one line; None when it passed."""
+        return self.gates.reason
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of docs/schema/gate.json."""
+        table = self.gates.to_json()
+        return table if self.quantization is None else table | {"quantization": self.quantization.to_json()}
+
+
+def check_precision(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> tuple[Bundle, PrecisionReport]:
+    """Put the graphs of a precision through both gates.
+
+    Args:
+        bundle: with the graphs in its folder.
+        device: this machine.
+        precision: "fp32", "fp16" or "int8".
+        golden: golden data of the bundle.
+        say: called with a line about each step.
+
+    Returns:
+        The bundle with the report in its manifest, which is not written; and the report.
+    """
+    report = PrecisionReport(_gate(bundle, device, precision, golden, say))
+    return _with_report(bundle, precision, report), report
+
+
+def _gate(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> RouteReport:
     say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
     if len(golden.pairs) < FEWEST:
         say(f"WARNING: fewer than {FEWEST} queries to judge it by; give more validation captions")
-    entry = gate_route(_with(bundle, precision, {"passed": True}), device, Route(precision, "cpu"), golden)
-    return _with(bundle, precision, entry), entry
+    return gate_route(_with_entry(bundle, precision, {"passed": True}), device, Route(precision, "cpu"), golden)
 
 
-def _with(bundle: Bundle, precision: str, entry: Entry) -> Bundle:
+def _with_report(bundle: Bundle, precision: str, report: PrecisionReport) -> Bundle:
+    return _with_entry(bundle, precision, report.to_json())
+
+
+def _with_entry(bundle: Bundle, precision: str, entry: dict[str, Any]) -> Bundle:
     return Bundle(bundle.folder, replace(bundle.manifest, precisions={**bundle.manifest.precisions, precision: entry}))
 
 
@@ -68,58 +115,62 @@ def _clear(bundle: Bundle, precision: str) -> Path:
     return bundle.folder / precision
 
 
-def make_fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
-    """Make FP16 of the graphs of FP32; the bundle with it, and what the gates said."""
+def make_fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bundle, PrecisionReport]:
+    """Convert the FP32 graphs to FP16 and put them through the gates; returns are those of `check_precision`."""
     say("exporting fp16")
     folder = _clear(bundle, "fp16")
     for name in bundle.graphs:
-        halved = half(read_onnx(bundle.graph("fp32", name)), name=name, scorer=bundle.manifest.scorer)
+        halved = to_fp16(read_onnx(bundle.graph("fp32", name)), name=name, scorer=bundle.manifest.scorer)
         onnx.save_model(halved, str(folder / f"{name}.onnx"))
-    return gated(bundle, device, "fp16", golden, say)
+    return check_precision(bundle, device, "fp16", golden, say)
 
 
-def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, say: Say) -> tuple[Bundle, Entry]:
-    """Make INT8; one that passed before stays until a new one passes."""
-    samples = _samples(bundle, golden, calibration)
+def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, say: Say) -> tuple[Bundle, PrecisionReport]:
+    """Quantise the FP32 graphs to INT8 and put them through the gates; returns are those of `check_precision`.
+
+    INT8 graphs that passed earlier stay in the bundle unless the new ones pass, too.
+    """
+    samples = _calibration_samples(bundle, golden, calibration)
     if "image" in bundle.graphs:
         settings = read_settings(bundle.folder / BACKBONE_JSON)
         samples = replace(samples, images={settings.input: scene_pixels(settings, first=1000)})
     for warning in samples.warnings:
         say(f"WARNING: {warning}")
     say(f"calibrating int8 on {len(samples.features)} rows of features and {len(samples.token_ids)} sentences of {samples.source}")
-    prepared = prepare(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
+    calibrated = calibrate(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
     before, kept = bundle, bundle.folder / ".int8"
     if "int8" in bundle.passed():
         os.replace(bundle.folder / "int8", kept)
     folder = _clear(bundle, "int8")
     say("exporting int8")
     with progress("products", None) as bar:
-        entry = int8_until_it_passes(
-            prepared,
+        gates, quantization = int8_until_it_passes(
+            calibrated,
             folder,
-            lambda: gated(bundle, device, "int8", golden, say)[1],
+            lambda: _gate(bundle, device, "int8", golden, say),
             replace(_probe(bundle, golden), images=samples.images),
             say,
             lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
         )
-    if entry["passed"] or not kept.is_dir():
+    report = PrecisionReport(gates, quantization)
+    if report.passed or not kept.is_dir():
         shutil.rmtree(kept, ignore_errors=True)
-        return _with(bundle, "int8", entry), entry
+        return _with_report(bundle, "int8", report), report
     os.replace(folder, bundle.folder / f"int8{REJECTED}")
     os.replace(kept, folder)
     say("the int8 that passed before stays")
-    return before, entry
+    return before, report
 
 
 def _probe(bundle: Bundle, golden: Golden) -> Samples:
-    """The golden data's calibration part, to tell by which products suffer, whatever the calibration data are worth."""
+    """The calibration part of the golden data: trusted data on which the sensitivity of products is measured."""
     rows = np.concatenate([video.rows(0, len(video)) for video in golden.calibration_videos])
-    tokens = _tokens(bundle)
+    tokens = _tokenizer_of(bundle)
     ids = sorted((tokens(sentence) for sentence in golden.calibration_sentences), key=len)
     return Samples(rows, ids, "golden data", [])
 
 
-def _tokens(bundle: Bundle) -> Callable[[str], list[int]]:
+def _tokenizer_of(bundle: Bundle) -> Callable[[str], list[int]]:
     tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -131,8 +182,8 @@ def _tokens(bundle: Bundle) -> Callable[[str], list[int]]:
     return token_ids
 
 
-def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Samples:
-    token_ids = _tokens(bundle)
+def _calibration_samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Samples:
+    token_ids = _tokenizer_of(bundle)
     if calibration.captions is not None and calibration.features is not None:
         return samples_from_captions(
             calibration.captions,
@@ -144,5 +195,5 @@ def _samples(bundle: Bundle, golden: Golden, calibration: Calibration) -> Sample
         )
     source = "the golden data's calibration part"
     chosen = choose_samples(golden.calibration_videos, [token_ids(s) for s in golden.calibration_sentences], source=source)
-    told = f"no --calib is given: INT8 ranges come from {source}, a few validation captions; the training captions are better"
-    return replace(chosen, warnings=[told, *chosen.warnings])
+    warning = f"no --calib is given: INT8 ranges come from {source}, a few validation captions; the training captions are better"
+    return replace(chosen, warnings=[warning, *chosen.warnings])

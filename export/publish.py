@@ -1,4 +1,4 @@
-"""A checkpoint becomes a bundle: each precision through both gates, what fails kept as `.rejected`, published whole or not at all."""
+"""Export a checkpoint as a bundle: make and check each precision, keep what fails as `.rejected`, and publish the folder in one step."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from wsra.export.base import base_bundle, carry_encoder, trained_source
 from wsra.export.detector import carry_detector
-from wsra.export.precisions import Calibration, Entry, Say, gated, make_fp16, make_int8
+from wsra.export.precisions import Calibration, PrecisionReport, Say, check_precision, make_fp16, make_int8
 from wsra.export.tensorrt.build import build_bundle
 from wsra.runtime.backends.routes import Route, read_record, write_record
 from wsra.runtime.backends.trt import find_library
@@ -38,10 +39,10 @@ from wsra.train.text import load_encoder
 
 
 def newest_checkpoint(runs: Path) -> Path:
-    """The checkpoint under `runs/` that was written last.
+    """The folder of the newest checkpoint under `runs/`.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no checkpoint.
     """
     found = sorted(runs.glob(f"*/{MODEL}"), key=lambda path: path.stat().st_mtime)
     if not found:
@@ -50,14 +51,14 @@ def newest_checkpoint(runs: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a bundle shall hold beside FP32.
+class ExportOptions:
+    """What a bundle holds besides FP32.
 
     Attributes:
-        fp16: half precision.
-        int8: INT8, mixed with half precision.
+        fp16: add FP16 graphs.
+        int8: add INT8 graphs, in which some products stay in FP16.
         calibration: where INT8 ranges come from.
-        engine: every graph compiled with the installed TensorRT.
+        engine: compile every graph with the installed TensorRT.
         overwrite: replace a bundle of other weights.
     """
 
@@ -71,20 +72,20 @@ class Wanted:
 def export_bundle(
     checkpoint_folder: Path,
     out: Path,
-    wanted: Wanted = Wanted(),
+    options: ExportOptions = ExportOptions(),
     *,
     encoder: Path | None = None,
     detector: Path | None = None,
     say: Say = print,
 ) -> Manifest:
-    """Export a checkpoint.
+    """Export a checkpoint as a bundle.
 
     Args:
-        checkpoint_folder: of `wsra train`; its validation captions and features calibrate theta and become golden data.
-        out: the bundle. If it holds a bundle of the same checkpoint, what is missing is added.
-        wanted: what it shall hold beside FP32.
-        encoder: folder of the image encoder that made the features, which the bundle then carries.
-        detector: folder of the detector whose objects they are of, which the bundle then carries.
+        checkpoint_folder: a checkpoint of `wsra train`. Its validation captions and features calibrate theta and become golden data.
+        out: folder for the bundle. If it holds a bundle of the same checkpoint, only what is missing is added.
+        options: what the bundle holds besides FP32.
+        encoder: folder of the image encoder that made the features, for the bundle to carry.
+        detector: folder of the detector that found the objects in the features, for the bundle to carry.
         say: told each step.
 
     Raises:
@@ -99,39 +100,43 @@ def export_bundle(
             carry_detector(source, detector, part)
         return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source, say)
 
-    return publish(out, sha256, base, wanted, say=say)
+    return publish(out, sha256, base, options, say=say)
 
 
-def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, *, say: Say = print) -> Manifest:
-    """Make a bundle, put each precision through the gates, and give it its name.
+def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], options: ExportOptions, *, say: Say = print) -> Manifest:
+    """Make a bundle in a temporary folder, put each precision through the gates, and move the bundle into place.
 
     Args:
-        out: the bundle. If it holds a bundle of the same weights, what is missing is added.
-        sha256: of the weights.
-        base: fills a folder with what every bundle has.
-        wanted: what it shall hold beside FP32.
+        out: folder for the bundle. If it holds a bundle of the same weights, only what is missing is added.
+        sha256: digest of the weights.
+        base: writes what every bundle has into a folder.
+        options: what the bundle holds besides FP32.
         say: told each step.
 
     Raises:
         OutputError: `out` holds something else, or another process is writing it.
-        ConfigError: the checkpoint, its encoder or the calibration cannot be used.
-        DataError: calibration data cannot serve.
-        ExportError: FP32 fails a gate, and nothing is published; or another precision does, and is kept as `.rejected` beside those
-            that passed.
+        ConfigError: the checkpoint, its encoder or the calibration options cannot be used.
+        DataError: the calibration data cannot be used.
+        ExportError: FP32 fails a gate, so nothing is published; or another precision fails one and is kept as `.rejected`, while the
+            precisions that passed are published.
     """
-    calibration = wanted.calibration
+    calibration = options.calibration
     if (calibration.captions is None) != (calibration.features is None):
         raise ConfigError("calibration needs both captions and the folder of their features: give --calib and --features")
     if calibration.captions is not None:
-        read_captions(calibration.captions)  # before the work, not after it
-    if wanted.engine:
+        read_captions(calibration.captions)  # so that a bad file fails now, not after the work
+    if options.engine:
         find_library(gpu=this_device().gpu is not None)
     with locked(out):
-        return _published(out, base, wanted, _before(out, sha256, wanted.overwrite), say)
+        return _make_and_publish(out, base, options, _existing(out, sha256, overwrite=options.overwrite), say)
 
 
-def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, before: Manifest | None, say: Say) -> Manifest:
-    device, calibration, made = this_device(), wanted.calibration, list[str]()
+def _make_and_publish(
+    out: Path, base: Callable[[Path], tuple[Bundle, Golden]], options: ExportOptions, before: Manifest | None, say: Say
+) -> Manifest:
+    device, calibration = this_device(), options.calibration
+    record: dict[str, dict[str, Any]] = {}
+    made: dict[str, PrecisionReport] = {}
     with replacing_folder(out) as part:
         if before is not None and "fp32" not in _passed(before):
             reason = before.precisions.get("fp32", {}).get("reason")
@@ -139,29 +144,27 @@ def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted:
             before = None
         if before is None:
             bundle, golden = base(part)
-            bundle, entry = gated(bundle, device, "fp32", golden, say)
-            if not entry["passed"]:
-                raise ExportError(f"fp32 fails its gate: {entry['reason']}; nothing is published")
-            record = {"fp32": entry}
+            bundle, made["fp32"] = check_precision(bundle, device, "fp32", golden, say)
+            if not made["fp32"].passed:
+                raise ExportError(f"fp32 fails its gate: {made['fp32'].reason}; nothing is published")
         else:
             say(f"{out} is of these weights; what is missing is added")
             shutil.copytree(out, part, dirs_exist_ok=True)
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)
-        if wanted.fp16 and "fp16" not in bundle.passed():
-            bundle, record["fp16"] = make_fp16(bundle, device, golden, say)
-            made.append("fp16")
-        if wanted.int8 and _is_wanted(bundle, calibration):
-            bundle, record["int8"] = make_int8(bundle, device, golden, calibration, say)
-            made.append("int8")
-        manifest = _finish(bundle, device, golden, record)
-        if wanted.engine:
+        if options.fp16 and "fp16" not in bundle.passed():
+            bundle, made["fp16"] = make_fp16(bundle, device, golden, say)
+        if options.int8 and _needs_int8(bundle, calibration):
+            bundle, made["int8"] = make_int8(bundle, device, golden, calibration, say)
+        passed = {name: report.to_json() for name, report in made.items() if report.passed}
+        manifest = _finish(bundle, device, golden, record | passed)  # where a new INT8 failed, the record of the earlier one stays
+        if options.engine:
             build_bundle(part, None, say=say)
-    if wanted.engine and device.gpu is not None:
+    if options.engine and device.gpu is not None:
         verify_bundle(out, provider="engine", say=say)
-    failed = [name for name in made if not record[name]["passed"]]
+    failed = {name: report.reason for name, report in made.items() if not report.passed}
     if failed:
-        reasons = "; ".join(f"{name} fails its gate ({record[name]['reason']})" for name in failed)
+        reasons = "; ".join(f"{name} fails its gate ({reason})" for name, reason in failed.items())
         kept = ", ".join(f"{out / name}{REJECTED}" for name in failed)
         raise ExportError(f"{reasons}; kept as {kept}, while {', '.join(_passed(manifest))} can be used")
     return manifest
@@ -171,37 +174,41 @@ def _passed(manifest: Manifest) -> list[str]:
     return [name for name, entry in manifest.precisions.items() if entry["passed"]]
 
 
-def _is_wanted(bundle: Bundle, calibration: Calibration) -> bool:
-    """Whether INT8 is to be made: it is missing, or other data or another method is asked for."""
+def _needs_int8(bundle: Bundle, calibration: Calibration) -> bool:
+    """Whether INT8 must be made: it is missing, or is to be calibrated on other data or by another method."""
     if "int8" not in bundle.passed() or calibration.captions is not None:
         return True
     return bool((bundle.manifest.precisions["int8"].get("quantization") or {}).get("ranges") != calibration.method)
 
 
-def _before(out: Path, weights_sha256: str, overwrite: bool) -> Manifest | None:
-    """The manifest of the bundle that stands at `out` and is of the same checkpoint."""
+def _existing(out: Path, weights_sha256: str, *, overwrite: bool) -> Manifest | None:
+    """The manifest of the bundle of the same weights at `out`; None if `out` is free, or is to be replaced.
+
+    Raises:
+        OutputError: `out` holds something else.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not (out / MANIFEST).is_file():
-        raise OutputError(f"{out}: exists and is no bundle; choose another place with -o")
+        raise OutputError(f"{out}: exists and is not a bundle; choose another place with -o")
     try:
         manifest = read_manifest(out) if overwrite else open_bundle(out).manifest
     except BundleError as err:
         raise OutputError(f"{err}; nothing is added to it: move it away or choose another place with -o") from err
-    failed = [name for name, entry in manifest.precisions.items() if not entry["passed"]]  # their folders may not be renamed yet
+    failed = [name for name, entry in manifest.precisions.items() if not entry["passed"]]  # their folders may not have been renamed yet
     sealed = (path.relative_to(out) for path in out.rglob("*") if is_sealed(path, out))
     strangers = [path for path in sealed if path.as_posix() not in manifest.files and path.parts[0] not in failed]
     if strangers:
-        raise OutputError(f"{out}: holds {strangers[0]}, which is not of the bundle and would be lost; move it away first")
+        raise OutputError(f"{out}: holds {strangers[0]}, which is not part of the bundle and would be lost; move it away first")
     if overwrite:
         return None
     if manifest.checkpoint_sha256 != weights_sha256:
-        raise OutputError(f"{out}: a bundle of another checkpoint; choose another place with -o or replace it with --overwrite")
+        raise OutputError(f"{out}: holds a bundle of another checkpoint; choose another place with -o or replace it with --overwrite")
     return manifest
 
 
-def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, Entry]) -> Manifest:
-    """Set aside what failed, seal, time what passed, and keep the record of this device."""
+def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, dict[str, Any]]) -> Manifest:
+    """Rename what failed to `.rejected`, write the manifest, time what passed, and write the record of this device."""
     bundle = Bundle(bundle.folder, replace(bundle.manifest, files=sealed_files(bundle.folder)))
     for name, entry in bundle.manifest.precisions.items():
         if not entry["passed"] and (bundle.folder / name).is_dir():
@@ -209,7 +216,10 @@ def _finish(bundle: Bundle, device: Device, golden: Golden, record: dict[str, En
     write_manifest(bundle.folder, bundle.manifest)
     open_bundle(bundle.folder)
     fresh = {name: dict(entry) for name, entry in record.items() if entry["provider_asked"] == "cpu" and name in bundle.passed()}
-    for name, taken in time_routes(bundle, device, [Route(name, "cpu") for name in fresh], golden).items():
-        fresh[name] |= {"passed": False, "ran": False, "reason": taken} if isinstance(taken, str) else {"ms_per_query": taken}
+    times_ms, failures = time_routes(bundle, device, [Route(name, "cpu") for name in fresh], golden)
+    for name, time_ms in times_ms.items():
+        fresh[name]["ms_per_query"] = time_ms
+    for name, failure in failures.items():
+        fresh[name] |= {"passed": False, "ran": False, "reason": failure}
     write_record(bundle, device, fresh)
     return bundle.manifest

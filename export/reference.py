@@ -1,4 +1,4 @@
-"""PyTorch as the reference: the modules as a backend, and golden data with what they answer."""
+"""PyTorch as the reference: its modules as a backend, and golden data with its outputs and answers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from wsra.train.data import CaptionedVideos
 from wsra.train.stored import StoredFeatures
 from wsra.train.text import TextEncoder
 
-CHECK_SHARE = 0.75  # of the videos, and of the distinct sentences; the rest is for calibration
-PAIRS = 400  # that are checked, where there are so many; sentences that are kept for it, and for calibration
-WINDOWS, SENTENCES = (1, 2, 21, 47, 255, 256, 257, 1024), (1, 3, 8, 1, 1, 2, 1, 2)  # of the edge cases; 256 is where a profile ends
-_TRIED = 3000  # pairs in which PyTorch looks, to find those with an answer
+CHECK_SHARE = 0.75  # share of the videos and of the distinct sentences for checking; the rest is for calibration
+PAIRS = 400  # largest number of pairs to check; also of sentences to check with, and of sentences to calibrate on
+WINDOWS, SENTENCES = (1, 2, 21, 47, 255, 256, 257, 1024), (1, 3, 8, 1, 1, 2, 1, 2)  # of the edge cases; one profile of engines ends at 256
+_TRIED = 3000  # pairs that PyTorch answers, to find enough in which it finds something
 
 
 class TorchBackend:
-    """A wrapper module as a backend: the reference."""
+    """A PyTorch module as a backend: the reference for the gates."""
 
     provider, device = "PyTorch", "cpu"
 
@@ -62,17 +62,18 @@ class TorchBackend:
 
 
 def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: AnyScorer, encoder: TextEncoder) -> Grounder:
-    """A grounder over PyTorch, with the tokenizer of the bundle."""
-    text, keys, score = (TorchBackend(graph) for graph in graphs_of(scorer, encoder))
-    sentences = QueryEncoder(tokenizer, text, max_tokens=encoder.max_tokens)
-    return Grounder(manifest, sentences, SnippetScorer(keys, GraphKernel(score)), bundle=tokenizer.parent, precision="torch")
+    """A grounder that runs PyTorch, with the tokenizer of the bundle."""
+    backends = {graph.name: TorchBackend(graph) for graph in graphs_of(scorer, encoder)}
+    sentences = QueryEncoder(tokenizer, backends["text"], max_tokens=encoder.max_tokens)
+    snippets = SnippetScorer(backends["keys"], GraphKernel(backends["scorer"]))
+    return Grounder(manifest, sentences, snippets, bundle=tokenizer.parent, precision="torch")
 
 
 def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
-    """Split validation videos and sentences into a check and a calibration part; what PyTorch answers is added by `with_answers`.
+    """Split validation videos and sentences into a check and a calibration part. PyTorch's answers are added by `with_answers`.
 
     Raises:
-        DataError: there are too few of them for both parts, or nothing moves in those of a part.
+        DataError: there are too few videos or sentences for both parts, or nothing moves in the videos of a part.
     """
     distinct = list(dict.fromkeys(caption.query for caption in data.captions))
     rng = np.random.default_rng(seed)
@@ -82,7 +83,7 @@ def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
             f"{len(data.values)} validation videos with {len(distinct)} distinct sentences do not split into a check and a calibration"
             " part; give more captions in data.val_captions"
         )
-    chosen, others = chosen[:PAIRS], others[:PAIRS]  # each sentence is encoded again by every check
+    chosen, others = chosen[:PAIRS], others[:PAIRS]  # every check encodes each sentence again
     sentences = [distinct[i] for i in chosen]
     number, place = {sentence: i for i, sentence in enumerate(sentences)}, {video: i for i, video in enumerate(videos)}
     own = {
@@ -102,9 +103,9 @@ def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
 
 
 def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder: TextEncoder, *, seed: int = 0) -> Golden:
-    """Add PyTorch's outputs at the edges and its first answers.
+    """Add PyTorch's outputs for the edge cases and its first answers.
 
-    Pairs of a sentence with another video fill up to `PAIRS`, first those in which PyTorch finds something.
+    Pairs of a sentence with a video of other sentences fill the pairs up to `PAIRS`, beginning with those in which PyTorch finds something.
     """
     own = {tuple(pair) for pair in golden.pairs.tolist()}
     others = np.array([(s, v) for s in range(len(golden.sentences)) for v in range(len(golden.videos)) if (s, v) not in own], np.int64)
@@ -117,7 +118,7 @@ def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder
     with torch.no_grad():
         keys: NDArray[np.float32] = scorer.keys(torch.from_numpy(features)).numpy()
     text = encoder.encode(golden.sentences[:64]).numpy()
-    logits = _logits(scorer, keys, text)  # the largest first: where scores are far from 0, an error is seen
+    logits = _logits(scorer, keys, text)  # the largest first: an error shows where scores are far from 0
     keys, text = keys[np.argsort(-logits.max(axis=0), kind="stable")], text[np.argsort(-logits.max(axis=1), kind="stable")]
     token_ids = sorted((encoder.tokenizer(sentence)["input_ids"] for sentence in golden.sentences), key=len)
     calls = {
@@ -134,7 +135,7 @@ def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder
 
 
 def image_cases(backend: Backend, images: Arrays) -> list[Case]:
-    """Calls of an image encoder with one, two and several images."""
+    """Calls of an image encoder with one, two and eight images."""
     calls = [{name: np.ascontiguousarray(np.resize(rows, (n, *rows.shape[1:]))) for name, rows in images.items()} for n in (1, 2, 8)]
     return [Case(feeds, backend.infer(feeds)) for feeds in calls]
 
@@ -147,7 +148,7 @@ def _logits(scorer: AnyScorer, keys: NDArray[np.float32], text: NDArray[np.float
 
 
 def _any_words(encoder: TextEncoder) -> dict[str, NDArray[Any]]:
-    """The largest batch of the most tokens, drawn from the whole vocabulary: words that no caption has must be whole, too."""
+    """A full batch of the longest sentences, drawn from the whole vocabulary: words in no caption must be encoded rightly, too."""
     ids = np.random.default_rng(0).integers(0, len(encoder.tokenizer), (8, encoder.max_tokens))
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
@@ -169,7 +170,7 @@ def _videos(data: CaptionedVideos, chosen: Sequence[int]) -> list[Features]:
 
 
 def _videos_of_objects(data: CaptionedVideos, names: Mapping[int, str]) -> list[Features]:
-    """Videos by their numbers, with their tracks, in memory.
+    """Videos with their tracks, in memory.
 
     Raises:
         DataError: nothing moves in any of them.
@@ -185,7 +186,7 @@ def _videos_of_objects(data: CaptionedVideos, names: Mapping[int, str]) -> list[
 
 
 def _batches(token_ids: list[list[int]], most: int) -> list[list[list[int]]]:
-    """Batches of one and of several sentences: a single token, an ordinary sentence, the longest beside the shortest, the most tokens."""
+    """Batches: a single token, a short sentence, the longest with the shortest, the eight longest, and a sentence of `most` tokens."""
     one, longest = token_ids[0], token_ids[-1]
     filled = (one[:-1] * most)[: most - 1] + one[-1:]
     return [[one[:1]], [one], [longest, one], token_ids[-8:], [filled]]

@@ -1,4 +1,4 @@
-"""theta of a scorer, from the captions of validation videos alone."""
+"""Calibrate theta of a scorer on captioned validation videos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from wsra.train.data import CaptionedVideos
 from wsra.train.model import Scorer
 from wsra.train.stored import StoredFeatures
 
-OTHERS = 4  # sentences of other videos that each video is asked for, per caption of its own
+OTHERS = 4  # sentences of other videos that are scored in a video for each of its own captions
 
 
 @torch.no_grad()
@@ -20,13 +20,13 @@ def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, seed: int =
     """Calibrate theta on captioned videos, by the rule for their kind of rows.
 
     Args:
-        scorer: on the CPU.
-        data: validation videos; those of objects as files, since their tracks are wanted.
+        scorer: the scorer, on the CPU.
+        data: validation videos; features of objects must be on disk, because their tracks are needed.
         text: (captions, Dt) vectors of the captions.
-        seed: of the choice of sentences of other videos.
+        seed: random seed for the choice of sentences of other videos.
 
     Raises:
-        DataError: there are no captions, or the scorer tells nothing apart.
+        DataError: there are no captions, or the scorer separates nothing.
         TypeError: features of objects are not on disk.
     """
     if data.of_objects:
@@ -38,9 +38,12 @@ def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, seed: int =
 
 @torch.no_grad()
 def best_life_scores(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, seed: int = 0) -> tuple[list[float], list[float]]:
-    """Scores, with theta 0, of the best life for sentences: for a video's own captions, and for as many times 4 of other videos.
+    """Score, with theta 0, of the best life in a video for its own captions and for four times as many captions of other videos.
 
-    Videos without a life have none.
+    Videos without a life are left out.
+
+    Returns:
+        Scores for a video's own captions, and scores for captions of other videos.
 
     Raises:
         TypeError: the features are not on disk, where their tracks are.
@@ -57,8 +60,8 @@ def best_life_scores(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, see
         if lives is None or len(lives) == 0:
             continue
         keys = scorer.keys(torch.from_numpy(features.rows(0, len(features))))
-        said, strange = np.flatnonzero(video_of == video), np.flatnonzero(video_of != video)
-        drawn = rng.choice(strange, min(len(strange), OTHERS * len(said)), replace=False)
-        for found, chosen in ((own, said), (others, drawn)):
-            found += [float(lives.scores(scorer.logits(keys, text[sentence][None]).numpy()).max()) for sentence in chosen.tolist()]
+        inside, outside = np.flatnonzero(video_of == video), np.flatnonzero(video_of != video)
+        drawn = rng.choice(outside, min(len(outside), OTHERS * len(inside)), replace=False)
+        for scores, sentences in ((own, inside), (others, drawn)):
+            scores += [float(lives.scores(scorer.logits(keys, text[sentence][None]).numpy()).max()) for sentence in sentences.tolist()]
     return own, others

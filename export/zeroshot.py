@@ -1,6 +1,6 @@
-"""`wsra export --zero-shot`: a bundle without training, whose scorer is the cosine between the towers of CLIP, SigLIP and their like.
+"""`wsra export --zero-shot`: a bundle without training, whose scorer is the cosine between the towers of a CLIP or SigLIP model.
 
-Its golden data are rendered scenes seen through the image tower: nothing is learned from them, they are there to check with.
+Its golden data are rendered scenes, seen through the image tower. They only serve for checks; nothing is learned from them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from wsra.export.base import Source, base_bundle
+from wsra.export.base import BundleSource, base_bundle
 from wsra.export.cosine import NEUTRAL, CosineScorer
 from wsra.export.encoder import scene_pixels, write_encoder
-from wsra.export.publish import Wanted, publish
+from wsra.export.publish import ExportOptions, publish
 from wsra.export.reference import TorchBackend
 from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.backbones.encoders.regions import SLOTS, Regions
@@ -38,7 +38,7 @@ CLIPS = 24  # rendered clips that become golden data
 def export_zero_shot(
     name: str,
     out: Path,
-    wanted: Wanted,
+    options: ExportOptions,
     *,
     regions: Regions = "whole",
     snippet_s: float = 1.0,
@@ -48,14 +48,14 @@ def export_zero_shot(
 
     Args:
         name: hub name or folder of the model.
-        out: the bundle. If it holds a bundle of the same model and regions, what is missing is added.
-        wanted: what it shall hold beside FP32.
-        regions: what of a frame the image tower sees, of which the best counts; or "tracks", the best views of what moves.
+        out: folder for the bundle. If it holds a bundle of the same model and regions, only what is missing is added.
+        options: what the bundle holds besides FP32.
+        regions: which parts of a frame the image tower sees; the best one counts. "tracks" takes the best views of each moving object.
         snippet_s: length of a snippet in seconds.
         say: told each step.
 
     Raises:
-        WsraError: the model cannot be used, or see `wsra.export.publish.publish`.
+        WsraError: the model cannot be used; see also `wsra.export.publish.publish`.
     """
     towers = load_towers(name)
 
@@ -66,7 +66,7 @@ def export_zero_shot(
         with TemporaryDirectory(prefix="wsra-scenes-") as scenes:
             encoder = encoder_backbone(settings, part / "fp32" / settings.graph, regions=regions)
             say(f"looking at {CLIPS} rendered clips through it, for golden data")
-            source = Source(
+            source = BundleSource(
                 scorer=cosine_scorer(towers, SLOTS[regions], skipped=WIDTH if of_objects else 0),
                 kind="cosine",
                 encoder=towers.text,
@@ -83,7 +83,7 @@ def export_zero_shot(
             return base_bundle(part, source, say)
 
     identity = f"{towers.text.digest()}+{regions}@{snippet_s:g}s"
-    return publish(out, identity, base, wanted, say=say)
+    return publish(out, identity, base, options, say=say)
 
 
 @torch.no_grad()
@@ -93,12 +93,12 @@ def cosine_scorer(towers: Towers, slots: int, *, skipped: int = 0) -> CosineScor
 
 
 def scene_data(backbone: Backbone, snippet_s: float, folder: Path) -> CaptionedVideos:
-    """Rendered clips with their captions, as a backbone sees them.
+    """Features and captions of rendered clips.
 
     Args:
-        backbone: of snippets or of objects.
+        backbone: backbone of snippets or of objects.
         snippet_s: length of a snippet in seconds.
-        folder: gets captions and features, which are read from there.
+        folder: folder for the captions and features.
     """
     captions = []
     for number in range(CLIPS):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wsra.runtime.backends.engines import misfit, read_engine
+from wsra.runtime.backends.engines import SIDECAR, misfit, read_sidecar
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.device import find_gpu, this_device
 from wsra.runtime.errors import BackendError, WsraError
@@ -84,7 +84,7 @@ def test_engines_fit_and_agree_with_the_cpu(built: Path) -> None:
     assert sorted(engines(built)) == sorted(bundle.passed())
     for precision, folder in engines(built).items():
         graphs = {graph: bundle.graph(precision, graph) for graph in GRAPHS}
-        assert misfit(read_engine(folder), folder, graphs, this_device(), library.__name__, str(library.__version__)) is None
+        assert misfit(read_sidecar(folder / SIDECAR), folder, graphs, this_device(), library.__name__, str(library.__version__)) is None
         for graph, source in graphs.items():
             with TrtBackend(folder / f"{graph}.plan") as engine, OrtBackend(source, optimise=False) as cpu:
                 assert set(engine.inputs) == set(cpu.inputs) and set(engine.outputs) == set(cpu.outputs)

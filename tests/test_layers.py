@@ -163,7 +163,7 @@ def test_verifying_and_building_load_no_torch_and_no_onnx(bundle_folder: Path) -
         " from wsra.runtime.verification.golden import read_golden; from wsra.runtime.backends.routes import Route;"
         " from wsra.runtime.formats.bundle import GOLDEN, open_bundle; from wsra.runtime.device import this_device;"
         f" b = open_bundle(Path({str(bundle_folder)!r})); g = read_golden(b.folder / GOLDEN);"
-        " e = gate_route(b, this_device(), Route('fp32', 'cpu'), g, threads=1); assert e['passed'], e['reason']"
+        " e = gate_route(b, this_device(), Route('fp32', 'cpu'), g, threads=1); assert e.passed, e.reason"
     )
     assert not loaded_after(code) & {"torch", "transformers", "onnx", "tensorrt", "tensorrt_rtx", "cv2", "av"}
 

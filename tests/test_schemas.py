@@ -113,11 +113,11 @@ def test_bundles_and_checkpoints(bundle_folder: Path) -> None:
 
 def test_encoders_and_engines(tmp_path: Path) -> None:
     from wsra.runtime.backbones.encoders.encoder_settings import read_settings
-    from wsra.runtime.backends.engines import BuiltGraph, Engine, write_engine
+    from wsra.runtime.backends.engines import SIDECAR, BuiltGraph, Engine, write_sidecar
 
     check("backbone", json.loads((FIXTURES / "encoder" / "backbone.json").read_text()))
     read_settings(FIXTURES / "encoder" / "backbone.json").write(tmp_path / "backbone.json")
     check("backbone", json.loads((tmp_path / "backbone.json").read_text()))
     graph = BuiltGraph("0" * 64, "1" * 64, 7, [{"x": ((1, 3), (2, 3), (8, 3))}])
-    write_engine(tmp_path, Engine("tensorrt", "10.3.0", "a GPU", "8.7", 16, "", "12.6", "36.4.3", "fp16", {"text": graph}))
+    write_sidecar(tmp_path / SIDECAR, Engine("tensorrt", "10.3.0", "a GPU", "8.7", 16, "", "12.6", "36.4.3", "fp16", {"text": graph}))
     check("engine", json.loads((tmp_path / "engine.json").read_text()))

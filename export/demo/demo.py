@@ -13,7 +13,7 @@ from typing import Any
 from wsra.export.demo.controls import TestSet, control_figures, model_figures, scorer_grounder
 from wsra.export.demo.skyline import SpanObjective, shares_inside
 from wsra.export.precisions import Calibration
-from wsra.export.publish import Wanted, export_bundle
+from wsra.export.publish import ExportOptions, export_bundle
 from wsra.runtime.errors import ExportError, OutputError, VideoError
 from wsra.runtime.extraction.batch import extract_batch
 from wsra.runtime.files.locks import locked
@@ -209,7 +209,7 @@ def _export(out: Path, calibration: Calibration) -> dict[str, dict[str, Any]]:
     """Export every precision. One that fails its gate gives a warning, and the demo continues with FP32."""
     run, bundle = out / "runs" / "wsra", out / "bundle"
     try:
-        export_bundle(run, bundle, Wanted(fp16=True, int8=True, calibration=calibration), say=lambda text: say(f"    {text}"))
+        export_bundle(run, bundle, ExportOptions(fp16=True, int8=True, calibration=calibration), say=lambda text: say(f"    {text}"))
     except ExportError as err:
         if not bundle.is_dir():
             raise

@@ -1,4 +1,4 @@
-"""Engines for this device: of a bundle's precisions, or of any ONNX graph. Loads no torch and no onnx: it runs on a device."""
+"""Build engines for this device from the precisions of a bundle, or from any ONNX graph. Runs on the device, without torch and onnx."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from wsra.export.tensorrt.compile_process import Job, compile_in_child
+from wsra.export.tensorrt.compile_process import Job, compile_in_process
 from wsra.runtime.backends.engines import (
     SIDECAR,
     Profile,
@@ -19,9 +19,8 @@ from wsra.runtime.backends.engines import (
     engines_folder,
     misfit,
     outdated,
-    read_engine,
+    read_sidecar,
     remarks,
-    write_engine,
     write_sidecar,
 )
 from wsra.runtime.backends.libraries import has_cuda_python
@@ -49,18 +48,19 @@ def build_bundle(
     """Compile the graphs of a bundle for this device; engines that fit are kept.
 
     Args:
-        folder: the bundle.
-        precisions: which of the bundle's; None is every one that passed its gate.
-        rebuild: "never" refuses to build where an engine does not fit.
-        workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
+        folder: folder of the bundle.
+        precisions: precisions to build; None builds all that passed their gate.
+        rebuild: "never" raises an error where an engine does not fit, instead of building it.
+        workspace_mb: limit of the memory that TensorRT may use while it tries kernels, in MiB; None takes half of the free memory.
         say: told what is kept, what is built and why.
 
     Returns:
         The folder of each precision's engines.
 
     Raises:
-        BundleError: the bundle cannot be used, a precision is missing or failed its gate, or an engine does not fit and must not be built.
-        ConfigError: the workspace is no size.
+        BundleError: the bundle cannot be used, a precision is missing or failed its gate, or `rebuild` is "never" and an engine does not
+            fit.
+        ConfigError: `workspace_mb` is below 1.
         MissingExtraError: no TensorRT is installed.
         BackendError: the installed one cannot be used here.
         ExportError: a graph cannot be compiled, or the build died.
@@ -84,7 +84,7 @@ def build_bundle(
         if reason is None:
             sweep_lock(out)
             say(f"{precision}: the engines in {out} fit and are kept")
-            for remark in remarks(read_engine(out), device):
+            for remark in remarks(read_sidecar(out / SIDECAR), device):
                 say(f"{precision}: {remark}")
         elif rebuild == "never":
             raise BundleError(f"{out}: {reason}; run wsra build {folder} without --rebuild never")
@@ -101,23 +101,23 @@ def _unfit(
     if not (out / SIDECAR).is_file():
         rejected = out.with_name(f"{out.name}{REJECTED}") / "reason.txt"
         if rejected.is_file():
-            return f"those that were here failed wsra verify ({rejected.read_text(encoding='utf-8').strip()})"
+            return f"earlier engines failed wsra verify ({rejected.read_text(encoding='utf-8').strip()})"
         others = [path.parent for path in sorted(out.parent.parent.glob(f"*/{out.name}/{SIDECAR}"))]
-        told = [f"; {other.parent.name}: {reason}" for other in others if (reason := _reason(other, graphs, device, library, version))]
-        return "none is built here yet" + "".join(told)
+        elsewhere = [f"; {other.parent.name}: {reason}" for other in others if (reason := _reason(other, graphs, device, library, version))]
+        return "none is built here yet" + "".join(elsewhere)
     if (reason := _reason(out, graphs, device, library, version)) is not None:
         return reason
-    engine = read_engine(out)
+    engine = read_sidecar(out / SIDECAR)
     wrong = next((graph for graph in graphs if engine.graphs[graph].profiles != profiles[graph]), None)
     return wrong and f"{wrong} was built for {engine.graphs[wrong].profiles}, the bundle asks for {profiles[wrong]}"
 
 
 def _reason(folder: Path, graphs: Mapping[str, Path], device: Device, library: str, version: str) -> str | None:
     try:
-        engine = read_engine(folder)
+        engine = read_sidecar(folder / SIDECAR)
     except BundleError as err:
         return str(err)
-    if device.gpu is None:  # what is built only to see that it compiles needs no GPU
+    if device.gpu is None:  # engines can be built without a GPU, to see whether the graphs compile
         return outdated(engine, folder, graphs, library, version)
     return misfit(engine, folder, graphs, device, library, version)
 
@@ -138,10 +138,10 @@ def _build(
         built = {}
         for graph, source in graphs.items():
             job = Job(source, part / f"{graph}{PLAN}", profiles[graph], workspace_mb, times)
-            built[graph] = compile_in_child(job, f"{out.name} {graph}")
+            built[graph] = compile_in_process(job, f"{out.name} {graph}")
         if times.is_file():
             os.replace(times, kept)
-        write_engine(part, engine_of(device, *library, out.name, built))
+        write_sidecar(part / SIDECAR, engine_of(device, *library, out.name, built))
 
 
 def build_onnx(
@@ -157,10 +157,10 @@ def build_onnx(
 
     Args:
         source: the graph.
-        out: the plan, a name that ends in .plan; `<name>.engine.json` beside it tells where it runs.
+        out: the plan, with a name that ends in .plan; `<name>.engine.json` in the same folder says where it runs.
         profiles: ranges of shapes; each names every input.
         workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
-        overwrite: replace what stands at `out`.
+        overwrite: replace what exists at `out`.
         say: told what is built.
 
     Returns:
@@ -187,17 +187,17 @@ def build_onnx(
     say(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
     with locked(out), replacing(out, durable=True) as part, tempfile.TemporaryDirectory(prefix="wsra-build-") as scratch:
         plan = Path(scratch) / out.name
-        built = compile_in_child(Job(source, plan, list(profiles), workspace_mb, None), out.stem)
+        built = compile_in_process(Job(source, plan, list(profiles), workspace_mb, None), out.stem)
         shutil.copyfile(plan, part)
     write_sidecar(sidecar, engine_of(device, name, version, "", {out.stem: built}))
     return sidecar
 
 
 def workspace_of(device: Device, asked_mb: int | None) -> int:
-    """Workspace in MiB: what was asked for, else half of the free memory, or of the GPU's installed memory where that is less.
+    """Workspace in MiB: the given one, else half of the free memory, or half of the GPU's memory if that is less.
 
     Raises:
-        ConfigError: what was asked for is no size.
+        ConfigError: the given workspace is below 1.
     """
     if asked_mb is not None:
         if asked_mb < 1:
@@ -208,15 +208,15 @@ def workspace_of(device: Device, asked_mb: int | None) -> int:
 
 
 def profiles_of(bundle: Bundle, graph: str) -> list[Profile]:
-    """The profiles of a bundle's graph; reading the manifest held them against what the model takes.
+    """The profiles of a bundle's graph. They were checked against its inputs when the manifest was read.
 
     Raises:
         BundleError: there are none.
     """
-    told = bundle.manifest.profiles.get(graph)
-    if not told:
+    profiles = bundle.manifest.profiles.get(graph)
+    if not profiles:
         raise BundleError(f"{bundle.folder}: the manifest has no profiles for {graph}; export the bundle again")
-    return [{name: _shapes(shapes) for name, shapes in profile.items()} for profile in told]
+    return [{name: _shapes(shapes) for name, shapes in profile.items()} for profile in profiles]
 
 
 def _shapes(shapes: Sequence[Sequence[int]]) -> Shapes:
@@ -225,17 +225,17 @@ def _shapes(shapes: Sequence[Sequence[int]]) -> Shapes:
 
 
 def profile_from_text(text: str) -> Profile:
-    """Read a profile such as "images=1x3x224x224:8x3x224x224:16x3x224x224", several inputs with commas between.
+    """Read a profile such as "images=1x3x224x224:8x3x224x224:16x3x224x224"; commas separate several inputs.
 
     Raises:
-        ConfigError: it is written otherwise.
+        ConfigError: the text is not a profile.
     """
     profile: Profile = {}
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\S+)=(\d+(?:x\d+)*):(\d+(?:x\d+)*):(\d+(?:x\d+)*)\s*", part)
         if found is None:
             raise ConfigError(
-                f"--profile {text}: {part.strip() or 'nothing'} is no range of shapes; expected INPUT=SMALLEST:USUAL:LARGEST,"
+                f"--profile {text}: {part.strip() or 'nothing'} is not a range of shapes; expected INPUT=SMALLEST:USUAL:LARGEST,"
                 " as in images=1x3x224x224:8x3x224x224:16x3x224x224"
             )
         smallest, usual, largest = (tuple(map(int, found[number].split("x"))) for number in (2, 3, 4))

@@ -1,4 +1,4 @@
-"""Compile one graph in a child process, which may die for memory without taking the command with it. Loads no torch and no onnx."""
+"""Compile one graph in a process of its own, so that the command survives if the build runs out of memory. Runs without torch."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from wsra.runtime.backends.engines import BuiltGraph, Profile
 from wsra.runtime.errors import ExportError, WsraError
 from wsra.runtime.terminal.console import progress
 
-_LAST_BREATH_S = 10.0  # of a child that has told its result
+_EXIT_TIMEOUT_S = 10.0  # for the process to exit after it has sent its result
 
 
 @dataclass(frozen=True)
 class Job:
-    """What `compile_graph` is to do.
+    """Arguments of `compile_graph`.
 
     Attributes:
         source: the ONNX graph.
-        plan: in a folder that the caller removes when the build fails.
+        plan: the plan to write, in a folder that the caller removes if the build fails.
         profiles: ranges of shapes.
-        workspace_mb: most memory for trying kernels.
-        timing_cache: in the same folder as the plan, or None.
+        workspace_mb: limit of the memory for trying kernels, in MiB.
+        timing_cache: timing cache in the folder of the plan, or None.
     """
 
     source: Path
@@ -38,60 +38,60 @@ class Job:
     timing_cache: Path | None
 
 
-def compile_in_child(job: Job, label: str) -> BuiltGraph:
-    """Compile a graph and show the progress; on Ctrl-C the child is ended.
+def compile_in_process(job: Job, label: str) -> BuiltGraph:
+    """Compile a graph in another process and show its progress. Ctrl-C ends that process, too.
 
     Args:
         job: what to compile.
-        label: before the phase in the progress bar.
+        label: text before the phase in the progress bar.
 
     Raises:
-        ExportError: the graph cannot be compiled, or the child died; the message tells of what.
+        ExportError: the graph cannot be compiled, or the process died; the message gives the reason.
     """
     context = get_context("spawn")  # a forked CUDA does not work
     receiving, sending = context.Pipe(duplex=False)
-    child = context.Process(target=_compile, args=(job, sending), daemon=True)
-    _start(child)
+    process = context.Process(target=_compile, args=(job, sending), daemon=True)
+    _start(process)
     sending.close()
     try:
         with progress(label, None) as bar:
             while True:
-                kind, *told = receiving.recv()
+                kind, *content = receiving.recv()
                 if kind != "step":
                     break
-                phase, done, total = told
+                phase, done, total = content
                 bar.update(bar.task_ids[0], description=f"{label}: {phase}", completed=done, total=total)
-        child.join(_LAST_BREATH_S)
+        process.join(_EXIT_TIMEOUT_S)
     except EOFError:
-        child.join()
-        raise _death(child.exitcode, job) from None
+        process.join()
+        raise _exit_error(process.exitcode, job) from None
     finally:
-        child.kill()
-        child.join()
+        process.kill()
+        process.join()
         receiving.close()
     if kind == "failed":
-        raise ExportError(told[0])
-    built: BuiltGraph = told[0]
+        raise ExportError(content[0])
+    built: BuiltGraph = content[0]
     return built
 
 
-def _start(child: BaseProcess) -> None:
-    """Start a child that Ctrl-C does not reach: it is for this process, which then ends the child."""
+def _start(process: BaseProcess) -> None:
+    """Start a process that ignores Ctrl-C: this process handles it, and then ends the other one."""
     if threading.current_thread() is not threading.main_thread():
-        child.start()
+        process.start()
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        child.start()
+        process.start()
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def _compile(job: Job, sending: Connection) -> None:
-    os.dup2(2, 1)  # what the library prints must not reach the stdout of the command
+    os.dup2(2, 1)  # the output of the library must not reach the stdout of the command
     lock = threading.Lock()
 
-    def tell(phase: str, done: int, total: int) -> None:
+    def send_progress(phase: str, done: int, total: int) -> None:
         with lock:
             try:
                 sending.send(("step", phase, done, total))
@@ -100,7 +100,7 @@ def _compile(job: Job, sending: Connection) -> None:
 
     try:
         built = compile_graph(
-            job.source, job.plan, job.profiles, workspace_mb=job.workspace_mb, timing_cache=job.timing_cache, progress=tell
+            job.source, job.plan, job.profiles, workspace_mb=job.workspace_mb, timing_cache=job.timing_cache, progress=send_progress
         )
     except WsraError as err:
         sending.send(("failed", str(err)))
@@ -108,13 +108,13 @@ def _compile(job: Job, sending: Connection) -> None:
         sending.send(("built", built))
 
 
-def _death(code: int | None, job: Job) -> ExportError:
+def _exit_error(code: int | None, job: Job) -> ExportError:
     if code == -signal.SIGKILL:
         return ExportError(
-            f"{job.source}: the build was killed, most likely for memory; give a smaller --workspace-mb (it was {job.workspace_mb}),"
-            " close other programs or add swap: docs/jetson.md"
+            f"{job.source}: the build was killed, most likely because memory ran out; give a smaller --workspace-mb (it was"
+            f" {job.workspace_mb}), close other programs or add swap: docs/jetson.md"
         )
     if code is not None and code < 0:
         died = signal.Signals(-code).name
         return ExportError(f"{job.source}: the build died inside the library ({died}); update TensorRT or export the graph again")
-    return ExportError(f"{job.source}: the build ended with exit code {code}; what it printed stands above")
+    return ExportError(f"{job.source}: the build ended with exit code {code}; its output is above")

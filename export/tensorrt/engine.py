@@ -1,6 +1,6 @@
-"""ONNX to a TensorRT plan: one builder for tensorrt 10.3 and newer and for tensorrt_rtx, strongly typed. Loads no torch and no onnx.
+"""Compile an ONNX graph to a TensorRT plan, with tensorrt from 10.3 or with tensorrt_rtx. Runs without torch and onnx.
 
-Precision lives in the graph; the builder only compiles. TensorRT-RTX builds without a GPU.
+Networks are strongly typed: the graph determines the precision. TensorRT-RTX can build without a GPU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files.writing import replacing, sha256_of
 
-Progress = Callable[[str, int, int], None]  # what is done, steps done, steps in all
+Progress = Callable[[str, int, int], None]  # phase, steps done, total number of steps
 
 
 def compile_graph(
@@ -32,47 +32,47 @@ def compile_graph(
     """Compile one graph.
 
     Args:
-        source: the ONNX graph; its precision is the engine's. Weights in files beside it are refused.
-        plan: gets exactly the bytes that the library gives.
-        profiles: ranges of shapes that the engine must take; each names every input.
-        workspace_mb: most memory that the library may use while it tries kernels.
-        timing_cache: what was measured in earlier builds; read where it is there and fits, and written. None: not kept.
-        progress: told each step, perhaps from other threads.
+        source: the ONNX graph; the engine gets its precision. Weights in other files are refused.
+        plan: the plan to write, exactly as the library serialises it.
+        profiles: ranges of shapes that the engine must accept; each names every input.
+        workspace_mb: limit of the memory that the library may use while it tries kernels, in MiB.
+        timing_cache: timings of earlier builds, read if the file exists and fits, and written. None keeps no timings.
+        progress: called after each step, possibly from other threads.
 
     Raises:
         MissingExtraError: no TensorRT is installed.
         BackendError: the installed one cannot be used.
         ExportError: a profile does not fit the graph, or the graph cannot be parsed or built; the message names the input or the node.
-        OutputError: the place cannot be written.
+        OutputError: `plan` cannot be written.
     """
     check_onnx(source, error=ExportError)
     trt = find_library(gpu=find_gpu() is not None)
     log = error_log(trt)
     log.clear()
     builder = trt.Builder(log.logger)
-    # TensorRT 10 needs to be told; 11 and RTX ignore it. The network is kept in a variable: the parser does not own it.
+    # TensorRT 10 needs this flag; 11 and RTX ignore it. The parser does not own the network, so a variable keeps it alive.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = _parse(trt, network, source)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
-    config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and rounds the factors of FP32 products to 10 bits
+    config.clear_flag(trt.BuilderFlag.TF32)  # on by default; it rounds the factors of FP32 products to 10 bits
     _check_profiles(network, profiles, source)
     for shapes in profiles:
         profile = builder.create_optimization_profile()
         for name, (smallest, usual, largest) in shapes.items():
             profile.set_shape(name, smallest, usual, largest)
         config.add_optimization_profile(profile)
-    times = timing_cache if trt.__name__ == "tensorrt" else None  # in RTX they are deprecated and do nothing
+    times = timing_cache if trt.__name__ == "tensorrt" else None  # in RTX timing caches are deprecated and have no effect
     if times is not None:
         _read_times(config, times)
-        log.clear()  # a cache that does not fit is told there as an error
+        log.clear()  # the library logs an error for a cache that does not fit
     monitor = _monitor(trt, progress) if progress else None  # must live as long as the build
     if monitor is not None:
         config.progress_monitor = monitor
     built = builder.build_serialized_network(network, config)
     del parser  # it owns the weights of the network
     if built is None:
-        raise ExportError(f"{source}: {_told(trt)} cannot build it: {log.reason()}; {_remedy(log.reason(), workspace_mb)}")
+        raise ExportError(f"{source}: {_name_and_version(trt)} cannot build it: {log.reason()}; {_remedy(log.reason(), workspace_mb)}")
     if times is not None:
         _write_times(config, times)
     with replacing(plan) as part:
@@ -89,13 +89,13 @@ def _parse(trt: Any, network: Any, source: Path) -> Any:
         nodes = "; ".join(
             f"node {error.node_name()} ({error.node_operator()}): {cleaned(error.desc())}" for error in errors if error.node() >= 0
         )
-        remedy = "export the graph again without that operator" if nodes else "it may be cut: copy or export it again"
-        raise ExportError(f"{source}: {_told(trt)} cannot parse it: {nodes or log.reason()}; {remedy}")
+        remedy = "export the graph again without that operator" if nodes else "it may be truncated: copy or export it again"
+        raise ExportError(f"{source}: {_name_and_version(trt)} cannot parse it: {nodes or log.reason()}; {remedy}")
     return parser
 
 
 def _check_profiles(network: Any, profiles: Sequence[Profile], source: Path) -> None:
-    """Refuse profiles that the library would refuse in other words, or take in silence."""
+    """Refuse profiles that the library would accept silently, or refuse with a less clear message."""
     inputs = {tensor.name: tuple(tensor.shape) for tensor in (network.get_input(number) for number in range(network.num_inputs))}
     if not profiles and any(min(shape, default=1) < 0 for shape in inputs.values()):
         raise ExportError(f"{source}: no profile; expected shapes for {', '.join(inputs)}")
@@ -107,10 +107,10 @@ def _check_profiles(network: Any, profiles: Sequence[Profile], source: Path) -> 
             if name not in inputs:
                 raise ExportError(f"{source}: profile {number} names {name}, which is no input; the inputs are {', '.join(inputs)}")
             if not _fits(triple, inputs[name]):
-                told = ", ".join("x".join(map(str, shape)) for shape in triple)
+                given = ", ".join("x".join(map(str, shape)) for shape in triple)
                 expected = "x".join("n" if size < 0 else str(size) for size in inputs[name])
                 raise ExportError(
-                    f"{source}: profile {number} gives {name} {told}; expected smallest, usual and largest, in order, of {expected}"
+                    f"{source}: profile {number} gives {name} {given}; expected smallest, usual and largest, in order, of {expected}"
                 )
 
 
@@ -124,7 +124,7 @@ def _fits(triple: tuple[tuple[int, ...], ...], axes: tuple[int, ...]) -> bool:
 
 def _read_times(config: Any, path: Path) -> None:
     content = path.read_bytes() if path.is_file() else b""
-    # A cache of another GPU or version is refused with False; then the build starts with an empty one.
+    # set_timing_cache returns False for a cache of another GPU or version; the build then starts with an empty one.
     for data in (content, b""):
         cache = config.create_timing_cache(data)
         if cache is not None and config.set_timing_cache(cache, False):
@@ -158,7 +158,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
     return Monitor()
 
 
-def _told(trt: Any) -> str:
+def _name_and_version(trt: Any) -> str:
     return f"{trt.__name__} {trt.__version__}"
 
 

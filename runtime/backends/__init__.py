@@ -1,1 +1,1 @@
-"""Inference libraries behind one protocol: named arrays in, named arrays out."""
+"""Inference libraries behind one protocol: a graph takes and returns named arrays."""

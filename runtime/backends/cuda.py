@@ -1,4 +1,4 @@
-"""The few calls of the CUDA runtime that an engine needs, each checked, and device memory that grows."""
+"""The calls of the CUDA runtime that an engine needs, each checked for errors, and device memory that grows on demand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wsra.runtime.errors import BackendError
 
 
 class Cuda:
-    """A stream on the first GPU and device memory by name.
+    """A stream on the first GPU, and buffers of device memory by name.
 
     Raises (constructor):
         BackendError: cuda-python is not installed, or no GPU starts.
@@ -34,40 +34,40 @@ class Cuda:
         """Call a function of the CUDA runtime.
 
         Returns:
-            Its only result, or None.
+            Its result, or None if it has none.
 
         Raises:
-            BackendError: the code that it returned.
+            BackendError: the function returned an error code.
         """
         code, *results = getattr(self._cudart, name)(*arguments)
         if code != self._cudart.cudaError_t.cudaSuccess:
-            told = self._cudart.cudaGetErrorString(code)[1].decode()
-            raise BackendError(f"{name} failed: {told} (CUDA error {int(code)}); {_remedy(name)}")
+            message = self._cudart.cudaGetErrorString(code)[1].decode()
+            raise BackendError(f"{name} failed: {message} (CUDA error {int(code)}); {_remedy(name)}")
         return results[0] if results else None
 
     def buffer(self, name: str, size: int) -> int:
-        """Address of at least `size` bytes of device memory under a name; what is there is kept until it is too small."""
-        address, there = self._buffers.get(name, (0, 0))
-        if there >= size:
+        """Address of the named buffer of at least `size` bytes; it is allocated anew only if it is too small."""
+        address, allocated = self._buffers.get(name, (0, 0))
+        if allocated >= size:
             return address
-        if there:
+        if allocated:
             del self._buffers[name]
             self.call("cudaFree", address)
         self._buffers[name] = int(self.call("cudaMalloc", size)), size
         return self._buffers[name][0]
 
     def upload(self, address: int, array: NDArray[Any]) -> None:
-        """Copy a contiguous array to the device, in the order of the stream; it must live until `wait`."""
+        """Copy a contiguous array to the device, asynchronously on the stream. The array must live until `wait` returns."""
         kind = self._cudart.cudaMemcpyKind.cudaMemcpyHostToDevice
         self.call("cudaMemcpyAsync", address, array.ctypes.data, array.nbytes, kind, self.stream)
 
     def download(self, array: NDArray[Any], address: int) -> None:
-        """Copy to a contiguous array, in the order of the stream; it is filled after `wait`."""
+        """Copy device memory to a contiguous array, asynchronously on the stream. The array is filled once `wait` returns."""
         kind = self._cudart.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self.call("cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, self.stream)
 
     def wait(self) -> None:
-        """Wait until everything on the stream is done."""
+        """Wait until all work on the stream is done."""
         self.call("cudaStreamSynchronize", self.stream)
 
     def close(self) -> None:
@@ -80,8 +80,8 @@ class Cuda:
             self.stream = None
 
 
-class Stopwatch:
-    """Time between two points of a stream, on the GPU's own clock."""
+class StreamTimer:
+    """Time between two points of a stream, measured by the GPU."""
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
@@ -98,13 +98,13 @@ class Stopwatch:
         return float(self._cuda.call("cudaEventElapsedTime", self._start, self._end))
 
     def close(self) -> None:
-        """Free the marks."""
+        """Free the events."""
         for event in (self._start, self._end):
             self._cuda.call("cudaEventDestroy", event)
 
 
 def _install() -> str:
-    """cuda-python for this driver: one for CUDA 13 does not start on a driver for CUDA 12."""
+    """How to install cuda-python for this driver: the one for CUDA 13 does not start on a driver for CUDA 12."""
     gpu = find_gpu()
     limit = ",<13" if gpu is not None and int(gpu.cuda.partition(".")[0]) < 13 else ""
     return f"pip install 'cuda-python>=12.6.2{limit}'"

@@ -1,4 +1,4 @@
-"""The sidecar of engines: what they were built from, with and for, and why they cannot run here. Loads no TensorRT."""
+"""The sidecar of engines: which graphs, library and GPU they were built with, and whether they can run here. Loads no TensorRT."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class BuiltGraph:
     """One plan.
 
     Attributes:
-        onnx_sha256: of the graph it was built from.
-        plan_sha256: of the plan.
+        onnx_sha256: digest of the graph from which it was built.
+        plan_sha256: digest of the plan.
         bytes: size of the plan.
-        profiles: ranges of shapes that it takes.
+        profiles: ranges of shapes that it accepts.
     """
 
     onnx_sha256: str
@@ -43,15 +43,15 @@ class Engine:
 
     Attributes:
         library: "tensorrt" or "tensorrt_rtx".
-        version: of the library.
-        gpu: its name; "" when they were built without one.
-        compute_capability: "8.7", or "".
-        multiprocessors: of the GPU; 0 without one.
-        driver: version of the kernel driver, or "" where it does not say.
-        cuda: newest CUDA that the driver served, "12.6", or "".
+        version: version of the library.
+        gpu: name of the GPU; "" if they were built without one.
+        compute_capability: such as "8.7", or "".
+        multiprocessors: number of multiprocessors of the GPU; 0 without one.
+        driver: version of the kernel driver, or "" if unknown.
+        cuda: newest CUDA version that the driver supported, such as "12.6", or "".
         l4t: release of Jetson Linux, or "".
-        precision: of the graphs; "" for a graph that belongs to no bundle.
-        graphs: name -> plan; `<name>.plan` lies beside the sidecar.
+        precision: precision of the graphs; "" for a graph outside a bundle.
+        graphs: name -> plan; `<name>.plan` is in the folder of the sidecar.
     """
 
     library: str
@@ -67,79 +67,69 @@ class Engine:
 
 
 def engine_of(device: Device, library: str, version: str, precision: str, graphs: dict[str, BuiltGraph]) -> Engine:
-    """The sidecar of plans that were built on this device."""
+    """The sidecar for plans built on this device."""
     gpu = device.gpu
     where = (gpu.name, gpu.compute_capability, gpu.multiprocessors, gpu.driver, gpu.cuda) if gpu else ("", "", 0, "", "")
     return Engine(library, version, *where, device.l4t, precision, graphs)
 
 
 def engines_folder(bundle_folder: Path, device: Device, library_name: str, version: str) -> Path:
-    """Where the engines of this GPU and this library lie in a bundle, one subfolder for each precision."""
+    """The folder in a bundle for engines of this GPU and library; it has one subfolder for each precision."""
     return bundle_folder / "engines" / f"{device.name if device.gpu else 'nogpu'}-{_SHORT[library_name]}{version}"
-
-
-def read_engine(folder: Path) -> Engine:
-    """Read the sidecar of a folder; see `read_sidecar`."""
-    return read_sidecar(folder / SIDECAR)
 
 
 def read_sidecar(path: Path) -> Engine:
     """Read a sidecar.
 
     Raises:
-        BundleError: it is missing, damaged, foreign or of another version.
+        BundleError: the file is missing, damaged, of another format or of another version.
     """
     again = "build the engine again with wsra build"
     if not path.is_file():
-        raise BundleError(f"{path}: missing, so nothing tells where its plans run; {again}")
+        raise BundleError(f"{path}: missing, so it is unknown where its plans can run; {again}")
     _, table = read_versioned(path, FORMAT, VERSION, hint=again)
     try:
         return from_table(Engine, table.get("engine"), "engine")
     except ValueError as err:
-        raise BundleError(f"{path}: damaged, it is not what wsra build writes ({err}); {again}") from err
-
-
-def write_engine(folder: Path, engine: Engine) -> None:
-    """Write the sidecar of a folder; see `write_sidecar`."""
-    write_sidecar(folder / SIDECAR, engine)
+        raise BundleError(f"{path}: damaged: wsra build does not write this ({err}); {again}") from err
 
 
 def write_sidecar(path: Path, engine: Engine) -> None:
     """Write a sidecar.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
     """
     with replacing(path) as part:
         part.write_text(json.dumps({"format": FORMAT, "version": VERSION, "engine": asdict(engine)}, indent=1) + "\n", encoding="utf-8")
 
 
 def misfit(engine: Engine, folder: Path, onnx: Mapping[str, Path], device: Device, library: str, version: str) -> str | None:
-    """Why engines cannot run here; what is cheap to tell comes first.
+    """Why engines cannot run here. Cheap checks come first.
 
     Args:
         engine: the sidecar.
-        folder: where its plans lie.
-        onnx: every graph that is needed.
+        folder: folder of its plans.
+        onnx: name -> path of every graph that is needed.
         device: this machine.
         library: "tensorrt" or "tensorrt_rtx".
-        version: of the library that is installed here.
+        version: version of the library that is installed here.
 
     Returns:
-        One line with both values, or None when the engines fit.
+        One line with what was built and what is here, or None if the engines fit.
     """
     return _other_gpu(engine, device) or outdated(engine, folder, onnx, library, version)
 
 
 def outdated(engine: Engine, folder: Path, onnx: Mapping[str, Path], library: str, version: str) -> str | None:
-    """As `misfit`, whatever GPU there is: the library, the graphs and the plans alone."""
+    """Like `misfit`, but checks only the library, the graphs and the plans, not the GPU."""
     if (engine.library, engine.version) != (library, version):
         return f"built with {engine.library} {engine.version}, here is {library} {version}"
     return _other_sizes(engine, folder, onnx) or _other_digests(engine, folder, onnx)
 
 
 def remarks(engine: Engine, device: Device) -> list[str]:
-    """What has changed since the build and hinders nothing."""
+    """Changes since the build that do not prevent the engines from running, one line each."""
     gpu = device.gpu
     if gpu is None:
         return []
@@ -150,20 +140,20 @@ def remarks(engine: Engine, device: Device) -> list[str]:
 def _other_gpu(engine: Engine, device: Device) -> str | None:
     gpu = device.gpu
     if gpu is None:
-        return f"built for {engine.gpu or 'no GPU'}, here is no GPU"
+        return f"built for {engine.gpu or 'no GPU'}, there is no GPU here"
     if not engine.gpu:
         return f"built on a machine without a GPU, here is {gpu.name}"
-    built = _gpu_told(engine.gpu, engine.compute_capability, engine.multiprocessors)
-    here = _gpu_told(gpu.name, gpu.compute_capability, gpu.multiprocessors)
+    built = _gpu_description(engine.gpu, engine.compute_capability, engine.multiprocessors)
+    here = _gpu_description(gpu.name, gpu.compute_capability, gpu.multiprocessors)
     if built != here:
         return f"built for {built}, this GPU is {here}"
-    # A container may hide the release: then there is nothing to compare.
+    # A container may hide the release; it cannot be compared then.
     if engine.l4t and device.l4t and engine.l4t != device.l4t:
         return f"built on L4T {engine.l4t}, here is L4T {device.l4t}"
     return None
 
 
-def _gpu_told(name: str, compute_capability: str, multiprocessors: int) -> str:
+def _gpu_description(name: str, compute_capability: str, multiprocessors: int) -> str:
     return f"{name} sm{compute_capability.replace('.', '')} with {multiprocessors} multiprocessors"
 
 
@@ -171,11 +161,11 @@ def _other_sizes(engine: Engine, folder: Path, onnx: Mapping[str, Path]) -> str 
     for name in onnx:
         plan = folder / f"{name}.plan"
         if name not in engine.graphs:
-            return f"{SIDECAR} tells of {', '.join(engine.graphs) or 'no graph'}, {name} is needed"
+            return f"{SIDECAR} lists {', '.join(engine.graphs) or 'no graph'}, {name} is needed"
         if not plan.is_file():
             return f"{plan.name} is missing, {engine.graphs[name].bytes} bytes are expected"
         if plan.stat().st_size != engine.graphs[name].bytes:
-            return f"{plan.name} is cut or changed: {plan.stat().st_size} bytes, {engine.graphs[name].bytes} are expected"
+            return f"{plan.name} is truncated or changed: {plan.stat().st_size} bytes, {engine.graphs[name].bytes} are expected"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The inference libraries that may be installed: ONNX Runtime's providers, and every TensorRT, really loaded."""
+"""The inference libraries that may be installed: the providers of ONNX Runtime, and TensorRT, which is loaded to find out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Library:
 
     Attributes:
         name: "tensorrt" or "tensorrt_rtx".
-        version: "" when it does not load.
-        failure: why it does not load, else "".
+        version: its version; "" if it does not load.
+        failure: why it does not load; "" if it does.
     """
 
     name: str
@@ -29,12 +29,12 @@ class Library:
 
     @property
     def new_enough(self) -> bool:
-        """It loads, and engines can be built and run with it."""
+        """Whether it loads, and engines can be built and run with it."""
         return bool(self.version) and (self.name != "tensorrt" or Version(self.version) >= OLDEST_TENSORRT)
 
 
 def find_libraries() -> list[Library]:
-    """Every TensorRT that is installed, really loaded."""
+    """Every installed TensorRT; each is loaded, to see whether it works."""
     found = []
     for name in LIBRARIES:
         if importlib.util.find_spec(name) is None:
@@ -47,7 +47,7 @@ def find_libraries() -> list[Library]:
 
 
 def has_cuda_python() -> bool:
-    """Whether cuda-python is there, through which engines get their numbers."""
+    """Whether cuda-python is installed, which copies arrays to and from engines."""
     try:
         return importlib.util.find_spec("cuda.bindings") is not None
     except ModuleNotFoundError:

@@ -1,8 +1,8 @@
-"""A look at an ONNX file before a runtime gets it: no part of it may lie in another file. Knows no onnx; protobuf's wire format is enough.
+"""Check an ONNX file before a runtime reads it: none of its tensors may be in another file. Needs no onnx, only protobuf's wire format.
 
-A tensor whose `data_location` is EXTERNAL names a file and an offset, and what it names is read, in older runtimes wherever it lies.
-Tensors stand in initializers, attributes, subgraphs and functions, so all messages that may hold one are walked; their numbers are
-stepped over. What this walk cannot read, no runtime is given.
+A tensor whose `data_location` is EXTERNAL names a file and an offset. Runtimes read that file; older ones read any file on the machine.
+Tensors may be in initializers, attributes, subgraphs and functions, so every message that can hold a tensor is parsed; the numbers
+themselves are skipped. A file that cannot be parsed is never given to a runtime.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 from wsra.runtime.errors import WsraError
 
-MOST_BYTES = (1 << 31) - 1  # of a protobuf message
-MOST_FIELDS = 4_000_000  # a graph has thousands; a walk over so many takes some seconds
-MOST_DEPTH = 100  # of messages in each other, as in protobuf's own readers
+MOST_BYTES = (1 << 31) - 1  # limit of a protobuf message
+MOST_FIELDS = 4_000_000  # a graph has thousands; parsing so many takes a few seconds
+MOST_DEPTH = 100  # limit of nested messages, as in protobuf's own parsers
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _TENSOR = "tensor"
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # fields of a tensor
-# Message -> field -> message in it, as far as a tensor may be below it (onnx.proto of IR version 13).
+# Message -> field -> nested message, for all messages that can contain a tensor (onnx.proto of IR version 13).
 _BELOW = {
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
@@ -33,42 +33,43 @@ _BELOW = {
 
 
 def check_onnx(path: Path, *, error: type[WsraError]) -> None:
-    """Refuse an ONNX file that is not whole in itself.
+    """Refuse an ONNX file that is not self-contained.
 
     Args:
         path: the file.
-        error: kind of what is raised.
+        error: type of the error to raise.
 
     Raises:
-        WsraError: of the given kind; there is no such regular file, it is larger than 2 GiB, no protobuf, or keeps weights in other files.
+        WsraError: an error of the given type; the file is missing or not a regular file, is larger than 2 GiB, is not protobuf, or keeps
+            weights in other files.
     """
     try:
         kind = path.stat()
         if not stat.S_ISREG(kind.st_mode):
             raise error(f"{path}: not a regular file; expected an ONNX graph")
         if kind.st_size > MOST_BYTES:
-            raise error(f"{path}: {kind.st_size} bytes; an ONNX graph has at most 2 GiB: export it in half precision")
+            raise error(f"{path}: {kind.st_size} bytes; an ONNX graph has at most 2 GiB: export it in FP16")
         with path.open("rb") as file:
             outside = _names_a_file(file, kind.st_size)
     except OSError as err:
         raise error(f"{path}: cannot be read ({err.strerror}); expected an ONNX graph") from err
     except ValueError as err:
-        raise error(f"{path}: not an ONNX graph ({err}); it may be cut: copy or export it again") from err
+        raise error(f"{path}: not an ONNX graph ({err}); it may be truncated: copy or export it again") from err
     if outside:
         raise error(
-            f"{path}: keeps weights in another file, which is not read; save the graph in one file, as onnx.save_model does without"
+            f"{path}: keeps weights in another file, which wsra does not read; save the graph in one file, as onnx.save_model does without"
             " save_as_external_data"
         )
 
 
 def _names_a_file(file: BinaryIO, size: int) -> bool:
-    """Whether a tensor of the model lies elsewhere.
+    """Whether a tensor of the model is in another file.
 
     Raises:
-        ValueError: not protobuf, or more of it than a graph has.
+        ValueError: the file is not protobuf, or has more fields or nesting than a graph.
     """
     fields = 0
-    ends = [("model", size)]  # messages that are open, the innermost last, with the place after each
+    ends = [("model", size)]  # open messages with their end, the innermost last
     place = 0
     while ends:
         message, end = ends[-1]
@@ -106,7 +107,7 @@ def _names_a_file(file: BinaryIO, size: int) -> bool:
 
 
 def _varint(file: BinaryIO, place: int, end: int) -> tuple[int, int]:
-    """A number, and the place after it."""
+    """A number, and the position after it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = file.read(1) if place < end else b""

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU or, through one of its providers, on a GPU; what was asked for and cannot be had is an error."""
+"""ONNX Runtime on the CPU or, through one of its providers, on a GPU. A provider that does not start is an error."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ _TINY = (
     b'\x08\t:7\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01'
     b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\x14"
 )
-MOST_THREADS = 1024  # ONNX Runtime starts as many as it is told
+MOST_THREADS = 1024  # ONNX Runtime itself has no limit
 
 
 class OrtBackend:
     """A graph in ONNX Runtime.
 
     Args (constructor):
-        path: the ONNX file, whole in itself.
+        path: the ONNX file; it must be self-contained.
         provider: "cpu", "cuda" or "tensorrt".
-        threads: on the CPU within one operator, up to 1,024; 0 lets ONNX Runtime decide.
-        allow_fallback: run on the CPU where the provider cannot be had; `provider` and `device` tell.
-        optimise: False runs the graph as it stands, node by node.
+        threads: threads within one operator on the CPU, up to 1,024; 0 lets ONNX Runtime decide.
+        allow_fallback: run on the CPU if the provider does not start; `provider` and `device` say what was chosen.
+        optimise: False runs the graph node by node, without fusing nodes.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
-        BackendError: it refuses the graph, the provider cannot be had, or so many threads.
+        BackendError: the graph is refused, the provider does not start, or `threads` is out of range.
     """
 
     def __init__(self, path: Path, *, provider: str = "cpu", threads: int = 0, allow_fallback: bool = False, optimise: bool = True) -> None:
@@ -87,7 +87,7 @@ class OrtBackend:
 
     @property
     def provider(self) -> str:
-        """What really runs the graph."""
+        """The provider that runs the graph."""
         return str(self._session.get_providers()[0])
 
     @property
@@ -127,18 +127,18 @@ class OrtBackend:
 
 
 def start_failure(provider: str) -> str | None:
-    """Really start a provider, on a graph of one node.
+    """Try to start a provider, on a graph of one node.
 
     Args:
         provider: "cpu", "cuda" or "tensorrt".
 
     Returns:
-        Why it does not start, in one line; None when it does.
+        Why it does not start, in one line; None if it does.
     """
     try:
         import onnxruntime
     except ImportError as err:
-        return f"onnxruntime does not load: {_line(str(err))}"
+        return f"onnxruntime does not load: {_first_line(str(err))}"
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session, reason = _start(_TINY, options, provider)
@@ -146,38 +146,38 @@ def start_failure(provider: str) -> str | None:
 
 
 def _start(model: str | bytes, options: Any, provider: str) -> tuple[Any, str]:
-    """A session on this very provider, or None and the reason."""
+    """A session on exactly this provider, or None and the reason."""
     import onnxruntime
 
-    wanted = PROVIDERS[provider]
-    if wanted not in onnxruntime.get_available_providers():
-        return None, f"onnxruntime {onnxruntime.__version__} is built without {wanted}"
-    # session.disable_cpu_ep_fallback would not do: it refuses every graph with a node on the CPU, and ONNX Runtime puts the nodes that
-    # compute shapes there on purpose. The first of the session's providers tells whether the wanted one started.
-    names = [wanted, PROVIDERS["cuda"]] if provider == "tensorrt" else [wanted]
+    requested = PROVIDERS[provider]
+    if requested not in onnxruntime.get_available_providers():
+        return None, f"onnxruntime {onnxruntime.__version__} is built without {requested}"
+    # session.disable_cpu_ep_fallback does not help: it refuses every graph with a node on the CPU, where ONNX Runtime deliberately runs
+    # nodes that compute shapes. Whether the provider started shows in the first of the session's providers.
+    names = [requested, PROVIDERS["cuda"]] if provider == "tensorrt" else [requested]
     # TF32, on by default, rounds the factors of FP32 products to 10 bits.
     settings = [{"use_tf32": "0"} if name == PROVIDERS["cuda"] else {} for name in names]
     session, refusal = None, ""
-    listening: AbstractContextManager[list[str]] = nullcontext([]) if provider == "cpu" else _listening()
-    with listening as heard:
+    capture: AbstractContextManager[list[str]] = nullcontext([]) if provider == "cpu" else _captured_stderr()
+    with capture as lines:
         try:
             if provider != "cpu" and hasattr(onnxruntime, "preload_dlls"):  # since 1.21: CUDA and cuDNN that came from PyPI
                 onnxruntime.preload_dlls()
             session = onnxruntime.InferenceSession(model, options, providers=names, provider_options=settings, enable_fallback=0)
         except Exception as err:  # ONNX Runtime raises its own types, some of them bare Exception
             refusal = str(err)
-    told = "\n".join(heard)
-    if session is not None and session.get_providers()[0] == wanted:
-        for line in heard:
+    output = "\n".join(lines)
+    if session is not None and session.get_providers()[0] == requested:
+        for line in lines:
             say(line)
         return session, ""
-    missing = re.findall(r"with error: (.+)", told)
-    return None, _line(missing[-1] if missing else refusal or told or "no reason given")
+    missing = re.findall(r"with error: (.+)", output)
+    return None, _first_line(missing[-1] if missing else refusal or output or "no reason given")
 
 
 @contextmanager
-def _listening() -> Iterator[list[str]]:
-    """Lines that native code prints on stderr: the only place where ONNX Runtime tells why a provider does not start."""
+def _captured_stderr() -> Iterator[list[str]]:
+    """Capture lines that native code prints on stderr: only there ONNX Runtime says why a provider does not start."""
     lines: list[str] = []
     sys.stderr.flush()
     kept = os.dup(2)
@@ -194,8 +194,8 @@ def _listening() -> Iterator[list[str]]:
         os.close(kept)
 
 
-def _line(text: str) -> str:
-    """The first line that says something, without colours."""
+def _first_line(text: str) -> str:
+    """The first line that is not empty, without colours."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     return next((line.strip() for line in plain.splitlines() if line.strip()), "no reason given")
 

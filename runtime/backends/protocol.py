@@ -1,4 +1,4 @@
-"""What every backend offers, and the one check of what goes in."""
+"""The protocol of every backend, and the check of its inputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Backend(Protocol):
 
     @property
     def provider(self) -> str:
-        """What really runs the graph."""
+        """The provider or library that runs the graph."""
 
     @property
     def device(self) -> str:
@@ -46,10 +46,10 @@ class Backend(Protocol):
         """Run the graph.
 
         Args:
-            feeds: exactly the inputs, by name.
+            feeds: input -> array, for exactly the inputs of the graph.
 
         Returns:
-            The outputs, by name.
+            Output -> array.
         """
 
     def __enter__(self) -> Backend: ...
@@ -58,7 +58,7 @@ class Backend(Protocol):
 
 
 def check_feeds(feeds: Mapping[str, NDArray[Any]], inputs: Mapping[str, TensorSpec], graph: str) -> None:
-    """Refuse feeds that do not fit.
+    """Check that feeds fit the inputs of a graph.
 
     Raises:
         BackendError: names, dtypes or shapes differ; the message names the tensor.

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from wsra.runtime.backends.engines import SIDECAR, engines_folder, misfit, read_engine
+from wsra.runtime.backends.engines import SIDECAR, engines_folder, misfit, read_sidecar
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.device import Device
@@ -67,7 +67,7 @@ def engine_failure(bundle: Bundle, precision: str, device: Device) -> str | None
         folder = engines_here(bundle, device) / precision
         library, version = _library(device)
         graphs = {name: bundle.graph(precision, name) for name in bundle.graphs}
-        return misfit(read_engine(folder), folder, graphs, device, library, version)
+        return misfit(read_sidecar(folder / SIDECAR), folder, graphs, device, library, version)
     except WsraError as err:
         return str(err)
 

@@ -1,10 +1,10 @@
-"""Plans run by TensorRT itself: no ONNX Runtime, no torch."""
+"""Run plans with TensorRT itself, without ONNX Runtime and torch."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,26 +13,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backends.cuda import Cuda, Stopwatch
+from wsra.runtime.backends.cuda import Cuda, StreamTimer
 from wsra.runtime.backends.libraries import LIBRARIES, Library
-from wsra.runtime.backends.profiles import Ranges, fitting_profile
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
 from wsra.runtime.backends.trt_log import error_log
 from wsra.runtime.errors import BackendError, MissingExtraError
 
+Shape = tuple[int, ...]
+Ranges = dict[str, tuple[Shape, Shape]]  # input -> smallest and largest shape
+
 
 def find_library(*, gpu: bool = True) -> Any:
-    """The TensorRT to use: the full one where it is there and new enough, else TensorRT-RTX.
+    """The TensorRT to use: tensorrt if it is installed and new enough, else TensorRT-RTX.
 
     Args:
-        gpu: whether there is a GPU; without one only TensorRT-RTX can do anything.
+        gpu: whether there is a GPU; without one only TensorRT-RTX works.
 
     Returns:
         The module.
 
     Raises:
         MissingExtraError: neither is installed.
-        BackendError: what is installed does not load, is too old, or needs a GPU.
+        BackendError: the installed one does not load, is too old, or needs a GPU.
     """
     reasons = []
     for name in LIBRARIES:
@@ -58,7 +60,7 @@ class TrtBackend:
     """A plan in TensorRT on the first GPU. One call at a time.
 
     Args (constructor):
-        plan: built here by `wsra build`.
+        plan: a plan that `wsra build` built on this machine.
         device_name: name of the GPU, for reports.
 
     Raises:
@@ -89,7 +91,7 @@ class TrtBackend:
         for number in range(engine.num_io_tensors):
             name = engine.get_tensor_name(number)
             if engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:
-                raise BackendError(f"{plan}: {name} is a shape tensor, which wsra does not feed; export the graph without it")
+                raise BackendError(f"{plan}: {name} is a shape tensor, which wsra does not support; export the graph without it")
             specs = self._inputs if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else self._outputs
             specs[name] = TensorSpec(_dtype(trt, engine.get_tensor_dtype(name), name, plan), _axes(tuple(engine.get_tensor_shape(name))))
         self._profiles = [self._ranges(number) for number in range(engine.num_optimization_profiles)]
@@ -106,7 +108,7 @@ class TrtBackend:
 
     @property
     def provider(self) -> str:
-        """What really runs the graph: the library and its version."""
+        """The library that runs the graph, and its version."""
         return self._provider
 
     @property
@@ -140,12 +142,12 @@ class TrtBackend:
         return outputs
 
     def milliseconds(self, feeds: Mapping[str, NDArray[Any]], repeats: int) -> list[float]:
-        """Time of each of several runs on the GPU's own clock, without the copies."""
+        """Milliseconds of each of several runs, measured by the GPU, without the copies."""
         arrays = self._feed(feeds)
         self._bind_outputs()
         self._cuda.wait()
         del arrays
-        watch, times = Stopwatch(self._cuda), []
+        watch, times = StreamTimer(self._cuda), []
         for _ in range(repeats):
             watch.start()
             self._execute()
@@ -154,7 +156,7 @@ class TrtBackend:
         return times
 
     def _feed(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Choose a profile, set the shapes and start the uploads, which read the returned arrays."""
+        """Choose a profile, set the shapes and start the uploads; they read the returned arrays, which must be kept until they end."""
         check_feeds(feeds, self._inputs, self._name)
         self._log.clear()
         self._activate(fitting_profile({name: array.shape for name, array in feeds.items()}, self._profiles, self._name))
@@ -177,16 +179,16 @@ class TrtBackend:
         self._active = number
 
     def _bind_outputs(self) -> Arrays:
-        """Give every output its place on the device.
+        """Allocate every output on the device.
 
         Returns:
-            Arrays to download them to.
+            Arrays for downloading the outputs.
         """
         outputs = {}
         for name, spec in self._outputs.items():
             shape = tuple(self._context.get_tensor_shape(name))
             if min(shape, default=0) < 0:
-                raise self._refused(f"cannot tell the shape of {name} before it runs")
+                raise self._refused(f"cannot determine the shape of {name} before it runs")
             outputs[name] = np.empty(shape, spec.dtype)
             self._context.set_tensor_address(name, self._cuda.buffer(name, outputs[name].nbytes))
         return outputs
@@ -202,9 +204,35 @@ class TrtBackend:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._context = self._engine = self._runtime = None  # before the memory that they use
-        with suppress(BackendError) if error else nullcontext():  # an error of CUDA comes again from every later call
+        self._context = self._engine = self._runtime = None  # freed before the memory that they use
+        with suppress(BackendError) if error else nullcontext():  # after a CUDA error, every later call fails, too
             self._cuda.close()
+
+
+def fitting_profile(shapes: Mapping[str, Shape], profiles: Sequence[Ranges], graph: str) -> int:
+    """Index of the first profile that accepts these shapes.
+
+    Args:
+        shapes: shapes of the inputs of one call.
+        profiles: profiles of the engine, without inputs that have no dynamic axis.
+        graph: name of the graph, for messages.
+
+    Raises:
+        BackendError: no profile accepts them; the message names a tensor, its shape and the allowed shapes.
+    """
+    for number, ranges in enumerate(profiles):
+        if all(_inside(shapes[name], *limits) for name, limits in ranges.items()):
+            return number
+    names = list(profiles[0])
+    never_allowed = [name for name in names if not any(_inside(shapes[name], *ranges[name]) for ranges in profiles)]
+    named = never_allowed[:1] or names  # each shape may be allowed alone, but not together with the others
+    wrong = " with ".join(f"{name} {shapes[name]}" for name in named)
+    allowed = " or ".join(" with ".join(f"{name} {ranges[name][0]} to {ranges[name][1]}" for name in named) for ranges in profiles)
+    raise BackendError(f"{graph}: fed with {wrong}; the engine takes {allowed}: feed other shapes, or build it for them")
+
+
+def _inside(shape: Shape, smallest: Shape, largest: Shape) -> bool:
+    return all(low <= size <= high for size, low, high in zip(shape, smallest, largest, strict=True))
 
 
 def _content(plan: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The one logger of TensorRT: it gives the reason of a failed build or load nowhere else."""
+"""The logger of TensorRT, which is the only source of the reason when a build or load fails."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from functools import cache
 from typing import Any
 
 _NOISE = (
-    "cudaError 35",  # this and the next three: on every machine without a GPU, where TensorRT-RTX builds all the same
+    "cudaError 35",  # this and the next three appear on every machine without a GPU, where TensorRT-RTX can still build
     "CUDA initialization failure",
     "Unable to determine GPU",
     "CUDA driver version is insufficient",
-    "--- Begin node",  # this and the next two: around a node that the parser's errors name already
+    "--- Begin node",  # this and the next two repeat a node that the parser's errors already name
     "--- End node",
     "While parsing node number",
 )
-_LONGEST = 400  # characters of a reason
+_LONGEST = 400  # limit of a reason, in characters
 
 
 class ErrorLog:
-    """The logger, and the errors that it was told since the last `clear`.
+    """A logger for TensorRT, and the errors that it received since the last `clear`.
 
     Attributes:
-        logger: for Builder, OnnxParser and Runtime.
+        logger: to be passed to Builder, OnnxParser and Runtime.
     """
 
     def __init__(self, logger: Any, messages: deque[str]) -> None:
@@ -30,23 +30,23 @@ class ErrorLog:
         self._messages = messages
 
     def clear(self) -> None:
-        """Forget what was told."""
+        """Discard the errors received so far."""
         self._messages.clear()
 
     def reason(self) -> str:
-        """What was told, in one line."""
+        """The errors in one line."""
         return cleaned("\n".join(dict.fromkeys(self._messages))) or "no reason given"
 
 
 def cleaned(text: str) -> str:
-    """Messages of TensorRT as one line, without what every machine without a GPU says."""
+    """Messages of TensorRT as one line, without those that appear on every machine without a GPU."""
     lines = (line for line in text.splitlines() if not any(noise in line for noise in _NOISE))
     return "; ".join(" ".join(line.split()) for line in lines if line.strip())[:_LONGEST]
 
 
 @cache
 def error_log(trt: Any) -> ErrorLog:
-    """The log of a library; one in a process, since TensorRT keeps the first logger that it is given for part of its messages.
+    """The log of a library. There is one per process, because TensorRT sends part of its messages to the first logger that it gets.
 
     Args:
         trt: the module `tensorrt` or `tensorrt_rtx`.

@@ -45,6 +45,6 @@ def build(
     if find_gpu() is None:
         say("not verified: there is no GPU to run engines on")
         return
-    failed = [name for name, entry in verify_bundle(folder, provider="engine", say=say).items() if not entry["passed"]]
-    if failed:
+    reports = verify_bundle(folder, provider="engine", say=say)
+    if not all(report.passed for report in reports.values()):
         raise typer.Exit(1)

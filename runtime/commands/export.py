@@ -3,84 +3,127 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from wsra.export.publish import ExportOptions
+
+RegionsOption = Literal["whole", "grid", "moving", "tracks"]
 
 
 def export(
     checkpoint: Annotated[Path | None, typer.Argument(help="A checkpoint; default the newest under runs/.")] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The bundle, default ./bundle; of --backbone ./backbone, of --detector ./detector.")
+        Path | None,
+        typer.Option("--out", "-o", help="The bundle, or the folder of the model; default ./bundle, ./backbone or ./detector."),
     ] = None,
-    fp16: Annotated[bool, typer.Option("--fp16", help="Also half precision.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Also INT8, mixed with half precision.")] = False,
-    calib: Annotated[Path | None, typer.Option(help="Captions to calibrate INT8 on, as JSON lines; give --features, too.")] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Also export FP16.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Also export INT8; some products stay in FP16.")] = False,
+    calib: Annotated[Path | None, typer.Option(help="Captions to calibrate INT8 on, as JSON lines; needs --features.")] = None,
     features: Annotated[Path | None, typer.Option(help="Folder of the .feat files of these captions.")] = None,
-    ranges: Annotated[Literal["minmax", "percentile"], typer.Option(help="How INT8 ranges are read.")] = "minmax",
-    engine: Annotated[bool, typer.Option("--engine", help="Also compile with the installed TensorRT or TensorRT-RTX.")] = False,
+    ranges: Annotated[Literal["minmax", "percentile"], typer.Option(help="How INT8 ranges are measured.")] = "minmax",
+    engine: Annotated[bool, typer.Option("--engine", help="Also compile the graphs with the installed TensorRT or TensorRT-RTX.")] = False,
     backbone: Annotated[
         str | None,
-        typer.Option(help="A folder with backbone.json, for the bundle to carry; or a CLIP or SigLIP, to make one of."),
+        typer.Option(help="A folder with backbone.json, to put into the bundle; or a CLIP or SigLIP model, to export as one."),
     ] = None,
     detector: Annotated[
         str | None,
-        typer.Option(help="A folder with detector.json, for the bundle to carry; or an RT-DETR or D-FINE, to make one of."),
+        typer.Option(help="A folder with detector.json, to put into the bundle; or an RT-DETR or D-FINE model, to export as one."),
     ] = None,
     zero_shot: Annotated[
-        str | None, typer.Option("--zero-shot", help="A CLIP or SigLIP by name or folder, as a bundle without training.")
+        str | None,
+        typer.Option("--zero-shot", help="Export a CLIP or SigLIP, by name or folder, as a bundle without training."),
     ] = None,
     regions: Annotated[
-        Literal["whole", "grid", "moving", "tracks"],
-        typer.Option(help="What a zero-shot bundle sees: grid adds quarters, moving what moves; tracks: the best views of each."),
+        RegionsOption,
+        typer.Option(help="What a zero-shot bundle sees: the frame, also its quarters, also what moves, or the best views of each object."),
     ] = "whole",
-    stock: Annotated[bool, typer.Option("--stock", help="The scorer that comes with wsra, as a bundle without training.")] = False,
+    stock: Annotated[bool, typer.Option("--stock", help="Export the scorer that comes with wsra as a bundle without training.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
 ) -> None:
-    """Export a checkpoint to ONNX, or a model of two towers; a precision that disagrees with PyTorch is set aside."""
+    """Export a checkpoint as a bundle, a model as a bundle without training, or a backbone or detector as a folder."""
     if not int8 and (calib, features, ranges) != (None, None, "minmax"):
         raise typer.BadParameter("--calib, --features and --ranges are for --int8")
     if zero_shot is None and regions != "whole":
-        raise typer.BadParameter("--regions is for --zero-shot; a checkpoint has those of its features")
+        raise typer.BadParameter("--regions is for --zero-shot; a checkpoint has the regions of its features")
     if detector is not None and (backbone is not None or zero_shot is not None):
         raise typer.BadParameter("--detector is a backbone of its own; leave out --backbone and --zero-shot")
     if zero_shot is not None and (checkpoint is not None or backbone is not None):
         raise typer.BadParameter("--zero-shot needs no checkpoint and brings its own backbone")
     if stock and (checkpoint, backbone, zero_shot, detector) != (None, None, None, None):
         raise typer.BadParameter("--stock needs no checkpoint, --backbone, --detector or --zero-shot")
-    from wsra.export.detector import export_detector
-    from wsra.export.encoder import export_encoder
+    from wsra.export.detector import detector_folder
+    from wsra.export.encoder import encoder_folder
     from wsra.export.precisions import Calibration
-    from wsra.export.publish import Wanted, export_bundle, newest_checkpoint
-    from wsra.export.zeroshot import export_zero_shot
-    from wsra.runtime.terminal.console import say
+    from wsra.export.publish import ExportOptions
     from wsra.runtime.terminal.streams import print_path
 
-    wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
-    carried = Path(backbone) if backbone is not None and (Path(backbone) / "backbone.json").is_file() else None
-    detecting = Path(detector) if detector is not None and (Path(detector) / "detector.json").is_file() else None
-    if detector is not None and detecting is None:
-        if engine:
-            raise typer.BadParameter("--engine is for bundles and encoders; a detector runs with wsra extract --provider tensorrt")
-        if checkpoint is not None or calib is not None:
-            raise typer.BadParameter(f"{detector} has no detector.json; make one first: wsra export --detector {detector} [--fp16] -o DIR")
-        place = out or Path("detector")
-        export_detector(detector, place, fp16=fp16, int8=int8, overwrite=overwrite, say=say)
-    elif backbone is not None and carried is None:
-        if checkpoint is not None or calib is not None:
-            raise typer.BadParameter(f"{backbone} has no backbone.json; make one first: wsra export --backbone {backbone} [--fp16] -o DIR")
+    options = ExportOptions(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
+    encoder_to_carry = encoder_folder(backbone) if backbone is not None else None
+    detector_to_carry = detector_folder(detector) if detector is not None else None
+    if stock or zero_shot is not None:
+        place = out or Path("bundle")
+        _export_untrained(zero_shot, place, options, regions)
+    elif backbone is not None and encoder_to_carry is None:
+        _refuse_training_data("backbone", backbone, checkpoint, calib)
         place = out or Path("backbone")
-        export_encoder(backbone, place, fp16=fp16, int8=int8, engine=engine, overwrite=overwrite, say=say)
-    elif stock:
+        _export_backbone(backbone, place, options)
+    elif detector is not None and detector_to_carry is None:
+        _refuse_training_data("detector", detector, checkpoint, calib)
+        place = out or Path("detector")
+        _export_detector(detector, place, options)
+    else:
+        place = out or Path("bundle")
+        _export_checkpoint(checkpoint, place, options, encoder_to_carry, detector_to_carry)
+    print_path(place)
+
+
+def _export_checkpoint(checkpoint: Path | None, out: Path, options: ExportOptions, encoder: Path | None, detector: Path | None) -> None:
+    """A trained checkpoint as a bundle, which may carry the encoder or detector behind its features."""
+    from wsra.export.publish import export_bundle, newest_checkpoint
+    from wsra.runtime.terminal.console import say
+
+    source = checkpoint or newest_checkpoint(Path("runs"))
+    say(f"checkpoint {source}")
+    export_bundle(source, out, options, encoder=encoder, detector=detector, say=say)
+
+
+def _export_untrained(zero_shot: str | None, out: Path, options: ExportOptions, regions: RegionsOption) -> None:
+    """A CLIP or SigLIP model as a bundle, or the stock scorer where no model is given."""
+    from wsra.runtime.terminal.console import say
+
+    if zero_shot is None:
         from wsra.export.stock import export_stock
 
-        place = out or Path("bundle")
-        export_stock(place, wanted, say=say)
-    elif zero_shot is not None:
-        place = out or Path("bundle")
-        export_zero_shot(zero_shot, place, wanted, regions=regions, say=say)
+        export_stock(out, options, say=say)
     else:
-        place, source = out or Path("bundle"), checkpoint or newest_checkpoint(Path("runs"))
-        say(f"checkpoint {source}")
-        export_bundle(source, place, wanted, encoder=carried, detector=detecting, say=say)
-    print_path(place)
+        from wsra.export.zeroshot import export_zero_shot
+
+        export_zero_shot(zero_shot, out, options, regions=regions, say=say)
+
+
+def _export_backbone(model: str, out: Path, options: ExportOptions) -> None:
+    """The image encoder of a CLIP or SigLIP model as a folder for `wsra extract --backbone`."""
+    from wsra.export.encoder import export_encoder
+    from wsra.runtime.terminal.console import say
+
+    export_encoder(model, out, fp16=options.fp16, int8=options.int8, engine=options.engine, overwrite=options.overwrite, say=say)
+
+
+def _export_detector(model: str, out: Path, options: ExportOptions) -> None:
+    """An RT-DETR or D-FINE model as a folder for `wsra extract --detector`."""
+    from wsra.export.detector import export_detector
+    from wsra.runtime.terminal.console import say
+
+    if options.engine:
+        raise typer.BadParameter("--engine is for bundles and encoders; a detector runs with wsra extract --provider tensorrt")
+    export_detector(model, out, fp16=options.fp16, int8=options.int8, overwrite=options.overwrite, say=say)
+
+
+def _refuse_training_data(kind: str, given: str, checkpoint: Path | None, calib: Path | None) -> None:
+    """Refuse a checkpoint or captions beside a model: a bundle carries only an exported folder."""
+    if checkpoint is not None or calib is not None:
+        raise typer.BadParameter(f"{given} has no {kind}.json; export it first: wsra export --{kind} {given} [--fp16] -o DIR")

@@ -32,7 +32,7 @@ def bundle_or_stock(given: Path | None) -> Path:
 
 def _make(folder: Path) -> None:
     try:
-        from wsra.export.publish import Wanted
+        from wsra.export.publish import ExportOptions
         from wsra.export.stock import export_stock
         from wsra.train.text import minilm_folder
 
@@ -44,4 +44,4 @@ def _make(folder: Path) -> None:
         ) from err
     say(f"making the stock bundle in {folder}; this is done once")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    export_stock(folder, Wanted(), say=say)
+    export_stock(folder, ExportOptions(), say=say)

@@ -24,15 +24,15 @@ def verify(
     from wsra.runtime.terminal.console import say
     from wsra.runtime.verification.verify import verify_bundle
 
-    entries = verify_bundle(
+    reports = verify_bundle(
         default_bundle(bundle), precision=precision, provider=provider, data=data, features=features, threads=threads, say=say
     )
     if as_json:
-        print_json({"precisions": entries})
+        print_json({"precisions": {name: report.to_json() for name, report in reports.items()}})
     else:
         from wsra.runtime.terminal.display import stdout_console
-        from wsra.runtime.verification.report import verify_table
+        from wsra.runtime.verification.table import verify_table
 
-        stdout_console().print(verify_table(entries))
-    if not all(entry["passed"] for entry in entries.values()):
+        stdout_console().print(verify_table(reports))
+    if not all(report.passed for report in reports.values()):
         raise typer.Exit(1)

@@ -118,11 +118,11 @@ def _misfit(bundle: Bundle, folder: Path, device: Device, libraries: list[Librar
         return "there is no GPU to run it"
     if not libraries:
         return "no TensorRT loads here"
-    from wsra.runtime.backends.engines import misfit, read_engine
+    from wsra.runtime.backends.engines import SIDECAR, misfit, read_sidecar
 
     graphs = {graph: bundle.graph(folder.name, graph) for graph in bundle.graphs}
     try:
-        engine = read_engine(folder)
+        engine = read_sidecar(folder / SIDECAR)
         reasons = [misfit(engine, folder, graphs, device, library.name, library.version) for library in libraries]
     except (WsraError, OSError) as err:
         return str(err)

@@ -1,1 +1,1 @@
-"""`wsra verify`: every way to run a bundle on this device, held against its golden data."""
+"""`wsra verify`: check every route of a bundle on this device against its golden data."""

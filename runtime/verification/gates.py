@@ -1,9 +1,9 @@
-"""The two gates of a graph set: its tensors, and the moments it finds, against PyTorch's in the golden data. Loads no torch and no onnx."""
+"""The gates of a precision or route: its tensors and the moments it finds are compared with PyTorch's, which the golden data hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,24 +15,25 @@ from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.spans.moments import iou
 from wsra.runtime.verification.golden import Case, Golden
+from wsra.runtime.verification.reports import GroundingReport, LabelledReport, Seconds, TensorReport, WorstQuery
 
 SAME_IOU = 0.9
-FEWEST = 300  # queries below which a share of agreement or a mean says too little to judge by
+FEWEST = 300  # below so many queries, a percentage or a mean is too uncertain to judge by
 _SCALARS = ("scores", "logits")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a precision may lose.
+    """How far a precision may be from PyTorch.
 
     Attributes:
         scores: largest absolute error of phi.
         logits: largest absolute error of logits.
         vectors: largest error of a vector (text, key): L2 of the error over L2 of the vector.
         cosine: smallest mean cosine of the vectors of one output.
-        words: smallest mean cosine of sentences of words drawn from the whole vocabulary, which no calibration has seen.
-        agreement: percent of the queries that either answers whose first answers have an IoU of 0.9 or more.
-        miou_drop: points of mean IoU on labelled queries; R@1 at IoU 0.5 is told, not judged.
+        words: smallest mean cosine for words drawn from the whole vocabulary, most of which calibration has not seen.
+        agreement: smallest percentage of first answers with an IoU of 0.9 or more, over the queries that either side answers.
+        miou_drop: largest loss of mean IoU on labelled queries, in points. R@1 at IoU 0.5 is reported, but cannot fail the gate.
     """
 
     scores: float
@@ -51,60 +52,82 @@ LIMITS = {
 }
 
 
-class Infers(Protocol):
-    """A backend, or what gives the outputs of one."""
+class SupportsInfer(Protocol):
+    """A backend, or anything else that computes the outputs of a graph."""
 
     def infer(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
         """See `Backend.infer`."""
 
 
 def limits_of(precision: str, device: str) -> Limits:
-    """Limits of a precision on a device; FP32 has FP16's on a GPU, where ONNX Runtime's TensorRT provider rounds to ten bits (TF32)."""
+    """Limits of a precision on a device.
+
+    On a GPU, FP32 has the limits of FP16, because ONNX Runtime's TensorRT provider rounds the factors of products to ten bits (TF32).
+    """
     return LIMITS["fp16" if precision == "fp32" and device != "cpu" else precision]
 
 
-def tensor_gate(backend: Infers, cases: Sequence[Case], limits: Limits) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """Compare a graph with PyTorch at the edges of its shapes.
+def tensor_gate(backend: SupportsInfer, cases: Sequence[Case], limits: Limits) -> tuple[dict[str, TensorReport], list[str]]:
+    """Compare the outputs of a graph with PyTorch's, at the edges of its shapes.
 
     Args:
-        backend: the graph, or what stands for it.
-        cases: calls with PyTorch's outputs.
-        limits: of its precision.
+        backend: what computes the outputs.
+        cases: inputs with PyTorch's outputs.
+        limits: largest errors allowed.
 
     Returns:
-        Output -> `max_abs`, and for vectors `cosine_mean`, `cosine_min` and `relative`; and what is wrong, one line each.
+        A report for each output, and the failures, one line each.
     """
-    found: dict[str, dict[str, list[float]]] = {}
-    wrong = []
+    measured: dict[str, _Errors] = {}
+    failures = []
     for case in cases:
         got = backend.infer(case.feeds)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in case.feeds.items())
         for name, expected in case.expected.items():
             if name not in got:
-                wrong.append(f"the output {name} is missing; there are {', '.join(got)}")
+                failures.append(f"the output {name} is missing; there are {', '.join(got)}")
             elif got[name].shape != expected.shape:
-                wrong.append(f"{name} of {shapes} is {got[name].shape}, expected {expected.shape}")
+                failures.append(f"{name} of {shapes} is {got[name].shape}, expected {expected.shape}")
             elif not np.isfinite(got[name]).all():
-                wrong.append(f"{name} of {shapes} holds NaN or infinite values")
+                failures.append(f"{name} of {shapes} holds NaN or infinite values")
             else:
-                kept = found.setdefault(name, {"cosine": [], "max_abs": [], "relative": []})
+                errors = measured.setdefault(name, _Errors())
                 error = got[name].astype(np.float64) - expected
-                kept["max_abs"].append(float(np.abs(error).max()))
+                errors.absolute.append(float(np.abs(error).max()))
                 if name not in _SCALARS:
-                    kept["cosine"] += _cosines(got[name], expected)
-                    kept["relative"].append(float((_norm(error) / np.maximum(_norm(expected), 1e-12)).max()))
-    told: dict[str, dict[str, float]] = {}
-    for name, numbers in found.items():
-        told[name] = {"max_abs": max(numbers["max_abs"])}
-        if name in _SCALARS:
-            wrong += _over(name, "its largest error", told[name]["max_abs"], limits.scores if name == "scores" else limits.logits)
-        else:
-            told[name] |= {"cosine_mean": float(np.mean(numbers["cosine"])), "cosine_min": min(numbers["cosine"])}
-            told[name]["relative"] = max(numbers["relative"])
-            wrong += _over(name, "its largest relative error", told[name]["relative"], limits.vectors)
-            if told[name]["cosine_mean"] < limits.cosine:
-                wrong.append(f"{name}: mean cosine {told[name]['cosine_mean']:.6f}, the limit is {limits.cosine}")
-    return told, wrong
+                    errors.cosines += _cosines(got[name], expected)
+                    errors.relative.append(float((_norm(error) / np.maximum(_norm(expected), 1e-12)).max()))
+    reports = {name: errors.report() for name, errors in measured.items()}
+    for name, report in reports.items():
+        failures += _over_limits(name, report, limits)
+    return reports, failures
+
+
+@dataclass
+class _Errors:
+    """Errors of one output: the largest of each case, and the cosine of every vector."""
+
+    absolute: list[float] = field(default_factory=list)
+    relative: list[float] = field(default_factory=list)
+    cosines: list[float] = field(default_factory=list)
+
+    def report(self) -> TensorReport:
+        if not self.cosines:
+            return TensorReport(max(self.absolute))
+        return TensorReport(max(self.absolute), float(np.mean(self.cosines)), min(self.cosines), max(self.relative))
+
+
+def _over_limits(name: str, report: TensorReport, limits: Limits) -> list[str]:
+    if report.cosine_mean is None or report.relative is None:
+        limit = limits.scores if name == "scores" else limits.logits
+        over = report.max_abs > limit
+        return [f"{name}: its largest error is {report.max_abs:.2e}, the limit is {limit:.0e}"] if over else []
+    failures = []
+    if report.relative > limits.vectors:
+        failures.append(f"{name}: its largest relative error is {report.relative:.2e}, the limit is {limits.vectors:.0e}")
+    if report.cosine_mean < limits.cosine:
+        failures.append(f"{name}: mean cosine {report.cosine_mean:.6f}, the limit is {limits.cosine}")
+    return failures
 
 
 def _cosines(got: NDArray[Any], expected: NDArray[Any]) -> list[float]:
@@ -117,20 +140,16 @@ def _norm(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.linalg.norm(rows, axis=-1))
 
 
-def _over(name: str, what: str, error: float, limit: float) -> list[str]:
-    return [f"{name}: {what} is {error:.2e}, the limit is {limit:.0e}"] if error > limit else []
-
-
 def first_moments(
     grounder: Grounder, videos: Sequence[Features], sentences: Sequence[str], pairs: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """First answers of a model.
+    """First answers of a model to pairs of a sentence and a video.
 
     Args:
         grounder: the model.
-        videos: to look in.
-        sentences: to look for; each is encoded once.
-        pairs: (P, 2), a sentence and a video.
+        videos: features of the videos.
+        sentences: each is encoded once.
+        pairs: (P, 2), the number of a sentence and of a video.
 
     Returns:
         (P, 2) start and end in seconds; NaN where nothing is found.
@@ -147,53 +166,59 @@ def first_moments(
     return found
 
 
-def grounding_gate(grounder: Grounder, golden: Golden, limits: Limits) -> tuple[dict[str, Any], list[str]]:
-    """Compare first answers to the golden queries with PyTorch's; of fewer than 300 as many may differ as of 300.
+def grounding_gate(grounder: Grounder, golden: Golden, limits: Limits) -> tuple[GroundingReport, list[str]]:
+    """Compare first answers to the golden queries with PyTorch's.
+
+    Below 300 answered queries, the number allowed to differ stays that for 300.
 
     Returns:
-        `queries`, `answered` (those in which either finds something), `agreement` in percent of them and `worst`, the query with the
-        smallest IoU; and what is wrong, one line each.
+        A report, and the failures, one line each.
     """
     found = first_moments(grounder, golden.videos, golden.sentences, golden.pairs)
     overlaps = np.array([_overlap(one, other) for one, other in zip(found, golden.moments, strict=True)])
     answered = ~np.isnan(found[:, 0]) | ~np.isnan(golden.moments[:, 0])
     worst = int(np.argmin(overlaps))
     sentence, video = golden.pairs[worst]
-    agreement = 100.0 * float(np.mean(overlaps[answered] >= SAME_IOU)) if answered.any() else 0.0
-    told = {
-        "queries": len(overlaps),
-        "answered": int(answered.sum()),
-        "agreement": agreement,
-        "worst": {
-            "query": golden.sentences[sentence],
-            "video": golden.videos[video].video,
-            "expected_s": _told(golden.moments[worst]),
-            "found_s": _told(found[worst]),
-            "iou": float(overlaps[worst]),
-        },
-    }
-    differing, allowed = int((overlaps[answered] < SAME_IOU).sum()), (1 - limits.agreement / 100) * max(int(answered.sum()), FEWEST)
-    if differing <= allowed and answered.any():
-        return told, []
-    return told, [
-        f"first answers agree with PyTorch's in {agreement:.1f} % of {answered.sum()} queries, the limit is {limits.agreement} %;"
-        f" the worst: {golden.sentences[sentence]!r} finds {_told(found[worst])}, expected {_told(golden.moments[worst])}"
+    report = GroundingReport(
+        queries=len(overlaps),
+        answered=int(answered.sum()),
+        agreement=100.0 * float(np.mean(overlaps[answered] >= SAME_IOU)) if answered.any() else 0.0,
+        worst=WorstQuery(
+            query=golden.sentences[sentence],
+            video=golden.videos[video].video,
+            expected_s=_span(golden.moments[worst]),
+            found_s=_span(found[worst]),
+            iou=float(overlaps[worst]),
+        ),
+    )
+    differing, allowed = int((overlaps[answered] < SAME_IOU).sum()), (1 - limits.agreement / 100) * max(report.answered, FEWEST)
+    if differing <= allowed and report.answered:
+        return report, []
+    return report, [
+        f"first answers agree with PyTorch's in {report.agreement:.1f} % of {report.answered} queries, the limit is {limits.agreement} %;"
+        f" the worst: {report.worst.query!r} finds {_in_brackets(report.worst.found_s)}, expected {_in_brackets(report.worst.expected_s)}"
     ]
 
 
-def label_gate(figures: Figures, reference: Figures, limits: Limits) -> tuple[dict[str, float], list[str]]:
-    """Compare figures on labelled queries with those of the FP32 graphs, in points; fewer than 300 queries are told, not judged."""
-    told: dict[str, float] = {
-        "queries": figures.queries,
-        "r1_iou50": figures.r1_iou50,
-        "miou": figures.miou,
-        "r1_iou50_drop": round(reference.r1_iou50 - figures.r1_iou50, 3),
-        "miou_drop": round(reference.miou - figures.miou, 3),
-    }
-    if told["miou_drop"] <= limits.miou_drop or figures.queries < FEWEST:
-        return told, []
-    return told, [
-        f"mean IoU drops by {told['miou_drop']:.2f} points on {figures.queries} labelled queries, the limit is {limits.miou_drop}"
+def label_gate(figures: Figures, reference: Figures, limits: Limits) -> tuple[LabelledReport, list[str]]:
+    """Compare figures on labelled queries with those of the FP32 graphs.
+
+    Below 300 queries the figures are reported, but cannot fail the gate.
+
+    Returns:
+        A report, and the failures, one line each.
+    """
+    report = LabelledReport(
+        queries=figures.queries,
+        r1_iou50=figures.r1_iou50,
+        miou=figures.miou,
+        r1_iou50_drop=round(reference.r1_iou50 - figures.r1_iou50, 3),
+        miou_drop=round(reference.miou - figures.miou, 3),
+    )
+    if report.miou_drop <= limits.miou_drop or report.queries < FEWEST:
+        return report, []
+    return report, [
+        f"mean IoU drops by {report.miou_drop:.2f} points on {report.queries} labelled queries, the limit is {limits.miou_drop}"
     ]
 
 
@@ -203,5 +228,9 @@ def _overlap(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float
     return float(missing.all()) if missing.any() else float(iou(found[None], expected)[0])
 
 
-def _told(span: NDArray[np.float64]) -> list[float] | None:
-    return None if np.isnan(span[0]) else [float(span[0]), float(span[1])]
+def _span(moment: NDArray[np.float64]) -> Seconds | None:
+    return None if np.isnan(moment[0]) else (float(moment[0]), float(moment[1]))
+
+
+def _in_brackets(span: Seconds | None) -> str:
+    return f"[{span[0]}, {span[1]}]" if span else "None"

@@ -1,9 +1,9 @@
-"""Golden data: real inputs with PyTorch's outputs and moments, kept in the bundle to check it wherever it runs. Loads no torch and no onnx.
+"""Golden data: real inputs with PyTorch's outputs and moments. A bundle carries them, so that it can be checked wherever it runs.
 
-In golden.safetensors: `check/features` (T, Dv), `check/lengths` (V,), `check/pairs` (P, 2), `check/moments` (P, 2), `calib/features`,
-`calib/lengths`, and `edge/GRAPH/NUMBER/TENSOR` with the inputs and outputs of the edge cases; sentences and names as JSON in its metadata.
-Where rows are of objects, for both parts also `times_s` (T, 2), `durations_s` (V,), `track_counts` and `view_counts` (V,), and the tensors
-of tracks by their names in a .feat file, those of all videos one after the other; then it is of version 3, else of version 2.
+golden.safetensors holds `check/features` (T, Dv), `check/lengths` (V,), `check/pairs` (P, 2), `check/moments` (P, 2), `calib/features`,
+`calib/lengths`, and `edge/GRAPH/NUMBER/TENSOR` with the inputs and outputs of the edge cases. Sentences and names are in its metadata.
+Version 3 is for rows of objects. There both parts also have `times_s` (T, 2), `durations_s` (V,), `track_counts` and `view_counts` (V,),
+and the tensors of tracks under their names in a .feat file, those of all videos one after the other. Otherwise it is version 2.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COUNTED = {"of_row": "lengths", "boxes": "lengths", "lives_s": "track_counts", 
 
 @dataclass(frozen=True)
 class Case:
-    """One call of a graph: what goes in, and what PyTorch gives."""
+    """One call of a graph: its inputs, and PyTorch's outputs."""
 
     feeds: Arrays
     expected: Arrays
@@ -43,13 +43,13 @@ class Golden:
     """Validation data in two parts that share no video and no sentence.
 
     Attributes:
-        sentences: to check with, each once.
-        videos: to check with.
-        pairs: (P, 2) int64, a sentence and the video in which it is looked for.
-        moments: (P, 2) float64 seconds, the first answer of PyTorch to each pair; NaN where it finds nothing.
-        edges: graph -> calls at the edges of its shapes; "words" -> of the text graph, words from the whole vocabulary.
-        calibration_sentences: for ranges.
-        calibration_videos: for ranges.
+        sentences: sentences to check with, each once.
+        videos: features of the videos to check with.
+        pairs: (P, 2) int64, the number of a sentence and of the video in which it is searched.
+        moments: (P, 2) float64 seconds, PyTorch's first answer to each pair; NaN where it finds nothing.
+        edges: graph -> calls at the edges of its shapes; "words" -> calls of the text graph with words from the whole vocabulary.
+        calibration_sentences: sentences to calibrate on.
+        calibration_videos: features of the videos to calibrate on.
     """
 
     sentences: list[str]
@@ -71,7 +71,7 @@ def write_golden(path: Path, golden: Golden) -> None:
             for name, array in (case.feeds | {f"{name}.expected": array for name, array in case.expected.items()}).items():
                 tensors[f"edge/{graph}/{number}/{name}"] = np.ascontiguousarray(array)
     first = golden.videos[0]
-    told: dict[str, Any] = {
+    texts: dict[str, Any] = {
         "sentences": golden.sentences,
         "calibration_sentences": golden.calibration_sentences,
         "videos": [video.video for video in golden.videos],
@@ -79,13 +79,13 @@ def write_golden(path: Path, golden: Golden) -> None:
         "backbone": first.backbone,
     }
     if first.tracks is None:
-        told["snippet_s"] = float(first.times_s[0, 1] - first.times_s[0, 0])
+        texts["snippet_s"] = float(first.times_s[0, 1] - first.times_s[0, 0])
     version = OF_SNIPPETS if first.tracks is None else OF_OBJECTS
-    write_tensors(path, tensors, {"format": FORMAT, "version": version, "golden": json.dumps(told)})
+    write_tensors(path, tensors, {"format": FORMAT, "version": version, "golden": json.dumps(texts)})
 
 
 def _tensors_of(videos: Sequence[Features]) -> dict[str, NDArray[Any]]:
-    """Rows of all videos one after the other; where they are of objects, also their times and tracks."""
+    """Rows of all videos, one after the other; for rows of objects, also their times and tracks."""
     tensors: dict[str, NDArray[Any]] = {
         "features": np.concatenate([video.rows(0, len(video)) for video in videos]),
         "lengths": np.array([len(video) for video in videos], np.int64),
@@ -94,9 +94,12 @@ def _tensors_of(videos: Sequence[Features]) -> dict[str, NDArray[Any]]:
     if tracks:
         tensors["times_s"] = np.concatenate([video.times_s for video in videos])
         tensors["durations_s"] = np.array([video.duration_s for video in videos])
-        tensors["track_counts"] = np.array([len(held) for held in tracks], np.int64)
-        tensors["view_counts"] = np.array([len(held.view_of) for held in tracks], np.int64)
-        tensors |= {name: np.concatenate([getattr(held, attribute) for held in tracks]) for attribute, (name, _, _) in TENSORS.items()}
+        tensors["track_counts"] = np.array([len(video_tracks) for video_tracks in tracks], np.int64)
+        tensors["view_counts"] = np.array([len(video_tracks.view_of) for video_tracks in tracks], np.int64)
+        tensors |= {
+            name: np.concatenate([getattr(video_tracks, attribute) for video_tracks in tracks])
+            for attribute, (name, _, _) in TENSORS.items()
+        }
     return tensors
 
 
@@ -104,7 +107,7 @@ def read_golden(path: Path) -> Golden:
     """Read golden.safetensors.
 
     Raises:
-        BundleError: it is missing, damaged or of another version.
+        BundleError: the file is missing, damaged or of another version.
     """
     hint = "copy or export the bundle again"
     with one_file(path, BundleError, hint=f"{hint}."):
@@ -114,8 +117,8 @@ def read_golden(path: Path) -> Golden:
                 if metadata.get("format") != FORMAT or metadata.get("version") not in (OF_SNIPPETS, OF_OBJECTS):
                     raise BundleError(f"{path}: not golden data of version {OF_SNIPPETS} or {OF_OBJECTS}; export the bundle again")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            told = json_value(metadata["golden"], place=str(path), error=BundleError, hint=hint)
-            golden = _golden_of(tensors, told, of_objects=metadata["version"] == OF_OBJECTS)
+            texts = json_value(metadata["golden"], place=str(path), error=BundleError, hint=hint)
+            golden = _golden_of(tensors, texts, of_objects=metadata["version"] == OF_OBJECTS)
             _check(golden)
         except (SafetensorError, OSError) as err:
             raise BundleError(f"{path}: cannot be read ({err}); {hint}") from err
@@ -126,45 +129,45 @@ def read_golden(path: Path) -> Golden:
     return golden
 
 
-def _golden_of(tensors: Arrays, told: dict[str, Any], *, of_objects: bool) -> Golden:
+def _golden_of(tensors: Arrays, texts: dict[str, Any], *, of_objects: bool) -> Golden:
     parts = {}
-    for part, names in (("check", told["videos"]), ("calib", told["calibration_videos"])):
-        held = {name.removeprefix(f"{part}/"): array for name, array in tensors.items() if name.startswith(f"{part}/")}
+    for part, names in (("check", texts["videos"]), ("calib", texts["calibration_videos"])):
+        arrays = {name.removeprefix(f"{part}/"): array for name, array in tensors.items() if name.startswith(f"{part}/")}
         if of_objects:
-            parts[part] = _videos_of_objects(held, names, told["backbone"])
+            parts[part] = _videos_of_objects(arrays, names, texts["backbone"])
             continue
-        rows, lengths = held["features"], held["lengths"].tolist()
+        rows, lengths = arrays["features"], arrays["lengths"].tolist()
         if sum(lengths) != len(rows) or min(lengths) < 1:
-            raise ValueError(f"{part}/lengths are not those of {len(rows)} rows of features")
-        parts[part] = regular_videos(rows, lengths, names, told["backbone"], told["snippet_s"])
+            raise ValueError(f"{part}/lengths do not fit {len(rows)} rows of features")
+        parts[part] = regular_videos(rows, lengths, names, texts["backbone"], texts["snippet_s"])
     return Golden(
-        told["sentences"],
+        texts["sentences"],
         parts["check"],
         tensors["check/pairs"],
         tensors["check/moments"],
         _edges(tensors),
-        told["calibration_sentences"],
+        texts["calibration_sentences"],
         parts["calib"],
     )
 
 
 def _check(golden: Golden) -> None:
-    """Raises ValueError where a part has another type or shape than `Golden` says, or they do not fit each other."""
+    """Raise ValueError if a part has another type or shape than `Golden` documents, or does not fit the others."""
     pairs, moments, words = golden.pairs, golden.moments, golden.sentences + golden.calibration_sentences
     if not words or not all(isinstance(sentence, str) for sentence in words):
-        raise ValueError("sentences are no list of text")
+        raise ValueError("sentences are not a list of strings")
     if pairs.dtype != np.int64 or pairs.ndim != 2 or pairs.shape[1] != 2 or moments.shape != pairs.shape or moments.dtype != np.float64:
         raise ValueError(f"pairs are {pairs.dtype} {pairs.shape}, moments {moments.dtype} {moments.shape}")
     if len(pairs) == 0 or pairs.min() < 0 or (pairs.max(axis=0) >= [len(golden.sentences), len(golden.videos)]).any():
-        raise ValueError(f"a pair is of none of {len(golden.sentences)} sentences and {len(golden.videos)} videos")
+        raise ValueError(f"a pair is outside of {len(golden.sentences)} sentences and {len(golden.videos)} videos")
     if missing := [graph for graph in ("text", "words", "keys", "scorer") if not golden.edges.get(graph)]:
-        raise ValueError(f"no case of {', '.join(missing)}")
+        raise ValueError(f"there is no case of {', '.join(missing)}")
 
 
 def regular_videos(
     rows: NDArray[np.float32], lengths: Sequence[int], names: Sequence[str], backbone: str, snippet_s: float
 ) -> list[Features]:
-    """Cut rows (T, Dv) of all videos into videos of snippets of one length."""
+    """Split rows (T, Dv) of all videos into videos, whose snippets all have one length."""
     videos = []
     for values, name in zip(np.split(rows, np.cumsum(lengths)[:-1]), names, strict=True):
         starts = np.arange(len(values)) * snippet_s
@@ -172,30 +175,30 @@ def regular_videos(
     return videos
 
 
-def _videos_of_objects(held: Arrays, names: Sequence[str], backbone: str) -> list[Features]:
-    """Cut rows, times and tracks of all videos into videos; raises ValueError where they do not fit each other."""
-    cut = {name: _cut(held, name, "lengths") for name in ("features", "times_s")}
-    cut |= {name: _cut(held, name, _COUNTED.get(attribute, "view_counts")) for attribute, (name, _, _) in TENSORS.items()}
-    if len(held["durations_s"]) != len(names) or any(len(pieces) != len(names) for pieces in cut.values()):
-        raise ValueError(f"durations_s and counts are not those of {len(names)} videos")
+def _videos_of_objects(arrays: Arrays, names: Sequence[str], backbone: str) -> list[Features]:
+    """Split rows, times and tracks of all videos into videos; raise ValueError if they do not fit each other."""
+    pieces = {name: _split(arrays, name, "lengths") for name in ("features", "times_s")}
+    pieces |= {name: _split(arrays, name, _COUNTED.get(attribute, "view_counts")) for attribute, (name, _, _) in TENSORS.items()}
+    if len(arrays["durations_s"]) != len(names) or any(len(per_video) != len(names) for per_video in pieces.values()):
+        raise ValueError(f"durations_s and counts do not belong to {len(names)} videos")
     return [
         Features(
-            cut["features"][number],
-            cut["times_s"][number],
+            pieces["features"][number],
+            pieces["times_s"][number],
             name,
-            float(held["durations_s"][number]),
+            float(arrays["durations_s"][number]),
             backbone,
-            tracks=Tracks.from_arrays({tensor: cut[tensor][number] for tensor, _, _ in TENSORS.values()}),
+            tracks=Tracks.from_arrays({tensor: pieces[tensor][number] for tensor, _, _ in TENSORS.values()}),
         )
         for number, name in enumerate(names)
     ]
 
 
-def _cut(held: Arrays, name: str, counts: str) -> list[NDArray[Any]]:
-    lengths = held[counts].tolist()
-    if sum(lengths) != len(held[name]) or min(lengths) < 0:
-        raise ValueError(f"{counts} are not those of {len(held[name])} rows of {name}")
-    return np.split(held[name], np.cumsum(lengths)[:-1])
+def _split(arrays: Arrays, name: str, counts: str) -> list[NDArray[Any]]:
+    lengths = arrays[counts].tolist()
+    if sum(lengths) != len(arrays[name]) or min(lengths) < 0:
+        raise ValueError(f"{counts} do not fit {len(arrays[name])} rows of {name}")
+    return np.split(arrays[name], np.cumsum(lengths)[:-1])
 
 
 def _edges(tensors: Arrays) -> dict[str, list[Case]]:

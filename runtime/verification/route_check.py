@@ -1,7 +1,4 @@
-"""One way to run a bundle through both gates: tensors at the edges of their shapes, and moments.
-
-Loads no torch and no onnx: it runs on the device.
-"""
+"""Check one route: put its tensors, at the edges of their shapes, and its moments through the gates. Runs on the device, without torch."""
 
 from __future__ import annotations
 
@@ -25,11 +22,11 @@ from wsra.runtime.formats.bundle import GOLDEN, Bundle
 from wsra.runtime.formats.features import Features, read_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.kernels.choose import kernels_on_cpu, open_kernel
+from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.verification.gates import Limits, first_moments, grounding_gate, label_gate, limits_of, tensor_gate
 from wsra.runtime.verification.golden import Golden
-
-Entry = dict[str, Any]
+from wsra.runtime.verification.reports import GroundingReport, RouteReport, TensorReport
 
 
 @dataclass(frozen=True)
@@ -63,45 +60,52 @@ def gate_route(
     labelled: Labelled | None = None,
     reference: Figures | None = None,
     threads: int = 0,
-) -> Entry:
+) -> RouteReport:
     """Put one route through both gates.
 
     Args:
         bundle: an open bundle.
         device: this machine.
         route: what to run.
-        golden: of the bundle.
+        golden: golden data of the bundle.
         labelled: queries with true spans.
-        reference: figures of FP32 on the CPU on them.
-        threads: of ONNX Runtime on the CPU.
+        reference: figures of FP32 on the CPU on these queries.
+        threads: threads of ONNX Runtime on the CPU.
 
     Returns:
-        What was found: `passed`, `reason` and what was measured.
+        What was measured, and the reason if the route failed.
     """
-    entry: Entry = {"passed": False, "ran": False, "reason": None}
-    entry |= {"precision": route.precision, "provider_asked": route.provider, "threads": threads}
+    report = RouteReport(route, threads, reason=None, ran=False)
     try:
         grounder = Grounder.of_route(bundle, route, device, threads=threads)
-    except (BackendError, MissingExtraError) as err:  # it cannot be had here, which says nothing of the graphs
-        return entry | {"reason": str(err)}
+    except (BackendError, MissingExtraError) as err:  # unavailable here, which does not mean that the graphs are wrong
+        return replace(report, reason=str(err))
     with grounder:
-        entry |= {"provider": grounder.scorer.provider, "device": grounder.scorer.device, "kernel": grounder.scorer.kernel.name}
-        entry |= {"bytes": _bytes(bundle, device, route)}
-        backends = {"text": grounder.encoder.backend} | dict(zip(("keys", "scorer"), grounder.scorer.graphs, strict=False))
+        scorer = grounder.scorer
+        report = replace(
+            report, provider=scorer.provider, device=scorer.device, kernel=scorer.kernel.name, bytes=_bytes(bundle, device, route)
+        )
+        backends = {"text": grounder.encoder.backend, "keys": scorer.keys_graph}
+        if isinstance(scorer.kernel, GraphKernel):
+            backends["scorer"] = scorer.kernel.graph
         try:
-            more = [name for name in bundle.graphs if name not in backends]
-            backends |= open_route(bundle, route, device, graphs=more, threads=threads)
+            others = [name for name in bundle.graphs if name not in backends]
+            backends |= open_route(bundle, route, device, graphs=others, threads=threads)
             kernels = _kernels(grounder, bundle, route, device, threads)
-            limits = limits_of(route.precision, grounder.scorer.device)
+            limits = limits_of(route.precision, scorer.device)
             with one_file(bundle.folder / GOLDEN, BundleError, hint="copy or export the bundle again."):
-                found, wrong = _through_the_gates(grounder, backends, kernels, golden, limits, labelled, reference)
+                tensors, failures = _gate_tensors(backends, kernels, golden, limits)
+                grounding = None
+                if not any("NaN" in failure for failure in failures):  # otherwise no moment means anything
+                    grounding, more = _gate_moments(grounder, golden, limits, labelled, reference)
+                    failures += more
         except (BackendError, MissingExtraError) as err:
-            return entry | {"reason": str(err)}
-    return entry | {"passed": not wrong, "ran": True, "reason": "; ".join(wrong) or None} | found
+            return replace(report, reason=str(err))
+    return replace(report, reason="; ".join(failures) or None, ran=True, tensors=tensors, grounding=grounding)
 
 
 def _kernels(grounder: Grounder, bundle: Bundle, route: Route, device: Device, threads: int) -> list[Kernel]:
-    """What `ground` takes instead of the scorer's graph: on the CPU one kernel or another by how much there is to score."""
+    """The kernels that `ground` runs instead of the scorer's graph. On the CPU, which of them depends on the amount of work."""
     if grounder.scorer.kernel.name == "graph":
         return []
     return [open_kernel(bundle, route, device, name, on_cpu=True, threads=threads) for name in kernels_on_cpu()]
@@ -119,36 +123,35 @@ class _KernelOutputs:
         return {"scores": 1.0 / (1.0 + np.exp(-logits.astype(np.float64))), "logits": logits}
 
 
-def _through_the_gates(
-    grounder: Grounder,
-    backends: Mapping[str, Backend],
-    kernels: Sequence[Kernel],
-    golden: Golden,
-    limits: Limits,
-    labelled: Labelled | None,
-    reference: Figures | None,
-) -> tuple[Entry, list[str]]:
-    tensors: dict[str, dict[str, float]] = {}
-    wrong: list[str] = []
-    for name, backend in backends.items():
-        found, told = tensor_gate(backend, golden.edges[name], limits)
-        tensors |= found
-        wrong += told
+def _gate_tensors(
+    backends: Mapping[str, Backend], kernels: Sequence[Kernel], golden: Golden, limits: Limits
+) -> tuple[dict[str, TensorReport], list[str]]:
+    """Reports of all outputs of the graphs and the kernels, and the failures."""
+    reports: dict[str, TensorReport] = {}
+    failures: list[str] = []
+    for graph, backend in backends.items():
+        found, wrong = tensor_gate(backend, golden.edges[graph], limits)
+        reports |= found
+        failures += wrong
     for kernel in kernels:
-        found, told = tensor_gate(_KernelOutputs(kernel), golden.edges["scorer"], limits)
-        tensors |= {f"{name} ({kernel.name})": entry for name, entry in found.items()}
-        wrong += [f"kernel {kernel.name}: {line}" for line in told]
-    words, told = tensor_gate(backends["text"], golden.edges["words"], replace(limits, cosine=limits.words, vectors=np.inf))
-    tensors |= {name.replace("text", "words"): entry for name, entry in words.items()}
-    wrong += [f"any words: {line}" for line in told]
-    if any("NaN" in line for line in wrong):  # then no moment means anything
-        return {"tensors": tensors}, wrong
-    grounding, told = grounding_gate(grounder, golden, limits)
-    wrong += told
-    if labelled is not None and reference is not None:
-        grounding["labelled"], told = label_gate(label_figures(grounder, labelled), reference, limits)
-        wrong += told
-    return {"tensors": tensors, "grounding": grounding}, wrong
+        found, wrong = tensor_gate(_KernelOutputs(kernel), golden.edges["scorer"], limits)
+        reports |= {f"{name} ({kernel.name})": report for name, report in found.items()}
+        failures += [f"kernel {kernel.name}: {failure}" for failure in wrong]
+    found, wrong = tensor_gate(backends["text"], golden.edges["words"], replace(limits, cosine=limits.words, vectors=np.inf))
+    reports |= {name.replace("text", "words"): report for name, report in found.items()}
+    failures += [f"any words: {failure}" for failure in wrong]
+    return reports, failures
+
+
+def _gate_moments(
+    grounder: Grounder, golden: Golden, limits: Limits, labelled: Labelled | None, reference: Figures | None
+) -> tuple[GroundingReport, list[str]]:
+    """Report of the golden queries and of the labelled ones, and the failures."""
+    report, failures = grounding_gate(grounder, golden, limits)
+    if labelled is None or reference is None:
+        return report, failures
+    of_labelled, more = label_gate(label_figures(grounder, labelled), reference, limits)
+    return replace(report, labelled=of_labelled), failures + more
 
 
 def label_figures(grounder: Grounder, labelled: Labelled) -> Figures:

@@ -1,12 +1,10 @@
-"""`wsra verify`: every way to run a bundle on this device against its golden data, and the record that `auto` goes by.
-
-Loads no torch and no onnx: it runs on the device.
-"""
+"""`wsra verify`: check and time every route of a bundle on this device, and write the record that `auto` chooses by. Runs without torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -22,8 +20,9 @@ from wsra.runtime.formats.bundle import GOLDEN, Bundle, open_bundle
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.verification.gates import FEWEST
 from wsra.runtime.verification.golden import Golden, read_golden
-from wsra.runtime.verification.keep import keep
-from wsra.runtime.verification.route_check import Entry, Labelled, gate_route, label_figures, read_labelled
+from wsra.runtime.verification.records import keep_reports
+from wsra.runtime.verification.reports import RouteReport
+from wsra.runtime.verification.route_check import Labelled, gate_route, label_figures, read_labelled
 
 Say = Callable[[str], None]
 REPEATS, WARM_UP = 20, 3
@@ -38,25 +37,25 @@ def verify_bundle(
     features: Path | None = None,
     threads: int = 0,
     say: Say = print,
-) -> dict[str, Entry]:
-    """What `wsra verify` does: put the chosen routes through both gates, and keep what was found.
+) -> dict[str, RouteReport]:
+    """Put the chosen routes of a bundle through both gates, time those that pass, and keep the reports.
 
     Args:
-        folder: of the bundle.
+        folder: folder of the bundle.
         precision: one of the bundle's, or "auto" for all that passed when they were made.
         provider: one provider, or "auto" for all that start here.
         data: labelled queries, JSON lines.
         features: folder of the .feat files of their videos.
-        threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        say: told each step.
+        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
+        say: called with a line about each step.
 
     Returns:
-        Route -> what was found; see docs/verify.md.
+        Name of the route -> its report; see docs/verify.md.
 
     Raises:
-        ConfigError: labelled queries without features, or the other way round.
-        BundleError: the bundle cannot be used, or the precision failed before.
-        BackendError: what was asked for does not start here.
+        ConfigError: labelled queries without features, or features without labelled queries.
+        BundleError: the bundle cannot be used, or the precision failed its gate when it was made.
+        BackendError: no route of that precision and provider starts here.
         DataError: the labelled queries cannot be used.
     """
     if (data is None) != (features is None):
@@ -70,9 +69,9 @@ def verify_bundle(
             f"{folder}: nothing of it runs here with --precision {precision} --provider {provider}; see wsra doctor {folder}"
         )
     labelled = read_labelled(data, features) if data is not None and features is not None else None
-    entries = verify(bundle, device, routes, labelled=labelled, threads=threads, say=say)
-    keep(bundle, device, entries, say)
-    return entries
+    reports = verify(bundle, device, routes, labelled=labelled, threads=threads, say=say)
+    keep_reports(bundle, device, reports, say)
+    return reports
 
 
 def verify(
@@ -83,7 +82,7 @@ def verify(
     labelled: Labelled | None = None,
     threads: int = 0,
     say: Say = print,
-) -> dict[str, Entry]:
+) -> dict[str, RouteReport]:
     """Put routes through both gates and time those that pass.
 
     Args:
@@ -91,11 +90,11 @@ def verify(
         device: this machine.
         routes: ways to run it.
         labelled: queries with true spans; their reference is FP32 on the CPU.
-        threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        say: told each step.
+        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
+        say: called with a line about each step.
 
     Returns:
-        Route -> what was found; see docs/verify.md.
+        Name of the route -> its report; see docs/verify.md.
 
     Raises:
         BundleError: the golden data cannot be read.
@@ -110,37 +109,39 @@ def verify(
         bundle.check("fp32")
         say(f"grounding {len(labelled.annotations)} labelled queries with fp32 on the CPU, the reference")
         reference = label_figures(Grounder.of_route(bundle, Route("fp32", "cpu"), device, threads=threads), labelled)
-    entries = {}
+    reports = {}
     for route in routes:
         say(f"verifying {route.name}: tensors at the edges, then moments of {len(golden.pairs)} queries")
-        entries[route.name] = gate_route(bundle, device, route, golden, labelled=labelled, reference=reference, threads=threads)
-    passed = [route for route in routes if entries[route.name]["passed"]]
-    for name, taken in time_routes(bundle, device, passed, golden, threads=threads).items():
-        if isinstance(taken, str):
-            entries[name] |= {"passed": False, "ran": False, "reason": taken}
-        else:
-            entries[name]["ms_per_query"] = taken
-    return entries
+        reports[route.name] = gate_route(bundle, device, route, golden, labelled=labelled, reference=reference, threads=threads)
+    passed = [route for route in routes if reports[route.name].passed]
+    times_ms, failures = time_routes(bundle, device, passed, golden, threads=threads)
+    for name, time_ms in times_ms.items():
+        reports[name] = replace(reports[name], ms_per_query=time_ms)
+    for name, reason in failures.items():
+        reports[name] = replace(reports[name], ran=False, reason=reason)
+    return reports
 
 
-def time_routes(bundle: Bundle, device: Device, routes: Sequence[Route], golden: Golden, *, threads: int = 0) -> dict[str, float | str]:
-    """Median milliseconds of one query, from sentence to first answer in one video whose features lie in memory; routes take turns.
+def time_routes(
+    bundle: Bundle, device: Device, routes: Sequence[Route], golden: Golden, *, threads: int = 0
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Time one query, from the sentence to the first answer in one video whose features lie in memory. Routes are timed in turns.
 
     Returns:
-        Route -> milliseconds, or why it failed meanwhile.
+        Name of the route -> median milliseconds, and name -> reason for routes that could not be opened together with the others.
     """
-    failed: dict[str, float | str] = {}
+    failures: dict[str, str] = {}
     with ExitStack() as stack:
         runs = []
         for route in routes:
             try:
                 grounder = stack.enter_context(Grounder.of_route(bundle, route, device, threads=threads))
             except WsraError as err:
-                failed[route.name] = f"it passed, but does not open beside the others ({err})"
+                failures[route.name] = f"it passed, but cannot be opened together with the others ({err})"
                 continue
             runs.append(one_stage(route.name, partial(_ask_next, grounder, golden, cycle(golden.pairs))))
         in_turns(runs, rounds=WARM_UP)
-        return failed | {name: times.p50_ms for name, times in in_turns(runs, rounds=REPEATS).items()}
+        return {name: times.p50_ms for name, times in in_turns(runs, rounds=REPEATS).items()}, failures
 
 
 def _ask_next(grounder: Grounder, golden: Golden, pairs: Iterator[NDArray[np.int64]]) -> None:

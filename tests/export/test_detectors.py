@@ -18,9 +18,9 @@ from detectors import CLASSES, SIZE, make_detr  # noqa: E402
 from moving import Pan, detector, drawn, told_of, truth  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from wsra.export.detection_gate import LIMITS, detection_gate  # noqa: E402
+from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate  # noqa: E402
 from wsra.export.detector import export_detector  # noqa: E402
-from wsra.export.publish import Wanted, export_bundle  # noqa: E402
+from wsra.export.publish import ExportOptions, export_bundle  # noqa: E402
 from wsra.runtime.backbones.detectors.classes import known  # noqa: E402
 from wsra.runtime.backbones.detectors.load import load_detector  # noqa: E402
 from wsra.runtime.backbones.detectors.settings import read_detector  # noqa: E402
@@ -126,17 +126,17 @@ def test_the_gate_compares_boxes_and_not_places(tmp_path: Path) -> None:
     case = Case({"x": np.zeros((2, 3, 64, 64), np.float32)}, {"logits": logits, "boxes": boxes})
     order = rng.permutation(30)
 
-    def judged(logits: np.ndarray, boxes: np.ndarray, precision: str = "fp32") -> dict[str, Any]:
+    def judged(logits: np.ndarray, boxes: np.ndarray, precision: str = "fp32") -> DetectionReport:
         return detection_gate(Fake(logits=logits, boxes=boxes), [case], settings, LIMITS[precision])
 
-    assert judged(logits[:, order], boxes[:, order])["passed"]
-    assert "boxes agree with PyTorch's to an IoU of 0.99, the limit is 99.5 %" in judged(logits, boxes[:, order])["reason"]
-    assert not judged(logits, boxes * 1.02)["passed"] and judged(logits, boxes * 1.002, "int8")["passed"]
-    assert "the mean difference of their scores is" in judged(logits + 0.01, boxes)["reason"]
-    assert judged(logits + 0.01, boxes, "fp16")["passed"]
-    assert not judged(logits[..., ::-1], boxes)["passed"]  # of another class
-    assert not judged(logits[:, :15], boxes[:, :15])["passed"]  # half of them are not there
-    assert "holds NaN" in judged(logits * np.nan, boxes)["reason"]
+    assert judged(logits[:, order], boxes[:, order]).passed
+    assert "boxes agree with PyTorch's to an IoU of 0.99, the limit is 99.5 %" in (judged(logits, boxes[:, order]).reason or "")
+    assert not judged(logits, boxes * 1.02).passed and judged(logits, boxes * 1.002, "int8").passed
+    assert "the mean difference of their scores is" in (judged(logits + 0.01, boxes).reason or "")
+    assert judged(logits + 0.01, boxes, "fp16").passed
+    assert not judged(logits[..., ::-1], boxes).passed  # of another class
+    assert not judged(logits[:, :15], boxes[:, :15]).passed  # half of them are not there
+    assert "holds NaN" in (judged(logits * np.nan, boxes).reason or "")
 
 
 def test_what_is_no_such_detector(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_what_is_no_such_detector(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         (("--detector", "d", "--backbone", "b"), "--detector is a backbone of its own; leave out --backbone and --zero-shot"),
-        (("runs/x", "--detector", "d"), "d has no detector.json; make one first"),
+        (("runs/x", "--detector", "d"), "d has no detector.json; export it first"),
         (("--detector", "d", "--engine"), "--engine is for bundles and encoders"),
     ],
 )
@@ -197,7 +197,7 @@ def test_answers_under_a_moving_camera(tmp_path: Path) -> None:
         "[sampling]\nfirst = 1\nlast = 1\n[training]\nepochs = 30\nbatch = 16\nkey_width = 32\nlearning_rate = 0.003\n"
     )
     checkpoint = train_run(tmp_path / "run.toml", tmp_path / "runs", [], resume=False)
-    export_bundle(checkpoint, tmp_path / "bundle", Wanted(), detector=tmp_path / "knowing", say=lambda _: None)
+    export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(), detector=tmp_path / "knowing", say=lambda _: None)
     right, asked = 0, 0
     for place in range(counts["test"]):
         pan = pans[f"test{place}"]

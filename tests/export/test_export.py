@@ -12,12 +12,12 @@ from safetensors.numpy import load_file
 
 from tiny import SENTENCES, make_checkpoint, make_encoder
 from wsra.calib.samples import Samples
-from wsra.export.fp16 import half
+from wsra.export.fp16 import to_fp16
 from wsra.export.graphs import graphs_of
-from wsra.export.int8 import prepare, write_int8
+from wsra.export.int8 import calibrate, write_int8
 from wsra.export.onnx import IR_VERSION, OPSET, onnx_from_graph
 from wsra.export.precisions import Calibration
-from wsra.export.publish import Wanted, export_bundle, newest_checkpoint
+from wsra.export.publish import ExportOptions, export_bundle, newest_checkpoint
 from wsra.export.reference import TorchBackend, choose_golden
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.device import this_device
@@ -50,11 +50,11 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     for graph in graphs_of(scorer, encoder):
         onnx_from_graph(graph, folder / "fp32" / f"{graph.name}.onnx")
         model = onnx.load(str(folder / "fp32" / f"{graph.name}.onnx"))
-        onnx.save_model(half(model, name=graph.name), str(folder / "fp16" / f"{graph.name}.onnx"))
+        onnx.save_model(to_fp16(model, name=graph.name), str(folder / "fp16" / f"{graph.name}.onnx"))
     ids = [encoder.tokenizer(sentence)["input_ids"] for sentence in SENTENCES]
     samples = Samples(np.random.default_rng(0).normal(size=(256, 11)).astype(np.float32), sorted(ids, key=len), "made up", [])
-    prepared = prepare(folder / "fp32", samples)
-    write_int8(prepared, prepared.left, folder / "int8")
+    calibrated = calibrate(folder / "fp32", samples)
+    write_int8(calibrated, calibrated.left, folder / "int8")
     return folder, scorer, encoder
 
 
@@ -118,7 +118,7 @@ def test_feeds_are_checked_once_and_named(exported: tuple[Path, Scorer, TextEnco
 
 
 def test_a_bundle_is_whole_and_sealed(checkpoint: Path, tmp_path: Path) -> None:
-    manifest = export_bundle(checkpoint, tmp_path / "bundle", Wanted(fp16=True), say=lambda _: None)
+    manifest = export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(fp16=True), say=lambda _: None)
     assert open_bundle(tmp_path / "bundle").manifest == manifest
     files = {p.relative_to(tmp_path / "bundle").as_posix() for p in (tmp_path / "bundle").rglob("*") if p.is_file()}
     graphs = {f"{precision}/{name}.onnx" for precision in ("fp32", "fp16") for name in ("text", "keys", "scorer")}
@@ -140,7 +140,7 @@ def test_exporting_again_adds_and_another_checkpoint_is_refused(checkpoint: Path
     out = tmp_path / "bundle"
     export_bundle(checkpoint, out, say=lambda _: None)
     assert set(read_manifest(out).precisions) == {"fp32"}
-    export_bundle(checkpoint, out, Wanted(fp16=True), say=lambda _: None)
+    export_bundle(checkpoint, out, ExportOptions(fp16=True), say=lambda _: None)
     assert set(read_manifest(out).precisions) == {"fp32", "fp16"}
     before = {path: path.read_bytes() for path in out.glob("*/*.onnx")}
     export_bundle(checkpoint, out, say=lambda _: None)
@@ -150,19 +150,19 @@ def test_exporting_again_adds_and_another_checkpoint_is_refused(checkpoint: Path
     with pytest.raises(OutputError, match="a bundle of another checkpoint"):
         export_bundle(other, out, say=lambda _: None)
     assert (out / "manifest.json").read_bytes() == sealed
-    export_bundle(other, out, Wanted(overwrite=True), say=lambda _: None)
+    export_bundle(other, out, ExportOptions(overwrite=True), say=lambda _: None)
     assert (out / "manifest.json").read_bytes() != sealed
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(OutputError, match="exists and is no bundle"):
-        export_bundle(checkpoint, tmp_path / "mine", Wanted(overwrite=True), say=lambda _: None)
+    with pytest.raises(OutputError, match="exists and is not a bundle"):
+        export_bundle(checkpoint, tmp_path / "mine", ExportOptions(overwrite=True), say=lambda _: None)
 
 
 def test_calibration_that_is_not_there_is_noticed_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
     said: list[str] = []
     nothing = Calibration(tmp_path / "none.jsonl", tmp_path)
     with pytest.raises(DataError, match="none.jsonl"):
-        export_bundle(checkpoint, tmp_path / "bundle", Wanted(int8=True, calibration=nothing), say=said.append)
+        export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(int8=True, calibration=nothing), say=said.append)
     assert said == [] and not (tmp_path / "bundle").exists()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tiny import SENTENCES, make_encoder
-from wsra.export.publish import Wanted, export_bundle
+from wsra.export.publish import ExportOptions, export_bundle
 from wsra.runtime.conversion.published import Published, convert_all
 from wsra.runtime.evaluation.evaluate import EvaluationRequest, evaluate
 from wsra.runtime.formats.epochs import read_metrics
@@ -87,7 +87,7 @@ def test_every_run_file_trains(folder: Path, encoder: Path, tmp_path: Path, name
 @pytest.mark.parametrize("name", ["didemo", "charades"])
 def test_from_the_run_file_to_the_row_of_the_table(folder: Path, encoder: Path, tmp_path: Path, name: str) -> None:
     checkpoint = train_run(folder / name / "run.toml", tmp_path / "runs" / name, settings(encoder), resume=False)
-    export_bundle(checkpoint, tmp_path / "bundle", Wanted(fp16=False), say=lambda _: None)
+    export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(fp16=False), say=lambda _: None)
     annotations = folder / name / ("val_data.json" if name == "didemo" else "val.txt")
     told = evaluate(
         EvaluationRequest(

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +29,7 @@ from wsra.runtime.formats.features import Features, read_features, write_feature
 from wsra.runtime.formats.tracks import Tracks
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.verification.golden import Golden, read_golden, write_golden
+from wsra.runtime.verification.reports import RouteReport
 from wsra.runtime.verification.route_check import gate_route
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.data import load
@@ -117,17 +117,17 @@ def test_golden_data_of_objects_that_do_not_fit(change: Change, rows_bundle_fold
     assert "\n" not in str(caught.value)
 
 
-def gate(folder: Path, golden: Golden, precision: str = "fp32") -> dict[str, Any]:
+def gate(folder: Path, golden: Golden, precision: str = "fp32") -> RouteReport:
     return gate_route(open_bundle(folder), this_device(), Route(precision, "cpu"), golden, threads=1)
 
 
 def test_the_gate_is_judged_by_lives(rows_bundle_folder: Path) -> None:
     golden = read_golden(rows_bundle_folder / GOLDEN)
-    entry = gate(rows_bundle_folder, golden)
-    assert entry["passed"] and entry["grounding"]["agreement"] == 100.0
+    report = gate(rows_bundle_folder, golden)
+    assert report.passed and report.grounding is not None and report.grounding.agreement == 100.0
     turned = [replace(video, values=np.ascontiguousarray(video.values[::-1])) for video in golden.videos]  # rows of other tracks
-    entry = gate(rows_bundle_folder, replace(golden, videos=turned))
-    assert not entry["passed"] and "first answers agree with PyTorch's in" in entry["reason"]
+    report = gate(rows_bundle_folder, replace(golden, videos=turned))
+    assert not report.passed and "first answers agree with PyTorch's in" in (report.reason or "")
 
 
 def test_verify_and_labels_of_lives(rows_bundle_folder: Path, tmp_path: Path) -> None:

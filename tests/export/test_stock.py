@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from wsra.export.publish import Wanted
+from wsra.export.publish import ExportOptions
 from wsra.export.stock import CHECKPOINT, export_stock
 from wsra.runtime.commands.stock import bundle_or_stock
 from wsra.runtime.extraction.batch import extract_features
@@ -27,7 +27,7 @@ from wsra.train.scenes.cameras.sentences import caption_clip
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stock") / "bundle"
-    export_stock(folder, Wanted(), say=lambda _: None)
+    export_stock(folder, ExportOptions(), say=lambda _: None)
     return folder
 
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from towers import make_towers
 from wsra.export.cosine import NEUTRAL, CosineScorer
 from wsra.export.encoder import export_encoder, scene_pixels
-from wsra.export.publish import Wanted
+from wsra.export.publish import ExportOptions
 from wsra.export.zeroshot import cosine_scorer, export_zero_shot
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
 from wsra.runtime.backbones.encoders.regions import SLOTS
@@ -52,7 +52,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def bundle_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("zero") / "bundle"
-    export_zero_shot(str(model), out, Wanted(fp16=True), regions="moving", say=lambda _: None)
+    export_zero_shot(str(model), out, ExportOptions(fp16=True), regions="moving", say=lambda _: None)
     return out
 
 
@@ -241,7 +241,7 @@ def test_a_zero_shot_bundle_is_timed_on_a_video(bundle_folder: Path, clip_file: 
 @pytest.fixture(scope="module")
 def tracks_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("zero-tracks") / "bundle"
-    export_zero_shot(str(model), out, Wanted(fp16=True), regions="tracks", say=lambda _: None)
+    export_zero_shot(str(model), out, ExportOptions(fp16=True), regions="tracks", say=lambda _: None)
     return out
 
 

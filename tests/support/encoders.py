@@ -93,10 +93,10 @@ def exported(model: Any, example: Any, path: Path) -> Path:
 
 def halved(path: Path) -> Path:
     """The same graph in FP16 beside it."""
-    from wsra.export.fp16 import half
+    from wsra.export.fp16 import to_fp16
 
     out = path.with_name(f"{path.stem}-half.onnx")
-    onnx.save_model(half(onnx.load(str(path)), name="image"), str(out))
+    onnx.save_model(to_fp16(onnx.load(str(path)), name="image"), str(out))
     return out
 
 

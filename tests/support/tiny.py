@@ -159,23 +159,23 @@ def make_checkpoint(folder: Path, *, kind: str = "bert", epochs: int = 2) -> Pat
 def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
     """An exported bundle in all precisions."""
     from wsra.export.precisions import Calibration
-    from wsra.export.publish import Wanted, export_bundle
+    from wsra.export.publish import ExportOptions, export_bundle
 
     checkpoint = make_checkpoint(folder, kind=kind, epochs=40)
     calibration = Calibration(folder / "train.jsonl", folder / "features")
-    export_bundle(checkpoint, folder / "bundle", Wanted(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
+    export_bundle(checkpoint, folder / "bundle", ExportOptions(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
     return folder / "bundle"
 
 
 def make_rows_bundle(folder: Path, *, kind: str = "bert", epochs: int = 40) -> Path:
     """As `make_bundle`, of `make_rows_run`: its features are rows of objects, its candidates their lives."""
     from wsra.export.precisions import Calibration
-    from wsra.export.publish import Wanted, export_bundle
+    from wsra.export.publish import ExportOptions, export_bundle
     from wsra.train.command import train_run
 
     checkpoint = train_run(make_rows_run(folder, kind=kind, epochs=epochs), folder / "runs" / "tiny", [], resume=False)
     calibration = Calibration(folder / "train.jsonl", folder / "features")
-    export_bundle(checkpoint, folder / "bundle", Wanted(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
+    export_bundle(checkpoint, folder / "bundle", ExportOptions(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
     return folder / "bundle"
 
 

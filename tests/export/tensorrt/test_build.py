@@ -22,7 +22,7 @@ import pytest
 from graphs import one_node, product, small_bundle
 from wsra.export.tensorrt import build, compile_process
 from wsra.export.tensorrt.build import build_bundle, build_onnx, profile_from_text, profiles_of, workspace_of
-from wsra.runtime.backends.engines import misfit, outdated, read_engine, read_sidecar
+from wsra.runtime.backends.engines import SIDECAR, misfit, outdated, read_sidecar
 from wsra.runtime.device import Device, Gpu, this_device
 from wsra.runtime.errors import BackendError, BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.formats.bundle import GRAPHS, Manifest, open_bundle, read_manifest, write_manifest
@@ -70,7 +70,7 @@ def test_a_bundle_is_built_once_and_kept(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     for folder in folders:
         assert sorted(path.name for path in folder.iterdir()) == ["engine.json", "keys.plan", "scorer.plan", "text.plan"]
-        engine, graphs = read_engine(folder), {name: bundle / folder.name / f"{name}.onnx" for name in GRAPHS}
+        engine, graphs = read_sidecar(folder / SIDECAR), {name: bundle / folder.name / f"{name}.onnx" for name in GRAPHS}
         assert (engine.library, engine.version, engine.gpu, engine.precision) == ("tensorrt_rtx", trt.__version__, "", folder.name)
         assert outdated(engine, folder, graphs, "tensorrt_rtx", trt.__version__) is None
         there = replace(this_device(), gpu=A2000)
@@ -92,11 +92,11 @@ def test_what_does_not_fit_is_built_again_or_refused(bundle: Path) -> None:
         build_bundle(bundle, ["fp32"], rebuild="never", say=quiet)
     (folder,) = build_bundle(bundle, ["fp32"], say=quiet)
     (folder / "keys.plan").write_bytes(b"cut")
-    with pytest.raises(BundleError, match=r"keys.plan is cut or changed: 3 bytes, \d+ are expected"):
+    with pytest.raises(BundleError, match=r"keys.plan is truncated or changed: 3 bytes, \d+ are expected"):
         build_bundle(bundle, ["fp32"], rebuild="never", say=quiet)
     told: list[str] = []
     build_bundle(bundle, ["fp32"], say=told.append)
-    assert "keys.plan is cut or changed" in told[0] and (folder / "keys.plan").stat().st_size > 1000
+    assert "keys.plan is truncated or changed" in told[0] and (folder / "keys.plan").stat().st_size > 1000
     change(bundle, lambda table: table["profiles"]["keys"].pop())
     with pytest.raises(BundleError, match="keys was built for .* the bundle asks for"):
         build_bundle(bundle, ["fp32"], rebuild="never", say=quiet)
@@ -224,7 +224,10 @@ def strike_children(number: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "told"),
-    [(signal.SIGKILL, "killed, most likely for memory; give a smaller --workspace-mb (it was 99)"), (signal.SIGSEGV, "SIGSEGV")],
+    [
+        (signal.SIGKILL, "killed, most likely because memory ran out; give a smaller --workspace-mb (it was 99)"),
+        (signal.SIGSEGV, "SIGSEGV"),
+    ],
 )
 def test_a_child_that_dies_is_explained(bundle: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str) -> None:
     strike(monkeypatch, lambda: strike_children(number))
@@ -245,7 +248,7 @@ def test_a_failed_build_keeps_the_engines_that_were_there(bundle: Path, monkeypa
 
 def test_an_exit_code_is_told(tmp_path: Path) -> None:
     job = compile_process.Job(tmp_path / "a.onnx", tmp_path / "a.plan", [], 64, None)
-    assert "exit code 3" in str(compile_process._death(3, job))
+    assert "exit code 3" in str(compile_process._exit_error(3, job))
 
 
 def test_ctrl_c_ends_the_child_and_leaves_nothing(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

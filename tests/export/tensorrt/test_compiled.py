@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from wsra.calib.samples import choose_samples
-from wsra.export.int8 import prepare, write_int8
+from wsra.export.int8 import calibrate, write_int8
 from wsra.export.tensorrt.build import build_bundle, profiles_of
 from wsra.export.tensorrt.engine import compile_graph
-from wsra.runtime.backends.engines import read_engine
+from wsra.runtime.backends.engines import SIDECAR, read_sidecar
 from wsra.runtime.files.writing import sha256_of
 from wsra.runtime.formats.bundle import GOLDEN, GRAPHS, Bundle, open_bundle
 from wsra.runtime.verification.golden import read_golden
@@ -50,9 +50,9 @@ def int8(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first try at INT8, before a gate could leave a product in FP16."""
     golden = read_golden(bundle.folder / GOLDEN)
     ids = [[2, *range(5, 5 + length), 3] for length in range(2, 20)]
-    prepared = prepare(bundle.folder / "fp32", choose_samples(golden.calibration_videos, ids, source="s"))
+    calibrated = calibrate(bundle.folder / "fp32", choose_samples(golden.calibration_videos, ids, source="s"))
     folder = tmp_path_factory.mktemp("int8") / "int8"
-    write_int8(prepared, prepared.left, folder)
+    write_int8(calibrated, calibrated.left, folder)
     return folder
 
 
@@ -98,7 +98,7 @@ def test_the_whole_bundle_compiles_with_both_window_profiles(bundle: Bundle, tmp
     folders = build_bundle(copy, None, workspace_mb=512, say=lambda _: None)
     assert [folder.name for folder in folders] == bundle.passed() == ["fp32", "fp16", "int8"]
     for folder in folders:
-        engine = read_engine(folder)
+        engine = read_sidecar(folder / SIDECAR)
         for graph in GRAPHS:
             built = engine.graphs[graph]
             assert built.onnx_sha256 == sha256_of(bundle.graph(folder.name, graph)) and built.profiles == profiles_of(bundle, graph)

@@ -63,12 +63,12 @@ class EngineReader(Reader):
     name = "engine.json"
 
     def lay(self, place: Path) -> None:
-        from wsra.runtime.backends.engines import BuiltGraph, engine_of, write_engine
+        from wsra.runtime.backends.engines import SIDECAR, BuiltGraph, engine_of, write_sidecar
         from wsra.runtime.device import this_device
 
         profile: dict[str, Any] = {"x": ((1, 4), (8, 4), (64, 4))}
         graphs = {name: BuiltGraph("0" * 64, "1" * 64, 100, [profile]) for name in ("text", "keys", "scorer")}
-        write_engine(place, engine_of(this_device(), "tensorrt", "10.3.0", "fp16", graphs))
+        write_sidecar(place / SIDECAR, engine_of(this_device(), "tensorrt", "10.3.0", "fp16", graphs))
 
     def damage(self, rng: Random, place: Path) -> Damage:
         path = place / "engine.json"
@@ -77,9 +77,9 @@ class EngineReader(Reader):
         return Damage(what)
 
     def read(self, place: Path) -> Any:
-        from wsra.runtime.backends.engines import misfit, read_engine, remarks
+        from wsra.runtime.backends.engines import SIDECAR, misfit, read_sidecar, remarks
         from wsra.runtime.device import this_device
 
-        engine = read_engine(place)
+        engine = read_sidecar(place / SIDECAR)
         graphs = {name: self.materials.slim / "fp32" / f"{name}.onnx" for name in ("text", "keys", "scorer")}
         return misfit(engine, place, graphs, this_device(), "tensorrt", "10.3.0"), remarks(engine, this_device())

@@ -18,10 +18,8 @@ from wsra.runtime.backends.engines import (
     engines_folder,
     misfit,
     outdated,
-    read_engine,
     read_sidecar,
     remarks,
-    write_engine,
     write_sidecar,
 )
 from wsra.runtime.device import Device, Gpu
@@ -50,13 +48,13 @@ def made(tmp_path: Path) -> tuple[Engine, Path, dict[str, Path]]:
         profiles = [{"x": ((1, 4), (2, 4), (8, 4))}, {"x": ((8, 4), (9, 4), (64, 4))}]
         built[name] = BuiltGraph(sha256_of(graphs[name]), sha256_of(plan), plan.stat().st_size, profiles)
     engine = engine_of(JETSON, *LIBRARY, "fp16", built)
-    write_engine(folder, engine)
+    write_sidecar(folder / SIDECAR, engine)
     return engine, folder, graphs
 
 
 def test_what_is_written_is_read(made: tuple[Engine, Path, dict[str, Path]]) -> None:
     engine, folder, graphs = made
-    assert read_engine(folder) == engine
+    assert read_sidecar(folder / SIDECAR) == engine
     assert (engine.gpu, engine.compute_capability, engine.l4t, engine.cuda, engine.driver) == ("Orin", "8.7", "36.4.3", "12.6", "")
     assert misfit(engine, folder, graphs, JETSON, *LIBRARY) is None
     write_sidecar(folder / "one.engine.json", engine)
@@ -111,7 +109,7 @@ def test_what_is_no_misfit(made: tuple[Engine, Path, dict[str, Path]]) -> None:
 
 def cut(folder: Path, graphs: dict[str, Path]) -> list[str]:
     (folder / "text.plan").write_bytes(b"plan")
-    return ["text.plan is cut or changed", "4 bytes", "12 are expected"]
+    return ["text.plan is truncated or changed", "4 bytes", "12 are expected"]
 
 
 def changed(folder: Path, graphs: dict[str, Path]) -> list[str]:
@@ -133,7 +131,7 @@ def another_graph(folder: Path, graphs: dict[str, Path]) -> list[str]:
 
 def one_more(folder: Path, graphs: dict[str, Path]) -> list[str]:
     graphs["scorer"] = graphs["keys"]
-    return ["tells of keys, text", "scorer is needed"]
+    return ["lists keys, text", "scorer is needed"]
 
 
 @pytest.mark.parametrize("harm", [cut, changed, missing, another_graph, one_more])
@@ -153,7 +151,7 @@ def test_cheap_reasons_come_first(made: tuple[Engine, Path, dict[str, Path]], mo
 
     monkeypatch.setattr("wsra.runtime.backends.engines.sha256_of", read)
     assert "built for" in (misfit(engine, folder, graphs, PC, *LIBRARY) or "")
-    assert "cut" in (misfit(engine, folder, graphs, JETSON, *LIBRARY) or "")
+    assert "truncated" in (misfit(engine, folder, graphs, JETSON, *LIBRARY) or "")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +172,10 @@ def test_sidecars_that_cannot_be_read(
     engine, folder, _ = made
     (folder / SIDECAR).write_text(change({"format": "wsra.engine", "version": 1, "engine": asdict(engine)}))
     with pytest.raises(BundleError, match=told) as error:
-        read_engine(folder)
+        read_sidecar(folder / SIDECAR)
     assert "wsra build" in str(error.value)
 
 
 def test_no_sidecar(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"engine.json: missing.*wsra build"):
-        read_engine(tmp_path)
+        read_sidecar(tmp_path / SIDECAR)

@@ -98,7 +98,7 @@ def test_weights_in_another_file_are_refused_wherever_they_are_named(place: Call
     path.write_bytes(place(inside()).SerializeToString())
     check_onnx(path, error=BackendError)
     path.write_bytes(place(outside()).SerializeToString())
-    with pytest.raises(BackendError, match=r"a\.onnx: keeps weights in another file, which is not read; save the graph in one file"):
+    with pytest.raises(BackendError, match=r"a\.onnx: keeps weights in another file, which wsra does not read; save the graph in one file"):
         check_onnx(path, error=BackendError)
 
 

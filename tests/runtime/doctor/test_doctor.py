@@ -405,12 +405,12 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         assert sorted(onnx) == ["keys", "scorer", "text"] and {path.parent.name for path in onnx.values()} == {folder.name}
         return reasons.get(folder.parent.name)
 
-    def read_engine(folder: Path) -> str:
-        if reasons.get(folder.parent.name) == "damaged":
+    def read_sidecar(path: Path) -> str:
+        if reasons.get(path.parent.parent.name) == "damaged":
             raise BundleError("engine.json: damaged")
-        return f"read {folder.name}"
+        return f"read {path.parent.name}"
 
-    stand_in = cast("ModuleType", SimpleNamespace(read_engine=read_engine, misfit=misfit))
+    stand_in = cast("ModuleType", SimpleNamespace(SIDECAR="engine.json", read_sidecar=read_sidecar, misfit=misfit))
     monkeypatch.setitem(sys.modules, "wsra.runtime.backends.engines", stand_in)
     return reasons
 

@@ -101,8 +101,8 @@ def test_cases_that_fit_no_graph_are_one_line(graph: str, bundle_folder: Path, g
     case.expected.update({name: np.zeros(7, np.float32) for name in case.expected})
     bundle, route = open_bundle(bundle_folder), Route("fp32", "cpu")
     try:
-        entry = gate_route(bundle, this_device(), route, golden)
+        report = gate_route(bundle, this_device(), route, golden)
     except BundleError as err:
         assert "golden.safetensors: cannot be used" in str(err) and "\n" not in str(err)
     else:
-        assert not entry["passed"] and "\n" not in entry["reason"]
+        assert not report.passed and "\n" not in (report.reason or "")

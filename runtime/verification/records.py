@@ -1,0 +1,55 @@
+"""Keep what `wsra verify` found: write the record of this device, and rename what disagrees with PyTorch. Runs without torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from wsra.runtime.backends.routes import engines_here, write_record
+from wsra.runtime.device import Device
+from wsra.runtime.errors import OutputError
+from wsra.runtime.formats.bundle import REJECTED, Bundle, reject
+from wsra.runtime.verification.reports import RouteReport
+
+Say = Callable[[str], None]
+
+
+def keep_reports(bundle: Bundle, device: Device, reports: Mapping[str, RouteReport], say: Say = print) -> Bundle:
+    """Write the record of this device, and rename what disagrees with PyTorch to `.rejected`.
+
+    Graphs that ran on the CPU and disagree are wrong everywhere, so the bundle loses that precision. Engines that disagree are renamed in
+    their folder. A provider that disagrees, and a route that could not run here, are only recorded: `auto` then avoids them.
+
+    Args:
+        bundle: an open bundle.
+        device: this machine.
+        reports: route -> what the gates found.
+        say: called with a line for each thing that is kept.
+
+    Returns:
+        The bundle without the precisions that were rejected.
+    """
+    try:
+        say(f"kept in {write_record(bundle, device, {name: report.to_json() for name, report in reports.items()})}")
+        for report in reports.values():
+            if report.reason is None or not report.ran:
+                continue
+            precision = report.route.precision
+            if report.route.provider == "cpu":
+                bundle = reject(bundle, precision, report.reason)
+                say(f"{precision} is kept as {bundle.folder / precision}.rejected")
+            elif report.route.provider == "engine":
+                _reject_engines(engines_here(bundle, device) / precision, report.reason, say)
+    except (OSError, OutputError) as err:
+        say(f"WARNING: {bundle.folder} cannot be changed ({err})")
+    return bundle
+
+
+def _reject_engines(folder: Path, reason: str, say: Say) -> None:
+    rejected = folder.with_name(f"{folder.name}{REJECTED}")
+    shutil.rmtree(rejected, ignore_errors=True)
+    (folder / "reason.txt").write_text(f"{reason}\n", encoding="utf-8")
+    os.replace(folder, rejected)
+    say(f"the engines are kept as {rejected}")

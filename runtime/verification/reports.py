@@ -1,0 +1,160 @@
+"""What the gates found: dataclasses that are written as JSON in manifests and records, and printed by `wsra verify --json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from wsra.runtime.backends.routes import Route
+
+Seconds = tuple[float, float]  # start and end
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """How far an output of a graph is from PyTorch's, over all cases.
+
+    Attributes:
+        max_abs: largest absolute error.
+        cosine_mean: mean cosine of the vectors; None for scores and logits.
+        cosine_min: smallest cosine of the vectors; None for scores and logits.
+        relative: largest error of a vector, L2 of the error over L2 of the vector; None for scores and logits.
+    """
+
+    max_abs: float
+    cosine_mean: float | None = None
+    cosine_min: float | None = None
+    relative: float | None = None
+
+    def to_json(self) -> dict[str, float]:
+        """The fields that are set, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class WorstQuery:
+    """The golden query whose first answer has the smallest IoU with PyTorch's.
+
+    Attributes:
+        query: the sentence.
+        video: name of the video.
+        expected_s: PyTorch's first answer; None where it finds nothing.
+        found_s: first answer of the route; None where it finds nothing.
+        iou: of the two; 1 where both find nothing.
+    """
+
+    query: str
+    video: str
+    expected_s: Seconds | None
+    found_s: Seconds | None
+    iou: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name; answers as lists of two numbers, or null."""
+        spans = {name: list(span) if span else None for name, span in (("expected_s", self.expected_s), ("found_s", self.found_s))}
+        return {"query": self.query, "video": self.video, **spans, "iou": self.iou}
+
+
+@dataclass(frozen=True)
+class LabelledReport:
+    """Figures on labelled queries, in percent, and how far they fall below those of FP32 on the CPU, in points.
+
+    Attributes:
+        queries: labelled queries.
+        r1_iou50: R@1 at IoU 0.5.
+        miou: mean IoU.
+        r1_iou50_drop: points of R@1 lost.
+        miou_drop: points of mean IoU lost.
+    """
+
+    queries: int
+    r1_iou50: float
+    miou: float
+    r1_iou50_drop: float
+    miou_drop: float
+
+    def to_json(self) -> dict[str, float]:
+        """The fields by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class GroundingReport:
+    """How the first answers to the golden queries agree with PyTorch's.
+
+    Attributes:
+        queries: golden queries.
+        answered: those in which the route or PyTorch finds something.
+        agreement: percent of the answered queries whose first answers have an IoU of 0.9 or more.
+        worst: the query with the smallest IoU.
+        labelled: figures on labelled queries, where there are any.
+    """
+
+    queries: int
+    answered: int
+    agreement: float
+    worst: WorstQuery
+    labelled: LabelledReport | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name; `labelled` is left out where there is none."""
+        table = {"queries": self.queries, "answered": self.answered, "agreement": self.agreement, "worst": self.worst.to_json()}
+        return table if self.labelled is None else table | {"labelled": self.labelled.to_json()}
+
+
+@dataclass(frozen=True)
+class RouteReport:
+    """What the gates found of one route on one device.
+
+    Attributes:
+        route: the precision and the provider that was asked for.
+        threads: of ONNX Runtime on the CPU; 0 lets it decide.
+        reason: why the route failed, in one line; None when it passed.
+        ran: whether all its graphs ran here. One that did not run may be right elsewhere.
+        provider: what really ran the graphs; None if they could not be opened, like the next three.
+        device: "cpu" or the name of the GPU.
+        kernel: "graph", "numpy" or "numba".
+        bytes: size of the graphs or plans.
+        tensors: output -> its errors; None if the route did not run.
+        grounding: agreement of first answers; None if the route did not run, or gave NaN.
+        ms_per_query: median milliseconds of a query; None until it is timed.
+    """
+
+    route: Route
+    threads: int
+    reason: str | None
+    ran: bool
+    provider: str | None = None
+    device: str | None = None
+    kernel: str | None = None
+    bytes: int | None = None
+    tensors: Mapping[str, TensorReport] | None = None
+    grounding: GroundingReport | None = None
+    ms_per_query: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the route passed both gates."""
+        return self.reason is None
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of docs/schema/gate.json; what is not known is left out."""
+        known = {
+            "provider": self.provider,
+            "device": self.device,
+            "kernel": self.kernel,
+            "bytes": self.bytes,
+            "tensors": None if self.tensors is None else {name: tensor.to_json() for name, tensor in self.tensors.items()},
+            "grounding": None if self.grounding is None else self.grounding.to_json(),
+            "ms_per_query": self.ms_per_query,
+        }
+        return {
+            "passed": self.passed,
+            "ran": self.ran,
+            "reason": self.reason,
+            "precision": self.route.precision,
+            "provider_asked": self.route.provider,
+            "threads": self.threads,
+            **{name: value for name, value in known.items() if value is not None},
+        }

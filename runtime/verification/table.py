@@ -1,0 +1,45 @@
+"""The table that `wsra verify` prints: one row per route, and below it each route's worst query or the reason why it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from wsra.runtime.terminal.display import Group, RenderableType, Styled, plain_table
+from wsra.runtime.verification.reports import RouteReport, Seconds
+
+
+def verify_table(reports: Mapping[str, RouteReport]) -> RenderableType:
+    """A table of the reports, and below it the worst query of each route, or why it failed."""
+    table = plain_table()
+    labelled = any(report.grounding is not None and report.grounding.labelled is not None for report in reports.values())
+    for heading in ("route", "gate", "MB", "text cosine", "scores ±", "agree %", *(("R@1 .5", "mIoU") if labelled else ()), "ms/query"):
+        table.add_column(heading, justify="left" if heading in ("route", "gate") else "right")
+    below = []
+    for name, report in reports.items():
+        table.add_row(name, *_row(report, labelled=labelled))
+        if report.reason:
+            below.append(Styled(f"{name}: {report.reason}", "red"))
+        elif report.grounding is not None and report.grounding.worst.iou < 1:
+            worst = report.grounding.worst
+            answers = f"{_span(worst.found_s)}, PyTorch {_span(worst.expected_s)} (IoU {worst.iou:.2f})"
+            below.append(Styled(f"{name}, worst query: “{worst.query}” in {worst.video}: {answers}", "dim"))
+    return Group(table, *below)
+
+
+def _row(report: RouteReport, *, labelled: bool) -> list[str]:
+    if report.grounding is None or report.tensors is None or report.bytes is None:
+        return ["FAILED"] + ["-"] * (7 if labelled else 5)
+    text, scores, figures = report.tensors.get("text"), report.tensors.get("scores"), report.grounding.labelled
+    return [
+        "passed" if report.passed else "FAILED",
+        f"{report.bytes / 1e6:.1f}",
+        f"{text.cosine_mean:.5f}" if text and text.cosine_mean is not None else "-",
+        f"{scores.max_abs:.0e}" if scores else "-",
+        f"{report.grounding.agreement:.1f}",
+        *([f"{figures.r1_iou50:.1f}", f"{figures.miou:.1f}"] if figures else ["-", "-"] if labelled else []),
+        f"{report.ms_per_query:.1f}" if report.ms_per_query is not None else "-",
+    ]
+
+
+def _span(span: Seconds | None) -> str:
+    return f"{span[0]:g} to {span[1]:g} s" if span else "nothing"
