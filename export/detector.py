@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,14 +32,13 @@ from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder
 from wsra.runtime.verification.golden import Case
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 GRAPH = "detector.onnx"
 CALLS = (1, 2, 5)  # frames of the calls that a graph is checked with, of 16 rendered ones
 
 
-def export_detector(
-    name: str, out: Path, *, fp16: bool = False, int8: bool = False, overwrite: bool = False, say: Say = print
-) -> DetectorSettings:
+def export_detector(name: str, out: Path, *, fp16: bool = False, int8: bool = False, overwrite: bool = False) -> DetectorSettings:
     """Export a detector of transformers.
 
     Args:
@@ -47,7 +47,6 @@ def export_detector(
         fp16: also half precision; rows of it are others than those of FP32, and have another id.
         int8: also INT8, mixed with half precision, calibrated on rendered scenes.
         overwrite: replace what stands at `out`.
-        say: told each step.
 
     Raises:
         ConfigError: the model cannot be loaded, or is none of those that are known.
@@ -57,23 +56,23 @@ def export_detector(
     refuse_existing(out, overwrite=overwrite, folder=True)
     detr = load_detr(name)
     with locked(out), replacing_folder(out) as part:
-        say(f"exporting {detr.name}")
+        logger.info(f"exporting {detr.name}")
         graph = detr.graph()
         with without_checks():
             onnx_from_graph(graph, part / GRAPH)
         settings = detr.settings(part / GRAPH)
         cases = _cases(TorchBackend(graph), settings)
-        _judge("fp32", _gate("fp32", part / GRAPH, cases, settings), say)
+        _judge("fp32", _gate("fp32", part / GRAPH, cases, settings))
         folders = [part]
         if fp16:
-            say("exporting detector in fp16")
+            logger.info("exporting detector in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
             onnx.save_model(half(read_onnx(part / GRAPH), name="detector"), str(folders[-1] / GRAPH))
-            _judge("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings), say)
+            _judge("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings))
         if int8:
             folders.append(part / "int8")
-            _int8(part, settings, cases, say)
+            _int8(part, settings, cases)
         for folder in folders:
             detr.settings(folder / GRAPH).write(folder / DETECTOR_JSON)
     return settings
@@ -115,18 +114,20 @@ def _gate(precision: str, graph: Path, cases: Sequence[Case], settings: Detector
     return detection_gate(OrtBackend(graph), cases, settings, LIMITS[precision])
 
 
-def _judge(precision: str, entry: dict[str, Any], say: Say) -> None:
+def _judge(precision: str, entry: dict[str, Any]) -> None:
     if not entry["passed"]:
         raise ExportError(f"{precision} detector fails its gate: {entry['reason']}; nothing is published")
     told = entry["detections"]
-    say(f"{precision}: {told['agreement']:.1f} % of {told['boxes']} boxes agree with PyTorch, their scores to {told['score_mean']:.1e}")
+    logger.info(
+        f"{precision}: {told['agreement']:.1f} % of {told['boxes']} boxes agree with PyTorch, their scores to {told['score_mean']:.1e}"
+    )
 
 
-def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case], say: Say) -> None:
+def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case]) -> None:
     """Quantise by the rules of a bundle's, convolutions with the products."""
     pixels = {settings.input: scene_pixels(settings, first=1000)}
     samples = Samples(np.zeros((0, 1), np.float32), [], "rendered scenes", [], images=pixels)
-    say(f"exporting detector in int8, calibrated on {len(pixels[settings.input])} frames of {samples.source}")
+    logger.info(f"exporting detector in int8, calibrated on {len(pixels[settings.input])} frames of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases, settings)
-    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples, say), say)
+    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples))

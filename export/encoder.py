@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ from wsra.train.scenes.demo.render import FPS, frames
 from wsra.train.scenes.demo.world import sample_clip
 from wsra.train.towers import Towers, load_towers
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 IMAGES = 16  # rendered frames that an encoder is checked with
 
 
 def export_encoder(
-    name: str, out: Path, *, fp16: bool = False, int8: bool = False, engine: bool = False, overwrite: bool = False, say: Say = print
+    name: str, out: Path, *, fp16: bool = False, int8: bool = False, engine: bool = False, overwrite: bool = False
 ) -> EncoderSettings:
     """Export the image tower of a model as a backbone.
 
@@ -51,7 +53,6 @@ def export_encoder(
         int8: also INT8, mixed with half precision, calibrated on rendered scenes.
         engine: also compile each graph with the installed TensorRT, as `image.plan` beside it.
         overwrite: replace what stands at `out`.
-        say: told each step.
 
     Raises:
         ConfigError: the model cannot be loaded, or has not both towers.
@@ -64,25 +65,25 @@ def export_encoder(
         find_library(gpu=this_device().gpu is not None)  # before the work, not after it
     towers = load_towers(name)
     with locked(out), replacing_folder(out) as part:
-        settings, graph = write_encoder(towers, part, part, say)
+        settings, graph = write_encoder(towers, part, part)
         cases = image_cases(TorchBackend(graph), {"pixels": scene_pixels(settings)})
-        _pass("fp32", part / settings.graph, cases, say)
+        _pass("fp32", part / settings.graph, cases)
         folders = [part]
         if fp16:
-            say("exporting image in fp16")
+            logger.info("exporting image in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
             onnx.save_model(half(read_onnx(part / settings.graph), name="image"), str(part / "fp16" / settings.graph))
-            _pass("fp16", part / "fp16" / settings.graph, cases, say)
+            _pass("fp16", part / "fp16" / settings.graph, cases)
         if int8:
             folders.append(part / "int8")
-            _int8(part, settings, cases, say)
+            _int8(part, settings, cases)
         for folder in folders[1:]:
             settings_of(towers, folder / settings.graph).write(folder / BACKBONE_JSON)
         for folder in folders if engine else []:
             shape = (3, *settings.size)
             profile: Profile = {settings.input: ((1, *shape), (IMAGES, *shape), (IMAGES, *shape))}
-            build_onnx(folder / settings.graph, folder / "image.plan", [profile], say=say)
+            build_onnx(folder / settings.graph, folder / "image.plan", [profile])
     return settings
 
 
@@ -91,29 +92,29 @@ def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> dict[str, Any]:
     return {"passed": not wrong, "reason": "; ".join(wrong) or None, "tensors": told}
 
 
-def _pass(precision: str, graph: Path, cases: Sequence[Case], say: Say) -> None:
-    _judge(precision, _gate(precision, graph, cases), say)
+def _pass(precision: str, graph: Path, cases: Sequence[Case]) -> None:
+    _judge(precision, _gate(precision, graph, cases))
 
 
-def _judge(precision: str, entry: dict[str, Any], say: Say) -> None:
+def _judge(precision: str, entry: dict[str, Any]) -> None:
     if not entry["passed"]:
         raise ExportError(f"{precision} image fails its gate: {entry['reason']}; nothing is published")
-    say(f"{precision}: mean cosine with PyTorch {entry['tensors']['vectors']['cosine_mean']:.6f}")
+    logger.info(f"{precision}: mean cosine with PyTorch {entry['tensors']['vectors']['cosine_mean']:.6f}")
 
 
-def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case], say: Say) -> None:
+def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case]) -> None:
     """Quantise the image tower alone, by the rules of a bundle's."""
     pixels = {settings.input: scene_pixels(settings, first=1000)}
     samples = Samples(np.zeros((0, settings.width), np.float32), [], "rendered scenes", [], images=pixels)
-    say(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
+    logger.info(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases)
-    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples, say), say)
+    _judge("int8", int8_until_it_passes(prepare(part, samples), folder, gate, samples))
 
 
-def write_encoder(towers: Towers, folder: Path, graphs: Path, say: Say) -> tuple[EncoderSettings, Graph]:
+def write_encoder(towers: Towers, folder: Path, graphs: Path) -> tuple[EncoderSettings, Graph]:
     """Write `backbone.json` to `folder` and `image.onnx` in FP32 to `graphs`."""
-    say(f"exporting the image tower of {towers.name}")
+    logger.info(f"exporting the image tower of {towers.name}")
     graph = image_graph(towers.image, size=towers.preparation.size, width=towers.text.width)
     onnx_from_graph(graph, graphs / "image.onnx")
     settings = settings_of(towers, graphs / "image.onnx")

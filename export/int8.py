@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from wsra.calib.smooth import ALPHA, smooth
 from wsra.export.fp16 import decoder_of, half
 from wsra.export.onnx import read_onnx
 from wsra.runtime.formats.bundle import ScorerKind
+
+logger = logging.getLogger(__name__)
 
 MOST_LEFT = 0.5  # share of the products; with more of them in FP16, INT8 is not worth having
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
@@ -118,7 +121,6 @@ def int8_until_it_passes(
     folder: Path,
     gate: Callable[[], dict[str, Any]],
     probe: Samples,
-    say: Callable[[str], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Write INT8 graphs; as long as the gate fails, leave the 1, 2, 4, 8 ... most sensitive products in FP16.
@@ -128,7 +130,6 @@ def int8_until_it_passes(
         folder: of the graphs.
         gate: puts what lies in `folder` through both gates; what `wsra verify` says of it.
         probe: trusted data by which the sensitivity is measured.
-        say: told each try.
         progress: of the sensitivity, called with products done and all.
 
     Returns:
@@ -150,12 +151,12 @@ def int8_until_it_passes(
         count = max(1, 2 * count)
         if entry["passed"] or len(prepared.left) + count > MOST_LEFT * len(every):
             return entry
-        say(f"INT8 fails its gate: {entry['reason']}")
+        logger.info(f"INT8 fails its gate: {entry['reason']}")
         if not ranking:
-            say(f"measuring what each of {len(every)} products does to the logits")
+            logger.info(f"measuring what each of {len(every)} products does to the logits")
             open_ones = {name: [p for p in names if (name, p) not in left] for name, names in prepared.products.items()}
             ranking = sensitivity(prepared.models, open_ones, prepared.ranges, probe, progress)
         left = {**prepared.left}
         for product, change in list(ranking.items())[:count]:
             left[product] = f"alone in INT8 it changes the logits by {100 * change:.2f} %, and the gate failed: {entry['reason']}"
-        say(f"leaving the {count} most sensitive in FP16")
+        logger.info(f"leaving the {count} most sensitive in FP16")

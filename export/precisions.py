@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -29,7 +30,8 @@ from wsra.runtime.verification.gates import FEWEST
 from wsra.runtime.verification.golden import Golden
 from wsra.runtime.verification.route_check import gate_route
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 Entry = dict[str, Any]
 
 
@@ -48,11 +50,11 @@ class Calibration:
     method: Method = "minmax"
 
 
-def gated(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
+def gated(bundle: Bundle, device: Device, precision: str, golden: Golden) -> tuple[Bundle, Entry]:
     """Put the graphs of a precision through both gates; the bundle as it is with them."""
-    say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
+    logger.info(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
     if len(golden.pairs) < FEWEST:
-        say(f"WARNING: fewer than {FEWEST} queries to judge it by; give more validation captions")
+        logger.warning(f"fewer than {FEWEST} queries to judge it by; give more validation captions")
     entry = gate_route(_with(bundle, precision, {"passed": True}), device, Route(precision, "cpu"), golden)
     return _with(bundle, precision, entry), entry
 
@@ -68,38 +70,37 @@ def _clear(bundle: Bundle, precision: str) -> Path:
     return bundle.folder / precision
 
 
-def make_fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bundle, Entry]:
+def make_fp16(bundle: Bundle, device: Device, golden: Golden) -> tuple[Bundle, Entry]:
     """Make FP16 of the graphs of FP32; the bundle with it, and what the gates said."""
-    say("exporting fp16")
+    logger.info("exporting fp16")
     folder = _clear(bundle, "fp16")
     for name in bundle.graphs:
         halved = half(read_onnx(bundle.graph("fp32", name)), name=name, scorer=bundle.manifest.scorer)
         onnx.save_model(halved, str(folder / f"{name}.onnx"))
-    return gated(bundle, device, "fp16", golden, say)
+    return gated(bundle, device, "fp16", golden)
 
 
-def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, say: Say) -> tuple[Bundle, Entry]:
+def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration) -> tuple[Bundle, Entry]:
     """Make INT8; one that passed before stays until a new one passes."""
     samples = _samples(bundle, golden, calibration)
     if "image" in bundle.graphs:
         settings = read_settings(bundle.folder / BACKBONE_JSON)
         samples = replace(samples, images={settings.input: scene_pixels(settings, first=1000)})
     for warning in samples.warnings:
-        say(f"WARNING: {warning}")
-    say(f"calibrating int8 on {len(samples.features)} rows of features and {len(samples.token_ids)} sentences of {samples.source}")
+        logger.warning(warning)
+    logger.info(f"calibrating int8 on {len(samples.features)} rows of features and {len(samples.token_ids)} sentences of {samples.source}")
     prepared = prepare(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
     before, kept = bundle, bundle.folder / ".int8"
     if "int8" in bundle.passed():
         os.replace(bundle.folder / "int8", kept)
     folder = _clear(bundle, "int8")
-    say("exporting int8")
+    logger.info("exporting int8")
     with progress("products", None) as bar:
         entry = int8_until_it_passes(
             prepared,
             folder,
-            lambda: gated(bundle, device, "int8", golden, say)[1],
+            lambda: gated(bundle, device, "int8", golden)[1],
             replace(_probe(bundle, golden), images=samples.images),
-            say,
             lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
         )
     if entry["passed"] or not kept.is_dir():
@@ -107,7 +108,7 @@ def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calib
         return _with(bundle, "int8", entry), entry
     os.replace(folder, bundle.folder / f"int8{REJECTED}")
     os.replace(kept, folder)
-    say("the int8 that passed before stays")
+    logger.info("the int8 that passed before stays")
     return before, entry
 
 

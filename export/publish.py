@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from wsra.export.base import base_bundle, carry_encoder, trained_source
 from wsra.export.detector import carry_detector
-from wsra.export.precisions import Calibration, Entry, Say, gated, make_fp16, make_int8
+from wsra.export.precisions import Calibration, Entry, gated, make_fp16, make_int8
 from wsra.export.tensorrt.build import build_bundle
 from wsra.runtime.backends.routes import Route, read_record, write_record
 from wsra.runtime.backends.trt import find_library
@@ -35,6 +36,8 @@ from wsra.runtime.verification.golden import Golden, read_golden
 from wsra.runtime.verification.verify import time_routes, verify_bundle
 from wsra.train.checkpoint import MODEL, load_checkpoint
 from wsra.train.text import load_encoder
+
+logger = logging.getLogger(__name__)
 
 
 def newest_checkpoint(runs: Path) -> Path:
@@ -75,7 +78,6 @@ def export_bundle(
     *,
     encoder: Path | None = None,
     detector: Path | None = None,
-    say: Say = print,
 ) -> Manifest:
     """Export a checkpoint.
 
@@ -85,7 +87,6 @@ def export_bundle(
         wanted: what it shall hold beside FP32.
         encoder: folder of the image encoder that made the features, which the bundle then carries.
         detector: folder of the detector whose objects they are of, which the bundle then carries.
-        say: told each step.
 
     Raises:
         WsraError: see `publish`.
@@ -97,12 +98,12 @@ def export_bundle(
         source = trained_source(checkpoint, load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling), sha256)
         if detector is not None:
             carry_detector(source, detector, part)
-        return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source, say)
+        return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source)
 
-    return publish(out, sha256, base, wanted, say=say)
+    return publish(out, sha256, base, wanted)
 
 
-def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, *, say: Say = print) -> Manifest:
+def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted) -> Manifest:
     """Make a bundle, put each precision through the gates, and give it its name.
 
     Args:
@@ -110,7 +111,6 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
         sha256: of the weights.
         base: fills a folder with what every bundle has.
         wanted: what it shall hold beside FP32.
-        say: told each step.
 
     Raises:
         OutputError: `out` holds something else, or another process is writing it.
@@ -127,38 +127,38 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
     if wanted.engine:
         find_library(gpu=this_device().gpu is not None)
     with locked(out):
-        return _published(out, base, wanted, _before(out, sha256, wanted.overwrite), say)
+        return _published(out, base, wanted, _before(out, sha256, wanted.overwrite))
 
 
-def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, before: Manifest | None, say: Say) -> Manifest:
+def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, before: Manifest | None) -> Manifest:
     device, calibration, made = this_device(), wanted.calibration, list[str]()
     with replacing_folder(out) as part:
         if before is not None and "fp32" not in _passed(before):
             reason = before.precisions.get("fp32", {}).get("reason")
-            say(f"{out}: fp32 failed its gate there ({reason}); all is exported anew")
+            logger.info(f"{out}: fp32 failed its gate there ({reason}); all is exported anew")
             before = None
         if before is None:
             bundle, golden = base(part)
-            bundle, entry = gated(bundle, device, "fp32", golden, say)
+            bundle, entry = gated(bundle, device, "fp32", golden)
             if not entry["passed"]:
                 raise ExportError(f"fp32 fails its gate: {entry['reason']}; nothing is published")
             record = {"fp32": entry}
         else:
-            say(f"{out} is of these weights; what is missing is added")
+            logger.info(f"{out} is of these weights; what is missing is added")
             shutil.copytree(out, part, dirs_exist_ok=True)
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)
         if wanted.fp16 and "fp16" not in bundle.passed():
-            bundle, record["fp16"] = make_fp16(bundle, device, golden, say)
+            bundle, record["fp16"] = make_fp16(bundle, device, golden)
             made.append("fp16")
         if wanted.int8 and _is_wanted(bundle, calibration):
-            bundle, record["int8"] = make_int8(bundle, device, golden, calibration, say)
+            bundle, record["int8"] = make_int8(bundle, device, golden, calibration)
             made.append("int8")
         manifest = _finish(bundle, device, golden, record)
         if wanted.engine:
-            build_bundle(part, None, say=say)
+            build_bundle(part, None)
     if wanted.engine and device.gpu is not None:
-        verify_bundle(out, provider="engine", say=say)
+        verify_bundle(out, provider="engine")
     failed = [name for name in made if not record[name]["passed"]]
     if failed:
         reasons = "; ".join(f"{name} fails its gate ({record[name]['reason']})" for name in failed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from wsra.export.publish import Wanted, export_bundle
@@ -11,16 +10,15 @@ from wsra.runtime.formats.bundle import Manifest
 CHECKPOINT = Path(__file__).parent / "stock_checkpoint"  # with the validation captions and features that calibrate it: docs/stock.md
 
 
-def export_stock(out: Path, wanted: Wanted, *, say: Callable[[str], None] = print) -> Manifest:
+def export_stock(out: Path, wanted: Wanted) -> Manifest:
     """Export the stock bundle.
 
     Args:
         out: the bundle.
         wanted: what it shall hold beside FP32.
-        say: called with a line about each step.
 
     Raises:
         MissingExtraError: the text encoder is not installed.
         WsraError: see `wsra.export.publish.publish`.
     """
-    return export_bundle(CHECKPOINT, out, wanted, say=say)
+    return export_bundle(CHECKPOINT, out, wanted)

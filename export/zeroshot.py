@@ -6,7 +6,8 @@ Its golden data are rendered scenes seen through the image tower: nothing is lea
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,7 +32,8 @@ from wsra.train.scenes.demo.render import FPS, frames, tell
 from wsra.train.scenes.demo.world import Clip, sample_clip
 from wsra.train.towers import Towers, load_towers
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 CLIPS = 24  # rendered clips that become golden data
 
 
@@ -42,7 +44,6 @@ def export_zero_shot(
     *,
     regions: Regions = "whole",
     snippet_s: float = 1.0,
-    say: Say = print,
 ) -> Manifest:
     """Export a model of two towers as a bundle that grounds without training.
 
@@ -52,7 +53,6 @@ def export_zero_shot(
         wanted: what it shall hold beside FP32.
         regions: what of a frame the image tower sees, of which the best counts; or "tracks", the best views of what moves.
         snippet_s: length of a snippet in seconds.
-        say: told each step.
 
     Raises:
         WsraError: the model cannot be used, or see `wsra.export.publish.publish`.
@@ -61,11 +61,11 @@ def export_zero_shot(
 
     def base(part: Path) -> tuple[Bundle, Golden]:
         (part / "fp32").mkdir()
-        settings, graph = write_encoder(towers, part, part / "fp32", say)
+        settings, graph = write_encoder(towers, part, part / "fp32")
         of_objects = regions == "tracks"
         with TemporaryDirectory(prefix="wsra-scenes-") as scenes:
             encoder = encoder_backbone(settings, part / "fp32" / settings.graph, regions=regions)
-            say(f"looking at {CLIPS} rendered clips through it, for golden data")
+            logger.info(f"looking at {CLIPS} rendered clips through it, for golden data")
             source = Source(
                 scorer=cosine_scorer(towers, SLOTS[regions], skipped=WIDTH if of_objects else 0),
                 kind="cosine",
@@ -80,10 +80,10 @@ def export_zero_shot(
                 image=TorchBackend(graph),
                 images={"pixels": scene_pixels(settings)},
             )
-            return base_bundle(part, source, say)
+            return base_bundle(part, source)
 
     identity = f"{towers.text.digest()}+{regions}@{snippet_s:g}s"
-    return publish(out, identity, base, wanted, say=say)
+    return publish(out, identity, base, wanted)
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from collections.abc import Sequence
@@ -10,13 +11,15 @@ from pathlib import Path
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files.locks import sweep_lock
 from wsra.runtime.formats.epochs import read_metrics
-from wsra.runtime.terminal.console import Bar, progress, say
+from wsra.runtime.terminal.console import Bar, progress
 from wsra.train.checkpoint import LAST
 from wsra.train.config import Run, read_run
 from wsra.train.curves import CURVES, draw_curves
 from wsra.train.data import CaptionedVideos
 from wsra.train.device import choose_device
 from wsra.train.run import prepare, train
+
+logger = logging.getLogger(__name__)
 
 
 def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -> Path:
@@ -44,7 +47,7 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
     for name, (data, _) in {run.data.captions: prepared.train, run.data.val_captions: prepared.val}.items():
         _tell_times(name, data)
     data = prepared.train[0]
-    say(f"{len(data.captions)} captions of {len(data.values)} videos, features of {data.backbone}; on {device}; checkpoint {out}")
+    logger.info(f"{len(data.captions)} captions of {len(data.values)} videos, features of {data.backbone}; on {device}; checkpoint {out}")
     try:
         with progress("features", None) as bar:
             shown = _Shown(run, bar)
@@ -53,7 +56,7 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
         if (out / LAST).exists():
             given = " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
             command = f"wsra train {shlex.quote(str(path))} --out {shlex.quote(str(out))} {given}".rstrip()
-            say(f"stopped; it goes on from the state last saved, with: {command} --resume")
+            logger.info(f"stopped; it goes on from the state last saved, with: {command} --resume")
         _draw(out)
         raise
     _draw(out)
@@ -68,7 +71,7 @@ def _draw(out: Path) -> None:
 def _tell_times(name: str, data: CaptionedVideos) -> None:
     timed = sum(caption.has_times for caption in data.captions)
     if timed:
-        say(f"{name}: {timed} of {len(data.captions)} captions carry relevant_windows; training does not read them")
+        logger.info(f"{name}: {timed} of {len(data.captions)} captions carry relevant_windows; training does not read them")
 
 
 class _Shown:
@@ -92,13 +95,13 @@ class _Shown:
 
     def report(self, row: dict[str, float]) -> None:
         speed = f"; {self._rate:,.0f} pairs/s" if self._rate else ""
-        say(
+        logger.info(
             f"epoch {int(row['epoch'])}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, own sentence wins"
             f" {row['val_match']:.1f} %, attends to {row['val_attended']:.0f} % of a video, gates open {row['val_open_gates']:.0f} %{speed}"
         )
         if row["collapsed"] and not self._told:
             self._told = True
-            say(
-                "WARNING: attention has settled on the background (other sentences find the same foreground as a video's own):"
+            logger.warning(
+                "attention has settled on the background (other sentences find the same foreground as a video's own):"
                 " lower loss.background or raise loss.temperature and start again"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,15 @@ from wsra.runtime.formats.bundle import read_manifest
 from wsra.runtime.formats.epochs import read_metrics
 from wsra.runtime.formats.features import read_features
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.terminal.console import progress, say
+from wsra.runtime.terminal.console import messages_indented, progress
 from wsra.runtime.workers.choose import open_pool
 from wsra.train.config import Run, read_run
 from wsra.train.data import CaptionedVideos
 from wsra.train.run import Prepared, permuted, prepare, train
 from wsra.train.scenes.demo.render import Sizes, render_clip, render_scenes, tell
 from wsra.train.scenes.demo.world import Clip, sample_clip
+
+logger = logging.getLogger(__name__)
 
 MARK = "demo.json"
 QUERY = "man in yellow shirt"
@@ -59,10 +62,11 @@ class Clock:
 
     @contextmanager
     def step(self, name: str, told: str) -> Iterator[None]:
-        """Say what is done, and time it."""
-        say(f"[{len(self.seconds) + 1}] {told}")
+        """Log what is done, and time it; what is logged meanwhile stands below it, indented."""
+        logger.info(f"[{len(self.seconds) + 1}] {told}")
         start = time.monotonic()
-        yield
+        with messages_indented():
+            yield
         self.seconds[name] = round(time.monotonic() - start, 1)
 
 
@@ -139,7 +143,7 @@ def _claim(out: Path, settings: dict[str, int]) -> None:
     if mark.is_file():
         if json.loads(mark.read_text(encoding="utf-8")) != settings:
             raise OutputError(f"{out}: holds a demo with other settings; choose another --out or remove the folder")
-        say(f"going on in {out}, where a demo was begun")
+        logger.info(f"going on in {out}, where a demo was begun")
     elif out.exists() and not out.is_dir():
         raise OutputError(f"{out}: a file; the demo wants an empty folder: choose another --out")
     elif out.exists() and any(out.iterdir()):
@@ -183,9 +187,11 @@ def _train(run: Run, folder: Path, prepared: Prepared, **objectives: Any) -> Non
             report=lambda row: bar.update(bar.task_ids[0], completed=row["epoch"]),
         )
     best = max(rows, key=lambda row: row["val_match"])
-    say(f"    best epoch {best['epoch']}: a video's own sentence beats another's in {best['val_match']:.1f} % of comparisons (chance 50)")
+    logger.info(
+        f"best epoch {best['epoch']}: a video's own sentence beats another's in {best['val_match']:.1f} % of comparisons (chance 50)"
+    )
     if rows[-1]["collapsed"]:
-        say("    WARNING: attention has collapsed onto the background (the association loss stays at its margin); see docs/train.md")
+        logger.warning("attention has collapsed onto the background (the association loss stays at its margin); see docs/train.md")
 
 
 def _epochs_done(folder: Path) -> int:
@@ -206,14 +212,14 @@ def _train_skyline(run: Run, out: Path, prepared: Prepared) -> None:
 
 
 def _export(out: Path, calibration: Calibration) -> dict[str, dict[str, Any]]:
-    """Export every precision; one that fails its gate is set aside and told, and the demo goes on with FP32."""
+    """Export every precision; one that fails its gate is set aside with a warning, and the demo goes on with FP32."""
     run, bundle = out / "runs" / "wsra", out / "bundle"
     try:
-        export_bundle(run, bundle, Wanted(fp16=True, int8=True, calibration=calibration), say=lambda text: say(f"    {text}"))
+        export_bundle(run, bundle, Wanted(fp16=True, int8=True, calibration=calibration))
     except ExportError as err:
         if not bundle.is_dir():
             raise
-        say(f"    WARNING: {err}")
+        logger.warning(str(err))
     return read_manifest(bundle).precisions
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -31,9 +32,9 @@ from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputErr
 from wsra.runtime.files.locks import locked, sweep_lock
 from wsra.runtime.files.writing import refuse_existing, replacing, replacing_folder
 from wsra.runtime.formats.bundle import REJECTED, Bundle, open_bundle
-from wsra.runtime.terminal import console
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 PLAN, TIMES = ".plan", "timing.cache"
 LEAST_WORKSPACE_MB = 64
 
@@ -44,7 +45,6 @@ def build_bundle(
     *,
     rebuild: Literal["auto", "never"] = "auto",
     workspace_mb: int | None = None,
-    say: Say = console.say,
 ) -> list[Path]:
     """Compile the graphs of a bundle for this device; engines that fit are kept.
 
@@ -53,7 +53,6 @@ def build_bundle(
         precisions: which of the bundle's; None is every one that passed its gate.
         rebuild: "never" refuses to build where an engine does not fit.
         workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
-        say: told what is kept, what is built and why.
 
     Returns:
         The folder of each precision's engines.
@@ -75,7 +74,7 @@ def build_bundle(
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
     if device.gpu is not None and not has_cuda_python():
-        say("WARNING: cuda-python is not installed, so the engines cannot run yet; wsra doctor tells which one fits")
+        logger.warning("cuda-python is not installed, so the engines cannot run yet; wsra doctor tells which one fits")
     profiles = {graph: profiles_of(bundle, graph) for graph in bundle.graphs}
     place = engines_folder(folder, device, name, version)
     for precision in chosen:
@@ -83,13 +82,13 @@ def build_bundle(
         reason = _unfit(out, graphs, profiles, device, name, version)
         if reason is None:
             sweep_lock(out)
-            say(f"{precision}: the engines in {out} fit and are kept")
+            logger.info(f"{precision}: the engines in {out} fit and are kept")
             for remark in remarks(read_engine(out), device):
-                say(f"{precision}: {remark}")
+                logger.info(f"{precision}: {remark}")
         elif rebuild == "never":
             raise BundleError(f"{out}: {reason}; run wsra build {folder} without --rebuild never")
         else:
-            say(f"{precision}: building with {name} {version} and {workspace_mb} MiB of workspace: {reason}")
+            logger.info(f"{precision}: building with {name} {version} and {workspace_mb} MiB of workspace: {reason}")
             _build(out, graphs, profiles, device, (name, version), workspace_mb)
     return [place / precision for precision in chosen]
 
@@ -151,7 +150,6 @@ def build_onnx(
     *,
     workspace_mb: int | None = None,
     overwrite: bool = False,
-    say: Say = console.say,
 ) -> Path:
     """Compile any ONNX graph for this device.
 
@@ -161,7 +159,6 @@ def build_onnx(
         profiles: ranges of shapes; each names every input.
         workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
         overwrite: replace what stands at `out`.
-        say: told what is built.
 
     Returns:
         The sidecar.
@@ -184,7 +181,7 @@ def build_onnx(
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
     workspace_mb = workspace_of(device, workspace_mb)
-    say(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
+    logger.info(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
     with locked(out), replacing(out, durable=True) as part, tempfile.TemporaryDirectory(prefix="wsra-build-") as scratch:
         plan = Path(scratch) / out.name
         built = compile_in_child(Job(source, plan, list(profiles), workspace_mb, None), out.stem)

@@ -22,7 +22,7 @@ def demo(
     """Render scenes, extract, train from captions, export, ground, and compare with the controls."""
     try:
         from wsra.export.demo.demo import run_demo
-        from wsra.export.demo.report import show_demo
+        from wsra.export.demo.report import demo_view, next_commands
     except ModuleNotFoundError as err:
         raise MissingExtraError(str(err.name), "demo", "wsra demo") from err
 
@@ -30,4 +30,9 @@ def demo(
     if as_json:
         print_json(report)
     else:
-        show_demo(report, out)
+        from wsra.runtime.terminal.display import stdout_console
+
+        console = stdout_console()
+        console.print(demo_view(report, out, width=min(console.width, 100)))
+        for command in next_commands(report, out):
+            console.print(f"  {command}", soft_wrap=True)  # so that it can be copied

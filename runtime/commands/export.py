@@ -53,7 +53,7 @@ def export(
     from wsra.export.precisions import Calibration
     from wsra.export.publish import Wanted, export_bundle, newest_checkpoint
     from wsra.export.zeroshot import export_zero_shot
-    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.console import print_message
     from wsra.runtime.terminal.streams import print_path
 
     wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
@@ -65,22 +65,22 @@ def export(
         if checkpoint is not None or calib is not None:
             raise typer.BadParameter(f"{detector} has no detector.json; make one first: wsra export --detector {detector} [--fp16] -o DIR")
         place = out or Path("detector")
-        export_detector(detector, place, fp16=fp16, int8=int8, overwrite=overwrite, say=say)
+        export_detector(detector, place, fp16=fp16, int8=int8, overwrite=overwrite)
     elif backbone is not None and carried is None:
         if checkpoint is not None or calib is not None:
             raise typer.BadParameter(f"{backbone} has no backbone.json; make one first: wsra export --backbone {backbone} [--fp16] -o DIR")
         place = out or Path("backbone")
-        export_encoder(backbone, place, fp16=fp16, int8=int8, engine=engine, overwrite=overwrite, say=say)
+        export_encoder(backbone, place, fp16=fp16, int8=int8, engine=engine, overwrite=overwrite)
     elif stock:
         from wsra.export.stock import export_stock
 
         place = out or Path("bundle")
-        export_stock(place, wanted, say=say)
+        export_stock(place, wanted)
     elif zero_shot is not None:
         place = out or Path("bundle")
-        export_zero_shot(zero_shot, place, wanted, regions=regions, say=say)
+        export_zero_shot(zero_shot, place, wanted, regions=regions)
     else:
         place, source = out or Path("bundle"), checkpoint or newest_checkpoint(Path("runs"))
-        say(f"checkpoint {source}")
-        export_bundle(source, place, wanted, encoder=carried, detector=detecting, say=say)
+        print_message(f"checkpoint {source}")
+        export_bundle(source, place, wanted, encoder=carried, detector=detecting)
     print_path(place)

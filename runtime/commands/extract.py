@@ -36,7 +36,7 @@ def extract(
     """Turn videos into .feat files; those that are current are kept."""
     from wsra.runtime.backbones.registry import BackboneChoice
     from wsra.runtime.extraction.batch import extract_batch
-    from wsra.runtime.terminal.console import progress, say
+    from wsra.runtime.terminal.console import print_message, progress
     from wsra.runtime.terminal.streams import print_path
     from wsra.runtime.workers.choose import open_pool
 
@@ -69,11 +69,11 @@ def extract(
                 bar.advance(task)
             if done.error is not None:
                 failed += 1
-                say(f"wsra: {done.error}")
+                print_message(f"wsra: {done.error}")
             else:
                 print_path(done.feat)
-                say(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
+                print_message(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
                 if done.warning is not None:
-                    say(f"WARNING: {done.video}: {done.warning}")
+                    print_message(f"WARNING: {done.video}: {done.warning}")
     if failed:
         raise typer.Exit(1)

@@ -5,9 +5,10 @@ Loads no torch and no onnx: it runs on the device.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from wsra.runtime.backends.routes import engines_here, write_record
@@ -16,10 +17,10 @@ from wsra.runtime.errors import OutputError
 from wsra.runtime.formats.bundle import REJECTED, Bundle, reject
 from wsra.runtime.verification.route_check import Entry
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
-def keep(bundle: Bundle, device: Device, entries: Mapping[str, Entry], say: Say = print) -> Bundle:
+def keep(bundle: Bundle, device: Device, entries: Mapping[str, Entry]) -> Bundle:
     """Keep what was found: the record of this device, and what disagrees with PyTorch renamed to `.rejected`.
 
     Graphs that ran on the CPU and disagree are wrong everywhere and leave the bundle's precisions; engines are renamed in their folder.
@@ -29,23 +30,23 @@ def keep(bundle: Bundle, device: Device, entries: Mapping[str, Entry], say: Say 
         The bundle without what was rejected.
     """
     try:
-        say(f"kept in {write_record(bundle, device, dict(entries))}")
+        logger.info(f"kept in {write_record(bundle, device, dict(entries))}")
         for entry in entries.values():
             if entry["passed"] or not entry["ran"]:
                 continue
             if entry["provider_asked"] == "cpu":
                 bundle = reject(bundle, entry["precision"], entry["reason"])
-                say(f"{entry['precision']} is kept as {bundle.folder / entry['precision']}.rejected")
+                logger.info(f"{entry['precision']} is kept as {bundle.folder / entry['precision']}.rejected")
             elif entry["provider_asked"] == "engine":
-                _reject_engines(engines_here(bundle, device) / entry["precision"], entry["reason"], say)
+                _reject_engines(engines_here(bundle, device) / entry["precision"], entry["reason"])
     except (OSError, OutputError) as err:
-        say(f"WARNING: {bundle.folder} cannot be changed ({err})")
+        logger.warning(f"{bundle.folder} cannot be changed ({err})")
     return bundle
 
 
-def _reject_engines(folder: Path, reason: str, say: Say) -> None:
+def _reject_engines(folder: Path, reason: str) -> None:
     rejected = folder.with_name(f"{folder.name}{REJECTED}")
     shutil.rmtree(rejected, ignore_errors=True)
     (folder / "reason.txt").write_text(f"{reason}\n", encoding="utf-8")
     os.replace(folder, rejected)
-    say(f"the engines are kept as {rejected}")
+    logger.info(f"the engines are kept as {rejected}")

@@ -5,7 +5,8 @@ Loads no torch and no onnx: it runs on the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import cycle
@@ -25,7 +26,8 @@ from wsra.runtime.verification.golden import Golden, read_golden
 from wsra.runtime.verification.keep import keep
 from wsra.runtime.verification.route_check import Entry, Labelled, gate_route, label_figures, read_labelled
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 REPEATS, WARM_UP = 20, 3
 
 
@@ -37,7 +39,6 @@ def verify_bundle(
     data: Path | None = None,
     features: Path | None = None,
     threads: int = 0,
-    say: Say = print,
 ) -> dict[str, Entry]:
     """What `wsra verify` does: put the chosen routes through both gates, and keep what was found.
 
@@ -48,7 +49,6 @@ def verify_bundle(
         data: labelled queries, JSON lines.
         features: folder of the .feat files of their videos.
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        say: told each step.
 
     Returns:
         Route -> what was found; see docs/verify.md.
@@ -70,8 +70,8 @@ def verify_bundle(
             f"{folder}: nothing of it runs here with --precision {precision} --provider {provider}; see wsra doctor {folder}"
         )
     labelled = read_labelled(data, features) if data is not None and features is not None else None
-    entries = verify(bundle, device, routes, labelled=labelled, threads=threads, say=say)
-    keep(bundle, device, entries, say)
+    entries = verify(bundle, device, routes, labelled=labelled, threads=threads)
+    keep(bundle, device, entries)
     return entries
 
 
@@ -82,7 +82,6 @@ def verify(
     *,
     labelled: Labelled | None = None,
     threads: int = 0,
-    say: Say = print,
 ) -> dict[str, Entry]:
     """Put routes through both gates and time those that pass.
 
@@ -92,7 +91,6 @@ def verify(
         routes: ways to run it.
         labelled: queries with true spans; their reference is FP32 on the CPU.
         threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        say: told each step.
 
     Returns:
         Route -> what was found; see docs/verify.md.
@@ -102,17 +100,17 @@ def verify(
     """
     golden = read_golden(bundle.folder / GOLDEN)
     if len(golden.pairs) < FEWEST:
-        say(f"WARNING: {len(golden.pairs)} golden queries; agreement is judged by fewer than {FEWEST}: give more validation captions")
+        logger.warning(f"{len(golden.pairs)} golden queries; agreement is judged by fewer than {FEWEST}: give more validation captions")
     if labelled is not None and len(labelled.annotations) < FEWEST:
-        say(f"WARNING: {len(labelled.annotations)} labelled queries; their figures are told, not judged, below {FEWEST}")
+        logger.warning(f"{len(labelled.annotations)} labelled queries; their figures are told, not judged, below {FEWEST}")
     reference = None
     if labelled is not None:
         bundle.check("fp32")
-        say(f"grounding {len(labelled.annotations)} labelled queries with fp32 on the CPU, the reference")
+        logger.info(f"grounding {len(labelled.annotations)} labelled queries with fp32 on the CPU, the reference")
         reference = label_figures(Grounder.of_route(bundle, Route("fp32", "cpu"), device, threads=threads), labelled)
     entries = {}
     for route in routes:
-        say(f"verifying {route.name}: tensors at the edges, then moments of {len(golden.pairs)} queries")
+        logger.info(f"verifying {route.name}: tensors at the edges, then moments of {len(golden.pairs)} queries")
         entries[route.name] = gate_route(bundle, device, route, golden, labelled=labelled, reference=reference, threads=threads)
     passed = [route for route in routes if entries[route.name]["passed"]]
     for name, taken in time_routes(bundle, device, passed, golden, threads=threads).items():

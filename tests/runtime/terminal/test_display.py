@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import logging
+import subprocess
+import sys
 import unicodedata
 import warnings
 from dataclasses import replace
@@ -19,7 +22,7 @@ from wsra.runtime.doctor.doctor import doctor_table
 from wsra.runtime.formats.describe import describe, info_table
 from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.spans.moments import Moment
-from wsra.runtime.terminal.console import say, say_warnings
+from wsra.runtime.terminal.console import LOGGER, log_warnings, messages_indented, messages_shown, print_message
 from wsra.runtime.terminal.display import Styled, plain_table, stdout_console
 from wsra.runtime.terminal.visible import visible
 
@@ -61,14 +64,47 @@ def test_a_joiner_between_latin_letters_is_a_disguise() -> None:
 
 
 def test_a_message_is_one_visible_line(capsys: pytest.CaptureFixture[str]) -> None:
-    say(f"left out: {EVIL}\nsecond\u2028third")
-    assert capsys.readouterr().err == f"left out: {SEEN} second third\n"
+    print_message(f"left out: {EVIL}\nsecond\u2028third")
+    with messages_shown():
+        LOGGER.info(f"left out: {EVIL}\nsecond\u2028third")
+    assert capsys.readouterr().err == f"left out: {SEEN} second third\n" * 2
+
+
+def test_messages_are_printed_while_they_are_shown_and_at_no_other_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each once, also where something else has a handler on the root logger, and the settings of a caller are left as they were."""
+    part, root = logging.getLogger("wsra.runtime.part"), logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(root)
+    try:
+        LOGGER.setLevel(logging.ERROR)
+        with messages_shown(), messages_shown():
+            part.debug("detail")
+            part.info("%d of %d", 1, 2)
+            with messages_indented():
+                part.warning("100 %")
+        assert capsys.readouterr().err == "1 of 2\n    WARNING: 100 %\n"
+        assert (LOGGER.level, LOGGER.propagate) == (logging.ERROR, True)
+    finally:
+        LOGGER.setLevel(logging.NOTSET)
+        logging.getLogger().removeHandler(root)
+    part.warning("nobody listens")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_library_prints_nothing_by_itself() -> None:
+    """Python prints warnings that no handler takes; a Python caller who attaches none sees nothing, and no progress bar either."""
+    code = (
+        "import logging, sys, wsra.runtime; logging.getLogger('wsra.runtime.part').warning('nobody listens');"
+        " sys.stderr.isatty = lambda: True; from wsra.runtime.terminal.console import progress\n"
+        "with progress('videos', 2) as bar: bar.advance(bar.task_ids[0])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("", "")
 
 
 def test_a_warning_of_a_library_is_a_message(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    say_warnings()
-    with warnings.catch_warnings():
+    log_warnings()
+    with messages_shown(), warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn(EVIL, stacklevel=1)
     told = capsys.readouterr().err

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, fields
 from pathlib import Path
 
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import replacing
-from wsra.runtime.terminal.console import progress, say
+from wsra.runtime.terminal.console import progress
 from wsra.train.scenes.cameras.render import Sizes, render_cameras
+
+logger = logging.getLogger(__name__)
 
 MARK = "scenes.json"
 VERSION = 1  # of what a seed gives
@@ -35,7 +38,7 @@ def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
         with progress("clips", sizes.total) as bar:
             for _ in render_cameras(out, sizes, seed=seed, jobs=jobs):
                 bar.advance(bar.task_ids[0])
-    say(f"{out}: {', '.join(f'{count} {split}' for split, count in asdict(sizes).items())} clips with captions and spans")
+    logger.info(f"{out}: {', '.join(f'{count} {split}' for split, count in asdict(sizes).items())} clips with captions and spans")
 
 
 def _claim(out: Path, sizes: Sizes, seed: int) -> None:
@@ -43,7 +46,7 @@ def _claim(out: Path, sizes: Sizes, seed: int) -> None:
     mark = out / MARK
     if mark.is_file():
         _compare(out, mark, sizes, seed)
-        say(f"going on in {out}, where scenes were begun; clips that are there are kept")
+        logger.info(f"going on in {out}, where scenes were begun; clips that are there are kept")
     elif out.exists() and not out.is_dir():
         raise OutputError(f"{out}: a file; wsra scenes wants an empty folder: choose another place")
     elif out.exists() and any(out.iterdir()):
