@@ -30,6 +30,7 @@ from wsra.runtime.device import this_device
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder, sha256_of
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.gates import LIMITS, tensor_gate
 from wsra.runtime.verification.golden import Case
 from wsra.train.scenes.demo.render import FPS, frames
@@ -42,7 +43,14 @@ IMAGES = 16  # rendered frames that an encoder is checked with
 
 
 def export_encoder(
-    name: str, out: Path, *, fp16: bool = False, int8: bool = False, engine: bool = False, overwrite: bool = False
+    name: str,
+    out: Path,
+    *,
+    fp16: bool = False,
+    int8: bool = False,
+    engine: bool = False,
+    overwrite: bool = False,
+    progress: Progress = unseen,
 ) -> EncoderSettings:
     """Export the image tower of a model as a backbone.
 
@@ -53,6 +61,7 @@ def export_encoder(
         int8: also INT8, mixed with half precision, calibrated on rendered scenes.
         engine: also compile each graph with the installed TensorRT, as `image.plan` beside it.
         overwrite: replace what stands at `out`.
+        progress: called with the phase of an engine's build, the steps that are done, and how many there are.
 
     Raises:
         ConfigError: the model cannot be loaded, or has not both towers.
@@ -83,7 +92,7 @@ def export_encoder(
         for folder in folders if engine else []:
             shape = (3, *settings.size)
             profile: Profile = {settings.input: ((1, *shape), (IMAGES, *shape), (IMAGES, *shape))}
-            build_onnx(folder / settings.graph, folder / "image.plan", [profile])
+            build_onnx(folder / settings.graph, folder / "image.plan", [profile], progress=progress)
     return settings
 
 

@@ -25,7 +25,7 @@ from wsra.runtime.backbones.encoders.encoder_settings import read_settings
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.device import Device
 from wsra.runtime.formats.bundle import REJECTED, TOKENIZER, Bundle
-from wsra.runtime.terminal.console import progress
+from wsra.runtime.progress import Progress
 from wsra.runtime.verification.gates import FEWEST
 from wsra.runtime.verification.golden import Golden
 from wsra.runtime.verification.route_check import gate_route
@@ -80,7 +80,7 @@ def make_fp16(bundle: Bundle, device: Device, golden: Golden) -> tuple[Bundle, E
     return gated(bundle, device, "fp16", golden)
 
 
-def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration) -> tuple[Bundle, Entry]:
+def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, progress: Progress) -> tuple[Bundle, Entry]:
     """Make INT8; one that passed before stays until a new one passes."""
     samples = _samples(bundle, golden, calibration)
     if "image" in bundle.graphs:
@@ -95,14 +95,13 @@ def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calib
         os.replace(bundle.folder / "int8", kept)
     folder = _clear(bundle, "int8")
     logger.info("exporting int8")
-    with progress("products", None) as bar:
-        entry = int8_until_it_passes(
-            prepared,
-            folder,
-            lambda: gated(bundle, device, "int8", golden)[1],
-            replace(_probe(bundle, golden), images=samples.images),
-            lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
-        )
+    entry = int8_until_it_passes(
+        prepared,
+        folder,
+        lambda: gated(bundle, device, "int8", golden)[1],
+        replace(_probe(bundle, golden), images=samples.images),
+        lambda done, total: progress("products", done, total),
+    )
     if entry["passed"] or not kept.is_dir():
         shutil.rmtree(kept, ignore_errors=True)
         return _with(bundle, "int8", entry), entry

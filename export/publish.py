@@ -32,6 +32,7 @@ from wsra.runtime.formats.bundle import (
     sealed_files,
     write_manifest,
 )
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.golden import Golden, read_golden
 from wsra.runtime.verification.verify import time_routes, verify_bundle
 from wsra.train.checkpoint import MODEL, load_checkpoint
@@ -78,6 +79,7 @@ def export_bundle(
     *,
     encoder: Path | None = None,
     detector: Path | None = None,
+    progress: Progress = unseen,
 ) -> Manifest:
     """Export a checkpoint.
 
@@ -87,6 +89,7 @@ def export_bundle(
         wanted: what it shall hold beside FP32.
         encoder: folder of the image encoder that made the features, which the bundle then carries.
         detector: folder of the detector whose objects they are of, which the bundle then carries.
+        progress: see `publish`.
 
     Raises:
         WsraError: see `publish`.
@@ -100,10 +103,10 @@ def export_bundle(
             carry_detector(source, detector, part)
         return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source)
 
-    return publish(out, sha256, base, wanted)
+    return publish(out, sha256, base, wanted, progress)
 
 
-def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted) -> Manifest:
+def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, progress: Progress = unseen) -> Manifest:
     """Make a bundle, put each precision through the gates, and give it its name.
 
     Args:
@@ -111,6 +114,7 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
         sha256: of the weights.
         base: fills a folder with what every bundle has.
         wanted: what it shall hold beside FP32.
+        progress: called with what is counted (products of INT8, steps of an engine's build), how many are done, and how many there are.
 
     Raises:
         OutputError: `out` holds something else, or another process is writing it.
@@ -127,10 +131,12 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
     if wanted.engine:
         find_library(gpu=this_device().gpu is not None)
     with locked(out):
-        return _published(out, base, wanted, _before(out, sha256, wanted.overwrite))
+        return _published(out, base, wanted, _before(out, sha256, wanted.overwrite), progress)
 
 
-def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, before: Manifest | None) -> Manifest:
+def _published(
+    out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted: Wanted, before: Manifest | None, progress: Progress
+) -> Manifest:
     device, calibration, made = this_device(), wanted.calibration, list[str]()
     with replacing_folder(out) as part:
         if before is not None and "fp32" not in _passed(before):
@@ -152,11 +158,11 @@ def _published(out: Path, base: Callable[[Path], tuple[Bundle, Golden]], wanted:
             bundle, record["fp16"] = make_fp16(bundle, device, golden)
             made.append("fp16")
         if wanted.int8 and _is_wanted(bundle, calibration):
-            bundle, record["int8"] = make_int8(bundle, device, golden, calibration)
+            bundle, record["int8"] = make_int8(bundle, device, golden, calibration, progress)
             made.append("int8")
         manifest = _finish(bundle, device, golden, record)
         if wanted.engine:
-            build_bundle(part, None)
+            build_bundle(part, None, progress=progress)
     if wanted.engine and device.gpu is not None:
         verify_bundle(out, provider="engine")
     failed = [name for name in made if not record[name]["passed"]]

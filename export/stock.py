@@ -6,19 +6,21 @@ from pathlib import Path
 
 from wsra.export.publish import Wanted, export_bundle
 from wsra.runtime.formats.bundle import Manifest
+from wsra.runtime.progress import Progress, unseen
 
 CHECKPOINT = Path(__file__).parent / "stock_checkpoint"  # with the validation captions and features that calibrate it: docs/stock.md
 
 
-def export_stock(out: Path, wanted: Wanted) -> Manifest:
+def export_stock(out: Path, wanted: Wanted, progress: Progress = unseen) -> Manifest:
     """Export the stock bundle.
 
     Args:
         out: the bundle.
         wanted: what it shall hold beside FP32.
+        progress: see `wsra.export.publish.publish`.
 
     Raises:
         MissingExtraError: the text encoder is not installed.
         WsraError: see `wsra.export.publish.publish`.
     """
-    return export_bundle(CHECKPOINT, out, wanted)
+    return export_bundle(CHECKPOINT, out, wanted, progress=progress)

@@ -25,6 +25,7 @@ from wsra.runtime.backbones.tracking.motion import WIDTH
 from wsra.runtime.extraction.gathering import gather
 from wsra.runtime.formats.bundle import Bundle, Manifest
 from wsra.runtime.formats.features import Features, write_features
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.golden import Golden
 from wsra.runtime.video.frames import Frame
 from wsra.train.data import CaptionedVideos, load
@@ -44,6 +45,7 @@ def export_zero_shot(
     *,
     regions: Regions = "whole",
     snippet_s: float = 1.0,
+    progress: Progress = unseen,
 ) -> Manifest:
     """Export a model of two towers as a bundle that grounds without training.
 
@@ -53,6 +55,7 @@ def export_zero_shot(
         wanted: what it shall hold beside FP32.
         regions: what of a frame the image tower sees, of which the best counts; or "tracks", the best views of what moves.
         snippet_s: length of a snippet in seconds.
+        progress: see `wsra.export.publish.publish`.
 
     Raises:
         WsraError: the model cannot be used, or see `wsra.export.publish.publish`.
@@ -83,7 +86,7 @@ def export_zero_shot(
             return base_bundle(part, source)
 
     identity = f"{towers.text.digest()}+{regions}@{snippet_s:g}s"
-    return publish(out, identity, base, wanted)
+    return publish(out, identity, base, wanted, progress)
 
 
 @torch.no_grad()

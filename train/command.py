@@ -11,9 +11,9 @@ from pathlib import Path
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files.locks import sweep_lock
 from wsra.runtime.formats.epochs import read_metrics
-from wsra.runtime.terminal.console import Bar, progress
+from wsra.runtime.progress import Progress, unseen
 from wsra.train.checkpoint import LAST
-from wsra.train.config import Run, read_run
+from wsra.train.config import read_run
 from wsra.train.curves import CURVES, draw_curves
 from wsra.train.data import CaptionedVideos
 from wsra.train.device import choose_device
@@ -22,7 +22,7 @@ from wsra.train.run import prepare, train
 logger = logging.getLogger(__name__)
 
 
-def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -> Path:
+def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool, progress: Progress = unseen) -> Path:
     """Train.
 
     Args:
@@ -30,6 +30,7 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
         out: the checkpoint.
         settings: `section.key=value`, over the run file.
         resume: go on where `out` stands.
+        progress: called with what is counted (sentences, features, pairs of an epoch), how many are done, and how many there are.
 
     Returns:
         The checkpoint.
@@ -42,16 +43,14 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
     if not resume and (out / LAST).exists():
         sweep_lock(out)
         raise OutputError(f"{out}: holds a run already; go on with --resume or choose another --out")
-    with progress("sentences", None) as bar:
-        prepared = prepare(run, out.parent / "text-cache", lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total))
+    prepared = prepare(run, out.parent / "text-cache", lambda done, total: progress("sentences", done, total))
     for name, (data, _) in {run.data.captions: prepared.train, run.data.val_captions: prepared.val}.items():
         _tell_times(name, data)
     data = prepared.train[0]
     logger.info(f"{len(data.captions)} captions of {len(data.values)} videos, features of {data.backbone}; on {device}; checkpoint {out}")
     try:
-        with progress("features", None) as bar:
-            shown = _Shown(run, bar)
-            train(run, out, prepared, resume=resume, report=shown.report, progress=shown.progress)
+        shown = _Shown(progress)
+        train(run, out, prepared, resume=resume, report=shown.report, progress=shown.progress)
     except KeyboardInterrupt:
         if (out / LAST).exists():
             given = " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
@@ -75,23 +74,21 @@ def _tell_times(name: str, data: CaptionedVideos) -> None:
 
 
 class _Shown:
-    """What a run tells while it goes on: a bar that starts anew for each part of it, and a line per epoch."""
+    """What a run reports while it goes on: its progress, and a message per epoch, with the speed."""
 
-    def __init__(self, run: Run, bar: Bar) -> None:
-        self._run, self._bar = run, bar
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._what = ""
-        self._began_s, self._first, self._rate = 0.0, 0, 0.0
+        self._began_s, self._first, self._rate = 0.0, 0.0, 0.0
         self._told = False
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        task = self._bar.task_ids[0]
+    def progress(self, what: str, done: float, total: float | None) -> None:
         if what != self._what:
             self._what = what
             self._began_s, self._first = time.monotonic(), done
-            self._bar.reset(task, description=what, total=total, completed=done)
         elif what.startswith("epoch"):
             self._rate = (done - self._first) / (time.monotonic() - self._began_s)
-        self._bar.update(task, completed=done)
+        self._progress(what, done, total)
 
     def report(self, row: dict[str, float]) -> None:
         speed = f"; {self._rate:,.0f} pairs/s" if self._rate else ""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wsra.runtime.errors import ConfigError, OutputError, TrainingError
 from wsra.runtime.prefetch import ahead
+from wsra.runtime.progress import Progress
 from wsra.train.checkpoint import CONFIG, LAST, Reached, load_last, save_last, save_metrics, save_model, save_run
 from wsra.train.config import Run, read_run, table_from_run
 from wsra.train.data import Batch, CaptionedVideos, moments_of_features
@@ -21,7 +22,6 @@ from wsra.train.model import Scorer
 from wsra.train.objective import Objective
 
 Report = Callable[[dict[str, float]], None]
-Progress = Callable[[str, int, int], None]
 AHEAD = 2  # batches that wait in memory, read by a thread of their own
 # What a resumed run may change: none of it changes what is learned, threads apart in the last digits.
 MAY_CHANGE = {("training", name) for name in ("epochs", "threads", "save_every_s", "cache_mb")}

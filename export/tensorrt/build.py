@@ -32,6 +32,7 @@ from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputErr
 from wsra.runtime.files.locks import locked, sweep_lock
 from wsra.runtime.files.writing import refuse_existing, replacing, replacing_folder
 from wsra.runtime.formats.bundle import REJECTED, Bundle, open_bundle
+from wsra.runtime.progress import Progress, unseen
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def build_bundle(
     *,
     rebuild: Literal["auto", "never"] = "auto",
     workspace_mb: int | None = None,
+    progress: Progress = unseen,
 ) -> list[Path]:
     """Compile the graphs of a bundle for this device; engines that fit are kept.
 
@@ -53,6 +55,7 @@ def build_bundle(
         precisions: which of the bundle's; None is every one that passed its gate.
         rebuild: "never" refuses to build where an engine does not fit.
         workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
+        progress: called with the graph and the phase of its build, the steps that are done, and how many there are.
 
     Returns:
         The folder of each precision's engines.
@@ -89,7 +92,7 @@ def build_bundle(
             raise BundleError(f"{out}: {reason}; run wsra build {folder} without --rebuild never")
         else:
             logger.info(f"{precision}: building with {name} {version} and {workspace_mb} MiB of workspace: {reason}")
-            _build(out, graphs, profiles, device, (name, version), workspace_mb)
+            _build(out, graphs, profiles, device, (name, version), workspace_mb, progress)
     return [place / precision for precision in chosen]
 
 
@@ -128,6 +131,7 @@ def _build(
     device: Device,
     library: tuple[str, str],
     workspace_mb: int,
+    progress: Progress,
 ) -> None:
     kept = out.parent / TIMES
     with locked(out), replacing_folder(out) as part:
@@ -137,7 +141,7 @@ def _build(
         built = {}
         for graph, source in graphs.items():
             job = Job(source, part / f"{graph}{PLAN}", profiles[graph], workspace_mb, times)
-            built[graph] = compile_in_child(job, f"{out.name} {graph}")
+            built[graph] = compile_in_child(job, f"{out.name} {graph}", progress)
         if times.is_file():
             os.replace(times, kept)
         write_engine(part, engine_of(device, *library, out.name, built))
@@ -150,6 +154,7 @@ def build_onnx(
     *,
     workspace_mb: int | None = None,
     overwrite: bool = False,
+    progress: Progress = unseen,
 ) -> Path:
     """Compile any ONNX graph for this device.
 
@@ -159,6 +164,7 @@ def build_onnx(
         profiles: ranges of shapes; each names every input.
         workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
         overwrite: replace what stands at `out`.
+        progress: called with the phase of the build, the steps that are done, and how many there are.
 
     Returns:
         The sidecar.
@@ -184,7 +190,7 @@ def build_onnx(
     logger.info(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
     with locked(out), replacing(out, durable=True) as part, tempfile.TemporaryDirectory(prefix="wsra-build-") as scratch:
         plan = Path(scratch) / out.name
-        built = compile_in_child(Job(source, plan, list(profiles), workspace_mb, None), out.stem)
+        built = compile_in_child(Job(source, plan, list(profiles), workspace_mb, None), out.stem, progress)
         shutil.copyfile(plan, part)
     write_sidecar(sidecar, engine_of(device, name, version, "", {out.stem: built}))
     return sidecar

@@ -14,7 +14,7 @@ from pathlib import Path
 from wsra.export.tensorrt.engine import compile_graph
 from wsra.runtime.backends.engines import BuiltGraph, Profile
 from wsra.runtime.errors import ExportError, WsraError
-from wsra.runtime.terminal.console import progress
+from wsra.runtime.progress import Progress, unseen
 
 _LAST_BREATH_S = 10.0  # of a child that has told its result
 
@@ -38,12 +38,13 @@ class Job:
     timing_cache: Path | None
 
 
-def compile_in_child(job: Job, label: str) -> BuiltGraph:
-    """Compile a graph and show the progress; on Ctrl-C the child is ended.
+def compile_in_child(job: Job, label: str, progress: Progress = unseen) -> BuiltGraph:
+    """Compile a graph in a child process; on Ctrl-C the child is ended.
 
     Args:
         job: what to compile.
-        label: before the phase in the progress bar.
+        label: of the graph, before each phase that is reported.
+        progress: called with the label and phase, the steps that are done, and how many there are.
 
     Raises:
         ExportError: the graph cannot be compiled, or the child died; the message tells of what.
@@ -54,13 +55,13 @@ def compile_in_child(job: Job, label: str) -> BuiltGraph:
     _start(child)
     sending.close()
     try:
-        with progress(label, None) as bar:
-            while True:
-                kind, *told = receiving.recv()
-                if kind != "step":
-                    break
-                phase, done, total = told
-                bar.update(bar.task_ids[0], description=f"{label}: {phase}", completed=done, total=total)
+        progress(label, 0, None)
+        while True:
+            kind, *told = receiving.recv()
+            if kind != "step":
+                break
+            phase, done, total = told
+            progress(f"{label}: {phase}", done, total)
         child.join(_LAST_BREATH_S)
     except EOFError:
         child.join()
@@ -91,7 +92,7 @@ def _compile(job: Job, sending: Connection) -> None:
     os.dup2(2, 1)  # what the library prints must not reach the stdout of the command
     lock = threading.Lock()
 
-    def tell(phase: str, done: int, total: int) -> None:
+    def tell(phase: str, done: float, total: float | None) -> None:
         with lock:
             try:
                 sending.send(("step", phase, done, total))

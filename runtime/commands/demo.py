@@ -9,6 +9,7 @@ import typer
 
 from wsra.runtime.commands.options import JobsOption, JsonOption, print_json
 from wsra.runtime.errors import MissingExtraError
+from wsra.runtime.terminal.console import progress_shown
 
 
 def demo(
@@ -26,7 +27,8 @@ def demo(
     except ModuleNotFoundError as err:
         raise MissingExtraError(str(err.name), "demo", "wsra demo") from err
 
-    report = run_demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs)
+    with progress_shown() as progress:
+        report = run_demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs, progress=progress)
     if as_json:
         print_json(report)
     else:

@@ -53,7 +53,7 @@ def export(
     from wsra.export.precisions import Calibration
     from wsra.export.publish import Wanted, export_bundle, newest_checkpoint
     from wsra.export.zeroshot import export_zero_shot
-    from wsra.runtime.terminal.console import print_message
+    from wsra.runtime.terminal.console import print_message, progress_shown
     from wsra.runtime.terminal.streams import print_path
 
     wanted = Wanted(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
@@ -70,17 +70,21 @@ def export(
         if checkpoint is not None or calib is not None:
             raise typer.BadParameter(f"{backbone} has no backbone.json; make one first: wsra export --backbone {backbone} [--fp16] -o DIR")
         place = out or Path("backbone")
-        export_encoder(backbone, place, fp16=fp16, int8=int8, engine=engine, overwrite=overwrite)
+        with progress_shown() as progress:
+            export_encoder(backbone, place, fp16=fp16, int8=int8, engine=engine, overwrite=overwrite, progress=progress)
     elif stock:
         from wsra.export.stock import export_stock
 
         place = out or Path("bundle")
-        export_stock(place, wanted)
+        with progress_shown() as progress:
+            export_stock(place, wanted, progress)
     elif zero_shot is not None:
         place = out or Path("bundle")
-        export_zero_shot(zero_shot, place, wanted, regions=regions)
+        with progress_shown() as progress:
+            export_zero_shot(zero_shot, place, wanted, regions=regions, progress=progress)
     else:
         place, source = out or Path("bundle"), checkpoint or newest_checkpoint(Path("runs"))
         print_message(f"checkpoint {source}")
-        export_bundle(source, place, wanted, encoder=carried, detector=detecting)
+        with progress_shown() as progress:
+            export_bundle(source, place, wanted, encoder=carried, detector=detecting, progress=progress)
     print_path(place)

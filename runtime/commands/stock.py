@@ -8,7 +8,7 @@ from pathlib import Path
 from wsra.runtime.errors import BundleError
 from wsra.runtime.formats.bundle import MANIFEST, default_bundle
 from wsra.runtime.grounding.stock import stock_folder
-from wsra.runtime.terminal.console import print_message
+from wsra.runtime.terminal.console import print_message, progress_shown
 
 ON_A_WORKSTATION = "make it on a workstation with wsra export --stock -o DIR, copy DIR here and give it with -b"
 
@@ -44,4 +44,5 @@ def _make(folder: Path) -> None:
         ) from err
     print_message(f"making the stock bundle in {folder}; this is done once")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    export_stock(folder, Wanted())
+    with progress_shown() as progress:
+        export_stock(folder, Wanted(), progress)

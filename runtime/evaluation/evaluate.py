@@ -22,6 +22,7 @@ from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.formats.bundle import MANIFEST, SpanPlan
 from wsra.runtime.formats.describe import CHECKPOINT
 from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.progress import Progress, unseen
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +95,12 @@ class Evaluation:
     answers: Sequence[Array]
 
 
-def evaluate(request: EvaluationRequest) -> Evaluation:
+def evaluate(request: EvaluationRequest, progress: Progress = unseen) -> Evaluation:
     """Evaluate a bundle or predictions.
+
+    Args:
+        request: what is evaluated, and how.
+        progress: called with "videos" or "videos, shuffled queries", how many are answered, and how many there are.
 
     Raises:
         WsraError: something of the request cannot be used.
@@ -114,7 +119,15 @@ def evaluate(request: EvaluationRequest) -> Evaluation:
         raise ConfigError(f"{request.source}: a bundle, which needs the features of the videos: give their folder with --features")
     with Grounder.open(request.source, precision=request.precision, provider=request.provider, threads=request.threads) as grounder:
         logger.info(f"bundle {request.source} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
-        found = BundleSource(grounder, annotations, request.features, protocol=request.protocol, plan=request.plan, top_k=request.top_k)
+        found = BundleSource(
+            grounder,
+            annotations,
+            request.features,
+            protocol=request.protocol,
+            plan=request.plan,
+            top_k=request.top_k,
+            progress=progress,
+        )
         return _measured(request, annotations, rules, found)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TextIO
 
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.terminal.visible import visible
 
 LOGGER = logging.getLogger("wsra")
@@ -125,6 +126,18 @@ def progress(label: str, total: float | None) -> AbstractContextManager[Bar]:
     from wsra.runtime.terminal.bar import shown
 
     return shown(label, total)
+
+
+@contextmanager
+def progress_shown() -> Iterator[Progress]:
+    """A callback that draws a bar on stderr, where that is a terminal; the bar begins anew for each thing that is counted."""
+    if not sys.stderr.isatty():
+        yield unseen
+        return
+    from wsra.runtime.terminal.bar import drawn
+
+    with drawn() as progress:
+        yield progress
 
 
 @contextmanager

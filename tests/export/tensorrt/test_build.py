@@ -9,8 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -26,6 +25,7 @@ from wsra.runtime.backends.engines import misfit, outdated, read_engine, read_si
 from wsra.runtime.device import Device, Gpu, this_device
 from wsra.runtime.errors import BackendError, BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.formats.bundle import GRAPHS, Manifest, open_bundle, read_manifest, write_manifest
+from wsra.runtime.progress import Progress
 
 pytestmark = pytest.mark.trt
 trt: Any = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
@@ -201,15 +201,15 @@ def test_profiles_that_are_written_otherwise(text: str) -> None:
         profile_from_text(text)
 
 
-@contextmanager
-def struck(blow: Callable[[], None]) -> Iterator[Any]:
-    """In the place of the progress bar: strikes as soon as the child runs."""
-    blow()
-    yield type("Bar", (), {"update": lambda *_, **__: None, "task_ids": [0]})()
+def striking(blow: Callable[[], None]) -> Progress:
+    """Progress that strikes once, as soon as the child runs."""
+    blows = [blow]
 
+    def progress(what: str, done: float, total: float | None) -> None:
+        if blows:
+            blows.pop()()
 
-def strike(monkeypatch: pytest.MonkeyPatch, blow: Callable[[], None]) -> None:
-    monkeypatch.setattr(compile_process, "progress", lambda *_: struck(blow))
+    return progress
 
 
 def strike_children(number: int) -> None:
@@ -222,20 +222,18 @@ def strike_children(number: int) -> None:
     ("number", "told"),
     [(signal.SIGKILL, "killed, most likely for memory; give a smaller --workspace-mb (it was 99)"), (signal.SIGSEGV, "SIGSEGV")],
 )
-def test_a_child_that_dies_is_explained(bundle: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str) -> None:
-    strike(monkeypatch, lambda: strike_children(number))
+def test_a_child_that_dies_is_explained(bundle: Path, number: int, told: str) -> None:
     with pytest.raises(ExportError) as error:
-        build_bundle(bundle, ["fp32"], workspace_mb=99)
+        build_bundle(bundle, ["fp32"], workspace_mb=99, progress=striking(lambda: strike_children(number)))
     assert told in str(error.value)
     assert not hidden(bundle) and not list(bundle.rglob("*.plan")) and not multiprocessing.active_children()
 
 
-def test_a_failed_build_keeps_the_engines_that_were_there(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_build_keeps_the_engines_that_were_there(bundle: Path) -> None:
     (folder,) = build_bundle(bundle, ["fp32"])
     (folder / "text.plan").write_bytes(b"cut")
-    strike(monkeypatch, lambda: strike_children(signal.SIGKILL))
     with pytest.raises(ExportError):
-        build_bundle(bundle, ["fp32"])
+        build_bundle(bundle, ["fp32"], progress=striking(lambda: strike_children(signal.SIGKILL)))
     assert (folder / "keys.plan").stat().st_size > 1000 and (folder / "text.plan").read_bytes() == b"cut"
 
 
@@ -244,16 +242,15 @@ def test_an_exit_code_is_told(tmp_path: Path) -> None:
     assert "exit code 3" in str(compile_process._death(3, job))
 
 
-def test_ctrl_c_ends_the_child_and_leaves_nothing(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_child_and_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    strike(monkeypatch, interrupt)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        build_bundle(bundle, ["fp32"])
+        build_bundle(bundle, ["fp32"], progress=striking(interrupt))
     with pytest.raises(KeyboardInterrupt):
-        build_onnx(product(tmp_path / "a.onnx"), tmp_path / "a.plan", [PROFILE])
+        build_onnx(product(tmp_path / "a.onnx"), tmp_path / "a.plan", [PROFILE], progress=striking(interrupt))
     assert not hidden(tmp_path) and not list(tmp_path.rglob("*.plan")) and not multiprocessing.active_children()
     assert signal.getsignal(signal.SIGINT) is before
 

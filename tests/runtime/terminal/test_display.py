@@ -145,12 +145,13 @@ def test_doctor_on_what_a_library_says() -> None:
 
 
 def test_a_label_of_the_progress_bar_is_visible(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from wsra.runtime.terminal.bar import shown as shown_bar
+    from wsra.runtime.terminal.bar import drawn
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    with shown_bar("[/red]", 2) as bar:
-        bar.update(bar.task_ids[0], description=EVIL, completed=1)
+    with drawn() as progress:
+        progress("[/red]", 0, 2)
+        progress(EVIL, 1, 2)
     told = capsys.readouterr().err
     assert SEEN in told and "\u202e" not in told and "\x07" not in told
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import replacing
-from wsra.runtime.terminal.console import progress
+from wsra.runtime.progress import Progress, unseen
 from wsra.train.scenes.cameras.render import Sizes, render_cameras
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ MARK = "scenes.json"
 VERSION = 1  # of what a seed gives
 
 
-def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
+def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int, progress: Progress = unseen) -> None:
     """Render a data set, or go on with one that was begun; a larger one keeps the clips of a smaller one.
 
     Args:
@@ -27,6 +27,7 @@ def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
         sizes: clips per split.
         seed: of everything.
         jobs: processes.
+        progress: called with "clips", how many are there, and how many there will be.
 
     Raises:
         OutputError: no clip is asked for, `out` holds something else, or another process is writing it.
@@ -35,9 +36,9 @@ def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
         raise OutputError(f"{out}: no clips are asked for; give --train, --val, --dev or --test a number above 0")
     with locked(out):
         _claim(out, sizes, seed)
-        with progress("clips", sizes.total) as bar:
-            for _ in render_cameras(out, sizes, seed=seed, jobs=jobs):
-                bar.advance(bar.task_ids[0])
+        progress("clips", 0, sizes.total)
+        for done, _ in enumerate(render_cameras(out, sizes, seed=seed, jobs=jobs), 1):
+            progress("clips", done, sizes.total)
     logger.info(f"{out}: {', '.join(f'{count} {split}' for split, count in asdict(sizes).items())} clips with captions and spans")
 
 
