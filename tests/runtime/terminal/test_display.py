@@ -158,19 +158,29 @@ def test_a_label_of_the_progress_bar_is_visible(monkeypatch: pytest.MonkeyPatch,
 
 MAY_USE_RICH = {"runtime/terminal/display.py", "runtime/terminal/bar.py", "runtime/archive/report.py"}
 MAY_PRINT = {"runtime/terminal/streams.py", "runtime/terminal/console.py", "runtime/commands/options.py"}
+COMMAND_LINE = ("runtime/cli.py", "runtime/commands/", "runtime/terminal/")  # all else logs, reports progress and returns what is shown
+SHOWS = {"print_message", "print_path", "stdout_console", "show_messages", "messages_shown", "progress_shown", "progress"}
+MAY_SHOW = {
+    "runtime/workers/processes.py": {"show_messages"},  # in processes of the command line
+    "runtime/archive/search.py": {"progress"},  # both draw a bar only within the command line
+    "runtime/archive/sources.py": {"progress"},
+}
 
 
 @pytest.mark.parametrize("package", ["runtime", "calib", "train", "export"])
 def test_nothing_else_prints_or_uses_rich(package: str) -> None:
-    """A `Console` of Rich reads markup, a `Text` is not made visible, and so is what `print` gets."""
+    """A `Console` of Rich reads markup, a `Text` is not made visible, and so is what `print` gets. Only the command line shows anything."""
     for path in sorted((ROOT / package).rglob("*.py")):
         name, tree = path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if not name.startswith(COMMAND_LINE) and any(module.startswith("wsra.runtime.terminal") for module in modules):
+                shows = {alias.name for alias in getattr(node, "names", [])} & SHOWS
+                assert shows <= MAY_SHOW.get(name, set()), f"{name} imports {shows}; log it, take a Progress, or return what is shown"
             if any(module.split(".")[0] == "rich" for module in modules):
                 assert name in MAY_USE_RICH, f"{name} imports {modules}; take wsra.runtime.terminal.display"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-                assert name in MAY_PRINT, f"{name}, line {node.lineno}, prints; take say, print_path or print_json"
+                assert name in MAY_PRINT, f"{name}, line {node.lineno}, prints; log it, or take print_message, print_path or print_json"
             if isinstance(node, ast.Attribute) and node.attr == "write":
-                assert ast.unparse(node.value) not in ("sys.stderr", "sys.stdout"), f"{name}, line {node.lineno}: take say or print_path"
+                assert ast.unparse(node.value) not in ("sys.stderr", "sys.stdout"), f"{name}, line {node.lineno}: log it"
