@@ -66,14 +66,14 @@ def main() -> None:
 def _run() -> int:
     """The exit code of the command that was asked for."""
     from wsra.runtime.errors import EXTRA_OF, MissingExtraError, WsraError
-    from wsra.runtime.terminal.console import log_warnings, print_message, show_messages
+    from wsra.runtime.terminal.console import log_warnings, messages_shown, print_message
     from wsra.runtime.terminal.streams import claim_streams
 
     claim_streams()
-    show_messages()
     log_warnings()
     try:
-        code = _asked()
+        with messages_shown():
+            code = _asked()
         sys.stdout.flush()
     except WsraError as err:
         told: WsraError = err
