@@ -34,7 +34,7 @@ def made_bundle(folder: Path) -> Path:
 
     run = tiny.make_run(folder, kind="minilm", epochs=2, key_width=WIDTH)
     checkpoint = train_run(run, folder / "runs" / "made", [], resume=False)
-    export_bundle(checkpoint, folder / "bundle", ExportOptions(), say=lambda _: None)
+    export_bundle(checkpoint, folder / "bundle", ExportOptions())
     return folder / "bundle"
 
 

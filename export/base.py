@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,8 @@ from wsra.train.data import CaptionedVideos, load
 from wsra.train.stored import SeenAs
 from wsra.train.text import TextEncoder
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 IMAGES = 16  # largest number of images per call of an image encoder
 SMALL = 256  # up to so many windows per call, engines have a profile of their own
 
@@ -136,20 +137,19 @@ def carry_encoder(source: BundleSource, folder: Path, part: Path) -> BundleSourc
     return replace(source, image=OrtBackend(part / "fp32" / "image.onnx"), images={settings.input: scene_pixels(settings)})
 
 
-def base_bundle(part: Path, source: BundleSource, say: Say) -> tuple[Bundle, Golden]:
+def base_bundle(part: Path, source: BundleSource) -> tuple[Bundle, Golden]:
     """Write everything but FP16 and INT8. The manifest is returned, not written.
 
     Args:
         part: folder of the bundle.
         source: what the bundle is made of.
-        say: told each step.
 
     Raises:
         DataError: there are too few captions.
         ExportError: a graph or the tokenizer cannot be exported.
     """
     scorer, encoder = source.scorer, source.encoder
-    say("choosing golden data")
+    logger.info("choosing golden data")
     golden = choose_golden(source.data)
     write_tensors(part / SCORER, {name: value.numpy() for name, value in scorer.state_dict().items()}, {})
     encoder.tokenizer.backend_tokenizer.save(str(part / TOKENIZER))
@@ -188,7 +188,7 @@ def base_bundle(part: Path, source: BundleSource, say: Say) -> tuple[Bundle, Gol
     if source.image is not None and source.images is not None:
         golden.edges["image"] = image_cases(source.image, source.images)
     write_golden(part / GOLDEN, golden)
-    say("exporting fp32")
+    logger.info("exporting fp32")
     (part / "fp32").mkdir(exist_ok=True)
     for graph in graphs:
         onnx_from_graph(graph, part / "fp32" / f"{graph.name}.onnx")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,14 +31,13 @@ from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder
 from wsra.runtime.verification.golden import Case
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 GRAPH = "detector.onnx"
 CALLS = (1, 2, 5)  # frames in each call with which a graph is checked; there are 16 rendered frames
 
 
-def export_detector(
-    name: str, out: Path, *, fp16: bool = False, int8: bool = False, overwrite: bool = False, say: Say = print
-) -> DetectorSettings:
+def export_detector(name: str, out: Path, *, fp16: bool = False, int8: bool = False, overwrite: bool = False) -> DetectorSettings:
     """Export a detector of transformers.
 
     Args:
@@ -46,7 +46,6 @@ def export_detector(
         fp16: also export FP16. Its rows differ from those of FP32, and have another id.
         int8: also export INT8, calibrated on rendered scenes; some products stay in FP16.
         overwrite: replace what exists at `out`.
-        say: told each step.
 
     Raises:
         ConfigError: the model cannot be loaded, or is not of a supported family.
@@ -56,23 +55,23 @@ def export_detector(
     refuse_existing(out, overwrite=overwrite, folder=True)
     detr = load_detr(name)
     with locked(out), replacing_folder(out) as part:
-        say(f"exporting {detr.name}")
+        logger.info(f"exporting {detr.name}")
         graph = detr.graph()
         with without_checks():
             onnx_from_graph(graph, part / GRAPH)
         settings = detr.settings(part / GRAPH)
         cases = _cases(TorchBackend(graph), settings)
-        _require_pass("fp32", _gate("fp32", part / GRAPH, cases, settings), say)
+        _require_pass("fp32", _gate("fp32", part / GRAPH, cases, settings))
         folders = [part]
         if fp16:
-            say("exporting detector in fp16")
+            logger.info("exporting detector in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
             onnx.save_model(to_fp16(read_onnx(part / GRAPH), name="detector"), str(folders[-1] / GRAPH))
-            _require_pass("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings), say)
+            _require_pass("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings))
         if int8:
             folders.append(part / "int8")
-            _int8(part, settings, cases, say)
+            _int8(part, settings, cases)
         for folder in folders:
             detr.settings(folder / GRAPH).write(folder / DETECTOR_JSON)
     return settings
@@ -120,19 +119,19 @@ def _gate(precision: str, graph: Path, cases: Sequence[Case], settings: Detector
     return detection_gate(OrtBackend(graph), cases, settings, LIMITS[precision])
 
 
-def _require_pass(precision: str, report: DetectionReport, say: Say) -> None:
+def _require_pass(precision: str, report: DetectionReport) -> None:
     if report.boxes is None or report.reason is not None:
         raise ExportError(f"{precision} detector fails its gate: {report.reason}; nothing is published")
     boxes = report.boxes
-    say(f"{precision}: {boxes.agreement:.1f} % of {boxes.boxes} boxes agree with PyTorch, their scores to {boxes.score_mean:.1e}")
+    logger.info(f"{precision}: {boxes.agreement:.1f} % of {boxes.boxes} boxes agree with PyTorch, their scores to {boxes.score_mean:.1e}")
 
 
-def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case], say: Say) -> None:
+def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case]) -> None:
     """Quantise by the rules for a bundle; convolutions are quantised, too."""
     pixels = {settings.input: scene_pixels(settings, first=1000)}
     samples = Samples(np.zeros((0, 1), np.float32), [], "rendered scenes", [], images=pixels)
-    say(f"exporting detector in int8, calibrated on {len(pixels[settings.input])} frames of {samples.source}")
+    logger.info(f"exporting detector in int8, calibrated on {len(pixels[settings.input])} frames of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases, settings)
-    report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples, say)
-    _require_pass("int8", report, say)
+    report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples)
+    _require_pass("int8", report)

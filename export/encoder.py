@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from wsra.runtime.device import this_device
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder, sha256_of
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.gates import LIMITS, tensor_gate
 from wsra.runtime.verification.golden import Case
 from wsra.runtime.verification.reports import TensorReport
@@ -36,12 +38,20 @@ from wsra.train.scenes.demo.render import FPS, frames
 from wsra.train.scenes.demo.world import sample_clip
 from wsra.train.towers import Towers, load_towers
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 IMAGES = 16  # rendered frames with which an encoder is checked
 
 
 def export_encoder(
-    name: str, out: Path, *, fp16: bool = False, int8: bool = False, engine: bool = False, overwrite: bool = False, say: Say = print
+    name: str,
+    out: Path,
+    *,
+    fp16: bool = False,
+    int8: bool = False,
+    engine: bool = False,
+    overwrite: bool = False,
+    progress: Progress = unseen,
 ) -> EncoderSettings:
     """Export the image tower of a model as a backbone.
 
@@ -52,7 +62,7 @@ def export_encoder(
         int8: also export INT8, calibrated on rendered scenes; some products stay in FP16.
         engine: also compile each graph with the installed TensorRT, to `image.plan` in the same folder.
         overwrite: replace what exists at `out`.
-        say: told each step.
+        progress: called with the phase of an engine's build, the steps that are done, and how many there are.
 
     Raises:
         ConfigError: the model cannot be loaded, or lacks one of the towers.
@@ -66,25 +76,25 @@ def export_encoder(
         find_library(gpu=this_device().gpu is not None)  # so that a missing library fails now, not after the work
     towers = load_towers(name)
     with locked(out), replacing_folder(out) as part:
-        settings, graph = write_encoder(towers, part, part, say)
+        settings, graph = write_encoder(towers, part, part)
         cases = image_cases(TorchBackend(graph), {"pixels": scene_pixels(settings)})
-        _require_pass("fp32", _gate("fp32", part / settings.graph, cases), say)
+        _require_pass("fp32", _gate("fp32", part / settings.graph, cases))
         folders = [part]
         if fp16:
-            say("exporting image in fp16")
+            logger.info("exporting image in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
             onnx.save_model(to_fp16(read_onnx(part / settings.graph), name="image"), str(part / "fp16" / settings.graph))
-            _require_pass("fp16", _gate("fp16", part / "fp16" / settings.graph, cases), say)
+            _require_pass("fp16", _gate("fp16", part / "fp16" / settings.graph, cases))
         if int8:
             folders.append(part / "int8")
-            _int8(part, settings, cases, say)
+            _int8(part, settings, cases)
         for folder in folders[1:]:
             settings_of(towers, folder / settings.graph).write(folder / BACKBONE_JSON)
         for folder in folders if engine else []:
             shape = (3, *settings.size)
             profile: Profile = {settings.input: ((1, *shape), (IMAGES, *shape), (IMAGES, *shape))}
-            build_onnx(folder / settings.graph, folder / "image.plan", [profile], say=say)
+            build_onnx(folder / settings.graph, folder / "image.plan", [profile], progress=progress)
     return settings
 
 
@@ -111,26 +121,26 @@ def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> _ImageReport:
     return _ImageReport(reports.get("vectors"), "; ".join(failures) or None)
 
 
-def _require_pass(precision: str, report: _ImageReport, say: Say) -> None:
+def _require_pass(precision: str, report: _ImageReport) -> None:
     if report.vectors is None or report.reason is not None:
         raise ExportError(f"{precision} image fails its gate: {report.reason}; nothing is published")
-    say(f"{precision}: mean cosine with PyTorch {report.vectors.cosine_mean:.6f}")
+    logger.info(f"{precision}: mean cosine with PyTorch {report.vectors.cosine_mean:.6f}")
 
 
-def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case], say: Say) -> None:
+def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case]) -> None:
     """Quantise the image tower alone, by the rules for a bundle."""
     pixels = {settings.input: scene_pixels(settings, first=1000)}
     samples = Samples(np.zeros((0, settings.width), np.float32), [], "rendered scenes", [], images=pixels)
-    say(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
+    logger.info(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases)
-    report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples, say)
-    _require_pass("int8", report, say)
+    report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples)
+    _require_pass("int8", report)
 
 
-def write_encoder(towers: Towers, folder: Path, graphs: Path, say: Say) -> tuple[EncoderSettings, Graph]:
+def write_encoder(towers: Towers, folder: Path, graphs: Path) -> tuple[EncoderSettings, Graph]:
     """Write `backbone.json` to `folder` and `image.onnx` in FP32 to `graphs`."""
-    say(f"exporting the image tower of {towers.name}")
+    logger.info(f"exporting the image tower of {towers.name}")
     graph = image_graph(towers.image, size=towers.preparation.size, width=towers.text.width)
     onnx_from_graph(graph, graphs / "image.onnx")
     settings = settings_of(towers, graphs / "image.onnx")

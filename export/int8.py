@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from wsra.calib.smooth import ALPHA, smooth
 from wsra.export.fp16 import decoder_of, to_fp16
 from wsra.export.onnx import read_onnx
 from wsra.runtime.formats.bundle import ScorerKind
+
+logger = logging.getLogger(__name__)
 
 MOST_LEFT = 0.5  # share of the products; INT8 is not worth having with more of them in FP16
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
@@ -160,7 +163,6 @@ def int8_until_it_passes(
     folder: Path,
     gate: Callable[[], Report],
     probe: Samples,
-    say: Callable[[str], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Report, Quantization]:
     """Write INT8 graphs; as long as the gate fails, leave the 1, 2, 4, 8 ... most sensitive products in FP16.
@@ -170,7 +172,6 @@ def int8_until_it_passes(
         folder: folder for the graphs.
         gate: puts the graphs in `folder` through their gates.
         probe: trusted data, on which the sensitivity is measured.
-        say: called with a line about each attempt.
         progress: called while the sensitivity is measured, with the products done and their total.
 
     Returns:
@@ -185,12 +186,12 @@ def int8_until_it_passes(
         count = max(1, 2 * count)
         if report.passed or len(calibrated.left) + count > MOST_LEFT * len(every):
             return report, Quantization(calibrated.samples, calibrated.method, len(every), left)
-        say(f"INT8 fails its gate: {report.reason}")
+        logger.info(f"INT8 fails its gate: {report.reason}")
         if not ranking:
-            say(f"measuring what each of {len(every)} products does to the logits")
+            logger.info(f"measuring what each of {len(every)} products does to the logits")
             open_ones = {name: [p for p in names if (name, p) not in left] for name, names in calibrated.products.items()}
             ranking = sensitivity(calibrated.models, open_ones, calibrated.ranges, probe, progress)
         left = {**calibrated.left}
         for product, change in list(ranking.items())[:count]:
             left[product] = f"alone in INT8 it changes the logits by {100 * change:.2f} %, and the gate failed: {report.reason}"
-        say(f"leaving the {count} most sensitive in FP16")
+        logger.info(f"leaving the {count} most sensitive in FP16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -24,13 +25,13 @@ from wsra.runtime.backbones.encoders.encoder_settings import read_settings
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.device import Device
 from wsra.runtime.formats.bundle import REJECTED, TOKENIZER, Bundle
-from wsra.runtime.terminal.console import progress
+from wsra.runtime.progress import Progress
 from wsra.runtime.verification.gates import FEWEST
 from wsra.runtime.verification.golden import Golden
 from wsra.runtime.verification.reports import RouteReport
 from wsra.runtime.verification.route_check import gate_route
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class PrecisionReport:
         return table if self.quantization is None else table | {"quantization": self.quantization.to_json()}
 
 
-def check_precision(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> tuple[Bundle, PrecisionReport]:
+def check_precision(bundle: Bundle, device: Device, precision: str, golden: Golden) -> tuple[Bundle, PrecisionReport]:
     """Put the graphs of a precision through both gates.
 
     Args:
@@ -84,19 +85,18 @@ def check_precision(bundle: Bundle, device: Device, precision: str, golden: Gold
         device: this machine.
         precision: "fp32", "fp16" or "int8".
         golden: golden data of the bundle.
-        say: called with a line about each step.
 
     Returns:
         The bundle with the report in its manifest, which is not written; and the report.
     """
-    report = PrecisionReport(_gate(bundle, device, precision, golden, say))
+    report = PrecisionReport(_gate(bundle, device, precision, golden))
     return _with_report(bundle, precision, report), report
 
 
-def _gate(bundle: Bundle, device: Device, precision: str, golden: Golden, say: Say) -> RouteReport:
-    say(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
+def _gate(bundle: Bundle, device: Device, precision: str, golden: Golden) -> RouteReport:
+    logger.info(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
     if len(golden.pairs) < FEWEST:
-        say(f"WARNING: fewer than {FEWEST} queries to judge it by; give more validation captions")
+        logger.warning(f"fewer than {FEWEST} queries to judge it by; give more validation captions")
     return gate_route(_with_entry(bundle, precision, {"passed": True}), device, Route(precision, "cpu"), golden)
 
 
@@ -115,50 +115,51 @@ def _clear(bundle: Bundle, precision: str) -> Path:
     return bundle.folder / precision
 
 
-def make_fp16(bundle: Bundle, device: Device, golden: Golden, say: Say) -> tuple[Bundle, PrecisionReport]:
+def make_fp16(bundle: Bundle, device: Device, golden: Golden) -> tuple[Bundle, PrecisionReport]:
     """Convert the FP32 graphs to FP16 and put them through the gates; returns are those of `check_precision`."""
-    say("exporting fp16")
+    logger.info("exporting fp16")
     folder = _clear(bundle, "fp16")
     for name in bundle.graphs:
         halved = to_fp16(read_onnx(bundle.graph("fp32", name)), name=name, scorer=bundle.manifest.scorer)
         onnx.save_model(halved, str(folder / f"{name}.onnx"))
-    return check_precision(bundle, device, "fp16", golden, say)
+    return check_precision(bundle, device, "fp16", golden)
 
 
-def make_int8(bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, say: Say) -> tuple[Bundle, PrecisionReport]:
+def make_int8(
+    bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, progress: Progress
+) -> tuple[Bundle, PrecisionReport]:
     """Quantise the FP32 graphs to INT8 and put them through the gates; returns are those of `check_precision`.
 
-    INT8 graphs that passed earlier stay in the bundle unless the new ones pass, too.
+    INT8 graphs that passed earlier stay in the bundle unless the new ones pass, too. `progress` is called with "products" while their
+    sensitivity is measured, with how many are done, and with how many there are.
     """
     samples = _calibration_samples(bundle, golden, calibration)
     if "image" in bundle.graphs:
         settings = read_settings(bundle.folder / BACKBONE_JSON)
         samples = replace(samples, images={settings.input: scene_pixels(settings, first=1000)})
     for warning in samples.warnings:
-        say(f"WARNING: {warning}")
-    say(f"calibrating int8 on {len(samples.features)} rows of features and {len(samples.token_ids)} sentences of {samples.source}")
+        logger.warning(warning)
+    logger.info(f"calibrating int8 on {len(samples.features)} rows of features and {len(samples.token_ids)} sentences of {samples.source}")
     calibrated = calibrate(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
     before, kept = bundle, bundle.folder / ".int8"
     if "int8" in bundle.passed():
         os.replace(bundle.folder / "int8", kept)
     folder = _clear(bundle, "int8")
-    say("exporting int8")
-    with progress("products", None) as bar:
-        gates, quantization = int8_until_it_passes(
-            calibrated,
-            folder,
-            lambda: _gate(bundle, device, "int8", golden, say),
-            replace(_probe(bundle, golden), images=samples.images),
-            say,
-            lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
-        )
+    logger.info("exporting int8")
+    gates, quantization = int8_until_it_passes(
+        calibrated,
+        folder,
+        lambda: _gate(bundle, device, "int8", golden),
+        replace(_probe(bundle, golden), images=samples.images),
+        lambda done, total: progress("products", done, total),
+    )
     report = PrecisionReport(gates, quantization)
     if report.passed or not kept.is_dir():
         shutil.rmtree(kept, ignore_errors=True)
         return _with_report(bundle, "int8", report), report
     os.replace(folder, bundle.folder / f"int8{REJECTED}")
     os.replace(kept, folder)
-    say("the int8 that passed before stays")
+    logger.info("the int8 that passed before stays")
     return before, report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from wsra.export.base import base_bundle, carry_encoder, trained_source
 from wsra.export.detector import carry_detector
-from wsra.export.precisions import Calibration, PrecisionReport, Say, check_precision, make_fp16, make_int8
+from wsra.export.precisions import Calibration, PrecisionReport, check_precision, make_fp16, make_int8
 from wsra.export.tensorrt.build import build_bundle
 from wsra.runtime.backends.routes import Route, read_record, write_record
 from wsra.runtime.backends.trt import find_library
@@ -32,10 +33,13 @@ from wsra.runtime.formats.bundle import (
     sealed_files,
     write_manifest,
 )
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.golden import Golden, read_golden
 from wsra.runtime.verification.verify import time_routes, verify_bundle
 from wsra.train.checkpoint import MODEL, load_checkpoint
 from wsra.train.text import load_encoder
+
+logger = logging.getLogger(__name__)
 
 
 def newest_checkpoint(runs: Path) -> Path:
@@ -76,7 +80,7 @@ def export_bundle(
     *,
     encoder: Path | None = None,
     detector: Path | None = None,
-    say: Say = print,
+    progress: Progress = unseen,
 ) -> Manifest:
     """Export a checkpoint as a bundle.
 
@@ -86,7 +90,7 @@ def export_bundle(
         options: what the bundle holds besides FP32.
         encoder: folder of the image encoder that made the features, for the bundle to carry.
         detector: folder of the detector that found the objects in the features, for the bundle to carry.
-        say: told each step.
+        progress: see `publish`.
 
     Raises:
         WsraError: see `publish`.
@@ -98,12 +102,14 @@ def export_bundle(
         source = trained_source(checkpoint, load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling), sha256)
         if detector is not None:
             carry_detector(source, detector, part)
-        return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source, say)
+        return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source)
 
-    return publish(out, sha256, base, options, say=say)
+    return publish(out, sha256, base, options, progress)
 
 
-def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], options: ExportOptions, *, say: Say = print) -> Manifest:
+def publish(
+    out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]], options: ExportOptions, progress: Progress = unseen
+) -> Manifest:
     """Make a bundle in a temporary folder, put each precision through the gates, and move the bundle into place.
 
     Args:
@@ -111,7 +117,7 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
         sha256: digest of the weights.
         base: writes what every bundle has into a folder.
         options: what the bundle holds besides FP32.
-        say: told each step.
+        progress: called with what is counted (products of INT8, steps of an engine's build), how many are done, and how many there are.
 
     Raises:
         OutputError: `out` holds something else, or another process is writing it.
@@ -128,11 +134,11 @@ def publish(out: Path, sha256: str, base: Callable[[Path], tuple[Bundle, Golden]
     if options.engine:
         find_library(gpu=this_device().gpu is not None)
     with locked(out):
-        return _make_and_publish(out, base, options, _existing(out, sha256, overwrite=options.overwrite), say)
+        return _make_and_publish(out, base, options, _existing(out, sha256, overwrite=options.overwrite), progress)
 
 
 def _make_and_publish(
-    out: Path, base: Callable[[Path], tuple[Bundle, Golden]], options: ExportOptions, before: Manifest | None, say: Say
+    out: Path, base: Callable[[Path], tuple[Bundle, Golden]], options: ExportOptions, before: Manifest | None, progress: Progress
 ) -> Manifest:
     device, calibration = this_device(), options.calibration
     record: dict[str, dict[str, Any]] = {}
@@ -140,28 +146,28 @@ def _make_and_publish(
     with replacing_folder(out) as part:
         if before is not None and "fp32" not in _passed(before):
             reason = before.precisions.get("fp32", {}).get("reason")
-            say(f"{out}: fp32 failed its gate there ({reason}); all is exported anew")
+            logger.info(f"{out}: fp32 failed its gate there ({reason}); all is exported anew")
             before = None
         if before is None:
             bundle, golden = base(part)
-            bundle, made["fp32"] = check_precision(bundle, device, "fp32", golden, say)
+            bundle, made["fp32"] = check_precision(bundle, device, "fp32", golden)
             if not made["fp32"].passed:
                 raise ExportError(f"fp32 fails its gate: {made['fp32'].reason}; nothing is published")
         else:
-            say(f"{out} is of these weights; what is missing is added")
+            logger.info(f"{out} is of these weights; what is missing is added")
             shutil.copytree(out, part, dirs_exist_ok=True)
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)
         if options.fp16 and "fp16" not in bundle.passed():
-            bundle, made["fp16"] = make_fp16(bundle, device, golden, say)
+            bundle, made["fp16"] = make_fp16(bundle, device, golden)
         if options.int8 and _needs_int8(bundle, calibration):
-            bundle, made["int8"] = make_int8(bundle, device, golden, calibration, say)
+            bundle, made["int8"] = make_int8(bundle, device, golden, calibration, progress)
         passed = {name: report.to_json() for name, report in made.items() if report.passed}
         manifest = _finish(bundle, device, golden, record | passed)  # where a new INT8 failed, the record of the earlier one stays
         if options.engine:
-            build_bundle(part, None, say=say)
+            build_bundle(part, None, progress=progress)
     if options.engine and device.gpu is not None:
-        verify_bundle(out, provider="engine", say=say)
+        verify_bundle(out, provider="engine")
     failed = {name: report.reason for name, report in made.items() if not report.passed}
     if failed:
         reasons = "; ".join(f"{name} fails its gate ({reason})" for name, reason in failed.items())

@@ -6,7 +6,8 @@ Its golden data are rendered scenes, seen through the image tower. They only ser
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,6 +25,7 @@ from wsra.runtime.backbones.tracking.motion import WIDTH
 from wsra.runtime.extraction.gathering import gather
 from wsra.runtime.formats.bundle import Bundle, Manifest
 from wsra.runtime.formats.features import Features, write_features
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.golden import Golden
 from wsra.runtime.video.frames import Frame
 from wsra.train.data import CaptionedVideos, load
@@ -31,7 +33,8 @@ from wsra.train.scenes.demo.render import FPS, caption_clip, frames
 from wsra.train.scenes.demo.world import Clip, sample_clip
 from wsra.train.towers import Towers, load_towers
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 CLIPS = 24  # rendered clips that become golden data
 
 
@@ -42,7 +45,7 @@ def export_zero_shot(
     *,
     regions: Regions = "whole",
     snippet_s: float = 1.0,
-    say: Say = print,
+    progress: Progress = unseen,
 ) -> Manifest:
     """Export a model of two towers as a bundle that grounds without training.
 
@@ -52,7 +55,7 @@ def export_zero_shot(
         options: what the bundle holds besides FP32.
         regions: which parts of a frame the image tower sees; the best one counts. "tracks" takes the best views of each moving object.
         snippet_s: length of a snippet in seconds.
-        say: told each step.
+        progress: see `wsra.export.publish.publish`.
 
     Raises:
         WsraError: the model cannot be used; see also `wsra.export.publish.publish`.
@@ -61,11 +64,11 @@ def export_zero_shot(
 
     def base(part: Path) -> tuple[Bundle, Golden]:
         (part / "fp32").mkdir()
-        settings, graph = write_encoder(towers, part, part / "fp32", say)
+        settings, graph = write_encoder(towers, part, part / "fp32")
         of_objects = regions == "tracks"
         with TemporaryDirectory(prefix="wsra-scenes-") as scenes:
             encoder = encoder_backbone(settings, part / "fp32" / settings.graph, regions=regions)
-            say(f"looking at {CLIPS} rendered clips through it, for golden data")
+            logger.info(f"looking at {CLIPS} rendered clips through it, for golden data")
             source = BundleSource(
                 scorer=cosine_scorer(towers, SLOTS[regions], skipped=WIDTH if of_objects else 0),
                 kind="cosine",
@@ -80,10 +83,10 @@ def export_zero_shot(
                 image=TorchBackend(graph),
                 images={"pixels": scene_pixels(settings)},
             )
-            return base_bundle(part, source, say)
+            return base_bundle(part, source)
 
     identity = f"{towers.text.digest()}+{regions}@{snippet_s:g}s"
-    return publish(out, identity, base, options, say=say)
+    return publish(out, identity, base, options, progress)
 
 
 @torch.no_grad()

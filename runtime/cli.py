@@ -25,6 +25,8 @@ def app_of(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     """The command line with some of its commands: reading the signatures of those that are not run takes longer than an answer."""
     import typer
 
+    from wsra.runtime.commands.options import begin
+
     app = typer.Typer(
         name="wsra",
         help="Find, in hours of surveillance video, the moments that match a sentence.",
@@ -33,7 +35,7 @@ def app_of(commands: Sequence[str] = COMMANDS) -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    app.callback()(lambda: None)  # also a single command is named
+    app.callback()(begin)  # with a callback, also a single command is named
     for name in commands:
         app.command()(getattr(import_module(f"wsra.runtime.commands.{name}"), name))
     return app
@@ -64,13 +66,14 @@ def main() -> None:
 def _run() -> int:
     """The exit code of the command that was asked for."""
     from wsra.runtime.errors import EXTRA_OF, MissingExtraError, WsraError
-    from wsra.runtime.terminal.console import say, say_warnings
+    from wsra.runtime.terminal.console import log_warnings, messages_shown, print_message
     from wsra.runtime.terminal.streams import claim_streams
 
     claim_streams()
-    say_warnings()
+    log_warnings()
     try:
-        code = _asked()
+        with messages_shown():
+            code = _asked()
         sys.stdout.flush()
     except WsraError as err:
         told: WsraError = err
@@ -85,14 +88,14 @@ def _run() -> int:
         told = WsraError(f"{os.fsdecode(err.filename)}: cannot be used ({err.strerror}); give another path")
     else:
         return code
-    say(f"wsra: {told}")
+    print_message(f"wsra: {told}")
     return 1
 
 
 def _asked() -> int:
     import typer
 
-    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.console import print_message
 
     usage_error: Any = typer.BadParameter.__base__  # Typer has Click inside, under one name or another
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
@@ -102,7 +105,7 @@ def _asked() -> int:
         told = io.StringIO()
         err.show(told)
         for line in told.getvalue().splitlines():
-            say(line)
+            print_message(line)
         return int(err.exit_code)
     return int(ended or 0)
 

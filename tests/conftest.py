@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -29,6 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With pytest-xdist one worker runs the tests of a file, which share fixtures, and one runs all that start Ray."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group("ray" if item.path.name in RAY else item.path.as_posix()))
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What wsra logs in this process, from level INFO on."""
+    caplog.set_level(logging.INFO, logger="wsra")
+    return caplog
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def built(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     from wsra.export.tensorrt.build import build_bundle
 
     copy = shutil.copytree(bundle_folder, tmp_path_factory.mktemp("gpu") / "bundle")
-    build_bundle(copy, None, say=lambda _: None)
+    build_bundle(copy, None)
     return copy
 
 

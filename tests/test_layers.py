@@ -20,7 +20,7 @@ MAY_IMPORT = {
 LAZY = {"runtime/commands": {"train", "export", "calib"}, "runtime/conversion": {"train"}}
 WITHOUT_TORCH = ("runtime", "calib", "export/tensorrt")  # with all that lies below
 WITHOUT_ONNX = ("runtime", "export/tensorrt")
-LOOSE = {"__init__", "cli", "device", "errors", "prefetch", "quiet"}  # of runtime, what belongs to all of its rooms
+LOOSE = {"__init__", "cli", "device", "errors", "prefetch", "progress", "quiet"}  # of runtime, what belongs to all of its rooms
 HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "cv2", "av", "transformers", "h5py", "numba", "llvmlite", "ray")
 
 

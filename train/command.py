@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from collections.abc import Sequence
@@ -10,16 +11,18 @@ from pathlib import Path
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files.locks import sweep_lock
 from wsra.runtime.formats.epochs import read_metrics
-from wsra.runtime.terminal.console import Bar, progress, say
+from wsra.runtime.progress import Progress, unseen
 from wsra.train.checkpoint import LAST
-from wsra.train.config import Run, read_run
+from wsra.train.config import read_run
 from wsra.train.curves import CURVES, draw_curves
 from wsra.train.data import CaptionedVideos
 from wsra.train.device import choose_device
 from wsra.train.run import prepare, train
 
+logger = logging.getLogger(__name__)
 
-def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -> Path:
+
+def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool, progress: Progress = unseen) -> Path:
     """Train a scorer as a run file describes it.
 
     Args:
@@ -27,6 +30,7 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
         out: folder of the checkpoint.
         settings: `section.key=value`; these override the run file.
         resume: continue from the last saved state in `out`.
+        progress: called with what is counted ("sentences", or a part of training as in `fit`), the number done and the total.
 
     Returns:
         The checkpoint.
@@ -39,21 +43,19 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool) -
     if not resume and (out / LAST).exists():
         sweep_lock(out)
         raise OutputError(f"{out}: already holds a run; continue it with --resume or choose another --out")
-    with progress("sentences", None) as bar:
-        prepared = prepare(run, out.parent / "text-cache", lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total))
+    prepared = prepare(run, out.parent / "text-cache", lambda done, total: progress("sentences", done, total))
     for name, (data, _) in {run.data.captions: prepared.train, run.data.val_captions: prepared.val}.items():
         _mention_times(name, data)
     data = prepared.train[0]
-    say(f"{len(data.captions)} captions of {len(data.values)} videos, features of {data.backbone}; on {device}; checkpoint {out}")
+    logger.info(f"{len(data.captions)} captions of {len(data.values)} videos, features of {data.backbone}; on {device}; checkpoint {out}")
     try:
-        with progress("features", None) as bar:
-            shown = _Shown(run, bar)
-            train(run, out, prepared, resume=resume, report=shown.report, progress=shown.progress)
+        shown = _Shown(progress)
+        train(run, out, prepared, resume=resume, report=shown.report, progress=shown.progress)
     except KeyboardInterrupt:
         if (out / LAST).exists():
             given = " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
             command = f"wsra train {shlex.quote(str(path))} --out {shlex.quote(str(out))} {given}".rstrip()
-            say(f"stopped; continue from the last saved state with: {command} --resume")
+            logger.info(f"stopped; continue from the last saved state with: {command} --resume")
         _draw(out)
         raise
     _draw(out)
@@ -68,37 +70,35 @@ def _draw(out: Path) -> None:
 def _mention_times(name: str, data: CaptionedVideos) -> None:
     timed = sum(caption.has_times for caption in data.captions)
     if timed:
-        say(f"{name}: {timed} of {len(data.captions)} captions carry relevant_windows; training does not read them")
+        logger.info(f"{name}: {timed} of {len(data.captions)} captions carry relevant_windows; training does not read them")
 
 
 class _Shown:
-    """Shows a run: a progress bar for its current part, and a line per epoch."""
+    """Reports a run: its progress, and a message per epoch with the speed."""
 
-    def __init__(self, run: Run, bar: Bar) -> None:
-        self._run, self._bar = run, bar
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._what = ""
-        self._began_s, self._first, self._rate = 0.0, 0, 0.0
+        self._began_s, self._first, self._rate = 0.0, 0.0, 0.0
         self._warned = False
 
-    def progress(self, what: str, done: int, total: int) -> None:
-        task = self._bar.task_ids[0]
+    def progress(self, what: str, done: float, total: float | None) -> None:
         if what != self._what:
             self._what = what
             self._began_s, self._first = time.monotonic(), done
-            self._bar.reset(task, description=what, total=total, completed=done)
         elif what.startswith("epoch"):
             self._rate = (done - self._first) / (time.monotonic() - self._began_s)
-        self._bar.update(task, completed=done)
+        self._progress(what, done, total)
 
     def report(self, row: dict[str, float]) -> None:
         speed = f"; {self._rate:,.0f} pairs/s" if self._rate else ""
-        say(
+        logger.info(
             f"epoch {int(row['epoch'])}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, own sentence wins"
             f" {row['val_match']:.1f} %, attends to {row['val_attended']:.0f} % of a video, gates open {row['val_open_gates']:.0f} %{speed}"
         )
         if row["collapsed"] and not self._warned:
             self._warned = True
-            say(
-                "WARNING: attention has settled on the background (other sentences find the same foreground as a video's own):"
+            logger.warning(
+                "attention has settled on the background (other sentences find the same foreground as a video's own):"
                 " lower loss.background or raise loss.temperature and start again"
             )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wsra.runtime.errors import ConfigError, OutputError, TrainingError
 from wsra.runtime.prefetch import ahead
+from wsra.runtime.progress import Progress
 from wsra.train.checkpoint import CONFIG, LAST, Reached, load_last, save_last, save_metrics, save_model, save_run
 from wsra.train.config import Run, read_run, table_from_run
 from wsra.train.data import Batch, CaptionedVideos, moments_of_features
@@ -21,7 +22,6 @@ from wsra.train.model import Scorer
 from wsra.train.objective import Objective
 
 Report = Callable[[dict[str, float]], None]
-Progress = Callable[[str, int, int], None]
 AHEAD = 2  # batches read ahead by a separate thread
 # Settings that a resumed run may change, since they do not affect the result (threads only its last digits).
 MAY_CHANGE = {("training", name) for name in ("epochs", "threads", "save_every_s", "cache_mb")}

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from wsra.runtime.errors import DataError
 from wsra.runtime.files.locks import locked
+from wsra.runtime.progress import Progress
 from wsra.train.config import Run
 from wsra.train.data import CaptionedVideos, load
-from wsra.train.loop import Progress, Report, fit
+from wsra.train.loop import Report, fit
 from wsra.train.objective import CaptionObjective, Objective
 from wsra.train.text import cached_vectors, load_encoder
 

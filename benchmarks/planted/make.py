@@ -11,7 +11,7 @@ import torch
 
 from planter import DIFFICULTIES, LONGER, write_planted
 from splits import Splits, lengthened, read_charades, read_uca
-from wsra.runtime.terminal.console import say
+from wsra.runtime.terminal.console import print_message
 from wsra.train.text import cached_vectors, load_encoder
 
 WRONG = (0.1, 0.3, 1.0)  # shares of captions assigned to wrong videos, for the trials of robustness; 1 is a control
@@ -37,7 +37,7 @@ def make(name: str, out: Path, data: Path) -> None:
         data: folder of third-party annotations.
     """
     if (out / name).exists():
-        say(f"{out / name}: exists already")
+        print_message(f"{out / name}: exists already")
         return
     start = time.monotonic()
     splits = splits_of(name, data)
@@ -49,7 +49,9 @@ def make(name: str, out: Path, data: Path) -> None:
         for part, rows in (("train", splits.train), ("val", splits.val), ("test", splits.test))
     }
     seen = splits.seen()
-    say(f"{name}: {sizes}; {100 * sum(seen) / len(seen):.1f} % of the test sentences occur in training; {time.monotonic() - start:.0f} s")
+    print_message(
+        f"{name}: {sizes}; {100 * sum(seen) / len(seen):.1f} % of the test sentences occur in training; {time.monotonic() - start:.0f} s"
+    )
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from tga import TextGuidedObjective, cosines
 from wsra.export.demo.skyline import SpanObjective, shares_inside
 from wsra.runtime.errors import DataError
 from wsra.runtime.files.writing import replacing
-from wsra.runtime.terminal.console import say
+from wsra.runtime.terminal.console import print_message
 from wsra.train.checkpoint import LAST, load_checkpoint
 from wsra.train.config import Run
 from wsra.train.loop import fit
@@ -132,7 +132,7 @@ def main() -> None:
         _save(path, table)
         form = table.get("form", "")
         figures = table["test"][form] if form else table["failed"]
-        say(f"{trial.name}: {form} {figures} {table.get('wall_s', '')} s")
+        print_message(f"{trial.name}: {form} {figures} {table.get('wall_s', '')} s")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +24,16 @@ from wsra.runtime.formats.bundle import read_manifest
 from wsra.runtime.formats.epochs import read_metrics
 from wsra.runtime.formats.features import read_features
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.terminal.console import progress, say
+from wsra.runtime.progress import Progress, unseen
+from wsra.runtime.terminal.console import messages_indented
 from wsra.runtime.workers.choose import open_pool
 from wsra.train.config import Run, read_run
 from wsra.train.data import CaptionedVideos
 from wsra.train.run import TrainingSets, permuted, prepare, train
 from wsra.train.scenes.demo.render import Sizes, caption_clip, render_clip, render_scenes
 from wsra.train.scenes.demo.world import Clip, sample_clip
+
+logger = logging.getLogger(__name__)
 
 MARK = "demo.json"
 QUERY = "man in yellow shirt"
@@ -59,14 +63,15 @@ class Clock:
 
     @contextmanager
     def step(self, name: str, message: str) -> Iterator[None]:
-        """Announce a step and time it."""
-        say(f"[{len(self.seconds) + 1}] {message}")
+        """Log a step and time it. Messages logged during the step are indented below it."""
+        logger.info(f"[{len(self.seconds) + 1}] {message}")
         start = time.monotonic()
-        yield
+        with messages_indented():
+            yield
         self.seconds[name] = round(time.monotonic() - start, 1)
 
 
-def run_demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[str, Any]:
+def run_demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int, progress: Progress = unseen) -> dict[str, Any]:
     """Run the whole demo.
 
     Args:
@@ -75,6 +80,7 @@ def run_demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dic
         epochs: number of training epochs.
         seed: random seed for the whole demo.
         jobs: number of processes for rendering and extraction.
+        progress: called with what is counted ("clips", "videos", "epochs", or as in `export_bundle`), the number done and the total.
 
     Returns:
         The content of report.json.
@@ -84,10 +90,10 @@ def run_demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dic
         WsraError: a step failed.
     """
     with locked(out):
-        return _demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs)
+        return _demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs, progress=progress)
 
 
-def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[str, Any]:
+def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int, progress: Progress) -> dict[str, Any]:
     sizes = Sizes(clips, max(8, clips // 8), max(8, clips // 4))
     settings = {"clips": clips, "epochs": epochs, "seed": seed}
     _claim(out, settings)
@@ -96,12 +102,13 @@ def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[s
         "render",
         f"rendering {clips} training, {sizes.val} validation and {sizes.test} test clips to H.264 in {out}/videos",
     ):
-        with progress("clips", clips + sizes.val + sizes.test) as bar:
-            for _ in render_scenes(out, sizes, seed=seed, jobs=jobs):
-                bar.advance(bar.task_ids[0])
+        total = clips + sizes.val + sizes.test
+        progress("clips", 0, total)
+        for done, _ in enumerate(render_scenes(out, sizes, seed=seed, jobs=jobs), 1):
+            progress("clips", done, total)
         showcase = _showcase(out, seed)
     with timer.step("extract", "extracting motion features (background subtraction; no weights, pixels only)"):
-        _extract(out, jobs)
+        _extract(out, jobs, progress)
     with replacing(out / "run.toml") as part:
         part.write_text(RUN_TOML.format(epochs=epochs, seed=seed), encoding="utf-8")
     run = read_run(out / "run.toml")
@@ -109,17 +116,17 @@ def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int) -> dict[s
         prepared = prepare(run, out / "runs" / "text-cache")
     count = len(prepared.train[0].captions)
     with timer.step("train", f"training from {count} captions without times"):
-        _train(run, out / "runs" / "wsra", prepared)
+        _train(run, out / "runs" / "wsra", prepared, progress)
     with timer.step("skyline", "control: the same scorer trained WITH spans (skyline)"):
-        _train_skyline(run, out, prepared)
+        _train_skyline(run, out, prepared, progress)
     with timer.step("shuffled_training", "control: the same scorer trained on permuted captions"):
-        _train(run, out / "runs" / "shuffled", permuted(prepared, seed))
+        _train(run, out / "runs" / "shuffled", permuted(prepared, seed), progress)
     with timer.step(
         "export",
         f"exporting the bundle {out}/bundle (ONNX in FP32, FP16 and INT8), and checking it against PyTorch",
     ):
         calibration = Calibration(out / "captions-train.jsonl", out / "features")
-        precisions = _export(out, calibration)
+        precisions = _export(out, calibration, progress)
     with timer.step("evaluate", "grounding the test queries with the exported bundle, and evaluating the controls"):
         report = _measure(out, prepared)
     report |= {
@@ -139,7 +146,7 @@ def _claim(out: Path, settings: dict[str, int]) -> None:
     if mark.is_file():
         if json.loads(mark.read_text(encoding="utf-8")) != settings:
             raise OutputError(f"{out}: holds a demo with other settings; choose another --out or remove the folder")
-        say(f"{out} holds an unfinished demo; continuing it")
+        logger.info(f"{out} holds an unfinished demo; continuing it")
     elif out.exists() and not out.is_dir():
         raise OutputError(f"{out}: a file; expected an empty or new folder: choose another --out")
     elif out.exists() and any(out.iterdir()):
@@ -161,38 +168,41 @@ def _showcase(out: Path, seed: int) -> Clip:
         number += 1
 
 
-def _extract(out: Path, jobs: int) -> None:
+def _extract(out: Path, jobs: int, progress: Progress) -> None:
     videos = sorted((out / "videos").glob("*.mp4"))
-    with open_pool(jobs=jobs) as pool, progress("videos", len(videos)) as bar:
-        for done in extract_batch(videos, out / "features", pool=pool):
+    progress("videos", 0, len(videos))
+    with open_pool(jobs=jobs) as pool:
+        for count, done in enumerate(extract_batch(videos, out / "features", pool=pool), 1):
             if done.error is not None:
                 raise VideoError(done.error)
-            bar.advance(bar.task_ids[0])
+            progress("videos", count, len(videos))
 
 
-def _train(run: Run, folder: Path, prepared: TrainingSets, **objectives: Any) -> None:
+def _train(run: Run, folder: Path, prepared: TrainingSets, progress: Progress, **objectives: Any) -> None:
     if (folder / "last.safetensors").is_file() and _epochs_done(folder) >= run.training.epochs:
         return
-    with progress("epochs", run.training.epochs) as bar:
-        rows = train(
-            run,
-            folder,
-            prepared,
-            **objectives,
-            resume=(folder / "last.safetensors").is_file(),
-            report=lambda row: bar.update(bar.task_ids[0], completed=row["epoch"]),
-        )
+    progress("epochs", 0, run.training.epochs)
+    rows = train(
+        run,
+        folder,
+        prepared,
+        **objectives,
+        resume=(folder / "last.safetensors").is_file(),
+        report=lambda row: progress("epochs", row["epoch"], run.training.epochs),
+    )
     best = max(rows, key=lambda row: row["val_match"])
-    say(f"    best epoch {best['epoch']}: a video's own sentence beats another's in {best['val_match']:.1f} % of comparisons (chance 50)")
+    logger.info(
+        f"best epoch {best['epoch']}: a video's own sentence beats another's in {best['val_match']:.1f} % of comparisons (chance 50)"
+    )
     if rows[-1]["collapsed"]:
-        say("    WARNING: attention has collapsed onto the background (the association loss stays at its margin); see docs/train.md")
+        logger.warning("attention has collapsed onto the background (the association loss stays at its margin); see docs/train.md")
 
 
 def _epochs_done(folder: Path) -> int:
     return len(read_metrics(folder))
 
 
-def _train_skyline(run: Run, out: Path, prepared: TrainingSets) -> None:
+def _train_skyline(run: Run, out: Path, prepared: TrainingSets, progress: Progress) -> None:
     def objective(data: CaptionedVideos, split: str) -> SpanObjective:
         return SpanObjective(shares_inside(data, read_annotations(out / f"spans-{split}.jsonl")), run.sampling)
 
@@ -200,20 +210,21 @@ def _train_skyline(run: Run, out: Path, prepared: TrainingSets) -> None:
         run,
         out / "runs" / "skyline",
         prepared,
+        progress,
         objective=objective(prepared.train[0], "train"),
         val_objective=objective(prepared.val[0], "val"),
     )
 
 
-def _export(out: Path, calibration: Calibration) -> dict[str, dict[str, Any]]:
+def _export(out: Path, calibration: Calibration, progress: Progress) -> dict[str, dict[str, Any]]:
     """Export every precision. One that fails its gate gives a warning, and the demo continues with FP32."""
     run, bundle = out / "runs" / "wsra", out / "bundle"
     try:
-        export_bundle(run, bundle, ExportOptions(fp16=True, int8=True, calibration=calibration), say=lambda text: say(f"    {text}"))
+        export_bundle(run, bundle, ExportOptions(fp16=True, int8=True, calibration=calibration), progress=progress)
     except ExportError as err:
         if not bundle.is_dir():
             raise
-        say(f"    WARNING: {err}")
+        logger.warning(str(err))
     return read_manifest(bundle).precisions
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wsra.runtime.archive.report import curve_drawing
-from wsra.runtime.terminal.display import Styled, Table, clock, plain_table, stdout_console
+from wsra.runtime.terminal.display import Group, RenderableType, Styled, Table, clock, plain_table
 
 _COLUMNS = (
     ("queries", "queries"),
@@ -51,28 +51,37 @@ def figures_table(report: dict[str, Any]) -> Table:
     return table
 
 
-def show_demo(report: dict[str, Any], out: Path) -> None:
-    """Print the report on stdout."""
-    console = stdout_console()
-    console.print(figures_table(report))
+def demo_view(report: dict[str, Any], out: Path, *, width: int) -> RenderableType:
+    """The figures, the answers with their curves beside the truth, and the path of the report.
+
+    Args:
+        report: the result of `run_demo`.
+        out: the folder of the demo.
+        width: width of the curves in characters.
+    """
+    parts: list[RenderableType] = [figures_table(report)]
     for example in report["examples"]:
         truth = ", ".join(f"{clock(start)} to {clock(end)}" for start, end in example["truth_s"])
         answer = example["answer_s"]
-        console.print()
-        console.print(Styled(f"“{example['query']}”  in {example['video']}", "bold"))
-        console.print(f"  answer {clock(answer[0])} to {clock(answer[1])}" if answer else "  no moment found")
-        console.print(f"  truth  {truth}")
         marked = [(answer[0], answer[1])] if answer else []
         curve, times_s = np.array(example["curve"]), np.array(example["times_s"]).reshape(-1, 2)
-        console.print(curve_drawing(curve, times_s, example["duration_s"], width=min(console.width, 100), marked=marked))
+        parts += [
+            "",
+            Styled(f"“{example['query']}”  in {example['video']}", "bold"),
+            f"  answer {clock(answer[0])} to {clock(answer[1])}" if answer else "  no moment found",
+            f"  truth  {truth}",
+            curve_drawing(curve, times_s, example["duration_s"], width=width, marked=marked),
+        ]
+    return Group(*parts, "", f"report {out}/report.json; took {report['seconds']['total']:.0f} s. Try next:")
+
+
+def next_commands(report: dict[str, Any], out: Path) -> list[str]:
+    """Command lines to try after the demo in a folder."""
     video = report["examples"][0]["video"]
-    console.print()
-    console.print(f"report {out}/report.json; took {report['seconds']['total']:.0f} s. Try next:")
-    for command in (
+    return [
         f'wsra ground {video} "man in yellow shirt" -b {out}/bundle',
         f'wsra ground {out}/features "woman in red" -b {out}/bundle --json',
         f"wsra verify {out}/bundle --data {out}/spans-test.jsonl --features {out}/features",
         f"wsra info {out}/bundle",
         f"wsra train {out}/run.toml --out runs/mine --set training.epochs=30",
-    ):
-        console.print(f"  {command}", soft_wrap=True)
+    ]

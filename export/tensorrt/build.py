@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -30,9 +31,10 @@ from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputErr
 from wsra.runtime.files.locks import locked, sweep_lock
 from wsra.runtime.files.writing import refuse_existing, replacing, replacing_folder
 from wsra.runtime.formats.bundle import REJECTED, Bundle, open_bundle
-from wsra.runtime.terminal import console
+from wsra.runtime.progress import Progress, unseen
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 PLAN, TIMES = ".plan", "timing.cache"
 LEAST_WORKSPACE_MB = 64
 
@@ -43,7 +45,7 @@ def build_bundle(
     *,
     rebuild: Literal["auto", "never"] = "auto",
     workspace_mb: int | None = None,
-    say: Say = console.say,
+    progress: Progress = unseen,
 ) -> list[Path]:
     """Compile the graphs of a bundle for this device; engines that fit are kept.
 
@@ -52,7 +54,7 @@ def build_bundle(
         precisions: precisions to build; None builds all that passed their gate.
         rebuild: "never" raises an error where an engine does not fit, instead of building it.
         workspace_mb: limit of the memory that TensorRT may use while it tries kernels, in MiB; None takes half of the free memory.
-        say: told what is kept, what is built and why.
+        progress: called with the graph and the phase of its build, the steps that are done, and how many there are.
 
     Returns:
         The folder of each precision's engines.
@@ -75,7 +77,7 @@ def build_bundle(
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
     if device.gpu is not None and not has_cuda_python():
-        say("WARNING: cuda-python is not installed, so the engines cannot run yet; wsra doctor tells which one fits")
+        logger.warning("cuda-python is not installed, so the engines cannot run yet; wsra doctor tells which one fits")
     profiles = {graph: profiles_of(bundle, graph) for graph in bundle.graphs}
     place = engines_folder(folder, device, name, version)
     for precision in chosen:
@@ -83,14 +85,14 @@ def build_bundle(
         reason = _unfit(out, graphs, profiles, device, name, version)
         if reason is None:
             sweep_lock(out)
-            say(f"{precision}: the engines in {out} fit and are kept")
+            logger.info(f"{precision}: the engines in {out} fit and are kept")
             for remark in remarks(read_sidecar(out / SIDECAR), device):
-                say(f"{precision}: {remark}")
+                logger.info(f"{precision}: {remark}")
         elif rebuild == "never":
             raise BundleError(f"{out}: {reason}; run wsra build {folder} without --rebuild never")
         else:
-            say(f"{precision}: building with {name} {version} and {workspace_mb} MiB of workspace: {reason}")
-            _build(out, graphs, profiles, device, (name, version), workspace_mb)
+            logger.info(f"{precision}: building with {name} {version} and {workspace_mb} MiB of workspace: {reason}")
+            _build(out, graphs, profiles, device, (name, version), workspace_mb, progress)
     return [place / precision for precision in chosen]
 
 
@@ -129,6 +131,7 @@ def _build(
     device: Device,
     library: tuple[str, str],
     workspace_mb: int,
+    progress: Progress,
 ) -> None:
     kept = out.parent / TIMES
     with locked(out), replacing_folder(out) as part:
@@ -138,7 +141,7 @@ def _build(
         built = {}
         for graph, source in graphs.items():
             job = Job(source, part / f"{graph}{PLAN}", profiles[graph], workspace_mb, times)
-            built[graph] = compile_in_process(job, f"{out.name} {graph}")
+            built[graph] = compile_in_process(job, f"{out.name} {graph}", progress)
         if times.is_file():
             os.replace(times, kept)
         write_sidecar(part / SIDECAR, engine_of(device, *library, out.name, built))
@@ -151,7 +154,7 @@ def build_onnx(
     *,
     workspace_mb: int | None = None,
     overwrite: bool = False,
-    say: Say = console.say,
+    progress: Progress = unseen,
 ) -> Path:
     """Compile any ONNX graph for this device.
 
@@ -161,7 +164,7 @@ def build_onnx(
         profiles: ranges of shapes; each names every input.
         workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
         overwrite: replace what exists at `out`.
-        say: told what is built.
+        progress: called with the phase of the build, the steps that are done, and how many there are.
 
     Returns:
         The sidecar.
@@ -184,10 +187,10 @@ def build_onnx(
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
     workspace_mb = workspace_of(device, workspace_mb)
-    say(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
+    logger.info(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
     with locked(out), replacing(out, durable=True) as part, tempfile.TemporaryDirectory(prefix="wsra-build-") as scratch:
         plan = Path(scratch) / out.name
-        built = compile_in_process(Job(source, plan, list(profiles), workspace_mb, None), out.stem)
+        built = compile_in_process(Job(source, plan, list(profiles), workspace_mb, None), out.stem, progress)
         shutil.copyfile(plan, part)
     write_sidecar(sidecar, engine_of(device, name, version, "", {out.stem: built}))
     return sidecar

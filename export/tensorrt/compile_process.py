@@ -14,7 +14,7 @@ from pathlib import Path
 from wsra.export.tensorrt.engine import compile_graph
 from wsra.runtime.backends.engines import BuiltGraph, Profile
 from wsra.runtime.errors import ExportError, WsraError
-from wsra.runtime.terminal.console import progress
+from wsra.runtime.progress import Progress, unseen
 
 _EXIT_TIMEOUT_S = 10.0  # for the process to exit after it has sent its result
 
@@ -38,12 +38,13 @@ class Job:
     timing_cache: Path | None
 
 
-def compile_in_process(job: Job, label: str) -> BuiltGraph:
-    """Compile a graph in another process and show its progress. Ctrl-C ends that process, too.
+def compile_in_process(job: Job, label: str, progress: Progress = unseen) -> BuiltGraph:
+    """Compile a graph in another process. Ctrl-C ends that process, too.
 
     Args:
         job: what to compile.
-        label: text before the phase in the progress bar.
+        label: text before each phase that is reported.
+        progress: called with the label and the phase, the steps that are done, and how many there are.
 
     Raises:
         ExportError: the graph cannot be compiled, or the process died; the message gives the reason.
@@ -54,13 +55,13 @@ def compile_in_process(job: Job, label: str) -> BuiltGraph:
     _start(process)
     sending.close()
     try:
-        with progress(label, None) as bar:
-            while True:
-                kind, *content = receiving.recv()
-                if kind != "step":
-                    break
-                phase, done, total = content
-                bar.update(bar.task_ids[0], description=f"{label}: {phase}", completed=done, total=total)
+        progress(label, 0, None)
+        while True:
+            kind, *content = receiving.recv()
+            if kind != "step":
+                break
+            phase, done, total = content
+            progress(f"{label}: {phase}", done, total)
         process.join(_EXIT_TIMEOUT_S)
     except EOFError:
         process.join()
@@ -91,7 +92,7 @@ def _compile(job: Job, sending: Connection) -> None:
     os.dup2(2, 1)  # the output of the library must not reach the stdout of the command
     lock = threading.Lock()
 
-    def send_progress(phase: str, done: int, total: int) -> None:
+    def send_progress(phase: str, done: float, total: float | None) -> None:
         with lock:
             try:
                 sending.send(("step", phase, done, total))

@@ -5,7 +5,7 @@ Networks are strongly typed: the graph determines the precision. TensorRT-RTX ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from wsra.runtime.backends.trt_log import cleaned, error_log
 from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files.writing import replacing, sha256_of
-
-Progress = Callable[[str, int, int], None]  # phase, steps done, total number of steps
+from wsra.runtime.progress import Progress
 
 
 def compile_graph(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ from wsra.runtime.errors import FeatureError, VideoError, WsraError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import Bundle, default_bundle, open_bundle
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.terminal.console import progress, say
+from wsra.runtime.terminal.console import progress
 from wsra.runtime.workers.choose import open_pool
 from wsra.runtime.workers.protocol import Pool
+
+logger = logging.getLogger(__name__)
 
 LOOKS = 64  # files that are looked at in one task: each takes less than a millisecond
 
@@ -55,7 +58,7 @@ class _LeftOut:
             raise err
         told = str(err)
         self.reasons.append(told if told.startswith(str(path)) else f"{path}: {told}")
-        say(f"WARNING: left out: {self.reasons[-1]}")
+        logger.warning(f"left out: {self.reasons[-1]}")
 
     def refuse_none(self, files: Sequence[object]) -> None:
         """Stop where no file is left."""
@@ -102,7 +105,7 @@ def search(request: Request) -> Found:
             numbers = sum(part.last - part.first for part in parts) * grounder.scorer.key_width * len(queries)
             joined = recordings_for(parts, plan)
             if not joined:
-                say("no video is of that time")
+                logger.info("no video is of that time")
             ranking = Ranking(queries, top_k=request.top_k, per_video=request.per_video)
             with progress("recordings", len(joined)) as bar:
                 for answered in pool.map(Answering(asked, numbers), joined):
@@ -158,14 +161,14 @@ def _parts(footage: Footage, between: Between | None, left_out: _LeftOut) -> lis
 
 def _tell(bundle: Bundle, request: Request, route: Route, grounder: Grounder) -> None:
     """Say what runs, whether it was verified, and what of it was not asked for."""
-    say(f"bundle {bundle.folder} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
+    logger.info(f"bundle {bundle.folder} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
     if route.provider != "cpu" and grounder.scorer.device == "cpu":
-        say(f"WARNING: {route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
+        logger.warning(f"{route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
     if route.name not in read_record(bundle, this_device()):
-        say(f"{route.name} was not verified on this device; after wsra verify {bundle.folder} auto takes the fastest that passes")
+        logger.info(f"{route.name} was not verified on this device; after wsra verify {bundle.folder} auto takes the fastest that passes")
 
 
 def _tell_unknown(footage: list[Footage]) -> None:
     if footage:
         more = f" and {len(footage) - 1} more" if len(footage) > 1 else ""
-        say(f"WARNING: no wall clock is known of {footage[0].feat}{more}: left out of --between")
+        logger.warning(f"no wall clock is known of {footage[0].feat}{more}: left out of --between")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from wsra.runtime.files.locks import locked, sweep_lock
 from wsra.runtime.files.writing import refuse_existing
 from wsra.runtime.formats.features import read_features, write_features
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.terminal.console import progress, say
+from wsra.runtime.terminal.console import progress
 from wsra.runtime.video.frames import Video
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def source_of(given: Input, grounder: Grounder) -> Source:
         if not is_extracted(features) or is_of(features, path):
             sweep_lock(feat)
             return Source(given, feat, missing=False)
-        say(f"{path}: changed since it was extracted")
+        logger.info(f"{path}: changed since it was extracted")
     refuse_existing(feat, overwrite=True)
     with Video(path, height_px=1, frames_per_s=1.0):
         pass
@@ -71,11 +74,11 @@ def extract_source(source: Source, snippet_s: float, backbone: Backbone) -> None
         OutputError: the place cannot be written.
     """
     path = source.given.path
-    with locked(source.feat, waiting=say):
+    with locked(source.feat, wait=True):
         _, features = kept_beside(path, backbone.id(snippet_s))
         if features is not None and is_extracted(features) and is_of(features, path):
             return  # another process made them while this one waited
-        say(f"extracting {path}; the features are kept in {source.feat}")
+        logger.info(f"extracting {path}; the features are kept in {source.feat}")
         with progress("seconds", None) as bar:
             features = extract_features(
                 path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +23,8 @@ from wsra.runtime.formats.bundle import SpanPlan, open_bundle
 from wsra.runtime.formats.features import read_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.kernels.choose import KernelName, open_kernel
-from wsra.runtime.terminal.console import say
+
+logger = logging.getLogger(__name__)
 
 Refusal = FeatureError | VideoError | OutputError  # what stops one file, not the rest
 _REFUSALS = (FeatureError, VideoError, OutputError)
@@ -85,7 +87,7 @@ def scoring(asked: Asked, numbers: int) -> Answerer:
 def backbone_for(asked: Asked) -> Backbone:
     """What makes the features of videos, on the provider of the route where it has that."""
     if asked.route.provider == "engine" and any((asked.bundle / name).is_file() for name in (BACKBONE_JSON, f"{CARRIED}/{DETECTOR_JSON}")):
-        say("engines are of the text and the scorer; ONNX Runtime runs the encoder or detector of videos on the CPU")
+        logger.info("engines are of the text and the scorer; ONNX Runtime runs the encoder or detector of videos on the CPU")
     return backbone_of(
         open_bundle(asked.bundle, trust_unchanged=True),
         precision=asked.route.precision,
@@ -117,7 +119,7 @@ class Look:
                 if source.missing:
                     return source
                 if given.root is None and given.path != source.feat:
-                    say(f"features {source.feat}")
+                    logger.info(f"features {source.feat}")
                 return _footage(source)
         except _REFUSALS as err:
             return err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 import sys
@@ -20,7 +21,8 @@ from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
 from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import BackendError, MissingExtraError
-from wsra.runtime.terminal.console import say
+
+logger = logging.getLogger(__name__)
 
 _DTYPES = {
     "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(bool)": "bool",
@@ -169,7 +171,7 @@ def _start(model: str | bytes, options: Any, provider: str) -> tuple[Any, str]:
     output = "\n".join(lines)
     if session is not None and session.get_providers()[0] == requested:
         for line in lines:
-            say(line)
+            logger.info(line)
         return session, ""
     missing = re.findall(r"with error: (.+)", output)
     return None, _first_line(missing[-1] if missing else refusal or output or "no reason given")

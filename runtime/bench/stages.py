@@ -5,9 +5,10 @@ Shapes: T snippets, D feature width, Q queries, H key width.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,9 +31,10 @@ from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.keys import made_by
 from wsra.runtime.kernels.choose import KernelName, open_kernel
 
+logger = logging.getLogger(__name__)
+
 QUERY = "a man in a yellow shirt walks past"
 GROUP_S = 2.0  # for each group of stages that take turns, where the rounds are not given
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,12 @@ class Found:
     reading: Reading
 
 
-def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
+def measure(folder: Path, wanted: Wanted) -> Found:
     """What `wsra bench` does.
 
     Args:
         folder: of the bundle.
         wanted: what is measured.
-        say: told each step.
 
     Raises:
         WsraError: the bundle, the source, a query or the provider cannot be used.
@@ -123,7 +124,7 @@ def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
         bundle, route, device, threads=threads, allow_fallback=fallback, kernel=wanted.kernel, keep_keys=True, numbers=0
     )
     if route.provider != "cpu" and grounder.scorer.device == "cpu":
-        say(f"WARNING: {route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
+        logger.warning(f"{route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
     with grounder, tempfile.TemporaryDirectory(prefix="wsra-bench-") as temporary:
         for query in wanted.queries:
             grounder.encoder.token_ids(query)
@@ -132,7 +133,7 @@ def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
             grounder.check(features)
         else:
             film = _film(bundle, route, wanted)
-            say(f"decoding and describing the first {wanted.first_s:g} s of {wanted.source}")
+            logger.info(f"decoding and describing the first {wanted.first_s:g} s of {wanted.source}")
             groups.append([film.apart, film.together])
             with memory.watching():
                 cold |= {**film.apart(), **film.together()}
@@ -141,7 +142,7 @@ def measure(folder: Path, wanted: Wanted, *, say: Say = print) -> Found:
         features = read_features(feat)
         if len(features) == 0:
             raise FeatureError(f"{wanted.source}: nothing moves in it, so there is nothing to measure; give a longer or another video")
-        say("what is made lies in a temporary folder until the end; nothing beside your files changes")
+        logger.info("what is made lies in a temporary folder until the end; nothing beside your files changes")
         if wanted.kernel == "auto" and grounder.scorer.device == "cpu":
             numbers = len(features) * grounder.scorer.key_width * len(wanted.queries)
             grounder = grounder.scoring_with(open_kernel(bundle, route, device, on_cpu=True, threads=threads, numbers=numbers))

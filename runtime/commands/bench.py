@@ -36,7 +36,6 @@ def bench(
     from wsra.runtime.bench.report import bench_json, bench_view
     from wsra.runtime.bench.stages import QUERY, Wanted, measure
     from wsra.runtime.formats.bundle import default_bundle
-    from wsra.runtime.terminal.console import say
 
     if len(inputs) > 2:
         raise typer.BadParameter(f"got {len(inputs)} arguments; expected [BUNDLE] and one X.feat or VIDEO")
@@ -53,7 +52,7 @@ def bench(
         first_s=seconds,
         hours=hours,
     )
-    found = measure(default_bundle(Path(inputs[0]) if len(inputs) == 2 else None), wanted, say=say)
+    found = measure(default_bundle(Path(inputs[0]) if len(inputs) == 2 else None), wanted)
     if as_json:
         print_json(bench_json(found))
     else:

@@ -25,7 +25,7 @@ def build(
     from wsra.export.tensorrt.build import build_bundle, build_onnx, profile_from_text
     from wsra.runtime.device import find_gpu
     from wsra.runtime.formats.bundle import default_bundle
-    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.console import print_message, progress_shown
     from wsra.runtime.terminal.streams import print_path
     from wsra.runtime.verification.verify import verify_bundle
 
@@ -34,17 +34,20 @@ def build(
             raise typer.BadParameter("--precision and --rebuild are for a bundle; the precision of X.onnx is the graph's")
         plan = out or source.with_suffix(".plan")
         profiles = [profile_from_text(text) for text in profile or []]
-        build_onnx(source, plan, profiles, workspace_mb=workspace_mb, overwrite=overwrite, say=say)
+        with progress_shown() as progress:
+            build_onnx(source, plan, profiles, workspace_mb=workspace_mb, overwrite=overwrite, progress=progress)
         print_path(plan)
         return
     if out is not None or profile or overwrite:
         raise typer.BadParameter("--out, --profile and --overwrite are for X.onnx; a bundle has its own profiles and folders")
     folder = default_bundle(source)
-    for engines in build_bundle(folder, precision, rebuild=rebuild, workspace_mb=workspace_mb, say=say):
+    with progress_shown() as progress:
+        built = build_bundle(folder, precision, rebuild=rebuild, workspace_mb=workspace_mb, progress=progress)
+    for engines in built:
         print_path(engines)
     if find_gpu() is None:
-        say("not verified: there is no GPU to run engines on")
+        print_message("not verified: there is no GPU to run engines on")
         return
-    reports = verify_bundle(folder, provider="engine", say=say)
+    reports = verify_bundle(folder, provider="engine")
     if not all(report.passed for report in reports.values()):
         raise typer.Exit(1)

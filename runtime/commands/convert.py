@@ -31,15 +31,16 @@ def convert(
     if layout is not None:
         from wsra.runtime.conversion.published import Published, convert_all
         from wsra.runtime.formats.annotation_formats import read_durations
-        from wsra.runtime.terminal.console import say
+        from wsra.runtime.terminal.console import print_message, progress_shown
 
         if key is not None or video is not None:
             raise typer.BadParameter("--key and --video are for one array, --layout is for files of many videos")
         durations_s = read_durations(durations) if durations is not None else {}
         published = Published(source, layout, flow, durations_s, snippet_s, context, backbone)
-        done = convert_all(published, out, overwrite=overwrite)
+        with progress_shown() as progress:
+            done = convert_all(published, out, overwrite=overwrite, progress=progress)
         lengths = "" if done.snippet_s is None else f"; snippets of {done.snippet_s:.4g} s in the median"
-        say(f"{done.written} videos written, {done.kept} were there already{lengths}; backbone {published.made_by}")
+        print_message(f"{done.written} videos written, {done.kept} were there already{lengths}; backbone {published.made_by}")
         print_path(out)
         return
     from wsra.runtime.conversion.convert import array_from_file, features_from_array

@@ -9,6 +9,7 @@ import typer
 
 from wsra.runtime.commands.options import JobsOption, JsonOption, print_json
 from wsra.runtime.errors import MissingExtraError
+from wsra.runtime.terminal.console import progress_shown
 
 
 def demo(
@@ -22,12 +23,18 @@ def demo(
     """Render clips, extract features, train from captions, export, ground, and compare with controls."""
     try:
         from wsra.export.demo.demo import run_demo
-        from wsra.export.demo.report import show_demo
+        from wsra.export.demo.report import demo_view, next_commands
     except ModuleNotFoundError as err:
         raise MissingExtraError(str(err.name), "demo", "wsra demo") from err
 
-    report = run_demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs)
+    with progress_shown() as progress:
+        report = run_demo(out, clips=clips, epochs=epochs, seed=seed, jobs=jobs, progress=progress)
     if as_json:
         print_json(report)
     else:
-        show_demo(report, out)
+        from wsra.runtime.terminal.display import stdout_console
+
+        console = stdout_console()
+        console.print(demo_view(report, out, width=min(console.width, 100)))
+        for command in next_commands(report, out):
+            console.print(f"  {command}", soft_wrap=True)  # so that it can be copied

@@ -39,6 +39,7 @@ def evaluate(
     from wsra.runtime.evaluation.evaluate import evaluate as measure
     from wsra.runtime.files.writing import refuse_existing
     from wsra.runtime.formats.predictions import write_predictions
+    from wsra.runtime.terminal.console import progress_shown
 
     if predictions_out is not None:
         refuse_existing(predictions_out, overwrite=overwrite)
@@ -57,7 +58,8 @@ def evaluate(
         provider=provider,
         threads=threads,
     )
-    evaluation = measure(request)
+    with progress_shown() as progress:
+        evaluation = measure(request, progress)
     if predictions_out is not None:
         write_predictions(predictions_out, evaluation.annotations, evaluation.answers)
     from wsra.runtime.evaluation.report import evaluation_json, evaluation_view

@@ -84,43 +84,48 @@ def export(
 def _export_checkpoint(checkpoint: Path | None, out: Path, options: ExportOptions, encoder: Path | None, detector: Path | None) -> None:
     """A trained checkpoint as a bundle, which may carry the encoder or detector behind its features."""
     from wsra.export.publish import export_bundle, newest_checkpoint
-    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.console import print_message, progress_shown
 
     source = checkpoint or newest_checkpoint(Path("runs"))
-    say(f"checkpoint {source}")
-    export_bundle(source, out, options, encoder=encoder, detector=detector, say=say)
+    print_message(f"checkpoint {source}")
+    with progress_shown() as progress:
+        export_bundle(source, out, options, encoder=encoder, detector=detector, progress=progress)
 
 
 def _export_untrained(zero_shot: str | None, out: Path, options: ExportOptions, regions: RegionsOption) -> None:
     """A CLIP or SigLIP model as a bundle, or the stock scorer where no model is given."""
-    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.console import progress_shown
 
     if zero_shot is None:
         from wsra.export.stock import export_stock
 
-        export_stock(out, options, say=say)
+        with progress_shown() as progress:
+            export_stock(out, options, progress)
     else:
         from wsra.export.zeroshot import export_zero_shot
 
-        export_zero_shot(zero_shot, out, options, regions=regions, say=say)
+        with progress_shown() as progress:
+            export_zero_shot(zero_shot, out, options, regions=regions, progress=progress)
 
 
 def _export_backbone(model: str, out: Path, options: ExportOptions) -> None:
     """The image encoder of a CLIP or SigLIP model as a folder for `wsra extract --backbone`."""
     from wsra.export.encoder import export_encoder
-    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.console import progress_shown
 
-    export_encoder(model, out, fp16=options.fp16, int8=options.int8, engine=options.engine, overwrite=options.overwrite, say=say)
+    with progress_shown() as progress:
+        export_encoder(
+            model, out, fp16=options.fp16, int8=options.int8, engine=options.engine, overwrite=options.overwrite, progress=progress
+        )
 
 
 def _export_detector(model: str, out: Path, options: ExportOptions) -> None:
     """An RT-DETR or D-FINE model as a folder for `wsra extract --detector`."""
     from wsra.export.detector import export_detector
-    from wsra.runtime.terminal.console import say
 
     if options.engine:
         raise typer.BadParameter("--engine is for bundles and encoders; a detector runs with wsra extract --provider tensorrt")
-    export_detector(model, out, fp16=options.fp16, int8=options.int8, overwrite=options.overwrite, say=say)
+    export_detector(model, out, fp16=options.fp16, int8=options.int8, overwrite=options.overwrite)
 
 
 def _refuse_training_data(kind: str, given: str, checkpoint: Path | None, calib: Path | None) -> None:

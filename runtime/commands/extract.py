@@ -36,7 +36,7 @@ def extract(
     """Turn videos into .feat files; those that are current are kept."""
     from wsra.runtime.backbones.registry import BackboneChoice
     from wsra.runtime.extraction.batch import extract_batch
-    from wsra.runtime.terminal.console import progress, say
+    from wsra.runtime.terminal.console import print_message, progress_shown
     from wsra.runtime.terminal.streams import print_path
     from wsra.runtime.workers.choose import open_pool
 
@@ -54,9 +54,8 @@ def extract(
     with ExitStack() as held:
         pool = held.enter_context(open_pool(ray, jobs=min(jobs, len(videos)), gpus=gpus))
         by_seconds = pool.place == "process"
-        bar = held.enter_context(progress("seconds" if by_seconds else "videos", None if by_seconds else len(videos)))
-        task = bar.task_ids[0]
-        within = (lambda done, total: bar.update(task, completed=done, total=total)) if by_seconds else None
+        progress = held.enter_context(progress_shown())
+        within = (lambda done, total: progress("seconds", done, total)) if by_seconds else None
         shared: dict[str, Any] = {"snippet_s": snippet_s, "decoder": decoder, "progress": within, "overwrite": overwrite}
         if continued:
             from wsra.runtime.extraction.continued import extract_recording
@@ -64,16 +63,18 @@ def extract(
             batch = extract_recording(videos, out, backbone=choice, **shared)
         else:
             batch = extract_batch(videos, out, backbone=choice, pool=pool, **shared)
-        for done in batch:
+        if not by_seconds:
+            progress("videos", 0, len(videos))
+        for count, done in enumerate(batch, 1):
             if not by_seconds:
-                bar.advance(task)
+                progress("videos", count, len(videos))
             if done.error is not None:
                 failed += 1
-                say(f"wsra: {done.error}")
+                print_message(f"wsra: {done.error}")
             else:
                 print_path(done.feat)
-                say(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
+                print_message(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
                 if done.warning is not None:
-                    say(f"WARNING: {done.video}: {done.warning}")
+                    print_message(f"WARNING: {done.video}: {done.warning}")
     if failed:
         raise typer.Exit(1)

@@ -82,9 +82,10 @@ def _rebuild(folder: Path, precisions: list[str] | None) -> None:
     """Build and verify engines that do not fit; without a GPU there is nothing to build for."""
     from wsra.export.tensorrt.build import build_bundle
     from wsra.runtime.device import find_gpu
-    from wsra.runtime.terminal.console import say
+    from wsra.runtime.terminal.console import progress_shown
     from wsra.runtime.verification.verify import verify_bundle
 
     if find_gpu() is not None:
-        build_bundle(folder, precisions, say=say)
-        verify_bundle(folder, provider="engine", say=say)
+        with progress_shown() as progress:
+            build_bundle(folder, precisions, progress=progress)
+        verify_bundle(folder, provider="engine")

@@ -1,4 +1,4 @@
-"""Options that several commands take, and how JSON is printed."""
+"""Options that several commands take, what all of them do first, and how JSON is printed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+
+from wsra.runtime.terminal.console import messages_shown
 
 BundleOption = Annotated[
     Path | None, typer.Option("--bundle", "-b", help="The bundle; default $WSRA_BUNDLE, else ./bundle, else the stock one.")
@@ -23,6 +25,11 @@ RayOption = Annotated[
     str | None,
     typer.Option(metavar="ADDRESS", help="A Ray cluster: HOST:PORT of its head, auto (RAY_ADDRESS, or the one of this machine), or local."),
 ]
+
+
+def begin(context: typer.Context) -> None:
+    """What every command does first: it shows what the library reports, until it ends."""
+    context.with_resource(messages_shown())
 
 
 def print_json(value: Any) -> None:

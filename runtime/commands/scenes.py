@@ -9,6 +9,7 @@ import typer
 
 from wsra.runtime.commands.options import JobsOption
 from wsra.runtime.errors import MissingExtraError
+from wsra.runtime.terminal.console import progress_shown
 
 
 def scenes(
@@ -27,4 +28,5 @@ def scenes(
     except ModuleNotFoundError as err:
         raise MissingExtraError(str(err.name), "video", "wsra scenes") from err
 
-    run_scenes(out, Sizes(train, val, dev, test), seed=seed, jobs=jobs)
+    with progress_shown() as progress:
+        run_scenes(out, Sizes(train, val, dev, test), seed=seed, jobs=jobs, progress=progress)

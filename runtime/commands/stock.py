@@ -8,7 +8,7 @@ from pathlib import Path
 from wsra.runtime.errors import BundleError
 from wsra.runtime.formats.bundle import MANIFEST, default_bundle
 from wsra.runtime.grounding.stock import stock_folder
-from wsra.runtime.terminal.console import say
+from wsra.runtime.terminal.console import print_message, progress_shown
 
 ON_A_WORKSTATION = "make it on a workstation with wsra export --stock -o DIR, copy DIR here and give it with -b"
 
@@ -26,7 +26,7 @@ def bundle_or_stock(given: Path | None) -> Path:
     folder = stock_folder()
     if not (folder / MANIFEST).is_file():
         _make(folder)
-    say(f"asking the stock bundle, {folder}; -b gives another one")
+    print_message(f"asking the stock bundle, {folder}; -b gives another one")
     return folder
 
 
@@ -42,6 +42,7 @@ def _make(folder: Path) -> None:
             f"no bundle is given, and the stock bundle is not here: making it needs {err.name}"
             f" (pip install 'wsra[demo]'); or {ON_A_WORKSTATION}"
         ) from err
-    say(f"making the stock bundle in {folder}; this is done once")
+    print_message(f"making the stock bundle in {folder}; this is done once")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    export_stock(folder, ExportOptions(), say=say)
+    with progress_shown() as progress:
+        export_stock(folder, ExportOptions(), progress)

@@ -15,7 +15,10 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the last saved state of the checkpoint.")] = False,
 ) -> None:
     """Train a scorer from captions without times."""
+    from wsra.runtime.terminal.console import progress_shown
     from wsra.runtime.terminal.streams import print_path
     from wsra.train.command import train_run
 
-    print_path(train_run(run, out or Path("runs") / run.stem, settings or [], resume=resume))
+    with progress_shown() as progress:
+        checkpoint = train_run(run, out or Path("runs") / run.stem, settings or [], resume=resume, progress=progress)
+    print_path(checkpoint)

@@ -21,12 +21,9 @@ def verify(
 ) -> None:
     """Check on this device every way to run a bundle: its tensors, and the moments it finds."""
     from wsra.runtime.formats.bundle import default_bundle
-    from wsra.runtime.terminal.console import say
     from wsra.runtime.verification.verify import verify_bundle
 
-    reports = verify_bundle(
-        default_bundle(bundle), precision=precision, provider=provider, data=data, features=features, threads=threads, say=say
-    )
+    reports = verify_bundle(default_bundle(bundle), precision=precision, provider=provider, data=data, features=features, threads=threads)
     if as_json:
         print_json({"precisions": {name: report.to_json() for name, report in reports.items()}})
     else:

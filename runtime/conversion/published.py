@@ -20,8 +20,8 @@ from wsra.runtime.conversion.hdf5 import hdf5, read_dataset
 from wsra.runtime.errors import ConfigError, FeatureError, OutputError
 from wsra.runtime.files.names import feat_of
 from wsra.runtime.formats.features import Features, read_features, write_features
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.spans.windows import SEGMENT_S, SEGMENTS
-from wsra.runtime.terminal.console import progress
 
 Layout = Literal["didemo", "charades-i3d", "activitynet-c3d"]
 Array32 = NDArray[np.float32]
@@ -80,13 +80,14 @@ class Published:
         return self.backbone or f"{self.layout}:{files}{'+context' if self.layout == 'didemo' and self.context else ''}"
 
 
-def convert_all(published: Published, out: Path, *, overwrite: bool) -> Converted:
+def convert_all(published: Published, out: Path, *, overwrite: bool, progress: Progress = unseen) -> Converted:
     """Write one .feat file per video; those that an earlier, interrupted conversion of the same features wrote are kept.
 
     Args:
         published: what is to be converted.
         out: folder.
         overwrite: replace every file.
+        progress: called with "videos", how many are written, and how many there are to write.
 
     Raises:
         OutputError: a file of other features stands in the way, or the place cannot be written.
@@ -97,11 +98,11 @@ def convert_all(published: Published, out: Path, *, overwrite: bool) -> Converte
     kept = [] if overwrite else [name for name, path in paths.items() if _is_there(path, published.made_by)]
     wanted = sorted(set(names) - set(kept))
     lengths_s: list[float] = []
-    with progress("videos", len(wanted)) as bar:
-        for features in read_videos(published, wanted):
-            write_features(paths[features.video], features)
-            lengths_s.append(features.duration_s / len(features))
-            bar.advance(bar.task_ids[0])
+    progress("videos", 0, len(wanted))
+    for features in read_videos(published, wanted):
+        write_features(paths[features.video], features)
+        lengths_s.append(features.duration_s / len(features))
+        progress("videos", len(lengths_s), len(wanted))
     return Converted(len(wanted), len(kept), float(np.median(lengths_s)) if lengths_s else None)
 
 

@@ -22,8 +22,8 @@ from wsra.runtime.formats.bundle import SpanPlan
 from wsra.runtime.formats.features import Features, read_features
 from wsra.runtime.formats.predictions import read_predictions
 from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.spans.windows import segment_windows
-from wsra.runtime.terminal.console import progress
 
 Array = NDArray[np.float64]
 SNIPPET_S = 1.0  # of the windows of `seconds` where no features are given
@@ -126,8 +126,10 @@ class BundleSource:
         protocol: ProtocolName,
         plan: SpanPlan | None,
         top_k: int,
+        progress: Progress = unseen,
     ) -> None:
         self._grounder, self._annotations, self._folder, self._top_k = grounder, annotations, folder, top_k
+        self._progress = progress
         self._ranks_all = protocol == "didemo"
         if self._ranks_all and grounder.manifest.span_score == "lives":
             raise ConfigError(f"{grounder.bundle}: scores lives of objects; the protocol didemo ranks 21 moments: choose spans or charades")
@@ -165,15 +167,15 @@ class BundleSource:
 
     def _ask(self, queries: Sequence[str], label: str) -> list[Array]:
         found: list[Array] = [np.zeros((0, 3))] * len(queries)
-        with progress(label, len(self._numbers)) as bar:
-            for vid, numbers in self._numbers.items():
-                asked = [queries[number] for number in numbers]
-                with one_file(self._path(vid), FeatureError):
-                    features = read_features(self._path(vid))
-                    answers = self._rank(features, asked) if self._ranks_all else self._find(features, asked)
-                for number, answer in zip(numbers, answers, strict=True):
-                    found[number] = answer
-                bar.advance(bar.task_ids[0])
+        self._progress(label, 0, len(self._numbers))
+        for done, (vid, numbers) in enumerate(self._numbers.items(), 1):
+            asked = [queries[number] for number in numbers]
+            with one_file(self._path(vid), FeatureError):
+                features = read_features(self._path(vid))
+                answers = self._rank(features, asked) if self._ranks_all else self._find(features, asked)
+            for number, answer in zip(numbers, answers, strict=True):
+                found[number] = answer
+            self._progress(label, done, len(self._numbers))
         return found
 
     def _find(self, features: Features, queries: Sequence[str]) -> list[Array]:

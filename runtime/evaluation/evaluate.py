@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,9 @@ from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.formats.bundle import MANIFEST, SpanPlan
 from wsra.runtime.formats.describe import CHECKPOINT
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.terminal.console import say
+from wsra.runtime.progress import Progress, unseen
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -92,8 +95,12 @@ class Evaluation:
     answers: Sequence[Array]
 
 
-def evaluate(request: EvaluationRequest) -> Evaluation:
+def evaluate(request: EvaluationRequest, progress: Progress = unseen) -> Evaluation:
     """Evaluate a bundle or predictions.
+
+    Args:
+        request: what is evaluated, and how.
+        progress: called with "videos" or "videos, shuffled queries", how many are answered, and how many there are.
 
     Raises:
         WsraError: something of the request cannot be used.
@@ -105,14 +112,22 @@ def evaluate(request: EvaluationRequest) -> Evaluation:
     rules = rules_of(request.protocol, annotations)
     if not is_bundle:
         if request.features is not None:
-            say("features are not read: the predictions hold the answers")
+            logger.info("features are not read: the predictions hold the answers")
         predictions = PredictionSource(request.source, annotations, rules, protocol=request.protocol, plan=request.plan)
         return _measured(request, annotations, rules, predictions)
     if request.features is None:
         raise ConfigError(f"{request.source}: a bundle, which needs the features of the videos: give their folder with --features")
     with Grounder.open(request.source, precision=request.precision, provider=request.provider, threads=request.threads) as grounder:
-        say(f"bundle {request.source} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
-        found = BundleSource(grounder, annotations, request.features, protocol=request.protocol, plan=request.plan, top_k=request.top_k)
+        logger.info(f"bundle {request.source} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
+        found = BundleSource(
+            grounder,
+            annotations,
+            request.features,
+            protocol=request.protocol,
+            plan=request.plan,
+            top_k=request.top_k,
+            progress=progress,
+        )
         return _measured(request, annotations, rules, found)
 
 
@@ -133,7 +148,7 @@ def _labelled(path: Path, request: EvaluationRequest) -> list[Annotation]:
     if not labelled:
         raise DataError(f"{path}: none of the {len(annotations)} queries has a true span; expected relevant_windows with spans")
     if len(labelled) < len(annotations):
-        say(f"{path}: {len(annotations) - len(labelled)} of {len(annotations)} queries have no true span and are not counted")
+        logger.info(f"{path}: {len(annotations) - len(labelled)} of {len(annotations)} queries have no true span and are not counted")
     if not request.clip_ends:
         return labelled
     return [replace(a, windows_s=tuple((min(start, a.duration_s), min(end, a.duration_s)) for start, end in a.windows_s)) for a in labelled]
@@ -143,7 +158,7 @@ def _measured(request: EvaluationRequest, annotations: Sequence[Annotation], rul
     answers = source.answers()
     unanswered = sum(len(answer) == 0 for answer in answers)
     if unanswered:
-        say(f"{unanswered} of {len(annotations)} queries have no answer; each counts 0")
+        logger.info(f"{unanswered} of {len(annotations)} queries have no answer; each counts 0")
     scores = rules.scores(answers)
     videos = [a.vid for a in annotations]
     notes: dict[str, str] = {}

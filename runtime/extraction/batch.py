@@ -19,7 +19,6 @@ from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, usable_folder
 from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.prefetch import ahead
-from wsra.runtime.terminal.console import say
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
 from wsra.runtime.video.wallclock import start_of
@@ -143,7 +142,7 @@ class _Extraction:
         backbone = _loaded(self.choice)
         try:
             refuse_existing(feat, overwrite=True)
-            with one_file(video, VideoError), locked(feat, waiting=say):
+            with one_file(video, VideoError), locked(feat, wait=True):
                 return self._extract(video, feat, backbone)
         except WsraError as err:
             return Extracted(video, feat, False, str(err))

@@ -16,7 +16,6 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, sha256_of, usable_folder
 from wsra.runtime.formats.features import Features, read_features, write_features
-from wsra.runtime.terminal.console import say
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
 from wsra.runtime.video.wallclock import Start, from_iso, start_of
@@ -70,7 +69,7 @@ def extract_recording(
     for video, feat in feat_paths(videos, folder).items():
         try:
             refuse_existing(feat, overwrite=True)
-            with one_file(video, VideoError), locked(feat, waiting=say):
+            with one_file(video, VideoError), locked(feat, wait=True):
                 if not overwrite:
                     refuse_others(feat, backbone=loaded.id(snippet_s))
                 done = _extract_next(video, feat, before, loaded, snippet_s, decoder, progress)

@@ -8,28 +8,31 @@ killed writers left is never swept. Nothing is mixed or lost in either case.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wsra.runtime.errors import OutputError
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
-def locked(path: Path, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Be the only writer of a file or folder, where two would waste hours. The lock is `.NAME.lock` beside it and is removed in the end.
 
     Args:
         path: what is written.
-        waiting: called with a message before waiting for another writer; None refuses to wait.
+        wait: for another writer, after a message; False refuses instead.
 
     Raises:
-        OutputError: another process writes it and `waiting` is None, or the place cannot be written.
+        OutputError: another process writes it and `wait` is False, or the place cannot be written.
     """
     lock = _lock_of(path)
     made = not lock.parent.exists()
-    held = _acquired(lock, path, waiting)
+    held = _acquired(lock, path, wait=wait)
     try:
         yield
     finally:
@@ -57,7 +60,7 @@ def _lock_of(path: Path) -> Path:
     return place.with_name(f".{place.name}.lock")
 
 
-def _acquired(lock: Path, path: Path, waiting: Callable[[str], None] | None) -> int:
+def _acquired(lock: Path, path: Path, *, wait: bool) -> int:
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +69,9 @@ def _acquired(lock: Path, path: Path, waiting: Callable[[str], None] | None) -> 
             raise OutputError(f"{path}: cannot be written ({err.strerror}); choose another place") from err
         try:
             if not taken(held):
-                if waiting is None:
+                if not wait:
                     raise OutputError(f"{path}: another process is writing it; wait until that ends, or choose another place")
-                waiting(f"{path}: another process is writing it; waiting")
+                logger.info(f"{path}: another process is writing it; waiting")
                 fcntl.flock(held, fcntl.LOCK_EX)
             if is_at(held, lock):  # else its last owner removed it meanwhile
                 return held

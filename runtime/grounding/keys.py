@@ -7,6 +7,7 @@ Shapes: T snippets, H key width.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from wsra.runtime.files.tensors import Pieces, TensorFile, state_of, write_tenso
 from wsra.runtime.files.writing import replacing
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import Features
-from wsra.runtime.terminal.console import say
+
+logger = logging.getLogger(__name__)
 
 FORMAT, VERSION = "wsra.keys", "2"
 MOST = 60_000.0  # float16 ends at 65,504; larger keys are kept in float32
@@ -106,7 +108,7 @@ class KeyStore:
         feat, path = features.file.path, features.file.path.with_suffix(".keys")
         foreign = _foreign(path)
         if foreign is not None:
-            say(f"WARNING: keys stay in memory: {path} {foreign}; rename it, so that they can be kept there")
+            logger.warning(f"keys stay in memory: {path} {foreign}; rename it, so that they can be kept there")
             return keys_in_memory(features, chunks)
         made_of = features.file.digest or self._of(feat.parent).of(feat.name)
         stale = None
@@ -115,7 +117,7 @@ class KeyStore:
                 return self._current(path, made_of, len(features))
             except FeatureError as err:
                 stale = str(err).removeprefix(f"{path}: ")
-        say(f"{path} is made again: {stale}" if stale else f"keys are kept in {path}")
+        logger.info(f"{path} is made again: {stale}" if stale else f"keys are kept in {path}")
         if state_of(feat) != features.file.state:
             raise FeatureError(f"{feat}: was replaced while it was read; ask again")
         try:
@@ -123,9 +125,9 @@ class KeyStore:
                 try:
                     return self._write(path, made_of, Pieces(np.dtype(dtype), (len(features), self._width), _all(chunks, dtype, features)))
                 except _TooLargeError:
-                    say(f"{feat}: a key is larger than {MOST:g}; keys are kept in float32")
+                    logger.info(f"{feat}: a key is larger than {MOST:g}; keys are kept in float32")
         except OutputError as err:
-            say(f"WARNING: keys stay in memory: {err}")
+            logger.warning(f"keys stay in memory: {err}")
         return keys_in_memory(features, chunks)
 
     def _of(self, folder: Path) -> Digests:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from wsra.runtime.progress import Progress as Report
 from wsra.runtime.terminal.console import Bar
 from wsra.runtime.terminal.visible import visible
 
@@ -39,6 +40,31 @@ class _Rate(ProgressColumn):
 @contextmanager
 def shown(label: str, total: float | None) -> Iterator[Bar]:
     """A bar on stderr; see `wsra.runtime.terminal.console.progress`."""
+    with _bar() as bar:
+        bar.add_task(label, total=total)
+        yield bar
+
+
+@contextmanager
+def drawn() -> Iterator[Report]:
+    """A bar on stderr from the first report on; see `wsra.runtime.terminal.console.progress_shown`."""
+    with ExitStack() as held:
+        bar: Progress | None = None
+
+        def report(what: str, done: float, total: float | None) -> None:
+            nonlocal bar
+            if bar is None:
+                bar = held.enter_context(_bar())
+            if not bar.tasks or bar.tasks[0].description != what:
+                for old in bar.task_ids:
+                    bar.remove_task(old)
+                bar.add_task(what, total=total)
+            bar.update(bar.task_ids[0], completed=done, total=total)
+
+        yield report
+
+
+def _bar() -> Progress:
     columns = (
         _Label(),
         BarColumn(),
@@ -49,6 +75,4 @@ def shown(label: str, total: float | None) -> Iterator[Bar]:
     )
     stderr = Console(stderr=True, highlight=False, markup=False)
     above = sys.stdout.isatty()  # what is printed meanwhile stands above the bar; elsewhere it must not come to stderr
-    with Progress(*columns, console=stderr, disable=not stderr.is_terminal, redirect_stdout=above) as bar:
-        bar.add_task(label, total=total)
-        yield bar
+    return Progress(*columns, console=stderr, disable=not stderr.is_terminal, redirect_stdout=above)

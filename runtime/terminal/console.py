@@ -1,14 +1,21 @@
-"""Messages and progress on stderr; stdout is for data. Rich is loaded where somebody sees it: on a terminal."""
+"""Messages and progress on stderr; stdout is for data. Rich is loaded where somebody sees it: on a terminal.
+
+The library reports through `logging`, under the name `wsra`, and prints nothing by itself; the command line attaches its handler here.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, TextIO
 
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.terminal.visible import visible
+
+LOGGER = logging.getLogger("wsra")
 
 
 class Bar(Protocol):
@@ -42,29 +49,95 @@ class _NoBar:
     def reset(self, task_id: Any, *, total: float | None = None, completed: int = 0, description: str | None = None) -> None: ...
 
 
-def say(message: str) -> None:
-    """Print one message as one line; what would not be seen of it is made visible."""
+def print_message(message: str) -> None:
+    """Print one message on stderr as one line, with characters that would be invisible shown as escapes. Only the command line does."""
     print(visible(" ".join(message.splitlines())), file=sys.stderr, flush=True)
 
 
-def say_warnings() -> None:
-    """From now on warnings of libraries are messages, too."""
-    warnings.showwarning = _say_warning
+class _Printing(logging.Handler):
+    """Prints records on stderr as it is when each of them comes."""
+
+    indent = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            level = "WARNING: " if record.levelno >= logging.WARNING else ""
+            print_message(f"{self.indent}{level}{record.getMessage()}")
+        except Exception:
+            self.handleError(record)
 
 
-def _say_warning(
+_HANDLER = _Printing(logging.INFO)
+
+
+def messages_are_shown() -> bool:
+    """Whether this process prints what the library reports."""
+    return _HANDLER in LOGGER.handlers
+
+
+def show_messages() -> None:
+    """From now on print what the library reports, from level INFO on: one line per record, warnings after "WARNING: "."""
+    LOGGER.addHandler(_HANDLER)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False  # a library may attach a handler to the root logger, which would print every message again
+
+
+@contextmanager
+def messages_shown() -> Iterator[None]:
+    """Within the block, print what the library reports; see `show_messages`."""
+    if messages_are_shown():
+        yield
+        return
+    level, propagate = LOGGER.level, LOGGER.propagate
+    show_messages()
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(_HANDLER)
+        LOGGER.setLevel(level)
+        LOGGER.propagate = propagate
+
+
+@contextmanager
+def messages_indented() -> Iterator[None]:
+    """Within the block, what is printed of the library's messages begins with four spaces: they belong to the line above."""
+    _HANDLER.indent = "    "
+    try:
+        yield
+    finally:
+        _HANDLER.indent = ""
+
+
+def log_warnings() -> None:
+    """From now on warnings of other libraries are log records, too."""
+    warnings.showwarning = _log_warning
+
+
+def _log_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
 ) -> None:
-    say(f"WARNING: {message} ({category.__name__} of {filename}, line {lineno})")
+    LOGGER.warning(f"{message} ({category.__name__} of {filename}, line {lineno})")
 
 
 def progress(label: str, total: float | None) -> AbstractContextManager[Bar]:
-    """A progress bar on stderr, where that is a terminal; advance its only task, number 0."""
-    if not sys.stderr.isatty():
+    """A progress bar on stderr, where the command line shows messages on a terminal; advance its only task, number 0."""
+    if not messages_are_shown() or not sys.stderr.isatty():
         return _nothing()
     from wsra.runtime.terminal.bar import shown
 
     return shown(label, total)
+
+
+@contextmanager
+def progress_shown() -> Iterator[Progress]:
+    """A callback that draws a bar on stderr, where that is a terminal; the bar begins anew for each thing that is counted."""
+    if not sys.stderr.isatty():
+        yield unseen
+        return
+    from wsra.runtime.terminal.bar import drawn
+
+    with drawn() as progress:
+        yield progress
 
 
 @contextmanager

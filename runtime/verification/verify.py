@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,8 @@ from wsra.runtime.verification.records import keep_reports
 from wsra.runtime.verification.reports import RouteReport
 from wsra.runtime.verification.route_check import Labelled, gate_route, label_figures, read_labelled
 
-Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
 REPEATS, WARM_UP = 20, 3
 
 
@@ -36,7 +38,6 @@ def verify_bundle(
     data: Path | None = None,
     features: Path | None = None,
     threads: int = 0,
-    say: Say = print,
 ) -> dict[str, RouteReport]:
     """Put the chosen routes of a bundle through both gates, time those that pass, and keep the reports.
 
@@ -47,7 +48,6 @@ def verify_bundle(
         data: labelled queries, JSON lines.
         features: folder of the .feat files of their videos.
         threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
-        say: called with a line about each step.
 
     Returns:
         Name of the route -> its report; see docs/verify.md.
@@ -69,8 +69,8 @@ def verify_bundle(
             f"{folder}: nothing of it runs here with --precision {precision} --provider {provider}; see wsra doctor {folder}"
         )
     labelled = read_labelled(data, features) if data is not None and features is not None else None
-    reports = verify(bundle, device, routes, labelled=labelled, threads=threads, say=say)
-    keep_reports(bundle, device, reports, say)
+    reports = verify(bundle, device, routes, labelled=labelled, threads=threads)
+    keep_reports(bundle, device, reports)
     return reports
 
 
@@ -81,7 +81,6 @@ def verify(
     *,
     labelled: Labelled | None = None,
     threads: int = 0,
-    say: Say = print,
 ) -> dict[str, RouteReport]:
     """Put routes through both gates and time those that pass.
 
@@ -91,7 +90,6 @@ def verify(
         routes: ways to run it.
         labelled: queries with true spans; their reference is FP32 on the CPU.
         threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
-        say: called with a line about each step.
 
     Returns:
         Name of the route -> its report; see docs/verify.md.
@@ -101,17 +99,17 @@ def verify(
     """
     golden = read_golden(bundle.folder / GOLDEN)
     if len(golden.pairs) < FEWEST:
-        say(f"WARNING: {len(golden.pairs)} golden queries; agreement is judged by fewer than {FEWEST}: give more validation captions")
+        logger.warning(f"{len(golden.pairs)} golden queries; agreement is judged by fewer than {FEWEST}: give more validation captions")
     if labelled is not None and len(labelled.annotations) < FEWEST:
-        say(f"WARNING: {len(labelled.annotations)} labelled queries; their figures are told, not judged, below {FEWEST}")
+        logger.warning(f"{len(labelled.annotations)} labelled queries; their figures are told, not judged, below {FEWEST}")
     reference = None
     if labelled is not None:
         bundle.check("fp32")
-        say(f"grounding {len(labelled.annotations)} labelled queries with fp32 on the CPU, the reference")
+        logger.info(f"grounding {len(labelled.annotations)} labelled queries with fp32 on the CPU, the reference")
         reference = label_figures(Grounder.of_route(bundle, Route("fp32", "cpu"), device, threads=threads), labelled)
     reports = {}
     for route in routes:
-        say(f"verifying {route.name}: tensors at the edges, then moments of {len(golden.pairs)} queries")
+        logger.info(f"verifying {route.name}: tensors at the edges, then moments of {len(golden.pairs)} queries")
         reports[route.name] = gate_route(bundle, device, route, golden, labelled=labelled, reference=reference, threads=threads)
     passed = [route for route in routes if reports[route.name].passed]
     times_ms, failures = time_routes(bundle, device, passed, golden, threads=threads)

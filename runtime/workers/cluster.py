@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
+import logging.handlers
 import os
+import queue
 import secrets
 import signal
 import socket
 import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,8 +24,10 @@ from types import TracebackType
 from typing import Any
 
 from wsra.runtime.errors import ClusterError, MissingExtraError
-from wsra.runtime.terminal.console import say
+from wsra.runtime.terminal.console import LOGGER, log_warnings
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
+
+logger = logging.getLogger(__name__)
 
 LOCAL, AUTO = "local", "auto"
 RETRIES = 3
@@ -89,7 +93,8 @@ class Cluster:
     def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
         """See `Pool`.
 
-        A task whose worker or node is lost is given to another, which is said, at most `RETRIES` times. What workers say is said here.
+        A task whose worker or node is lost is given to another with a warning, at most `RETRIES` times. What workers log is logged
+        here, once their task is done.
 
         Raises:
             ClusterError: a node does not see a file that is here, has another wsra, or the cluster is lost.
@@ -115,20 +120,20 @@ class Cluster:
                         places = running.pop(ref)
                         told = self._told(ref)
                         if isinstance(told, _Done):
-                            for message in told.said:
-                                say(message)
+                            for record in told.records:
+                                _log(record)
                             results.update(zip(places, told.results, strict=True))
                         elif isinstance(told, _Unseen):
                             told.refuse()
                             give(places)  # deleted meanwhile: as in one process
                         elif len(places) > 1:
-                            say(f"WARNING: a worker was lost; its {len(places)} files are given to others, one by one")
+                            logger.warning(f"a worker was lost; its {len(places)} files are given to others, one by one")
                             for alone in places:
                                 give(range(alone, alone + 1))
                         elif lost[places[0]] < RETRIES:
                             lost[places[0]] += 1
                             name = work.reads(items[places[0]])[0]
-                            say(f"WARNING: {name}: its worker was lost; given to another ({lost[places[0]]} of {RETRIES})")
+                            logger.warning(f"{name}: its worker was lost; given to another ({lost[places[0]]} of {RETRIES})")
                             give(places)
                         else:
                             why = f"{RETRIES + 1} workers were lost over it, most often for memory"
@@ -214,7 +219,7 @@ class Cluster:
 @dataclass(frozen=True)
 class _Done:
     results: list[Any]
-    said: tuple[str, ...]
+    records: tuple[logging.LogRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -245,9 +250,34 @@ def _done(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], fold
     unseen = next((path for path in seen if not path.exists()), None)
     if unseen is not None:
         return _Unseen(unseen, node)
-    with contextlib.redirect_stderr(io.StringIO()) as captured:
+    with _recorded() as records:
         results = [work(item) for item in items]
-    return _Done(results, tuple(captured.getvalue().splitlines()))
+    return _Done(results, tuple(records))
+
+
+@contextlib.contextmanager
+def _recorded() -> Iterator[list[logging.LogRecord]]:
+    """What wsra logs in the block, from level INFO on, and warnings of libraries: records that can be pickled, complete after the block."""
+    records: list[logging.LogRecord] = []
+    logged: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = logging.handlers.QueueHandler(logged)  # it makes them such that they can be pickled
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            log_warnings()
+            yield records
+    finally:
+        LOGGER.removeHandler(handler)
+        while not logged.empty():
+            records.append(logged.get())
+
+
+def _log(record: logging.LogRecord) -> None:
+    """Log what a worker logged, where it is wanted here."""
+    named = logging.getLogger(record.name)
+    if named.isEnabledFor(record.levelno):
+        named.handle(record)
 
 
 @cache

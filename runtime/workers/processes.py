@@ -15,6 +15,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from wsra.runtime.errors import WsraError
+from wsra.runtime.terminal.console import messages_are_shown, show_messages
 from wsra.runtime.terminal.signals import heed_signals, postponed
 from wsra.runtime.terminal.streams import claim_streams
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
@@ -36,6 +37,8 @@ class ThisProcess:
 class Processes:
     """Tasks in processes of this machine, which share its processors.
 
+    Where the command line shows messages, they print theirs; they do not reach the handlers that a Python caller attached in this process.
+
     Args (constructor):
         jobs: how many.
     """
@@ -50,7 +53,8 @@ class Processes:
         """See `Pool`. Where it is left early, for a signal, the processes end, too, with a moment to remove what they have begun."""
         others = active_children()
         try:
-            with ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_begin) as pool:
+            context, shown = get_context("spawn"), messages_are_shown()
+            with ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_begin, initargs=(shown,)) as pool:
                 try:
                     with postponed(), _unseen_by_children(signal.SIGINT):
                         parts = (items[place : place + chunksize] for place in range(0, len(items), chunksize))
@@ -77,9 +81,11 @@ def _unseen_by_children(number: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
-    """What a child does first: it ends when this process ends."""
+def _begin(shown: bool) -> None:
+    """What a child does first: it prints messages where this process does, and ends when this process ends."""
     claim_streams()
+    if shown:
+        show_messages()
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 

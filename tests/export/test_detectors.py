@@ -45,7 +45,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A tiny random model and its export in all precisions."""
     folder = tmp_path_factory.mktemp(request.param)
     make_detr(folder / "model", request.param)
-    export_detector(str(folder / "model"), folder / "detector", fp16=True, int8=True, say=lambda _: None)
+    export_detector(str(folder / "model"), folder / "detector", fp16=True, int8=True)
     return request.param, folder
 
 
@@ -145,13 +145,13 @@ def test_what_is_no_such_detector(tmp_path: Path) -> None:
     ViTModel(ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)).save_pretrained(tmp_path / "vit")
     for name, told in (("vit", "a model of type vit; expected RT-DETR, RT-DETRv2 or D-FINE"), ("none", "cannot be loaded")):
         with pytest.raises(ConfigError, match=told) as error:
-            export_detector(str(tmp_path / name), tmp_path / "out", say=lambda _: None)
+            export_detector(str(tmp_path / name), tmp_path / "out")
         assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
     make_detr(tmp_path / "detr", "rt_detr")
     table = json.loads((tmp_path / "detr" / "preprocessor_config.json").read_text())
     (tmp_path / "detr" / "preprocessor_config.json").write_text(json.dumps({**table, "size": {"shortest_edge": 800}}))
     with pytest.raises(ConfigError, match="its images have no fixed size"):
-        export_detector(str(tmp_path / "detr"), tmp_path / "out", say=lambda _: None)
+        export_detector(str(tmp_path / "detr"), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_answers_under_a_moving_camera(tmp_path: Path) -> None:
         "[sampling]\nfirst = 1\nlast = 1\n[training]\nepochs = 30\nbatch = 16\nkey_width = 32\nlearning_rate = 0.003\n"
     )
     checkpoint = train_run(tmp_path / "run.toml", tmp_path / "runs", [], resume=False)
-    export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(), detector=tmp_path / "knowing", say=lambda _: None)
+    export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(), detector=tmp_path / "knowing")
     right, asked = 0, 0
     for place in range(counts["test"]):
         pan = pans[f"test{place}"]

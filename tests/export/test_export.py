@@ -118,7 +118,7 @@ def test_feeds_are_checked_once_and_named(exported: tuple[Path, Scorer, TextEnco
 
 
 def test_a_bundle_is_whole_and_sealed(checkpoint: Path, tmp_path: Path) -> None:
-    manifest = export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(fp16=True), say=lambda _: None)
+    manifest = export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(fp16=True))
     assert open_bundle(tmp_path / "bundle").manifest == manifest
     files = {p.relative_to(tmp_path / "bundle").as_posix() for p in (tmp_path / "bundle").rglob("*") if p.is_file()}
     graphs = {f"{precision}/{name}.onnx" for precision in ("fp32", "fp16") for name in ("text", "keys", "scorer")}
@@ -138,32 +138,33 @@ def test_a_bundle_is_whole_and_sealed(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_exporting_again_adds_and_another_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    export_bundle(checkpoint, out, say=lambda _: None)
+    export_bundle(checkpoint, out)
     assert set(read_manifest(out).precisions) == {"fp32"}
-    export_bundle(checkpoint, out, ExportOptions(fp16=True), say=lambda _: None)
+    export_bundle(checkpoint, out, ExportOptions(fp16=True))
     assert set(read_manifest(out).precisions) == {"fp32", "fp16"}
     before = {path: path.read_bytes() for path in out.glob("*/*.onnx")}
-    export_bundle(checkpoint, out, say=lambda _: None)
+    export_bundle(checkpoint, out)
     assert set(read_manifest(out).precisions) == {"fp32", "fp16"} and {p: p.read_bytes() for p in out.glob("*/*.onnx")} == before
     other = make_checkpoint(tmp_path / "other", epochs=1)
     sealed = (out / "manifest.json").read_bytes()
     with pytest.raises(OutputError, match="a bundle of another checkpoint"):
-        export_bundle(other, out, say=lambda _: None)
+        export_bundle(other, out)
     assert (out / "manifest.json").read_bytes() == sealed
-    export_bundle(other, out, ExportOptions(overwrite=True), say=lambda _: None)
+    export_bundle(other, out, ExportOptions(overwrite=True))
     assert (out / "manifest.json").read_bytes() != sealed
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(OutputError, match="exists and is not a bundle"):
-        export_bundle(checkpoint, tmp_path / "mine", ExportOptions(overwrite=True), say=lambda _: None)
+        export_bundle(checkpoint, tmp_path / "mine", ExportOptions(overwrite=True))
 
 
-def test_calibration_that_is_not_there_is_noticed_before_the_work(checkpoint: Path, tmp_path: Path) -> None:
-    said: list[str] = []
+def test_calibration_that_is_not_there_is_noticed_before_the_work(
+    checkpoint: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
+) -> None:
     nothing = Calibration(tmp_path / "none.jsonl", tmp_path)
     with pytest.raises(DataError, match="none.jsonl"):
-        export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(int8=True, calibration=nothing), say=said.append)
-    assert said == [] and not (tmp_path / "bundle").exists()
+        export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(int8=True, calibration=nothing))
+    assert logged.messages == [] and not (tmp_path / "bundle").exists()
 
 
 def test_gpt2_goes_the_whole_way(gpt2_bundle_folder: Path) -> None:
@@ -180,7 +181,7 @@ def test_the_papers_windows_ground_by_pooled_scores(tmp_path: Path) -> None:
     from wsra.train.command import train_run
 
     folder = train_run(make_run(tmp_path), tmp_path / "runs" / "w", ["data.seen_as=windows"], resume=False)
-    manifest = export_bundle(folder, tmp_path / "bundle", say=lambda _: None)
+    manifest = export_bundle(folder, tmp_path / "bundle")
     assert (manifest.plan, manifest.span_score) == ("relative", "pooled")
     data = load(Path(load_run(folder)["data"]["val_captions"]), tmp_path / "features", seen_as="snippets")
     golden = choose_golden(data)
@@ -217,6 +218,6 @@ def test_torch_backend_is_the_module(exported: tuple[Path, Scorer, TextEncoder])
 
 
 def test_the_manifest_is_readable_json(checkpoint: Path, tmp_path: Path) -> None:
-    export_bundle(checkpoint, tmp_path / "bundle", say=lambda _: None)
+    export_bundle(checkpoint, tmp_path / "bundle")
     table = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert table["format"] == "wsra.bundle" and table["tensors"]["scorer"]["inputs"]["text"][0] == "float32"

@@ -87,7 +87,7 @@ def test_every_run_file_trains(folder: Path, encoder: Path, tmp_path: Path, name
 @pytest.mark.parametrize("name", ["didemo", "charades"])
 def test_from_the_run_file_to_the_row_of_the_table(folder: Path, encoder: Path, tmp_path: Path, name: str) -> None:
     checkpoint = train_run(folder / name / "run.toml", tmp_path / "runs" / name, settings(encoder), resume=False)
-    export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(fp16=False), say=lambda _: None)
+    export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(fp16=False))
     annotations = folder / name / ("val_data.json" if name == "didemo" else "val.txt")
     told = evaluate(
         EvaluationRequest(

@@ -27,7 +27,7 @@ from wsra.train.scenes.cameras.sentences import caption_clip
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stock") / "bundle"
-    export_stock(folder, ExportOptions(), say=lambda _: None)
+    export_stock(folder, ExportOptions())
     return folder
 
 

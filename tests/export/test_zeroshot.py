@@ -52,7 +52,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def bundle_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("zero") / "bundle"
-    export_zero_shot(str(model), out, ExportOptions(fp16=True), regions="moving", say=lambda _: None)
+    export_zero_shot(str(model), out, ExportOptions(fp16=True), regions="moving")
     return out
 
 
@@ -126,7 +126,7 @@ def test_a_zero_shot_bundle_grounds_a_video_file(bundle_folder: Path, clip_file:
 
 
 def test_an_encoder_is_a_backbone(model: Path, clip_file: Path, tmp_path: Path) -> None:
-    settings = export_encoder(str(model), tmp_path / "encoder", fp16=True, say=lambda _: None)
+    settings = export_encoder(str(model), tmp_path / "encoder", fp16=True)
     backbone = load_backbone(tmp_path / "encoder")
     features = extract_features(clip_file, backbone=backbone)
     assert features.width == settings.width and np.allclose(np.linalg.norm(features.values, axis=1), 1, atol=1e-5)
@@ -147,7 +147,7 @@ def test_a_model_as_transformers_5_saves_it_in_a_folder_of_any_name(model: Path,
 
 
 def test_an_encoder_in_int8_passes_the_gate_of_int8(model: Path, clip_file: Path, tmp_path: Path, tell_parity: Callable[..., None]) -> None:
-    export_encoder(str(model), tmp_path / "encoder", int8=True, say=lambda _: None)
+    export_encoder(str(model), tmp_path / "encoder", int8=True)
     graph = onnx.load(str(tmp_path / "encoder" / "int8" / "image.onnx"))
     assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) > 4
     one, other = (extract_features(clip_file, backbone=load_backbone(tmp_path / "encoder" / part)) for part in ("", "int8"))
@@ -159,7 +159,7 @@ def test_an_encoder_in_int8_passes_the_gate_of_int8(model: Path, clip_file: Path
 @pytest.mark.trt
 def test_an_encoder_is_compiled_beside_its_graphs(model: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
-    export_encoder(str(model), tmp_path / "encoder", fp16=True, int8=True, engine=True, say=lambda _: None)
+    export_encoder(str(model), tmp_path / "encoder", fp16=True, int8=True, engine=True)
     for part in ("", "fp16", "int8"):
         assert (tmp_path / "encoder" / part / "image.plan").stat().st_size > 10_000
         sidecar = json.loads((tmp_path / "encoder" / part / "image.engine.json").read_text())
@@ -178,7 +178,7 @@ def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: P
         preparation_of({"size": 224}, "x")
     monkeypatch.setitem(LIMITS, "fp32", replace(LIMITS["fp32"], vectors=0.0))
     with pytest.raises(ExportError, match="fp32 image fails its gate"):
-        export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
+        export_encoder(str(model), tmp_path / "encoder")
     assert not (tmp_path / "encoder").exists()
 
 
@@ -204,7 +204,7 @@ def test_every_graph_of_a_zero_shot_bundle_compiles(
     from wsra.export.tensorrt.build import build_bundle
 
     copy = Path(shutil.copytree(bundle_folder, tmp_path / "bundle"))
-    for folder in build_bundle(copy, None, workspace_mb=512, say=lambda _: None):
+    for folder in build_bundle(copy, None, workspace_mb=512):
         plans = {plan.stem: plan.stat().st_size / 1e6 for plan in folder.glob("*.plan")}
         assert sorted(plans) == ["image", "keys", "scorer", "text"]
         tell_parity(TOLD[model.name], folder.name, "TensorRT-RTX", f"compiled, image {plans['image']:.2f} MB, text {plans['text']:.2f} MB")
@@ -233,7 +233,7 @@ def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, t
 
 def test_a_zero_shot_bundle_is_timed_on_a_video(bundle_folder: Path, clip_file: Path) -> None:
     wanted = stages.Wanted(clip_file, queries=SENTENCES, threads=1, repeats=1, first_s=3.0)
-    told = bench_json(stages.measure(bundle_folder, wanted, say=lambda _: None))
+    told = bench_json(stages.measure(bundle_folder, wanted))
     assert (told["queries"], told["snippets"], told["video_s"]) == (3, 3, 3.0)
     assert all(stage["p50_ms"] > 0 for stage in told["stages"].values()) and {"decode", "features", "scoring"} <= set(told["stages"])
 
@@ -241,7 +241,7 @@ def test_a_zero_shot_bundle_is_timed_on_a_video(bundle_folder: Path, clip_file: 
 @pytest.fixture(scope="module")
 def tracks_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("zero-tracks") / "bundle"
-    export_zero_shot(str(model), out, ExportOptions(fp16=True), regions="tracks", say=lambda _: None)
+    export_zero_shot(str(model), out, ExportOptions(fp16=True), regions="tracks")
     return out
 
 
@@ -292,7 +292,7 @@ def test_numbers_before_the_vectors_are_of_objects_alone(tracks_folder: Path) ->
 
 
 def test_how_many_views_share_a_call_changes_an_embedding_by_rounding_alone(model: Path, clip_file: Path, tmp_path: Path) -> None:
-    export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
+    export_encoder(str(model), tmp_path / "encoder")
     found = []
     for per_call in (1, 3, 16):
         backbone = load_backbone(tmp_path / "encoder", regions="tracks", threads=1)
@@ -312,7 +312,7 @@ def test_a_model_trained_on_both_carries_its_encoder(tmp_path: Path) -> None:
 
     model = make_towers(tmp_path / "model", "clip")
     list(render_scenes(tmp_path, Sizes(train=6, val=0, test=1), jobs=1))
-    export_encoder(str(model), tmp_path / "encoder", say=lambda _: None)
+    export_encoder(str(model), tmp_path / "encoder")
     videos = sorted(map(str, (tmp_path / "videos").glob("*.mp4")))
     features = tmp_path / "features"
     run = CliRunner().invoke(app, ["extract", *videos, "-o", str(features), "--backbone", str(tmp_path / "encoder"), "--regions", "tracks"])

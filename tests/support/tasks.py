@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsra.runtime.terminal.console import say
+logger = logging.getLogger("wsra.tests")
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class Square:
             os.kill(os.getpid(), signal.SIGKILL)
         if item == 7:
             print("on stdout")
-            say("seven")
+            logger.info("seven")
+            warnings.warn("a library warns", stacklevel=1)
         return item * item
 
     def reads(self, item: int, /) -> Sequence[Path]:

@@ -163,7 +163,7 @@ def make_bundle(folder: Path, *, kind: str = "bert") -> Path:
 
     checkpoint = make_checkpoint(folder, kind=kind, epochs=40)
     calibration = Calibration(folder / "train.jsonl", folder / "features")
-    export_bundle(checkpoint, folder / "bundle", ExportOptions(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
+    export_bundle(checkpoint, folder / "bundle", ExportOptions(fp16=True, int8=True, calibration=calibration))
     return folder / "bundle"
 
 
@@ -175,7 +175,7 @@ def make_rows_bundle(folder: Path, *, kind: str = "bert", epochs: int = 40) -> P
 
     checkpoint = train_run(make_rows_run(folder, kind=kind, epochs=epochs), folder / "runs" / "tiny", [], resume=False)
     calibration = Calibration(folder / "train.jsonl", folder / "features")
-    export_bundle(checkpoint, folder / "bundle", ExportOptions(fp16=True, int8=True, calibration=calibration), say=lambda _: None)
+    export_bundle(checkpoint, folder / "bundle", ExportOptions(fp16=True, int8=True, calibration=calibration))
     return folder / "bundle"
 
 

@@ -98,13 +98,13 @@ def test_a_missing_gpu_is_refused_and_a_cpu_computes_in_full_precision(tmp_path:
     assert (on / "model.safetensors").read_bytes() == (off / "model.safetensors").read_bytes()
 
 
-def test_spans_are_not_read_and_that_is_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_spans_are_not_read_and_that_is_reported_once(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     path = make_run(tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
     text = "".join(json.dumps({**row, "relevant_windows": [[0, 1]]}) + "\n" for row in rows)
     (tmp_path / "train.jsonl").write_text(text)
     train_run(path, tmp_path / "runs" / "a", [], resume=False)
-    message = capsys.readouterr().err
+    message = logged.text
     assert message.count("carry relevant_windows; training does not read them") == 1
     assert "train.jsonl: 60 of 60 captions" in message and "pairs/s" in message
 

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -26,6 +25,7 @@ from wsra.runtime.backends.engines import SIDECAR, misfit, outdated, read_sideca
 from wsra.runtime.device import Device, Gpu, this_device
 from wsra.runtime.errors import BackendError, BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.formats.bundle import GRAPHS, Manifest, open_bundle, read_manifest, write_manifest
+from wsra.runtime.progress import Progress
 
 pytestmark = pytest.mark.trt
 trt: Any = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
@@ -46,10 +46,6 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
 
 
-def quiet(_: str) -> None:
-    return None
-
-
 def hidden(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.startswith(".")]
 
@@ -61,12 +57,13 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     write_manifest(folder, Manifest(**table))
 
 
-def test_a_bundle_is_built_once_and_kept(bundle: Path) -> None:
-    told: list[str] = []
-    folders = build_bundle(bundle, None, say=told.append)
+def test_a_bundle_is_built_once_and_kept(bundle: Path, logged: pytest.LogCaptureFixture) -> None:
+    folders = build_bundle(bundle, None)
     place = bundle / "engines" / f"nogpu-rtx{trt.__version__}"
     assert folders == [place / "fp32", place / "fp16"]
-    assert [line.split(":")[0] for line in told] == ["fp32", "fp16"] and all("building with tensorrt_rtx" in line for line in told)
+    assert [line.split(":")[0] for line in logged.messages] == ["fp32", "fp16"] and all(
+        "building with tensorrt_rtx" in line for line in logged.messages
+    )
     manifest = read_manifest(bundle)
     for folder in folders:
         assert sorted(path.name for path in folder.iterdir()) == ["engine.json", "keys.plan", "scorer.plan", "text.plan"]
@@ -82,41 +79,41 @@ def test_a_bundle_is_built_once_and_kept(bundle: Path) -> None:
     open_bundle(bundle)
     assert not hidden(bundle)
     times = [path.stat().st_mtime_ns for path in place.rglob("*.plan")]
-    told.clear()
-    assert build_bundle(bundle, ["fp16"], rebuild="never", say=told.append) == [place / "fp16"]
-    assert "kept" in told[0] and times == [path.stat().st_mtime_ns for path in place.rglob("*.plan")]
+    logged.clear()
+    assert build_bundle(bundle, ["fp16"], rebuild="never") == [place / "fp16"]
+    assert "kept" in logged.messages[0] and times == [path.stat().st_mtime_ns for path in place.rglob("*.plan")]
 
 
-def test_what_does_not_fit_is_built_again_or_refused(bundle: Path) -> None:
+def test_what_does_not_fit_is_built_again_or_refused(bundle: Path, logged: pytest.LogCaptureFixture) -> None:
     with pytest.raises(BundleError, match="none is built here yet; run wsra build"):
-        build_bundle(bundle, ["fp32"], rebuild="never", say=quiet)
-    (folder,) = build_bundle(bundle, ["fp32"], say=quiet)
+        build_bundle(bundle, ["fp32"], rebuild="never")
+    (folder,) = build_bundle(bundle, ["fp32"])
     (folder / "keys.plan").write_bytes(b"cut")
     with pytest.raises(BundleError, match=r"keys.plan is truncated or changed: 3 bytes, \d+ are expected"):
-        build_bundle(bundle, ["fp32"], rebuild="never", say=quiet)
-    told: list[str] = []
-    build_bundle(bundle, ["fp32"], say=told.append)
-    assert "keys.plan is truncated or changed" in told[0] and (folder / "keys.plan").stat().st_size > 1000
+        build_bundle(bundle, ["fp32"], rebuild="never")
+    logged.clear()
+    build_bundle(bundle, ["fp32"])
+    assert "keys.plan is truncated or changed" in logged.messages[0] and (folder / "keys.plan").stat().st_size > 1000
     change(bundle, lambda table: table["profiles"]["keys"].pop())
     with pytest.raises(BundleError, match="keys was built for .* the bundle asks for"):
-        build_bundle(bundle, ["fp32"], rebuild="never", say=quiet)
+        build_bundle(bundle, ["fp32"], rebuild="never")
     (folder / "engine.json").write_text("{")
     with pytest.raises(BundleError, match="damaged"):
-        build_bundle(bundle, ["fp32"], rebuild="never", say=quiet)
+        build_bundle(bundle, ["fp32"], rebuild="never")
     folder.parent.rename(folder.parent.with_name("orin-sm87-trt10.3.0"))
     with pytest.raises(BundleError, match=r"none is built here yet; orin-sm87-trt10.3.0: .*damaged"):
-        build_bundle(bundle, ["fp32"], rebuild="never", say=quiet)
+        build_bundle(bundle, ["fp32"], rebuild="never")
 
 
 def test_precisions_that_are_missing_or_failed(bundle: Path) -> None:
     with pytest.raises(BundleError, match="int8 failed its gate"):
-        build_bundle(bundle, ["fp32", "int8"], say=quiet)
+        build_bundle(bundle, ["fp32", "int8"])
     with pytest.raises(BundleError, match="no precision fp4"):
-        build_bundle(bundle, ["fp4"], say=quiet)
+        build_bundle(bundle, ["fp4"])
     assert not (bundle / "engines").exists()
     change(bundle, lambda table: table.update(precisions={"int8": {"passed": False, "reason": "made up"}}))
     with pytest.raises(BundleError, match="no precision passed its gate"):
-        build_bundle(bundle, None, say=quiet)
+        build_bundle(bundle, None)
 
 
 def longer(table: dict[str, Any]) -> None:
@@ -154,7 +151,7 @@ def test_full_tensorrt_needs_a_gpu(bundle: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "tensorrt", full)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     with pytest.raises(BackendError, match="tensorrt needs a GPU, and none starts here"):
-        build_bundle(bundle, None, say=quiet)
+        build_bundle(bundle, None)
 
 
 def test_workspace() -> None:
@@ -167,28 +164,27 @@ def test_workspace() -> None:
         workspace_of(pc, 0)
 
 
-def test_any_graph(tmp_path: Path) -> None:
+def test_any_graph(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     source, out = product(tmp_path / "in" / "backbone.onnx"), tmp_path / "out" / "b.plan"
-    told: list[str] = []
-    sidecar = build_onnx(source, out, [PROFILE], workspace_mb=64, say=told.append)
-    assert sidecar == tmp_path / "out" / "b.engine.json" and "64 MiB" in told[0]
+    sidecar = build_onnx(source, out, [PROFILE], workspace_mb=64)
+    assert sidecar == tmp_path / "out" / "b.engine.json" and "64 MiB" in logged.messages[0]
     engine = read_sidecar(sidecar)
     assert engine.graphs["b"].profiles == [PROFILE] and engine.precision == ""
     assert outdated(engine, out.parent, {"b": source}, "tensorrt_rtx", trt.__version__) is None
     assert sorted(path.name for path in out.parent.iterdir()) == ["b.engine.json", "b.plan"]
     with pytest.raises(OutputError, match=r"exists already.*--overwrite"):
-        build_onnx(source, out, [PROFILE], say=quiet)
-    build_onnx(product(tmp_path / "in" / "backbone.onnx", seed=1), out, [PROFILE], overwrite=True, say=quiet)
+        build_onnx(source, out, [PROFILE])
+    build_onnx(product(tmp_path / "in" / "backbone.onnx", seed=1), out, [PROFILE], overwrite=True)
     assert read_sidecar(sidecar).graphs["b"].plan_sha256 != engine.graphs["b"].plan_sha256
 
 
 def test_graphs_and_places_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"ends in \.plan"):
-        build_onnx(product(tmp_path / "a.onnx"), tmp_path / "a.engine", [PROFILE], say=quiet)
+        build_onnx(product(tmp_path / "a.onnx"), tmp_path / "a.engine", [PROFILE])
     with pytest.raises(ExportError, match="no such file"):
-        build_onnx(tmp_path / "nowhere.onnx", tmp_path / "a.plan", [PROFILE], say=quiet)
+        build_onnx(tmp_path / "nowhere.onnx", tmp_path / "a.plan", [PROFILE])
     with pytest.raises(ExportError, match="node the_node"):
-        build_onnx(one_node(tmp_path / "det.onnx", "Det"), tmp_path / "a.plan", [PROFILE], say=quiet)
+        build_onnx(one_node(tmp_path / "det.onnx", "Det"), tmp_path / "a.plan", [PROFILE])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.onnx", "det.onnx"]
 
 
@@ -205,15 +201,15 @@ def test_profiles_that_are_written_otherwise(text: str) -> None:
         profile_from_text(text)
 
 
-@contextmanager
-def struck(blow: Callable[[], None]) -> Iterator[Any]:
-    """In the place of the progress bar: strikes as soon as the child runs."""
-    blow()
-    yield type("Bar", (), {"update": lambda *_, **__: None, "task_ids": [0]})()
+def striking(blow: Callable[[], None]) -> Progress:
+    """Progress that strikes once, as soon as the child runs."""
+    blows = [blow]
 
+    def progress(what: str, done: float, total: float | None) -> None:
+        if blows:
+            blows.pop()()
 
-def strike(monkeypatch: pytest.MonkeyPatch, blow: Callable[[], None]) -> None:
-    monkeypatch.setattr(compile_process, "progress", lambda *_: struck(blow))
+    return progress
 
 
 def strike_children(number: int) -> None:
@@ -229,20 +225,18 @@ def strike_children(number: int) -> None:
         (signal.SIGSEGV, "SIGSEGV"),
     ],
 )
-def test_a_child_that_dies_is_explained(bundle: Path, monkeypatch: pytest.MonkeyPatch, number: int, told: str) -> None:
-    strike(monkeypatch, lambda: strike_children(number))
+def test_a_child_that_dies_is_explained(bundle: Path, number: int, told: str) -> None:
     with pytest.raises(ExportError) as error:
-        build_bundle(bundle, ["fp32"], workspace_mb=99, say=quiet)
+        build_bundle(bundle, ["fp32"], workspace_mb=99, progress=striking(lambda: strike_children(number)))
     assert told in str(error.value)
     assert not hidden(bundle) and not list(bundle.rglob("*.plan")) and not multiprocessing.active_children()
 
 
-def test_a_failed_build_keeps_the_engines_that_were_there(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder,) = build_bundle(bundle, ["fp32"], say=quiet)
+def test_a_failed_build_keeps_the_engines_that_were_there(bundle: Path) -> None:
+    (folder,) = build_bundle(bundle, ["fp32"])
     (folder / "text.plan").write_bytes(b"cut")
-    strike(monkeypatch, lambda: strike_children(signal.SIGKILL))
     with pytest.raises(ExportError):
-        build_bundle(bundle, ["fp32"], say=quiet)
+        build_bundle(bundle, ["fp32"], progress=striking(lambda: strike_children(signal.SIGKILL)))
     assert (folder / "keys.plan").stat().st_size > 1000 and (folder / "text.plan").read_bytes() == b"cut"
 
 
@@ -251,16 +245,15 @@ def test_an_exit_code_is_told(tmp_path: Path) -> None:
     assert "exit code 3" in str(compile_process._exit_error(3, job))
 
 
-def test_ctrl_c_ends_the_child_and_leaves_nothing(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_child_and_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    strike(monkeypatch, interrupt)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        build_bundle(bundle, ["fp32"], say=quiet)
+        build_bundle(bundle, ["fp32"], progress=striking(interrupt))
     with pytest.raises(KeyboardInterrupt):
-        build_onnx(product(tmp_path / "a.onnx"), tmp_path / "a.plan", [PROFILE], say=quiet)
+        build_onnx(product(tmp_path / "a.onnx"), tmp_path / "a.plan", [PROFILE], progress=striking(interrupt))
     assert not hidden(tmp_path) and not list(tmp_path.rglob("*.plan")) and not multiprocessing.active_children()
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -268,15 +261,16 @@ def test_ctrl_c_ends_the_child_and_leaves_nothing(bundle: Path, tmp_path: Path, 
 def test_ctrl_c_at_a_terminal(bundle: Path) -> None:
     """The signal reaches the whole group, as from a keyboard; only the command may answer it."""
     code = (
-        "import signal, sys; from pathlib import Path; from wsra.export.tensorrt.build import build_bundle\n"
+        "import logging, signal, sys; from pathlib import Path; from wsra.export.tensorrt.build import build_bundle\n"
         "if __name__ == '__main__':\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"    build_bundle(Path({str(bundle)!r}), None, say=lambda line: print('told', flush=True))\n"
+        "    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='logged')\n"
+        f"    build_bundle(Path({str(bundle)!r}), None)\n"
     )
     script = bundle.parent / "script.py"
     script.write_text(code)
     run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert run.stdout is not None and run.stdout.readline() == "told\n"
+    assert run.stdout is not None and run.stdout.readline() == "logged\n"
     time.sleep(0.3)  # somewhere in the first child
     os.killpg(run.pid, signal.SIGINT)
     _, told = run.communicate(timeout=60)
@@ -286,7 +280,7 @@ def test_ctrl_c_at_a_terminal(bundle: Path) -> None:
 
 def test_a_build_in_a_thread(tmp_path: Path) -> None:
     """Signals can be set in the main thread only."""
-    thread = threading.Thread(target=build_onnx, args=(product(tmp_path / "a.onnx"), tmp_path / "a.plan", [PROFILE]), kwargs={"say": quiet})
+    thread = threading.Thread(target=build_onnx, args=(product(tmp_path / "a.onnx"), tmp_path / "a.plan", [PROFILE]))
     thread.start()
     thread.join(60)
     assert (tmp_path / "a.engine.json").is_file()
@@ -295,8 +289,9 @@ def test_a_build_in_a_thread(tmp_path: Path) -> None:
 def test_stdout_stays_clean_and_nothing_heavy_is_loaded(bundle: Path) -> None:
     script = bundle.parent / "script.py"
     script.write_text(
-        "import sys; from pathlib import Path; from wsra.export.tensorrt.build import build_bundle\n"
+        "import logging, sys; from pathlib import Path; from wsra.export.tensorrt.build import build_bundle\n"
         "if __name__ == '__main__':\n"
+        "    logging.basicConfig(level=logging.INFO)\n"
         f"    build_bundle(Path({str(bundle)!r}), ['fp32'])\n"
         "    print(sorted({'torch', 'transformers', 'onnx', 'onnxruntime'} & set(sys.modules)))\n"
     )

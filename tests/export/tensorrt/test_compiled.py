@@ -95,7 +95,7 @@ def test_profiles_come_from_the_data_and_end_at_the_limits(bundle: Bundle) -> No
 
 def test_the_whole_bundle_compiles_with_both_window_profiles(bundle: Bundle, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle.folder, tmp_path / "bundle"))
-    folders = build_bundle(copy, None, workspace_mb=512, say=lambda _: None)
+    folders = build_bundle(copy, None, workspace_mb=512)
     assert [folder.name for folder in folders] == bundle.passed() == ["fp32", "fp16", "int8"]
     for folder in folders:
         engine = read_sidecar(folder / SIDECAR)

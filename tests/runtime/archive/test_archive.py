@@ -327,9 +327,7 @@ def test_a_file_is_answered_once_however_it_is_reached(
         ]
 
 
-def test_what_cannot_be_looked_into_is_named(
-    bundle_folder: Path, long: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_looked_into_is_named(bundle_folder: Path, long: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_parts(tmp_path / "a", long)
     wanted = found(tmp_path / "a", bundle_folder).results[0].sightings
     (tmp_path / "a" / "away.feat").symlink_to("not_mounted.feat")
@@ -500,7 +498,7 @@ def test_a_long_curve_is_kept_as_its_peaks(grounder: Grounder, make_features: Ma
 
 
 def test_a_broken_file_is_named_and_the_rest_answered(
-    bundle_folder: Path, long: Features, make_features: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, long: Features, make_features: Make, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     good = tmp_path / "good"
     files = in_parts(good, long)
@@ -524,7 +522,7 @@ def test_a_broken_file_is_named_and_the_rest_answered(
         ("door_20261123_140200", "NaN or infinite"),
     ):
         assert any(name in reason and why in reason for reason in seen.left_out), seen.left_out
-    assert capsys.readouterr().err.count("WARNING: left out: ") == 4
+    assert [record.levelname for record in logged.records if record.getMessage().startswith("left out: ")] == ["WARNING"] * 4
     run = CliRunner().invoke(app, ["ground", str(tmp_path / "bad"), QUERY, "-b", str(bundle_folder), "--json"])
     assert run.exit_code == 1 and json.loads(run.stdout.splitlines()[0])["found"]
     with pytest.raises(FeatureError, match="of features are damaged"):
@@ -546,7 +544,7 @@ class Extractor:
 
 def test_new_files_are_picked_up_and_unchanged_ones_left_alone(
     bundle_folder: Path, grounder: Grounder, make_features: Make, clip_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    logged: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     pytest.importorskip("cv2")
     extractor = Extractor(grounder.manifest.feature_width, make_features)
@@ -575,9 +573,9 @@ def test_new_files_are_picked_up_and_unchanged_ones_left_alone(
         found(asked_for, bundle_folder)
     assert hashed == ["old.mp4"] and len(extractor.asked) == 2
     old.write_bytes(clip_file.read_bytes() + bytes(8))
-    capsys.readouterr()
+    logged.clear()
     found(archive, bundle_folder)
-    assert extractor.asked[2:] == ["old.mp4"] and f"{old}: changed since it was extracted" in capsys.readouterr().err
+    assert extractor.asked[2:] == ["old.mp4"] and f"{old}: changed since it was extracted" in logged.text
     found(archive, bundle_folder)
     assert len(extractor.asked) == 3
 
@@ -621,12 +619,12 @@ def test_a_thousand_files_need_few_handles(
 
 
 def test_files_without_a_clock_are_left_out_of_a_time_and_said(
-    bundle_folder: Path, long: Features, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, long: Features, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     in_parts(tmp_path, long)
     put(tmp_path / "clip.feat", long)
     seen = found(tmp_path, bundle_folder, between=("13:59", "14:00"), top_k=99).results[0].sightings
     assert {one.moment.video for one in seen} == {"door_20261123_135900.mp4"} and all(one.moment.end_s <= PART_S for one in seen)
-    assert f"no wall clock is known of {tmp_path / 'clip.feat'}: left out" in capsys.readouterr().err
+    assert f"no wall clock is known of {tmp_path / 'clip.feat'}: left out" in logged.text
     nothing = found(tmp_path, bundle_folder, between=("2027-01-01", "2027-01-02"))
-    assert nothing.results[0].sightings == [] and "no video is of that time" in capsys.readouterr().err
+    assert nothing.results[0].sightings == [] and "no video is of that time" in logged.text

@@ -160,18 +160,18 @@ def test_figures_by_hand(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_what_is_missing_counts_nothing_and_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_counts_nothing_and_is_said(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     told = run(tmp_path, {1: ANSWERS[1], 2: []})
     assert told.unanswered == 2 and told.result["r1_iou50"] == pytest.approx(33.333)
-    assert "2 of 3 queries have no answer; each counts 0" in capsys.readouterr().err
+    assert "2 of 3 queries have no answer; each counts 0" in logged.text
 
 
-def test_queries_without_a_true_span_are_not_counted_and_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_queries_without_a_true_span_are_not_counted_and_it_is_said(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     rows = [*ROWS, {"qid": 4, "query": "a ghost", "vid": "b", "duration": 40, "relevant_windows": []}]
     annotations = lines(tmp_path / "a.jsonl", rows)
     with pytest.raises(DataError, match="qid 4 is none of the 3"):
         evaluate(EvaluationRequest(predicted(tmp_path / "p.jsonl", {4: []}), annotations, "spans"))
-    assert "1 of 4 queries have no true span and are not counted" in capsys.readouterr().err
+    assert "1 of 4 queries have no true span and are not counted" in logged.text
 
 
 def test_ends_are_clipped_on_request(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import stat
@@ -176,18 +177,19 @@ def test_long_and_odd_names(tmp_path: Path) -> None:
         write(tmp_path / "a\0b", "a")
 
 
-def test_one_writer_at_a_time(tmp_path: Path) -> None:
-    target, said = tmp_path / "x", list[str]()
+def test_one_writer_at_a_time(tmp_path: Path, logged: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "x"
     with running(LOCKING, target) as child:
         with pytest.raises(OutputError, match="another process is writing it"), locked(target):
             pytest.fail("both write")
 
-        def waiting(message: str) -> None:
-            said.append(message)
-            child.kill()
+        class Killing(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                child.kill()
 
-        with locked(target, waiting=waiting):
-            assert said == [f"{target}: another process is writing it; waiting"]
+        monkeypatch.setattr(logging.getLogger("wsra"), "handlers", [Killing()])
+        with locked(target, wait=True):
+            assert logged.messages == [f"{target}: another process is writing it; waiting"]
     with locked(target), locked(tmp_path / "y"):
         assert names(tmp_path) == [".x.lock", ".y.lock"]
     assert names(tmp_path) == []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import logging
+import subprocess
+import sys
 import unicodedata
 import warnings
 from dataclasses import replace
@@ -19,7 +22,7 @@ from wsra.runtime.doctor.doctor import doctor_table
 from wsra.runtime.formats.describe import describe, info_table
 from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.spans.moments import Moment
-from wsra.runtime.terminal.console import say, say_warnings
+from wsra.runtime.terminal.console import LOGGER, log_warnings, messages_indented, messages_shown, print_message
 from wsra.runtime.terminal.display import Styled, plain_table, stdout_console
 from wsra.runtime.terminal.visible import visible
 
@@ -61,14 +64,47 @@ def test_a_joiner_between_latin_letters_is_a_disguise() -> None:
 
 
 def test_a_message_is_one_visible_line(capsys: pytest.CaptureFixture[str]) -> None:
-    say(f"left out: {EVIL}\nsecond\u2028third")
-    assert capsys.readouterr().err == f"left out: {SEEN} second third\n"
+    print_message(f"left out: {EVIL}\nsecond\u2028third")
+    with messages_shown():
+        LOGGER.info(f"left out: {EVIL}\nsecond\u2028third")
+    assert capsys.readouterr().err == f"left out: {SEEN} second third\n" * 2
+
+
+def test_messages_are_printed_while_they_are_shown_and_at_no_other_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each once, also where something else has a handler on the root logger, and the settings of a caller are left as they were."""
+    part, root = logging.getLogger("wsra.runtime.part"), logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(root)
+    try:
+        LOGGER.setLevel(logging.ERROR)
+        with messages_shown(), messages_shown():
+            part.debug("detail")
+            part.info("%d of %d", 1, 2)
+            with messages_indented():
+                part.warning("100 %")
+        assert capsys.readouterr().err == "1 of 2\n    WARNING: 100 %\n"
+        assert (LOGGER.level, LOGGER.propagate) == (logging.ERROR, True)
+    finally:
+        LOGGER.setLevel(logging.NOTSET)
+        logging.getLogger().removeHandler(root)
+    part.warning("nobody listens")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_library_prints_nothing_by_itself() -> None:
+    """Python prints warnings that no handler takes; a Python caller who attaches none sees nothing, and no progress bar either."""
+    code = (
+        "import logging, sys, wsra.runtime; logging.getLogger('wsra.runtime.part').warning('nobody listens');"
+        " sys.stderr.isatty = lambda: True; from wsra.runtime.terminal.console import progress\n"
+        "with progress('videos', 2) as bar: bar.advance(bar.task_ids[0])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("", "")
 
 
 def test_a_warning_of_a_library_is_a_message(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    say_warnings()
-    with warnings.catch_warnings():
+    log_warnings()
+    with messages_shown(), warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn(EVIL, stacklevel=1)
     told = capsys.readouterr().err
@@ -109,31 +145,42 @@ def test_doctor_on_what_a_library_says() -> None:
 
 
 def test_a_label_of_the_progress_bar_is_visible(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from wsra.runtime.terminal.bar import shown as shown_bar
+    from wsra.runtime.terminal.bar import drawn
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    with shown_bar("[/red]", 2) as bar:
-        bar.update(bar.task_ids[0], description=EVIL, completed=1)
+    with drawn() as progress:
+        progress("[/red]", 0, 2)
+        progress(EVIL, 1, 2)
     told = capsys.readouterr().err
     assert SEEN in told and "\u202e" not in told and "\x07" not in told
 
 
 MAY_USE_RICH = {"runtime/terminal/display.py", "runtime/terminal/bar.py", "runtime/archive/report.py"}
 MAY_PRINT = {"runtime/terminal/streams.py", "runtime/terminal/console.py", "runtime/commands/options.py"}
+COMMAND_LINE = ("runtime/cli.py", "runtime/commands/", "runtime/terminal/")  # all else logs, reports progress and returns what is shown
+SHOWS = {"print_message", "print_path", "stdout_console", "show_messages", "messages_shown", "progress_shown", "progress"}
+MAY_SHOW = {
+    "runtime/workers/processes.py": {"show_messages"},  # in processes of the command line
+    "runtime/archive/search.py": {"progress"},  # both draw a bar only within the command line
+    "runtime/archive/sources.py": {"progress"},
+}
 
 
 @pytest.mark.parametrize("package", ["runtime", "calib", "train", "export"])
 def test_nothing_else_prints_or_uses_rich(package: str) -> None:
-    """A `Console` of Rich reads markup, a `Text` is not made visible, and so is what `print` gets."""
+    """A `Console` of Rich reads markup, a `Text` is not made visible, and so is what `print` gets. Only the command line shows anything."""
     for path in sorted((ROOT / package).rglob("*.py")):
         name, tree = path.relative_to(ROOT).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if not name.startswith(COMMAND_LINE) and any(module.startswith("wsra.runtime.terminal") for module in modules):
+                shows = {alias.name for alias in getattr(node, "names", [])} & SHOWS
+                assert shows <= MAY_SHOW.get(name, set()), f"{name} imports {shows}; log it, take a Progress, or return what is shown"
             if any(module.split(".")[0] == "rich" for module in modules):
                 assert name in MAY_USE_RICH, f"{name} imports {modules}; take wsra.runtime.terminal.display"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
-                assert name in MAY_PRINT, f"{name}, line {node.lineno}, prints; take say, print_path or print_json"
+                assert name in MAY_PRINT, f"{name}, line {node.lineno}, prints; log it, or take print_message, print_path or print_json"
             if isinstance(node, ast.Attribute) and node.attr == "write":
-                assert ast.unparse(node.value) not in ("sys.stderr", "sys.stdout"), f"{name}, line {node.lineno}: take say or print_path"
+                assert ast.unparse(node.value) not in ("sys.stderr", "sys.stdout"), f"{name}, line {node.lineno}: log it"

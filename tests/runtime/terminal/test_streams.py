@@ -95,13 +95,20 @@ def test_a_path_on_a_terminal_is_visible(monkeypatch: pytest.MonkeyPatch, capsys
 
 def test_a_bar_on_the_terminal_leaves_a_stdout_elsewhere_alone() -> None:
     script = (
-        "from pathlib import Path; from wsra.runtime.terminal.console import progress;"
-        " from wsra.runtime.terminal.streams import claim_streams, print_path;"
-        " claim_streams(); bar = progress('videos', 1); bar.__enter__(); print_path(Path('a.feat')); bar.__exit__(None, None, None)"
+        "from pathlib import Path; from wsra.runtime.terminal.console import LOGGER, messages_shown, progress_shown\n"
+        "from wsra.runtime.terminal.streams import claim_streams, print_path\n"
+        "claim_streams()\n"
+        "with messages_shown(), progress_shown() as progress:\n"
+        "    progress('videos', 1, 2)\n"
+        "    LOGGER.warning('one is left out')\n"
+        "    print_path(Path('a.feat'))\n"
+        "    progress('recordings', 3, 4)\n"
     )
     terminal, other = os.openpty()
     run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=other, check=True, timeout=30)
-    assert run.stdout == b"a.feat\n" and b"videos" in os.read(terminal, 4096)
+    shown = os.read(terminal, 65536)
+    assert run.stdout == b"a.feat\n" and b"WARNING: one is left out\r\n" in shown
+    assert all(drawn in shown for drawn in (b"videos", b"recordings", b"3/4"))
     os.close(terminal)
     os.close(other)
 

@@ -157,18 +157,17 @@ def test_fp32_on_a_gpu_is_held_to_what_its_products_keep() -> None:
     assert limits_of("int8", "NVIDIA Orin") == LIMITS["int8"]
 
 
-def test_verify_with_labels_keeps_a_record_that_auto_follows(bundle: Bundle, make_labels: Path) -> None:
-    told: list[str] = []
+def test_verify_with_labels_keeps_a_record_that_auto_follows(bundle: Bundle, make_labels: Path, logged: pytest.LogCaptureFixture) -> None:
     folder = bundle.folder
     shutil.rmtree(folder / "verified", ignore_errors=True)
-    reports = verify_bundle(folder, data=make_labels, features=make_labels.parent / "features", threads=1, say=told.append)
+    reports = verify_bundle(folder, data=make_labels, features=make_labels.parent / "features", threads=1)
     assert list(reports) == list(PRECISIONS) and all(report.passed for report in reports.values())
     times_ms = {name: report.ms_per_query or 0.0 for name, report in reports.items()}
     assert min(times_ms.values()) > 0
     labelled = {name: report.grounding.labelled for name, report in reports.items() if report.grounding is not None}
     assert labelled["int8"] is not None and labelled["int8"].queries == 60
     assert labelled["fp32"] is not None and labelled["fp32"].miou_drop == 0
-    assert any("60 labelled queries" in line and "told, not judged" in line for line in told)
+    assert any("60 labelled queries" in line and "told, not judged" in line for line in logged.messages)
     record = json.loads(next((folder / "verified").glob("*.json")).read_text())
     assert {name: {key: value for key, value in entry.items() if key != "of"} for name, entry in record.items()} == {
         name: report.to_json() for name, report in reports.items()
@@ -176,11 +175,11 @@ def test_verify_with_labels_keeps_a_record_that_auto_follows(bundle: Bundle, mak
     chosen = Grounder.open(folder).precision
     assert times_ms[chosen] <= 1.05 * min(times_ms.values())
     with pytest.raises(ConfigError, match="give --data and --features"):
-        verify_bundle(folder, data=make_labels, say=told.append)
+        verify_bundle(folder, data=make_labels)
     with pytest.raises(DataError, match="no query with relevant_windows"):
         empty = make_labels.with_name("none.jsonl")
         empty.write_text('{"qid": 1, "query": "a", "vid": "val0", "duration": 9, "relevant_windows": []}\n')
-        verify_bundle(folder, data=empty, features=make_labels.parent / "features", say=told.append)
+        verify_bundle(folder, data=empty, features=make_labels.parent / "features")
 
 
 @pytest.fixture
@@ -196,20 +195,19 @@ def make_labels(tmp_path: Path) -> Path:
     return tmp_path / "labels.jsonl"
 
 
-def test_what_fails_is_kept_as_rejected_and_never_chosen(bundle: Bundle) -> None:
+def test_what_fails_is_kept_as_rejected_and_never_chosen(bundle: Bundle, logged: pytest.LogCaptureFixture) -> None:
     damage(bundle.graph("fp16", "scorer"), 3.0)
     resealed(bundle)
-    told: list[str] = []
-    reports = verify_bundle(bundle.folder, threads=1, say=told.append)
+    reports = verify_bundle(bundle.folder, threads=1)
     assert not reports["fp16"].passed and reports["fp32"].passed and reports["int8"].passed
     assert (bundle.folder / "fp16.rejected" / "scorer.onnx").is_file() and not (bundle.folder / "fp16").exists()
-    assert any("fp16.rejected" in line for line in told)
+    assert any("fp16.rejected" in line for line in logged.messages)
     left = open_bundle(bundle.folder)
     assert left.passed() == ["fp32", "int8"] and left.manifest.precisions["fp16"]["reason"] == reports["fp16"].reason
     with pytest.raises(BundleError, match="fp16 failed its gate"):
         Grounder.open(bundle.folder, precision="fp16")
     assert Grounder.open(bundle.folder).precision in ("fp32", "int8")
-    assert list(verify_bundle(bundle.folder, threads=1, say=told.append)) == ["fp32", "int8"]
+    assert list(verify_bundle(bundle.folder, threads=1)) == ["fp32", "int8"]
 
 
 def test_a_graph_that_does_not_load_fails_its_gate(bundle: Bundle) -> None:
@@ -228,7 +226,7 @@ def test_what_cannot_run_here_is_not_rejected(bundle: Bundle, monkeypatch: pytes
         return real(self, feeds)
 
     monkeypatch.setattr(OrtBackend, "infer", infer)
-    reports = verify_bundle(bundle.folder, threads=1, say=lambda _: None)
+    reports = verify_bundle(bundle.folder, threads=1)
     assert [reports[name].passed for name in PRECISIONS] == [True, False, True]
     assert reports["fp16"].reason == "out of memory" and (bundle.folder / "fp16" / "text.onnx").is_file()
     assert open_bundle(bundle.folder).passed() == list(PRECISIONS)
@@ -295,16 +293,15 @@ def test_a_poisoned_calibration_set_is_caught(bundle: Bundle) -> None:
     assert not report.passed and "the limit is" in (report.reason or "")
 
 
-def test_the_most_sensitive_products_are_left_until_it_passes(bundle: Bundle) -> None:
+def test_the_most_sensitive_products_are_left_until_it_passes(bundle: Bundle, logged: pytest.LogCaptureFixture) -> None:
     """Poisoned features spoil the keys' only product; the gate must lead to leaving it, and the manifest must say so."""
     samples = calibration(bundle)
     calibrated = calibrate(bundle.folder / "fp32", replace(samples, features=1000 * samples.features))
-    told: list[str] = []
-    report, quantization = int8_until_it_passes(calibrated, bundle.folder / "int8", lambda: gate(bundle, "int8"), samples, told.append)
+    report, quantization = int8_until_it_passes(calibrated, bundle.folder / "int8", lambda: gate(bundle, "int8"), samples)
     assert report.passed, report.reason
     keys = next(reason for (graph, _), reason in quantization.left.items() if graph == "keys")
     assert "alone in INT8 it changes the logits by" in keys and "and the gate failed" in keys
-    assert len(quantization.left) < quantization.products and any("INT8 fails its gate" in line for line in told)
+    assert len(quantization.left) < quantization.products and any("INT8 fails its gate" in line for line in logged.messages)
 
 
 def test_int8_that_never_passes_gives_up_with_half_of_it_left(bundle: Bundle) -> None:
@@ -315,7 +312,7 @@ def test_int8_that_never_passes_gives_up_with_half_of_it_left(bundle: Bundle) ->
         tries.append(1)
         return RouteReport(Route("int8", "cpu"), threads=1, reason="never good enough", ran=True)
 
-    report, quantization = int8_until_it_passes(calibrated, bundle.folder / "int8", never, calibration(bundle), lambda _: None)
+    report, quantization = int8_until_it_passes(calibrated, bundle.folder / "int8", never, calibration(bundle))
     assert not report.passed and 3 <= len(tries) <= 6
     assert len(quantization.left) <= 0.5 * quantization.products
 
@@ -329,51 +326,49 @@ def test_export_publishes_what_passed_beside_what_is_rejected(checkpoint: Path, 
     monkeypatch.setitem(LIMITS, "fp16", replace(LIMITS["fp16"], vectors=0.0))
     out = tmp_path / "bundle"
     with pytest.raises(ExportError, match=r"fp16 fails its gate .* kept as .*fp16\.rejected, while fp32 can be used"):
-        export_bundle(checkpoint, out, ExportOptions(fp16=True), say=lambda _: None)
+        export_bundle(checkpoint, out, ExportOptions(fp16=True))
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["fp16.rejected", "fp32", "verified"]
     assert open_bundle(out).passed() == ["fp32"] and Grounder.open(out).precision == "fp32"
     monkeypatch.undo()
-    export_bundle(checkpoint, out, say=lambda _: None)  # asks for nothing new, so it does not fail
-    manifest = export_bundle(checkpoint, out, ExportOptions(fp16=True), say=lambda _: None)
+    export_bundle(checkpoint, out)  # asks for nothing new, so it does not fail
+    manifest = export_bundle(checkpoint, out, ExportOptions(fp16=True))
     assert manifest.precisions["fp16"]["passed"] and not (out / "fp16.rejected").exists()
 
 
 def test_fp32_that_fails_publishes_nothing(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LIMITS, "fp32", replace(LIMITS["fp32"], scores=0.0))
     with pytest.raises(ExportError, match="fp32 fails its gate: scores: .* nothing is published"):
-        export_bundle(checkpoint, tmp_path / "bundle", say=lambda _: None)
+        export_bundle(checkpoint, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_calibration_is_recorded_and_given_anew(checkpoint: Path, tmp_path: Path) -> None:
-    out, told = tmp_path / "bundle", []
-    export_bundle(checkpoint, out, ExportOptions(int8=True), say=told.append)
+def test_calibration_is_recorded_and_given_anew(checkpoint: Path, tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    out = tmp_path / "bundle"
+    export_bundle(checkpoint, out, ExportOptions(int8=True))
     first = read_manifest(out).precisions["int8"]["quantization"]
     assert first["calibration"]["source"] == "the golden data's calibration part" and first["ranges"] == "minmax"
-    assert any("no --calib is given" in line for line in told) and any(
+    assert any("no --calib is given" in line for line in logged.messages) and any(
         "to calibrate on" in line for line in first["calibration"]["warnings"]
     )
-    export_bundle(checkpoint, out, ExportOptions(int8=True), say=told.append)
+    export_bundle(checkpoint, out, ExportOptions(int8=True))
     assert read_manifest(out).precisions["int8"]["quantization"] == first
     run = checkpoint.parent.parent
     given = Calibration(run / "train.jsonl", run / "features", "percentile")
-    export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=given), say=told.append)
+    export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=given))
     again = read_manifest(out).precisions["int8"]["quantization"]
     assert again["calibration"]["source"] == "train.jsonl" and again["ranges"] == "percentile"
     assert again["calibration"]["sha256"] != first["calibration"]["sha256"]
     with pytest.raises(ConfigError, match="give --calib and --features"):
-        export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=Calibration(run / "train.jsonl")), say=told.append)
+        export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=Calibration(run / "train.jsonl")))
 
 
 def test_a_new_int8_that_fails_leaves_the_one_that_passed(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, run = tmp_path / "bundle", checkpoint.parent.parent
-    export_bundle(
-        checkpoint, out, ExportOptions(int8=True, calibration=Calibration(run / "train.jsonl", run / "features")), say=lambda _: None
-    )
+    export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=Calibration(run / "train.jsonl", run / "features")))
     good = (out / "int8" / "text.onnx").read_bytes()
     monkeypatch.setitem(LIMITS, "int8", replace(LIMITS["int8"], vectors=0.0))
     with pytest.raises(ExportError, match=r"int8\.rejected, while fp32, int8 can be used"):
-        export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=Calibration(method="percentile")), say=lambda _: None)
+        export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=Calibration(method="percentile")))
     assert (out / "int8" / "text.onnx").read_bytes() == good and (out / "int8.rejected" / "text.onnx").is_file()
     bundle = open_bundle(out)
     assert bundle.passed() == ["fp32", "int8"] and bundle.manifest.precisions["int8"]["quantization"]["ranges"] == "minmax"
@@ -381,17 +376,16 @@ def test_a_new_int8_that_fails_leaves_the_one_that_passed(checkpoint: Path, tmp_
         assert grounder.precision == "int8"
 
 
-def test_a_bundle_whose_fp32_failed_is_made_anew(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_bundle_whose_fp32_failed_is_made_anew(checkpoint: Path, tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     out = tmp_path / "bundle"
-    export_bundle(checkpoint, out, say=lambda _: None)
+    export_bundle(checkpoint, out)
     damage(out / "fp32" / "keys.onnx", 0.5)
     resealed(open_bundle_unchecked(out))
-    assert not verify_bundle(out, say=lambda _: None)["fp32"].passed
+    assert not verify_bundle(out)["fp32"].passed
     with pytest.raises(BundleError, match="no precision passed its gate"):
         Grounder.open(out)
-    told: list[str] = []
-    export_bundle(checkpoint, out, say=told.append)
-    assert open_bundle(out).passed() == ["fp32"] and any("all is exported anew" in line for line in told)
+    export_bundle(checkpoint, out)
+    assert open_bundle(out).passed() == ["fp32"] and any("all is exported anew" in line for line in logged.messages)
 
 
 def open_bundle_unchecked(folder: Path) -> Bundle:

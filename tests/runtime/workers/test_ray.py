@@ -237,14 +237,15 @@ def test_videos_are_extracted_as_in_one_process(cluster: Cluster, clip_file: Pat
 
 
 def test_a_killed_worker_changes_no_answer(
-    cluster: Cluster, rows_bundle_folder: Path, archive: Fill, half_an_hour: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, rows_bundle_folder: Path, archive: Fill, half_an_hour: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     """SIGKILL while a worker extracts a video of the folder; the other files there are of snippets, which this bundle leaves out."""
     video = Path(shutil.copy2(half_an_hour, archive(tmp_path / "archive") / "half.mkv"))
     asked = [str(tmp_path / "archive"), QUERY]
     with in_the_midst(video, lambda worker: os.kill(worker, signal.SIGKILL)):
         there = found(rows_bundle_folder, asked, ray="auto")
-    assert f"WARNING: {video}: its worker was lost; given to another (1 of 3)" in capsys.readouterr().err
+    warnings = [record.getMessage() for record in logged.records if record.levelname == "WARNING"]
+    assert f"{video}: its worker was lost; given to another (1 of 3)" in warnings
     features = video.with_suffix(".feat").read_bytes()
     video.with_suffix(".feat").unlink()
     here = found(rows_bundle_folder, asked)
@@ -253,15 +254,20 @@ def test_a_killed_worker_changes_no_answer(
     assert features == video.with_suffix(".feat").read_bytes()
 
 
-def test_a_task_that_kills_every_worker_is_lost_and_no_other(cluster: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_task_that_kills_every_worker_is_lost_and_no_other(
+    cluster: Cluster, capfd: pytest.CaptureFixture[str], logged: pytest.LogCaptureFixture
+) -> None:
     items = [*range(20), 7]
     with open_pool("auto") as pool:
         for chunksize in (1, 8):
             squares = pool.map(tasks.Square(), items, chunksize=chunksize)
             assert list(squares) == [-13 if item == 13 else item * item for item in items]
-            told = capfd.readouterr()
-            assert told.out == "" and told.err.count("seven") == 2 and told.err.count("13: its worker was lost") == 3
-            assert told.err.count("its 8 files are given to others, one by one") == (chunksize == 8)
+            assert capfd.readouterr() == ("", "")
+            assert [record.name for record in logged.records if record.getMessage() == "seven"] == ["wsra.tests"] * 2
+            assert logged.text.count("a library warns (UserWarning of") == 2
+            assert logged.text.count("13: its worker was lost") == 3
+            assert logged.text.count("its 8 files are given to others, one by one") == (chunksize == 8)
+            logged.clear()
 
 
 def test_a_file_that_only_this_machine_sees(cluster: Cluster, bundle_folder: Path, archive: Fill, tmp_path: Path) -> None:

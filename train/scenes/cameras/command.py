@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, fields
 from pathlib import Path
 
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import replacing
-from wsra.runtime.terminal.console import progress, say
+from wsra.runtime.progress import Progress, unseen
 from wsra.train.scenes.cameras.render import Sizes, render_cameras
+
+logger = logging.getLogger(__name__)
 
 MARK = "scenes.json"
 VERSION = 1  # changes when a seed gives different clips
 
 
-def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
+def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int, progress: Progress = unseen) -> None:
     """Render a data set, or continue an interrupted one; a larger set keeps the clips of a smaller one.
 
     Args:
@@ -24,6 +27,7 @@ def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
         sizes: number of clips per split.
         seed: decides everything that is random.
         jobs: number of processes.
+        progress: called with "clips", the number that exist and the total.
 
     Raises:
         OutputError: `sizes` has no clips, `out` holds something else, or another process is writing it.
@@ -32,10 +36,10 @@ def run_scenes(out: Path, sizes: Sizes, *, seed: int, jobs: int) -> None:
         raise OutputError(f"{out}: no clips requested; give --train, --val, --dev or --test a number above 0")
     with locked(out):
         _claim(out, sizes, seed)
-        with progress("clips", sizes.total) as bar:
-            for _ in render_cameras(out, sizes, seed=seed, jobs=jobs):
-                bar.advance(bar.task_ids[0])
-    say(f"{out}: {', '.join(f'{count} {split}' for split, count in asdict(sizes).items())} clips with captions and spans")
+        progress("clips", 0, sizes.total)
+        for done, _ in enumerate(render_cameras(out, sizes, seed=seed, jobs=jobs), 1):
+            progress("clips", done, sizes.total)
+    logger.info(f"{out}: {', '.join(f'{count} {split}' for split, count in asdict(sizes).items())} clips with captions and spans")
 
 
 def _claim(out: Path, sizes: Sizes, seed: int) -> None:
@@ -43,7 +47,7 @@ def _claim(out: Path, sizes: Sizes, seed: int) -> None:
     mark = out / MARK
     if mark.is_file():
         _compare(out, mark, sizes, seed)
-        say(f"{out} holds an unfinished set of scenes; its clips are kept")
+        logger.info(f"{out} holds an unfinished set of scenes; its clips are kept")
     elif out.exists() and not out.is_dir():
         raise OutputError(f"{out}: a file; expected an empty or new folder: choose another place")
     elif out.exists() and any(out.iterdir()):
