@@ -96,7 +96,7 @@ def check_precision(bundle: Bundle, device: Device, precision: str, golden: Gold
 def _gate(bundle: Bundle, device: Device, precision: str, golden: Golden) -> RouteReport:
     logger.info(f"checking {precision} against PyTorch: tensors at the edges, then moments of {len(golden.pairs)} queries")
     if len(golden.pairs) < FEWEST:
-        logger.warning(f"fewer than {FEWEST} queries to judge it by; give more validation captions")
+        logger.warning(f"fewer than {FEWEST} queries to check it with; give more validation captions")
     return gate_route(_with_entry(bundle, precision, {"passed": True}), device, Route(precision, "cpu"), golden)
 
 
@@ -159,7 +159,7 @@ def make_int8(
         return _with_report(bundle, "int8", report), report
     os.replace(folder, bundle.folder / f"int8{REJECTED}")
     os.replace(kept, folder)
-    logger.info("the int8 that passed before stays")
+    logger.info("the earlier int8, which passed, is kept")
     return before, report
 
 

@@ -146,7 +146,7 @@ def _make_and_publish(
     with replacing_folder(out) as part:
         if before is not None and "fp32" not in _passed(before):
             reason = before.precisions.get("fp32", {}).get("reason")
-            logger.info(f"{out}: fp32 failed its gate there ({reason}); all is exported anew")
+            logger.info(f"{out}: fp32 failed its gate there ({reason}); everything is exported again")
             before = None
         if before is None:
             bundle, golden = base(part)
@@ -154,7 +154,7 @@ def _make_and_publish(
             if not made["fp32"].passed:
                 raise ExportError(f"fp32 fails its gate: {made['fp32'].reason}; nothing is published")
         else:
-            logger.info(f"{out} is of these weights; what is missing is added")
+            logger.info(f"{out} holds a bundle of these weights; what is missing is added")
             shutil.copytree(out, part, dirs_exist_ok=True)
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)

@@ -68,7 +68,7 @@ def export_zero_shot(
         of_objects = regions == "tracks"
         with TemporaryDirectory(prefix="wsra-scenes-") as scenes:
             encoder = encoder_backbone(settings, part / "fp32" / settings.graph, regions=regions)
-            logger.info(f"looking at {CLIPS} rendered clips through it, for golden data")
+            logger.info(f"extracting features of {CLIPS} rendered clips for golden data")
             source = BundleSource(
                 scorer=cosine_scorer(towers, SLOTS[regions], skipped=WIDTH if of_objects else 0),
                 kind="cosine",

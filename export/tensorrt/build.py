@@ -77,7 +77,7 @@ def build_bundle(
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
     if device.gpu is not None and not has_cuda_python():
-        logger.warning("cuda-python is not installed, so the engines cannot run yet; wsra doctor tells which one fits")
+        logger.warning("cuda-python is not installed, so the engines cannot run yet; wsra doctor says which version fits")
     profiles = {graph: profiles_of(bundle, graph) for graph in bundle.graphs}
     place = engines_folder(folder, device, name, version)
     for precision in chosen:

@@ -26,7 +26,7 @@ def bundle_or_stock(given: Path | None) -> Path:
     folder = stock_folder()
     if not (folder / MANIFEST).is_file():
         _make(folder)
-    print_message(f"asking the stock bundle, {folder}; -b gives another one")
+    print_message(f"using the stock bundle, {folder}; choose another one with -b")
     return folder
 
 

@@ -71,7 +71,7 @@ def test_ground_asks_it_where_no_bundle_is_given(stock: Path, tmp_path: Path, mo
     render_clip(clip, tmp_path)
     command = [sys.executable, "-m", "wsra.runtime.cli", "ground", f"{clip.name}.mp4", caption_clip(clip).rows[0]["query"], "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "asking the stock bundle" in done.stderr
+    assert "using the stock bundle" in done.stderr
     assert json.loads(done.stdout)["query"] == caption_clip(clip).rows[0]["query"]
 
 

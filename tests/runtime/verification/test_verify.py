@@ -167,7 +167,7 @@ def test_verify_with_labels_keeps_a_record_that_auto_follows(bundle: Bundle, mak
     labelled = {name: report.grounding.labelled for name, report in reports.items() if report.grounding is not None}
     assert labelled["int8"] is not None and labelled["int8"].queries == 60
     assert labelled["fp32"] is not None and labelled["fp32"].miou_drop == 0
-    assert any("60 labelled queries" in line and "told, not judged" in line for line in logged.messages)
+    assert any("60 labelled queries" in line and "reported, but cannot fail the gate" in line for line in logged.messages)
     record = json.loads(next((folder / "verified").glob("*.json")).read_text())
     assert {name: {key: value for key, value in entry.items() if key != "of"} for name, entry in record.items()} == {
         name: report.to_json() for name, report in reports.items()
@@ -385,7 +385,7 @@ def test_a_bundle_whose_fp32_failed_is_made_anew(checkpoint: Path, tmp_path: Pat
     with pytest.raises(BundleError, match="no precision passed its gate"):
         Grounder.open(out)
     export_bundle(checkpoint, out)
-    assert open_bundle(out).passed() == ["fp32"] and any("all is exported anew" in line for line in logged.messages)
+    assert open_bundle(out).passed() == ["fp32"] and any("everything is exported again" in line for line in logged.messages)
 
 
 def open_bundle_unchecked(folder: Path) -> Bundle:
