@@ -34,6 +34,10 @@ class _TimedKernel:
     def name(self) -> str:
         return self._kernel.name
 
+    @property
+    def compiled(self) -> bool:
+        return self._kernel.compiled
+
     def logits(self, keys: Keys, text: Array32) -> Array32:
         with self._watch.lap("scoring"):
             return self._kernel.logits(keys, text)

@@ -17,6 +17,7 @@ from wsra.runtime.files.mapping import intact
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.keys import KeyStore, Made, keys_in_memory
 from wsra.runtime.grounding.recording import Joined, JoinedRows
+from wsra.runtime.kernels.choose import AutoKernel
 from wsra.runtime.kernels.graph import CHUNK, GraphKernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.spans.sums import BlockSums
@@ -40,7 +41,7 @@ class SnippetScorer:
     """
 
     def __init__(self, keys_graph: Backend, kernel: Kernel, *, made: Made | None = None, chunk: int = CHUNK) -> None:
-        self.keys_graph, self.kernel, self._made, self._chunk = keys_graph, kernel, made, chunk
+        self.keys_graph, self.kernel, self._chunk = keys_graph, kernel, chunk
         self._store = KeyStore(width=self.key_width, made=made) if made is not None else None
 
     @property
@@ -53,9 +54,15 @@ class SnippetScorer:
         """Where the graphs run: "cpu" or the name of the GPU."""
         return self.keys_graph.device
 
-    def with_kernel(self, kernel: Kernel) -> SnippetScorer:
-        """The same with another kernel."""
-        return SnippetScorer(self.keys_graph, kernel, made=self._made, chunk=self._chunk)
+    def expect(self, rows: int, queries: int) -> None:
+        """Say how much will be scored; a kernel that depends on the amount of work is chosen for it.
+
+        Args:
+            rows: of features, of all recordings together.
+            queries: sentences.
+        """
+        if isinstance(self.kernel, AutoKernel):
+            self.kernel.expect(rows * self.key_width * queries)
 
     @property
     def key_width(self) -> int:
@@ -64,7 +71,7 @@ class SnippetScorer:
 
     @property
     def graphs(self) -> tuple[Backend, ...]:
-        """What is held open; on a GPU it holds memory there."""
+        """The graphs that this scorer runs."""
         return (self.keys_graph, self.kernel.graph) if isinstance(self.kernel, GraphKernel) else (self.keys_graph,)
 
     def keys(self, features: Features) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.backends.routes import Route, engines_here, open_route
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import Device
 from wsra.runtime.errors import BackendError, BundleError, DataError, MissingExtraError
 from wsra.runtime.evaluation.metrics import Figures, figures
@@ -80,8 +81,9 @@ def gate_route(
     """
     entry: Entry = {"passed": False, "ran": False, "reason": None}
     entry |= {"precision": route.precision, "provider_asked": route.provider, "threads": threads}
+    settings = RunSettings(threads=threads)
     try:
-        grounder = Grounder.of_route(bundle, route, device, threads=threads)
+        grounder = Grounder.of_route(bundle, route, device, settings)
     except (BackendError, MissingExtraError) as err:  # it cannot be had here, which says nothing of the graphs
         return entry | {"reason": str(err)}
     with grounder:
@@ -90,8 +92,8 @@ def gate_route(
         backends = {"text": grounder.encoder.backend} | dict(zip(("keys", "scorer"), grounder.scorer.graphs, strict=False))
         try:
             more = [name for name in bundle.graphs if name not in backends]
-            backends |= open_route(bundle, route, device, graphs=more, threads=threads)
-            kernels = _kernels(grounder, bundle, route, device, threads)
+            backends |= open_route(bundle, route, device, settings, graphs=more)
+            kernels = _kernels(grounder, bundle, route, device, settings)
             limits = limits_of(route.precision, grounder.scorer.device)
             with one_file(bundle.folder / GOLDEN, BundleError, hint="copy or export the bundle again."):
                 found, wrong = _through_the_gates(grounder, backends, kernels, golden, limits, labelled, reference)
@@ -100,11 +102,11 @@ def gate_route(
     return entry | {"passed": not wrong, "ran": True, "reason": "; ".join(wrong) or None} | found
 
 
-def _kernels(grounder: Grounder, bundle: Bundle, route: Route, device: Device, threads: int) -> list[Kernel]:
+def _kernels(grounder: Grounder, bundle: Bundle, route: Route, device: Device, settings: RunSettings) -> list[Kernel]:
     """What `ground` takes instead of the scorer's graph: on the CPU one kernel or another by how much there is to score."""
     if grounder.scorer.kernel.name == "graph":
         return []
-    return [open_kernel(bundle, route, device, name, on_cpu=True, threads=threads) for name in kernels_on_cpu()]
+    return [open_kernel(bundle, route, device, replace(settings, kernel=name), on_cpu=True) for name in kernels_on_cpu()]
 
 
 class _KernelOutputs:
