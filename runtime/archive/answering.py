@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from wsra.runtime.archive.cameras import Recording, Stretch, joined_features, recordings
+from wsra.runtime.archive.cameras import Stretch, Stretches, joined_features, recordings
 from wsra.runtime.archive.detections import Curve, Detection, curve_of, located
 from wsra.runtime.archive.request import Question
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import SpanPlan
 from wsra.runtime.grounding.grounder import Answer, Grounder
-from wsra.runtime.grounding.recording import Joined
+from wsra.runtime.grounding.recording import Recording
 
 OF_THE_VIDEO: frozenset[SpanPlan] = frozenset({"relative", "segments"})  # plans made of a video's length: its files are not joined
 
@@ -39,7 +39,7 @@ class Answered:
     refused: tuple[tuple[Stretch, FeatureError], ...] = ()
 
 
-def recordings_for(stretches: Sequence[Stretch], plan: SpanPlan) -> list[Recording]:
+def recordings_for(stretches: Sequence[Stretch], plan: SpanPlan) -> list[Stretches]:
     """What is answered as one: joined where the plan does not depend on a video's length."""
     return [(stretch,) for stretch in stretches] if plan in OF_THE_VIDEO else recordings(stretches)
 
@@ -61,7 +61,7 @@ class Answerer:
         self._question = question
         self._text = grounder.encoder.encode(question.queries)
 
-    def answer(self, recording: Recording) -> Answered:
+    def answer(self, recording: Stretches) -> Answered:
         """Answer one recording; a file of it that cannot be used is refused, and what is left of it answered.
 
         Raises:
@@ -78,7 +78,7 @@ class Answerer:
         seen = tuple(one for other in others for one in other.seen)
         return Answered(seen, (*broken.items(), *(pair for other in others for pair in other.refused)))
 
-    def _seen(self, recording: Recording) -> tuple[QueryAnswer, ...]:
+    def _seen(self, recording: Stretches) -> tuple[QueryAnswer, ...]:
         features = joined_features(recording)
         title = features.video if len(recording) == 1 else f"{features.video} to {recording[-1].footage.video}"
         return tuple(
@@ -89,7 +89,7 @@ class Answerer:
             for answer in self._answers(features, recording)
         )
 
-    def _answers(self, features: Joined, recording: Recording) -> list[Answer]:
+    def _answers(self, features: Recording, recording: Stretches) -> list[Answer]:
         """The answers of a recording, with as many moments as the limit per video needs; more of them change no span."""
         count = self._question.top_k
         while True:
@@ -98,14 +98,14 @@ class Answerer:
                 return answers
             count *= 4
 
-    def _enough(self, answer: Answer, count: int, recording: Recording, starts_s: Sequence[float]) -> bool:
+    def _enough(self, answer: Answer, count: int, recording: Stretches, starts_s: Sequence[float]) -> bool:
         """Whether more moments of this recording could not enter the list."""
         if self._question.per_video is None or len(recording) == 1 or len(answer.moments) < count:
             return True
         videos = Counter(located(moment, recording, starts_s).moment.video for moment in answer.moments)
         return sum(min(self._question.per_video, number) for number in videos.values()) >= self._question.top_k
 
-    def _broken(self, recording: Recording) -> dict[Stretch, FeatureError]:
+    def _broken(self, recording: Stretches) -> dict[Stretch, FeatureError]:
         """Which files of a recording cannot be read to their end, or give no keys, and why."""
         found: dict[Stretch, FeatureError] = {}
         for stretch in recording:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wsra.runtime.formats.features import Features
 from wsra.runtime.formats.wallclock import from_iso, instant, time_in_name, without_times
-from wsra.runtime.grounding.recording import GAP_S, Joined, Part, joined
+from wsra.runtime.grounding.recording import GAP_S, Part, Recording, joined
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Stretch:
     to_s: float
 
 
-Recording = tuple[Stretch, ...]  # stretches that follow each other
+Stretches = tuple[Stretch, ...]  # of one camera, which follow each other and are answered as one recording
 
 
 def footage_of(feat: Path, features: Features, *, root: Path | None) -> Footage:
@@ -89,7 +89,7 @@ def whole(footage: Footage) -> Stretch:
     return Stretch(footage, 0, footage.snippets, 0.0, footage.duration_s)
 
 
-def recordings(stretches: Iterable[Stretch]) -> list[Recording]:
+def recordings(stretches: Iterable[Stretch]) -> list[Stretches]:
     """Join what follows each other; the order is that of the first of each."""
     order = list(stretches)
     cameras: dict[tuple[Path, str | None, str | None], list[int]] = {}
@@ -116,7 +116,7 @@ def gap_s(earlier: Stretch, next_one: Stretch) -> float:
     return _begin(next_one) - _begin(earlier) - (earlier.to_s - earlier.from_s)
 
 
-def joined_features(recording: Recording) -> Joined:
+def joined_features(recording: Stretches) -> Recording:
     """The features of a recording on one clock; its files are opened while they are read.
 
     Raises:

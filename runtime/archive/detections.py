@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.archive.cameras import Recording
+from wsra.runtime.archive.cameras import Stretches
 from wsra.runtime.formats.wallclock import later
 from wsra.runtime.grounding.grounder import Answer
 from wsra.runtime.spans.moments import Moment
@@ -72,7 +72,7 @@ def curve_of(answer: Answer, *, title: str, duration_s: float) -> Curve:
     return Curve(title, answer.logits[highest].astype(np.float64) - answer.theta, answer.times_s[highest], duration_s, marked)
 
 
-def located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> Detection:
+def located(moment: Moment, recording: Stretches, starts_s: Sequence[float]) -> Detection:
     """A moment in seconds of a recording as one of the video in which it starts.
 
     Args:

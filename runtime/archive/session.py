@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from wsra.runtime.archive.answering import Answered, Answerer
-from wsra.runtime.archive.cameras import Footage, Recording, footage_of
+from wsra.runtime.archive.cameras import Footage, Stretches, footage_of
 from wsra.runtime.archive.inputs import FeatureLocation, Input, locate_features
 from wsra.runtime.archive.request import Question
 from wsra.runtime.backends.routes import Route
@@ -202,15 +202,15 @@ class AnswerRecording:
     session: Session
     rows: int
 
-    def __call__(self, recording: Recording, /) -> Answered:
+    def __call__(self, recording: Stretches, /) -> Answered:
         """Do it."""
         self.session.expect(self.rows)
         return self.session.answerer.answer(recording)
 
-    def reads(self, recording: Recording, /) -> Sequence[Path]:
+    def reads(self, recording: Stretches, /) -> Sequence[Path]:
         """Its first file and the bundle; all of them have just been looked at."""
         return recording[0].footage.feat, self.session.spec.bundle
 
-    def lost(self, recording: Recording, why: str, /) -> Answered:
+    def lost(self, recording: Stretches, why: str, /) -> Answered:
         """All of it is left out."""
         return Answered(refused=tuple((stretch, FeatureError(f"{stretch.footage.feat}: {why}")) for stretch in recording))

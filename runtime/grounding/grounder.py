@@ -16,10 +16,11 @@ from wsra.runtime.backends.settings import DEFAULT, KernelName, ProviderName, Ru
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.formats.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
+from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.candidates import Spans, additive_spans, phi, pooled_spans
 from wsra.runtime.grounding.keys import made_by
 from wsra.runtime.grounding.lives import Lives, best_lives
-from wsra.runtime.grounding.recording import Joined, Recording, recording_of
+from wsra.runtime.grounding.recording import Recording, recording_of
 from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.grounding.text import TextEncoder
 from wsra.runtime.kernels.choose import open_kernel
@@ -145,7 +146,7 @@ class Grounder:
         """How it runs."""
         return RunInfo(self.bundle, self.precision, self.scorer.provider, self.scorer.device, self.scorer.kernel.name)
 
-    def ground(self, features: Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
+    def ground(self, features: Features | Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
         """The moments of a video that match a sentence, best first.
 
         Args:
@@ -164,16 +165,24 @@ class Grounder:
         """
         return self.answer(features, query, top_k=top_k, plan=plan).moments
 
-    def answer(self, features: Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
+    def answer(self, features: Features | Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
         """As `ground`, with the score curve of the whole video."""
         return self.answers(features, [query], top_k=top_k, plan=plan)[0]
 
-    def answers(self, features: Recording, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Answer]:
+    def answers(
+        self, features: Features | Recording, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None
+    ) -> list[Answer]:
         """As `answer` for several sentences; the keys of the video are computed once."""
         return self.answers_to_vectors(features, queries, self.encoder.encode(queries), top_k=top_k, plan=plan)
 
     def answers_to_vectors(
-        self, features: Recording, queries: Sequence[str], text: NDArray[np.float32], *, top_k: int = 5, plan: SpanPlan | None = None
+        self,
+        features: Features | Recording,
+        queries: Sequence[str],
+        text: NDArray[np.float32],
+        *,
+        top_k: int = 5,
+        plan: SpanPlan | None = None,
     ) -> list[Answer]:
         """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
         recording, plan = self._checked(features), self.planned(plan)
@@ -189,7 +198,7 @@ class Grounder:
         return answers
 
     def _moments(
-        self, recording: Joined, logits: NDArray[np.float32], text: NDArray[np.float32], plan: SpanPlan, top_k: int
+        self, recording: Recording, logits: NDArray[np.float32], text: NDArray[np.float32], plan: SpanPlan, top_k: int
     ) -> Iterable[list[Moment]]:
         """Per sentence its moments, best first; lazily, so that one sentence at a time stands in memory."""
         theta = self.manifest.theta
@@ -205,7 +214,7 @@ class Grounder:
         timeline = Timeline(recording.times_s)
         return (_moments_of_spans(recording.video, timeline, spans) for spans in best)
 
-    def window_scores(self, features: Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    def window_scores(self, features: Features | Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores of given windows, all of them, in their order.
 
         Args:
@@ -249,7 +258,7 @@ class Grounder:
             raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
         return plan
 
-    def check(self, features: Recording) -> None:
+    def check(self, features: Features | Recording) -> None:
         """Refuse features that another backbone made.
 
         Raises:
@@ -261,7 +270,7 @@ class Grounder:
                 f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
             )
 
-    def _checked(self, features: Recording) -> Joined:
+    def _checked(self, features: Features | Recording) -> Recording:
         self.check(features)
         recording = recording_of(features)
         if (recording.lives is None) != (self.manifest.span_score != "lives"):

@@ -27,7 +27,7 @@ import wsra.runtime.formats.features
 from wsra.runtime.archive.answer_json import answer_json
 from wsra.runtime.archive.answering import Answerer, Ranking, recordings_for
 from wsra.runtime.archive.between import read_between, stretches
-from wsra.runtime.archive.cameras import Footage, Recording, footage_of, joined_features, whole
+from wsra.runtime.archive.cameras import Footage, Stretches, footage_of, joined_features, whole
 from wsra.runtime.archive.detections import Detection, curve_of
 from wsra.runtime.archive.report import moments_table
 from wsra.runtime.archive.request import Question, Request, paths_and_queries, read_queries
@@ -224,7 +224,7 @@ def test_a_limit_for_each_video_keeps_its_best(
 
 
 def test_rows_of_several_files_are_those_of_the_whole(long: Features, tmp_path: Path) -> None:
-    recording: Recording = tuple(whole(file) for file in in_parts(tmp_path, long))
+    recording: Stretches = tuple(whole(file) for file in in_parts(tmp_path, long))
     joined = joined_features(recording)
     np.testing.assert_array_equal(joined.times_s, long.times_s)
     np.testing.assert_array_equal(np.concatenate([part.features().rows(part.first, part.last) for part in joined.parts]), long.values)
