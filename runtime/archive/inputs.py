@@ -61,11 +61,11 @@ def inputs_of_all(paths: Iterable[Path], backbone: str) -> list[Input]:
 
 
 def inputs_of(path: Path, backbone: str) -> list[Input]:
-    """A file itself; of a folder its videos, and its .feat files that have no video beside them. Hidden files and folders are left alone.
+    """A file itself; or the videos of a folder, and its .feat files without a video next to them. Hidden files and folders are left alone.
 
     Args:
         path: file or folder.
-        backbone: whose features are wanted; a .feat file of another one does not count where one of this one is beside it.
+        backbone: whose features are wanted; a .feat file of another one does not count where there is one of this backbone.
 
     Raises:
         DataError: nothing is there, or it cannot be known.
@@ -120,7 +120,7 @@ def _folders(root: Path, unlisted: list[OSError]) -> Iterator[tuple[Path, list[s
 
 
 def _files_of(folder: Path, names: Sequence[str], backbone: str) -> list[tuple[Path, Path | None]]:
-    """Videos and .feat files without a video in one folder, by name, each with its twin; also links to nothing, which are told later."""
+    """Videos and .feat files without a video in one folder, by name, with the twin of each; broken links are reported later."""
     files = sorted(folder / name for name in names if not name.startswith("."))
     seen = [file for file in files if file.is_file() or file.is_symlink()]
     videos: dict[str, list[Path]] = {}

@@ -53,10 +53,10 @@ class Reading:
 
 
 def blas_threads() -> int:
-    """Threads of the product: what OpenBLAS, the library of NumPy's wheels, was told by the environment, else every core.
+    """Threads of the product: what the environment sets for OpenBLAS, the library of NumPy's wheels, else every core.
 
     OpenBLAS reads it when NumPy is loaded, so `--threads` comes too late for it.
     """
     cores = len(os.sched_getaffinity(0))
-    told = (os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"))
-    return min(cores, next((int(number) for number in told if number.isdigit() and int(number) > 0), cores))
+    values = (os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"))
+    return min(cores, next((int(number) for number in values if number.isdigit() and int(number) > 0), cores))

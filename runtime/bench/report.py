@@ -102,8 +102,8 @@ def bench_view(measured: Measurement) -> RenderableType:
 
 
 def _stage(measured: Measurement, name: str, times: Times) -> dict[str, float]:
-    told = {"p50_ms": times.p50_ms, "p99_ms": times.p99_ms, "cold_ms": measured.cold_ms[name], "rounds": times.rounds}
-    return told | _speed(measured.film, times) if measured.film is not None and name in _OF_FILM else told
+    figures = {"p50_ms": times.p50_ms, "p99_ms": times.p99_ms, "cold_ms": measured.cold_ms[name], "rounds": times.rounds}
+    return figures | _speed(measured.film, times) if measured.film is not None and name in _OF_FILM else figures
 
 
 def _speed(film: Film, times: Times) -> dict[str, float]:
@@ -113,8 +113,8 @@ def _speed(film: Film, times: Times) -> dict[str, float]:
 def _speeds(measured: Measurement) -> list[str]:
     if measured.film is None:
         return []
-    told = {name: _speed(measured.film, measured.times[name]) for name in _OF_FILM}
-    return [f"{name}: {t['frames_per_s']:,.0f} frames a second, {t['times_real_time']:,.0f} times real time" for name, t in told.items()]
+    speeds = {name: _speed(measured.film, measured.times[name]) for name in _OF_FILM}
+    return [f"{name}: {t['frames_per_s']:,.0f} frames a second, {t['times_real_time']:,.0f} times real time" for name, t in speeds.items()]
 
 
 def _conditions(measured: Measurement) -> list[str]:
@@ -124,7 +124,7 @@ def _conditions(measured: Measurement) -> list[str]:
     rows = f"{len(features):,} snippets" if features.tracks is None else f"{len(features):,} rows of {len(features.tracks):,} objects"
     length = f"{rows}, {clock(features.duration_s)}{' by repetition' if measured.request.hours is not None else ''}"
     film = "" if measured.film is None else f"; the first {measured.film.seconds:g} s, {measured.film.frames:,} frames"
-    versions = ", ".join(f"{name} {told}" for name, told in _versions().items())
+    versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
     return [
         f"{measured.grounder.bundle}: {measured.grounder.precision}, {scorer.provider} on {scorer.device}, kernel {scorer.kernel.name}",
         f"{measured.request.source}: {length}, keys {measured.key_width} wide{film}; {_sentences(measured)}, plan {_plan(measured)}",
@@ -136,11 +136,13 @@ def _conditions(measured: Measurement) -> list[str]:
 def _readings(measured: Measurement) -> list[str]:
     rows, count = measured.reading.rows, len(measured.features)
     some = "" if rows == count else f", of {rows:,} of them, scaled"
-    told = {
+    yardsticks = {
         PRODUCT: f"their product with a vector (BLAS, float32 in memory{some})",
         COPY: "a copy of their stored bytes, one thread",
     }
-    lines = [f"  {what}: {_ms(measured.times[name].p50_ms)} ms; {scoring_beside(measured, name):.2f} times" for name, what in told.items()]
+    lines = [
+        f"  {what}: {_ms(measured.times[name].p50_ms)} ms; {scoring_beside(measured, name):.2f} times" for name, what in yardsticks.items()
+    ]
     if 4 * count * measured.key_width < _IN_CACHE:
         lines.append("  these keys fit the cache, so that tells little: --hours 24 repeats the video to a day")
     return ["keys read once; scoring and selection beside it:", *lines]
@@ -167,5 +169,5 @@ def _ms(milliseconds: float) -> str:
 
 
 def _versions() -> Mapping[str, str]:
-    found = {name: told for name in _LIBRARIES if (told := version_of(name))}
+    found = {name: version for name in _LIBRARIES if (version := version_of(name))}
     return {"python": platform.python_version(), **found}

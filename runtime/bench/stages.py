@@ -1,4 +1,4 @@
-"""The stages of grounding, timed with the objects that `wsra ground` uses, in a temporary folder: nothing beside the user's files changes.
+"""The stages of grounding, timed with the objects that `wsra ground` uses, in a temporary folder: nothing next to the user's files changes.
 
 Shapes: T snippets, D feature width, Q queries, H key width.
 """
@@ -97,7 +97,7 @@ def measure(folder: Path, request: BenchRequest, *, say: Say = print) -> Measure
     Args:
         folder: of the bundle.
         request: what is measured.
-        say: told each step.
+        say: called with a message for each step.
 
     Raises:
         WsraError: the bundle, the source, a query or the provider cannot be used.

@@ -36,7 +36,7 @@ def bench(
     repeats: Annotated[int | None, typer.Option(min=1, help="Rounds; default as many as take some seconds, 5 to 100.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time every stage on this device, beside reading the keys once."""
+    """Time every stage on this device, and compare scoring with reading the keys once."""
     from wsra.runtime.archive.request import read_queries
     from wsra.runtime.backends.settings import RunSettings
     from wsra.runtime.bench.report import bench_json, bench_view

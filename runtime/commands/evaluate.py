@@ -31,7 +31,7 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option(help="Replace an existing --predictions-out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a bundle or predictions, beside chance, timing alone and shuffled queries."""
+    """Measure a bundle or predictions, and compare them with chance, timing alone and shuffled queries."""
     from wsra.runtime.backends.settings import RunSettings
     from wsra.runtime.evaluation.evaluate import EvaluationRequest
     from wsra.runtime.evaluation.evaluate import evaluate as measure

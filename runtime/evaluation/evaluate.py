@@ -1,4 +1,4 @@
-"""Evaluation: a model or predictions against annotations, beside chance, timing alone and wrong sentences."""
+"""Evaluation: a model or predictions against annotations, compared with chance, timing alone and wrong sentences."""
 
 from __future__ import annotations
 
@@ -182,8 +182,8 @@ def _chance_windows(request: EvaluationRequest, annotations: Sequence[Annotation
     """Windows of every query's video, once per video, and what they are."""
     if source.plan == "tracks":
         lives_s = {vid: source.lives_s(annotation) for vid, annotation in {a.vid: a for a in annotations}.items()}
-        told = "a random ranking of the lives of the video's objects, exact; none is dropped for overlapping another"
-        return [lives_s[annotation.vid] for annotation in annotations], told
+        note = "a random ranking of the lives of the video's objects, exact; none is dropped for overlapping another"
+        return [lives_s[annotation.vid] for annotation in annotations], note
     plan = "seconds" if source.plan == "maximal" else source.plan
     if plan == "seconds" and isinstance(source, PredictionSource):
         total_s = sum({annotation.vid: annotation.duration_s for annotation in annotations}.values())
@@ -197,9 +197,9 @@ def _chance_windows(request: EvaluationRequest, annotations: Sequence[Annotation
         if annotation.vid not in windows:
             times_s = source.times_s(annotation) if plan == "seconds" else np.zeros((0, 2))
             windows[annotation.vid] = plan_windows(plan, annotation.duration_s, times_s)
-    told = f"a random ranking of the windows of the plan {plan}, exact"
+    note = f"a random ranking of the windows of the plan {plan}, exact"
     if source.plan == "maximal":
-        told += "; maximal spans are no plan to draw from"
+        note += "; maximal spans are no plan to draw from"
     if plan == "seconds" and isinstance(source, PredictionSource):
-        told += f"; snippets of {SNIPPET_S:g} s"
-    return [windows[annotation.vid] for annotation in annotations], told
+        note += f"; snippets of {SNIPPET_S:g} s"
+    return [windows[annotation.vid] for annotation in annotations], note

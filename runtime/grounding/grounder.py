@@ -106,7 +106,7 @@ class Grounder:
             threads: on the CPU.
             allow_fallback: run on the CPU where the provider is not available.
             kernel: what scores snippets.
-            keep_keys: keep the keys of .feat files beside them as `x.keys`.
+            keep_keys: keep the keys of .feat files next to them as `x.keys`.
 
         Raises:
             BundleError: the bundle cannot be used.

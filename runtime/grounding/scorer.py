@@ -36,7 +36,7 @@ class SnippetScorer:
     Args (constructor):
         keys_graph: features (T, Dv) -> keys (T, H).
         kernel: as above.
-        made: what the keys are made by, to keep them beside the features; None keeps them in memory.
+        made: what the keys are made by, to keep them next to the features; None keeps them in memory.
         chunk: rows per call of the graph; engines take at most 1,024.
     """
 

@@ -479,7 +479,7 @@ def test_two_hundred_videos_are_their_merged_single_results(
     bundle_folder: Path, grounder: Grounder, make_features: Make, rows: np.ndarray, tmp_path: Path
 ) -> None:
     """The same moments in the order of their scores; BLAS may round a sum by where its numbers lie in memory, so scores differ by 1e-6."""
-    single, wanted = Grounder.open(bundle_folder, threads=1, kernel="numpy"), []
+    single, wanted = Grounder.open(bundle_folder, precision="fp32", threads=1, kernel="numpy"), []
     for number in range(200):
         seed = number % 150
         features = make_features(6 + seed % 11, grounder.manifest.feature_width, seed=seed, backbone=grounder.manifest.backbone)

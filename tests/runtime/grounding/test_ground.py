@@ -69,7 +69,7 @@ def test_what_speaks_for_nothing_finds_nothing(grounder: Grounder, video: Featur
     strict = Grounder(replace(grounder.manifest, theta=1e6), grounder.encoder, grounder.scorer, bundle=bundle_folder, precision="fp32")
     for plan in ("maximal", "seconds"):
         answer = strict.answer(video, QUERY, plan=plan)  # type: ignore[arg-type]
-        assert answer.moments == [] and answer_json(QUERY, answer.moments, strict)["found"] is False
+        assert answer.moments == [] and answer_json(QUERY, answer.moments, strict.ran)["found"] is False
 
 
 def test_fp16_finds_nearly_the_same(bundle_folder: Path, grounder: Grounder, video: Features) -> None:

@@ -23,7 +23,8 @@ from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.lives import Lives, best_lives
 from wsra.runtime.grounding.recording import Part, joined
-from wsra.runtime.kernels.choose import kernels_on_cpu
+from wsra.runtime.grounding.scorer import SnippetScorer
+from wsra.runtime.kernels.choose import kernels_on_cpu, open_kernel
 from wsra.runtime.spans.moments import iou
 
 pytestmark = pytest.mark.device
@@ -131,8 +132,9 @@ def test_neither_chunk_nor_batch_nor_threads_change_an_answer(grounder: Grounder
 def test_kernels_agree(grounder: Grounder, bundle: Path, video: Features) -> None:
     opened, expected = open_bundle(bundle), grounder.answer(video, QUERIES[0])
     for name in kernels_on_cpu():
-        with Grounder.of_route(opened, Route("fp32", "cpu"), this_device(), RunSettings(kernel=name, threads=1)) as other:
-            found = other.answer(video, QUERIES[0])
+        kernel = open_kernel(opened, Route("fp32", "cpu"), this_device(), RunSettings(kernel=name, threads=1), on_cpu=True)
+        scorer = SnippetScorer(grounder.scorer.keys_graph, kernel)
+        found = Grounder(grounder.manifest, grounder.encoder, scorer, bundle=bundle, precision=grounder.precision).answer(video, QUERIES[0])
         np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
         assert [moment.track for moment in found.moments] == [moment.track for moment in expected.moments]
 
