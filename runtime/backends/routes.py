@@ -27,7 +27,7 @@ from wsra.runtime.files.typed import from_table
 from wsra.runtime.files.writing import replacing, sha256_of
 from wsra.runtime.formats.bundle import GOLDEN, GRAPHS, PRECISIONS, SCORER, Bundle
 
-PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+EVERY_PROVIDER: tuple[Provider, ...] = get_args(Provider)
 RECORDS = "verified"
 NOISE = 0.05  # of routes whose times differ by less, the most precise one is taken
 
@@ -180,7 +180,7 @@ def choose(bundle: Bundle, device: Device, settings: RunSettings = DEFAULT) -> R
     asked = [
         Route(name, way)
         for name in sorted(bundle.passed(), key=PRECISIONS.index)
-        for way in PROVIDERS
+        for way in EVERY_PROVIDER
         if precision in ("auto", name) and provider in ("auto", way)
     ]
     failed = [route for route in asked if route.name in record and not record[route.name]["passed"]]

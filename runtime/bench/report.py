@@ -6,9 +6,9 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from wsra.runtime.bench.film import Film
 from wsra.runtime.bench.reading import COPY, PRODUCT, blas_threads
 from wsra.runtime.bench.stages import Measurement
+from wsra.runtime.bench.timed_video import TimedVideo
 from wsra.runtime.bench.timing import Times, ratio
 from wsra.runtime.doctor.checks import version_of
 from wsra.runtime.terminal.display import Group, RenderableType, Styled, clock, plain_table
@@ -106,7 +106,7 @@ def _stage(measured: Measurement, name: str, times: Times) -> dict[str, float]:
     return figures | _speed(measured.film, times) if measured.film is not None and name in _OF_FILM else figures
 
 
-def _speed(film: Film, times: Times) -> dict[str, float]:
+def _speed(film: TimedVideo, times: Times) -> dict[str, float]:
     return {"frames_per_s": 1000 * film.frames / times.p50_ms, "times_real_time": 1000 * film.seconds / times.p50_ms}
 
 

@@ -17,10 +17,10 @@ from wsra.runtime.backbones.registry import backbone_of
 from wsra.runtime.backends.routes import Route, choose
 from wsra.runtime.backends.settings import DEFAULT, RunSettings
 from wsra.runtime.bench.asking import Asking
-from wsra.runtime.bench.film import Film
 from wsra.runtime.bench.memory import Memory
-from wsra.runtime.bench.reading import Reading
+from wsra.runtime.bench.reading import KeyReader
 from wsra.runtime.bench.repeated import repeated
+from wsra.runtime.bench.timed_video import TimedVideo
 from wsra.runtime.bench.timing import Run, Times, in_turns, one_stage
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import FeatureError, OutputError
@@ -71,7 +71,7 @@ class Measurement:
         film: what was decoded, or None of a .feat file.
         features: what was asked.
         key_width: H.
-        times: stage -> times of the rounds; among them "product" and "copy" of `Reading`.
+        times: stage -> times of the rounds; among them "product" and "copy" of `KeyReader`.
         cold_ms: stage -> the first time, which no round counts.
         memory: up to the first answer.
         reading: how the keys were read once.
@@ -82,13 +82,13 @@ class Measurement:
     load: float
     route: Route
     grounder: Grounder
-    film: Film | None
+    film: TimedVideo | None
     features: Features
     key_width: int
     times: Mapping[str, Times]
     cold_ms: Mapping[str, float]
     memory: Memory
-    reading: Reading
+    reading: KeyReader
 
 
 def measure(folder: Path, request: BenchRequest, *, say: Say = print) -> Measurement:
@@ -143,7 +143,7 @@ def measure(folder: Path, request: BenchRequest, *, say: Say = print) -> Measure
             cold |= asking.ask()
         in_memory = one_stage("keys", lambda: grounder.scorer.keys(loose))
         cold |= in_memory()
-        reading = Reading(keys)
+        reading = KeyReader(keys)
         reading.product(), reading.copied()
         groups += [[in_memory], [asking.ask, reading.product, reading.copied]]
         times: dict[str, Times] = {}
@@ -165,10 +165,10 @@ def measure(folder: Path, request: BenchRequest, *, say: Say = print) -> Measure
     )
 
 
-def _film(bundle: Bundle, route: Route, request: BenchRequest) -> Film:
+def _film(bundle: Bundle, route: Route, request: BenchRequest) -> TimedVideo:
     threads, allow_fallback = request.settings.threads, request.settings.allow_fallback
     backbone = backbone_of(bundle, precision=route.precision, provider=route.provider, threads=threads, allow_fallback=allow_fallback)
-    return Film(request.source, backbone, snippet_s=bundle.manifest.snippet_s, first_s=request.first_s)
+    return TimedVideo(request.source, backbone, snippet_s=bundle.manifest.snippet_s, first_s=request.first_s)
 
 
 def _placed(features: Features, hours: float | None, feat: Path) -> Path:

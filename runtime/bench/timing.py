@@ -13,7 +13,7 @@ Run = Callable[[], Mapping[str, float]]  # does its work once and returns the se
 FEWEST, MOST = 5, 100  # rounds, where only their time is bounded
 
 
-class Stopwatch:
+class LapTimer:
     """Adds up the time of each lap by its name; of laps within others only the innermost runs.
 
     Attributes:
@@ -74,7 +74,7 @@ def one_stage(name: str, work: Callable[[], object]) -> Run:
     """A run of a single stage."""
 
     def run() -> Mapping[str, float]:
-        watch = Stopwatch()
+        watch = LapTimer()
         with watch.lap(name):
             work()
         return watch.seconds

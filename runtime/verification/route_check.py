@@ -6,6 +6,7 @@ Loads no torch and no onnx: it runs on the device.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,15 @@ def gate_route(
         grounder = Grounder.of_route(bundle, route, device, settings)
     except (BackendError, MissingExtraError) as err:  # it cannot be had here, which says nothing of the graphs
         return entry | {"reason": str(err)}
-    with grounder:
+    with grounder, ExitStack() as opened:
         entry |= {"provider": grounder.scorer.provider, "device": grounder.scorer.device, "kernel": grounder.scorer.kernel.name}
         entry |= {"bytes": _bytes(bundle, device, route)}
         backends = {"text": grounder.encoder.backend} | dict(zip(("keys", "scorer"), grounder.scorer.graphs, strict=False))
         try:
             more = [name for name in bundle.graphs if name not in backends]
-            backends |= open_route(bundle, route, device, settings, graphs=more)
+            backends |= {
+                name: opened.enter_context(graph) for name, graph in open_route(bundle, route, device, settings, graphs=more).items()
+            }
             kernels = _kernels(grounder, bundle, route, device, settings)
             limits = limits_of(route.precision, grounder.scorer.device)
             with one_file(bundle.folder / GOLDEN, BundleError, hint="copy or export the bundle again."):

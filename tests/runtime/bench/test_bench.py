@@ -16,11 +16,11 @@ from wsra.runtime.backbones.registry import MotionBackbone
 from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.bench import reading, timing
 from wsra.runtime.bench.asking import STAGES
-from wsra.runtime.bench.film import Film
 from wsra.runtime.bench.memory import Memory, anonymous_mb
 from wsra.runtime.bench.report import bench_json, bench_view
 from wsra.runtime.bench.stages import BenchRequest, measure
-from wsra.runtime.bench.timing import Stopwatch, Times, in_turns, one_stage, ratio
+from wsra.runtime.bench.timed_video import TimedVideo
+from wsra.runtime.bench.timing import LapTimer, Times, in_turns, one_stage, ratio
 from wsra.runtime.errors import FeatureError, OutputError, QueryError, VideoError
 from wsra.runtime.extraction.batch import extract_features
 from wsra.runtime.formats.bundle import open_bundle
@@ -52,7 +52,7 @@ def test_quantiles_of_times() -> None:
 
 
 def test_laps_of_a_name_add_up_also_of_what_fails() -> None:
-    watch = Stopwatch()
+    watch = LapTimer()
     with watch.lap("a"):
         with watch.lap("b"):
             pass
@@ -64,7 +64,7 @@ def test_laps_of_a_name_add_up_also_of_what_fails() -> None:
 def test_of_laps_within_others_only_the_innermost_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = iter([0.0, 1.0, 3.0, 7.0, 15.0, 31.0])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(now_s))
-    watch = Stopwatch()
+    watch = LapTimer()
     with watch.lap("a"), watch.lap("b"), watch.lap("c"):  # a from 0 to 31, b from 1 to 15, c from 3 to 7
         pass
     assert watch.seconds == {"a": 1.0 + 16.0, "b": 2.0 + 8.0, "c": 4.0}
@@ -102,7 +102,7 @@ def test_memory_that_was_given_back_is_in_the_peak() -> None:
 def test_all_keys_are_read_where_only_some_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MOST_BYTES", 4 * 8 * 10)
     keys = np.arange(40 * 8, dtype=np.float16).reshape(40, 8)
-    read = reading.Reading(keys)
+    read = reading.KeyReader(keys)
     assert read.rows == 10 and read.product()[reading.PRODUCT] > 0
     copied = []
     monkeypatch.setattr(np, "copyto", lambda room, block: copied.append((len(room), block.tobytes())))
@@ -123,7 +123,7 @@ def test_blas_threads_are_those_of_the_environment(monkeypatch: pytest.MonkeyPat
 
 def test_a_film_gives_the_features_of_extract(clip_file: Path) -> None:
     whole = extract_features(clip_file)
-    film = Film(clip_file, MotionBackbone(), snippet_s=1.0, first_s=1e6)
+    film = TimedVideo(clip_file, MotionBackbone(), snippet_s=1.0, first_s=1e6)
     spent = film.apart()
     assert set(spent) == {"decode", "features"} and min(spent.values()) > 0
     np.testing.assert_array_equal(film.features().values, whole.values)
@@ -136,7 +136,7 @@ def test_a_film_gives_the_features_of_extract(clip_file: Path) -> None:
 
 
 def test_of_a_film_only_the_first_seconds_are_decoded(clip_file: Path) -> None:
-    film, whole = (Film(clip_file, MotionBackbone(), snippet_s=1.0, first_s=first_s) for first_s in (3.0, 1e6))
+    film, whole = (TimedVideo(clip_file, MotionBackbone(), snippet_s=1.0, first_s=first_s) for first_s in (3.0, 1e6))
     film.apart(), whole.apart()
     assert film.seconds == 3.0 and film.features().duration_s == 3.0 and film.frames < whole.frames
 
