@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from wsra.runtime.commands.options import JobsOption, RayOption, SnippetOption
+from wsra.runtime.commands.options import FallbackOption, JobsOption, RayOption, SnippetOption
 
 
 def extract(
@@ -25,7 +25,7 @@ def extract(
         ),
     ] = "whole",
     provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder or detector.")] = "cpu",
-    allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
+    allow_fallback: FallbackOption = False,
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
     ray: RayOption = None,

@@ -18,11 +18,11 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, usable_folder
 from wsra.runtime.formats.features import Features, write_features
+from wsra.runtime.formats.wallclock import start_of
 from wsra.runtime.prefetch import ahead
 from wsra.runtime.terminal.console import say
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
-from wsra.runtime.video.wallclock import start_of
 from wsra.runtime.workers.processes import ThisProcess
 from wsra.runtime.workers.protocol import Pool
 

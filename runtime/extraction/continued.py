@@ -16,10 +16,10 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, sha256_of, usable_folder
 from wsra.runtime.formats.features import Features, read_features, write_features
+from wsra.runtime.formats.wallclock import Start, from_iso, start_of
 from wsra.runtime.terminal.console import say
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
-from wsra.runtime.video.wallclock import Start, from_iso, start_of
 
 MAX_GAP_S = 600.0  # after a longer one a new background is found, as at the start of a recording
 _CLOCK_S = 60.0  # what clocks in names and metadata may be off

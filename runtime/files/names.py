@@ -7,6 +7,10 @@ from pathlib import Path
 from wsra.runtime.errors import WsraError
 
 FEAT = ".feat"
+VIDEOS = frozenset(
+    {".mp4", ".mov", ".m4v", ".3gp", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".dav"}
+    | {".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}  # bare streams
+)
 _LONGEST = 255  # bytes of a name; what file systems take
 _SHOWN = 60  # letters of a name in a message
 

@@ -18,11 +18,6 @@ from wsra.runtime.video.hardware import CPU, open_decoder
 from wsra.runtime.video.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
 from wsra.runtime.video.stamps import RESET_S, Stamps
 
-SUFFIXES = frozenset(
-    {".mp4", ".mov", ".m4v", ".3gp", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".dav"}
-    | {".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}  # bare streams
-)
-
 
 class Reading(NamedTuple):
     """How a video is read.

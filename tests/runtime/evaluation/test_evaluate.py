@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.cli import app
 from wsra.runtime.errors import BundleError, ConfigError, DataError, FeatureError, WsraError
 from wsra.runtime.evaluation.controls import fixed_windows, of_other_videos
@@ -344,7 +345,9 @@ def test_a_bundle_from_end_to_end(bundle_folder: Path, videos: Path, tmp_path: P
 
 @pytest.mark.parametrize("plan", ["relative", "seconds", "segments"])
 def test_a_bundle_with_any_plan(bundle_folder: Path, videos: Path, tmp_path: Path, plan: Any) -> None:
-    request = EvaluationRequest(bundle_folder, lines(tmp_path / "a.jsonl", ROWS), "charades", features=videos, plan=plan, threads=1)
+    request = EvaluationRequest(
+        bundle_folder, lines(tmp_path / "a.jsonl", ROWS), "charades", features=videos, plan=plan, settings=RunSettings(threads=1)
+    )
     told = evaluate(request)
     assert told.plan == plan and told.controls["shuffled"] is not None
     assert f"plan {plan}" in told.notes["chance"]
@@ -352,7 +355,7 @@ def test_a_bundle_with_any_plan(bundle_folder: Path, videos: Path, tmp_path: Pat
 
 def test_a_bundle_ranks_the_moments_of_didemo(bundle_folder: Path, videos: Path, tmp_path: Path) -> None:
     annotations, _ = didemo_files(tmp_path)
-    told = evaluate(EvaluationRequest(bundle_folder, annotations, "didemo", features=videos, threads=1))
+    told = evaluate(EvaluationRequest(bundle_folder, annotations, "didemo", features=videos, settings=RunSettings(threads=1)))
     assert set(told.result) == {"r1", "r5", "miou"}
     grounder = Grounder.open(bundle_folder, threads=1)
     from wsra.runtime.formats.features import read_features

@@ -16,8 +16,9 @@ from films import Film, level, patch_box
 
 from wsra.runtime.errors import VideoError
 from wsra.runtime.files.limits import MOST_S, PIXELS
+from wsra.runtime.files.names import VIDEOS
 from wsra.runtime.video import container, frames
-from wsra.runtime.video.frames import SUFFIXES, Video
+from wsra.runtime.video.frames import Video
 
 pytestmark = pytest.mark.device
 
@@ -54,7 +55,7 @@ MAKERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(VIDEOS))
 def test_every_suffix_of_a_video_still_opens(suffix: str, tmp_path: Path) -> None:
     MAKERS[suffix](tmp_path / f"a{suffix}")
     assert count(tmp_path / f"a{suffix}") >= 10

@@ -1,4 +1,4 @@
-"""Features that are kept beside their video, one file for each backbone."""
+"""The sidecars of a video: .feat files next to it, one for each backbone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.names import FEAT
 from wsra.runtime.formats.features import Features, read_features
-
-FEAT = ".feat"
 
 
 def tag_of(backbone: str) -> str:
@@ -19,7 +18,7 @@ def tag_of(backbone: str) -> str:
     return f"{name}-{hashlib.sha256(backbone.encode()).hexdigest()[:8]}"
 
 
-def kept_beside(video: Path, backbone: str) -> tuple[Path, Features | None]:
+def find_sidecar(video: Path, backbone: str) -> tuple[Path, Features | None]:
     """Where a video's features of a backbone are, or belong.
 
     `NAME.feat`, unless that holds features of another backbone, which are never replaced: then `NAME.TAG.feat`.
