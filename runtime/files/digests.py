@@ -13,6 +13,8 @@ import os
 import time
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files.writing import append_line, replacing, sha256_of
 
@@ -31,7 +33,7 @@ class Digests:
     """
 
     def __init__(self, folder: Path, *, trust: bool) -> None:
-        place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsra" / "digests"
+        place = user_cache_path("wsra") / "digests"
         self._folder = folder
         self._note = place / f"{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]}.lines"
         self._known = _read(self._note) if trust else {}

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from wsra.runtime.errors import FeatureError
+from wsra.runtime.files.headers import read_header
 from wsra.runtime.files.mapping import is_broken, mapped
 
 BLOCK = 1 << 22  # bytes
@@ -156,26 +157,20 @@ class TensorFile:
         self.path = path
         try:
             self.state = state_of(path)
-            with safe_open(path, framework="numpy") as file:  # the library looks at lengths and offsets
-                self.metadata: dict[str, str] = file.metadata() or {}
-            with path.open("rb") as file:
-                length = file.read(8)
-                header = length + file.read(int.from_bytes(length, "little"))
-            table = json.loads(header[8:])
+            header = read_header(path)
         except (SafetensorError, OSError, ValueError) as err:
             raise FeatureError(f"{path}: cannot be read ({err}); it may be truncated or foreign") from err
-        table.pop("__metadata__", None)
+        self.metadata = header.metadata
         self._entries: dict[str, _Entry] = {}
         block = 1
-        for name, entry in sorted(table.items(), key=lambda item: item[1]["data_offsets"][0]):
-            start, end = entry["data_offsets"]
-            dtype = _DTYPES.get(entry["dtype"])
+        for name, entry in header.entries.items():
+            dtype = _DTYPES.get(entry.dtype)
             if dtype is None:
-                raise FeatureError(f"{path}: {name} is {entry['dtype']}; expected one of {', '.join(_DTYPES)}")
-            self._entries[name] = _Entry(dtype, tuple(entry["shape"]), len(header) + start, end - start, block)
-            block += -(-(end - start) // BLOCK)
+                raise FeatureError(f"{path}: {name} is {entry.dtype}; expected one of {', '.join(_DTYPES)}")
+            self._entries[name] = _Entry(dtype, entry.shape, entry.start, entry.size, block)
+            block += -(-entry.size // BLOCK)
         self._right = _found_right(path.absolute(), self.state)
-        self._digests = self._read_digests(header)
+        self._digests = self._read_digests(header.content)
         self.digest = hashlib.sha256(b"".join(self._digests)).hexdigest() if self._digests else None
 
     @property

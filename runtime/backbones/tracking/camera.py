@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from wsra.runtime.backbones.tracking.background import UPDATE_S, Background
 from wsra.runtime.backbones.tracking.carried import FIRST, MOST_TRACKS, check, packed, shapes, unpacked
 from wsra.runtime.backbones.tracking.tracks import Track
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.headers import Header, read_header
 from wsra.runtime.files.limits import MOST_S
 from wsra.runtime.files.tensors import write_tensors
 from wsra.runtime.files.writing import replacing
@@ -81,11 +83,11 @@ def read_camera(path: Path) -> Camera:
     """
     with one_file(path, FeatureError, hint=f"{_HINT}."):
         try:
-            with safe_open(path, framework="numpy") as file:
-                if (file.metadata() or {}).get("format") != _FORMAT:
-                    raise FeatureError(f"{path}: not a {_FORMAT} file; {_HINT}")
-                _check_shapes({name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = read_header(path)
+            if header.metadata.get("format") != _FORMAT:
+                raise FeatureError(f"{path}: not a {_FORMAT} file; {_HINT}")
+            _check_shapes(header)
+            arrays = load_file(path)
             _check_values(arrays)
             check(arrays)
         except (SafetensorError, OSError, ValueError) as err:
@@ -93,9 +95,9 @@ def read_camera(path: Path) -> Camera:
     return Camera(Background.from_arrays(arrays), arrays["thumbnail"], float(arrays["last_s"][0]), unpacked(arrays))
 
 
-def _check_shapes(slices: dict[str, Any]) -> None:
+def _check_shapes(header: Header) -> None:
     """Raises ValueError where an array is missing, or has another type or shape; none is in memory yet."""
-    found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+    found = {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()}
     height, width = found["scene"][1][:2] if "scene" in found and len(found["scene"][1]) == 3 else (0, 0)
     expected = {
         "scene": ("F32", (height, width, 3)),

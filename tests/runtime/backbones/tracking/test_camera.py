@@ -156,6 +156,6 @@ def test_what_is_cut_or_foreign_or_raises_otherwise(state: Path, monkeypatch: py
     def fails(*args: object, **options: object) -> None:
         raise AttributeError("no keys")
 
-    monkeypatch.setattr("wsra.runtime.backbones.tracking.camera.safe_open", fails)
+    monkeypatch.setattr("wsra.runtime.backbones.tracking.camera.read_header", fails)
     with pytest.raises(FeatureError, match=r"a\.camera: cannot be used \(AttributeError: no keys\); extract the video before again"):
         read_camera(state)
