@@ -11,7 +11,7 @@ from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.errors import OutputError, VideoError
 from wsra.runtime.extraction.batch import extract_features
 from wsra.runtime.extraction.provenance import is_extracted, is_of
-from wsra.runtime.extraction.sidecar import FEAT, kept_beside
+from wsra.runtime.extraction.sidecar import FEAT, find_sidecar
 from wsra.runtime.files.locks import locked, sweep_lock
 from wsra.runtime.files.writing import refuse_existing
 from wsra.runtime.formats.features import read_features, write_features
@@ -45,7 +45,7 @@ def source_of(given: Input, grounder: Grounder) -> Source:
     if path.suffix == FEAT:
         grounder.check(read_features(path))
         return Source(given, path, missing=False)
-    feat, features = kept_beside(path, grounder.manifest.backbone)
+    feat, features = find_sidecar(path, grounder.manifest.backbone)
     if features is not None:
         grounder.check(features)
         if not is_extracted(features) or is_of(features, path):
@@ -72,7 +72,7 @@ def extract_source(source: Source, snippet_s: float, backbone: Backbone) -> None
     """
     path = source.given.path
     with locked(source.feat, waiting=say):
-        _, features = kept_beside(path, backbone.id(snippet_s))
+        _, features = find_sidecar(path, backbone.id(snippet_s))
         if features is not None and is_extracted(features) and is_of(features, path):
             return  # another process made them while this one waited
         say(f"extracting {path}; the features are kept in {source.feat}")

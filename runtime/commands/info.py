@@ -11,7 +11,7 @@ from wsra.runtime.commands.options import JsonOption, print_json
 
 
 def info(path: Annotated[Path, typer.Argument(help="X.feat, a checkpoint or a bundle.")], as_json: JsonOption = False) -> None:
-    """Say what a file or folder holds."""
+    """Describe a .feat file, a checkpoint or a bundle."""
     from wsra.runtime.formats.describe import describe, info_table
 
     facts = describe(path)

@@ -107,9 +107,7 @@ def _provider_check(kind: str, version: str, device: Device, bad: State) -> Chec
     needs_cuda13 = release is not None and release >= CUDA13_SINCE and bool(version_of("onnxruntime-gpu"))
     if needs_cuda13 and Version(device.gpu.cuda).major < 13:
         fix = "pip install 'onnxruntime-gpu<1.27', or install a driver for CUDA 13"
-        return Check(
-            name, "trouble", f"{reason}; onnxruntime-gpu {version} is for CUDA 13, the driver supports {device.gpu.cuda}", fix
-        )
+        return Check(name, "trouble", f"{reason}; onnxruntime-gpu {version} is for CUDA 13, the driver supports {device.gpu.cuda}", fix)
     return Check(name, "trouble", reason, "install the CUDA and cuDNN libraries of this build: pip install 'onnxruntime-gpu[cuda,cudnn]'")
 
 

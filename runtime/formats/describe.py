@@ -1,4 +1,4 @@
-"""What a .feat file, a checkpoint or a bundle holds, as plain facts."""
+"""The content of a .feat file, a checkpoint or a bundle, for `wsra info`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def describe(path: Path) -> dict[str, Any]:
         Facts by name; `kind` is "features", "checkpoint" or "bundle".
 
     Raises:
-        WsraError: it is none of these, or damaged.
+        WsraError: the path is none of these, or damaged.
     """
     with one_file(path, DataError):
         if (path / MANIFEST).is_file():
@@ -54,10 +54,9 @@ def _features(path: Path) -> dict[str, Any]:
         "snippet_s": _snippet_s(features),
         "backbone": features.backbone,
     }
-    told = {
-        name: value for name, value in features.extra.items() if name not in facts or name == "snippet_s"
-    }  # a file does not say its kind
-    return facts | told
+    # Metadata of the file must not replace facts such as "kind".
+    extra = {name: value for name, value in features.extra.items() if name not in facts or name == "snippet_s"}
+    return facts | extra
 
 
 def _of_snippets(features: Features) -> dict[str, int]:
@@ -66,7 +65,7 @@ def _of_snippets(features: Features) -> dict[str, int]:
 
 
 def _snippet_s(features: Features) -> float | str:
-    """The median length of a row; where there is none, what the file says."""
+    """The median length of a row; if there are no rows, the length in the metadata."""
     lengths = sorted(features.times_s[:, 1] - features.times_s[:, 0])
     return float(lengths[len(lengths) // 2]) if lengths else features.extra.get("snippet_s", "")
 
@@ -77,7 +76,7 @@ def _checkpoint(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError, ValueError) as err:
         raise ConfigError(f"{path / CHECKPOINT}: cannot be read ({err}); it may be truncated") from err
     if header.metadata.get("format") != "wsra.checkpoint":
-        raise ConfigError(f"{path / CHECKPOINT}: a safetensors file, but not of wsra; expected a checkpoint of wsra train")
+        raise ConfigError(f"{path / CHECKPOINT}: a safetensors file, but not one of wsra; expected a checkpoint of wsra train")
     rows = read_metrics(path)
     shapes = {name: list(header.entries[name].shape) for name in sorted(header.entries)}
     facts = {"kind": "checkpoint", "tensors": shapes, "epochs": len(rows), "last": rows[-1] if rows else None}
@@ -105,7 +104,7 @@ def _bundle(path: Path) -> dict[str, Any]:
 
 
 def info_table(facts: dict[str, Any]) -> Table:
-    """Facts for people."""
+    """The facts as a table."""
     table = plain_table(show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")

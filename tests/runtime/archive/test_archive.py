@@ -36,7 +36,7 @@ from wsra.runtime.archive.search import Found, search
 from wsra.runtime.cli import app
 from wsra.runtime.errors import ConfigError, DataError, FeatureError, QueryError, VideoError, WsraError
 from wsra.runtime.extraction.provenance import provenance
-from wsra.runtime.extraction.sidecar import kept_beside, tag_of
+from wsra.runtime.extraction.sidecar import find_sidecar, tag_of
 from wsra.runtime.formats.bundle import SpanPlan
 from wsra.runtime.formats.features import Features, read_features, write_features
 from wsra.runtime.grounding.grounder import Grounder
@@ -377,8 +377,8 @@ def test_queries_of_an_editor_that_marks_its_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"duration_s": 1e18}, "duration is 1e+18 s; expected more than 0, and ten years at most"),
-        ({"times_s": 1e15}, "expected ten years at most"),
+        ({"duration_s": 1e18}, "duration is 1e+18 s; expected more than 0 s and at most ten years"),
+        ({"times_s": 1e15}, "expected at most ten years"),
     ],
 )
 @pytest.mark.parametrize("between", [None, ("2026-11-23T13:59:40", "2026-11-23T14:00:20"), ("13:00", "14:00")])
@@ -596,7 +596,7 @@ def test_features_of_another_backbone_are_kept_beside_ones_own(
     for asked_for in (tmp_path, video, own, tmp_path):
         assert not found(asked_for, bundle_folder).left_out
     assert extractor.asked == ["clip.mp4"] and plain.read_bytes() == before and own.is_file()
-    assert kept_beside(video, "zero@1s")[0] == plain and kept_beside(video, grounder.manifest.backbone)[0] == own
+    assert find_sidecar(video, "zero@1s")[0] == plain and find_sidecar(video, grounder.manifest.backbone)[0] == own
     video.unlink()  # features that were copied without their videos
     assert not found(tmp_path, bundle_folder).left_out
     own.unlink()

@@ -127,7 +127,7 @@ def test_an_interrupted_conversion_goes_on_and_never_mixes(tmp_path: Path) -> No
     (out / f"{SIX}.feat").unlink()
     done = convert_all(published(source, "didemo"), out, overwrite=False)
     assert (done.written, done.kept) == (1, 1)
-    with pytest.raises(OutputError, match="features of another source"):
+    with pytest.raises(OutputError, match="features from elsewhere"):
         convert_all(published(source, "didemo", context=False), out, overwrite=False)
     assert convert_all(published(source, "didemo", context=False), out, overwrite=True).written == 2
 

@@ -158,6 +158,6 @@ def test_a_message_stays_short_however_long_what_it_quotes(tmp_path: Path) -> No
         tmp_path / "a",
         {"format": "wsra.feat", "version": "9" * 10**6},
     )
-    with pytest.raises(FeatureError, match="extract it anew$") as error:
+    with pytest.raises(FeatureError, match="extract it again$") as error:
         read_features(tmp_path / "a")
     assert len(str(error.value)) < 2000 and str(error.value).startswith(str(tmp_path / "a"))

@@ -187,7 +187,7 @@ def test_a_batch_in_processes_resumes_and_keeps_other_features_apart(tmp_path: P
     (again,) = extract_batch(videos[:1], tmp_path / "out", backbone=grid, overwrite=True)
     assert not again.kept and again.error is None and read_features(again.feat).width == 15
     write_features(done[1].feat, Features(first.values, first.times_s, "b", first.duration_s, "i3d", {"snippet_s": "1"}))
-    with pytest.raises(OutputError, match="not of wsra extract"):
+    with pytest.raises(OutputError, match="not from wsra extract"):
         refuse_others(done[1].feat, backbone="i3d")
 
 
