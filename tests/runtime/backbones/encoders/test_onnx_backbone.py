@@ -245,11 +245,11 @@ def broken(folder: Path, kind: str) -> Path:
     ("kind", "told"),
     [
         ("digest", "e.onnx: not the graph that e.json describes (sha256 differs)"),
-        ("missing graph", "its graph e.onnx is not beside it"),
+        ("missing graph", "its graph e.onnx is not in the same folder"),
         ("other graph", "its graph is e.onnx, not other.onnx"),
         ("no graph", "not an ONNX graph"),
         ("input", "the input is x; the JSON says pixels"),
-        ("two inputs", "the input is x, w; the JSON says x: an encoder has that input alone"),
+        ("two inputs", "the input is x, w; the JSON says x: an encoder must have only that input"),
         ("output", "no output z; it has y"),
         ("size", "x is nx3x8x8; layout NCHW, size and frames of the JSON make nx3x16x8"),
         ("layout", "x is nx3x8x8; layout NHWC, size and frames of the JSON make nx8x8x3"),
