@@ -117,7 +117,7 @@ def load_backbone(
     if str(name_or_path) == BUILT_IN:
         if regions != "whole":
             raise BackboneError(
-                f"--regions {regions} with the motion backbone; it finds what moves by itself: leave it out, or give an encoder"
+                f"--regions {regions} with the motion backbone, which finds what moves by itself: leave --regions out, or give an encoder"
             )
         return MotionBackbone()
     given = Path(name_or_path)
@@ -125,7 +125,7 @@ def load_backbone(
         return backbone_of(open_bundle(given), provider=provider, threads=threads, allow_fallback=allow_fallback)
     path = given / BACKBONE_JSON if given.is_dir() else given.with_suffix(".json")
     if given.suffix not in (".onnx", ".json") and not given.is_dir():
-        raise BackboneError(f"{given}: no backbone; expected motion, X.onnx with X.json beside it, or a folder with {BACKBONE_JSON}")
+        raise BackboneError(f"{given}: not a backbone; expected motion, X.onnx next to X.json, or a folder with {BACKBONE_JSON}")
     settings = read_settings(path)
     graph = find_graph(path, given, graph=settings.graph, sha256=settings.sha256)
     return encoder_backbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
@@ -134,32 +134,32 @@ def load_backbone(
 def backbone_of(
     bundle: Bundle, *, precision: str = "fp32", provider: str = "cpu", threads: int = 0, allow_fallback: bool = False
 ) -> Backbone:
-    """The backbone whose features a bundle takes.
+    """The backbone whose features a bundle accepts.
 
     Args:
         bundle: an open bundle.
-        precision: which of its image graphs is run, where it carries an encoder; FP32 where that precision has none.
-        provider: "cpu", "cuda" or "tensorrt"; anything else is the CPU, since image graphs have no engines.
-        threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
+        precision: precision of the image graph, if the bundle contains an encoder; FP32 if that precision has none.
+        provider: "cpu", "cuda" or "tensorrt"; anything else means the CPU, since image graphs have no engines.
+        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: whether to run on the CPU if the provider is unavailable.
 
     Raises:
-        BundleError: wsra cannot make such features, or what the bundle carries is not the backbone that it names.
-        BackboneError, BackendError, MissingExtraError: as `load_backbone`.
+        BundleError: wsra cannot make such features, or the bundle contains another backbone than it names.
+        BackboneError, BackendError, MissingExtraError: see `load_backbone`.
     """
-    wanted, snippet_s = bundle.manifest.backbone, bundle.manifest.snippet_s
-    if wanted == backbone_id(snippet_s):
+    required, snippet_s = bundle.manifest.backbone, bundle.manifest.snippet_s
+    if required == backbone_id(snippet_s):
         return MotionBackbone()
     how = provider if provider in ("cuda", "tensorrt") else "cpu"
     place = bundle.folder / CARRIED
     if (place / DETECTOR_JSON).is_file():
-        carried = load_detector(place, provider=how, threads=threads, allow_fallback=allow_fallback)
-        if carried.id(snippet_s) != wanted:
-            raise BundleError(f"{place}: makes {carried.id(snippet_s)}, the bundle is for {wanted}; export it again")
-        return carried
+        detector = load_detector(place, provider=how, threads=threads, allow_fallback=allow_fallback)
+        if detector.id(snippet_s) != required:
+            raise BundleError(f"{place}: makes {detector.id(snippet_s)}, the bundle is for {required}; export it again")
+        return detector
     path = bundle.folder / BACKBONE_JSON
     if not path.is_file():
-        raise BundleError(f"{bundle.folder}: its backbone is {wanted}, which wsra does not carry; give a .feat file made with it")
+        raise BundleError(f"{bundle.folder}: its backbone is {required}, which wsra does not include; give a .feat file made with it")
     settings = read_settings(path)
     graphs = [bundle.folder / folder / settings.graph for folder in (precision, "fp32")]
     graph = next((graph for graph in graphs if graph.is_file()), None)
@@ -171,9 +171,9 @@ def backbone_of(
     except ImportError as err:
         raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
     for regions in REGIONS:
-        if encoder_id(settings, regions, snippet_s) == wanted:
+        if encoder_id(settings, regions, snippet_s) == required:
             return encoder_backbone(settings, graph, regions=regions, provider=how, threads=threads, allow_fallback=allow_fallback)
-    raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {wanted}; export it again")
+    raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {required}; export it again")
 
 
 def encoder_backbone(
@@ -188,16 +188,16 @@ def encoder_backbone(
     """The backbone of an encoder.
 
     Args:
-        settings: how it is used.
+        settings: settings of the encoder.
         graph: the ONNX file.
-        regions: as of `load_backbone`.
-        provider: as of `load_backbone`.
-        threads: as of `load_backbone`.
-        allow_fallback: as of `load_backbone`.
+        regions: see `load_backbone`.
+        provider: see `load_backbone`.
+        threads: see `load_backbone`.
+        allow_fallback: see `load_backbone`.
 
     Raises:
-        BackboneError: the settings do not fit the graph, or the regions do not fit the encoder.
-        BackendError, MissingExtraError: as `load_backbone`.
+        BackboneError: the settings do not match the graph, or the regions do not suit the encoder.
+        BackendError, MissingExtraError: see `load_backbone`.
     """
     try:
         from wsra.runtime.backbones.encoders.encoder import Encoder

@@ -165,7 +165,7 @@ def test_every_way_to_name_a_backbone(tmp_path: Path) -> None:
         load_backbone(path).id(1.0)
     }
     for place in (tmp_path / "e.pt", "clip", tmp_path / "none"):
-        with pytest.raises(BackboneError, match="no backbone; expected motion, X.onnx with X.json beside it, or a folder"):
+        with pytest.raises(BackboneError, match="not a backbone; expected motion, X.onnx next to X.json, or a folder"):
             load_backbone(place)
     with pytest.raises(BackboneError, match="--regions grid with the motion backbone"):
         load_backbone("motion", regions="grid")
