@@ -162,15 +162,15 @@ class _Extraction:
         marks = [] if self.mark is None else [self.mark]
         return paths[0], *marks, *([] if self.choice.name == BUILT_IN else [Path(self.choice.name)])
 
-    def lost(self, paths: tuple[Path, Path], why: str, /) -> Extracted:
-        """It is not extracted."""
-        return Extracted(*paths, False, f"{paths[0]}: {why}")
+    def lost(self, paths: tuple[Path, Path], reason: str, /) -> Extracted:
+        """The result of a video that was not extracted."""
+        return Extracted(*paths, False, f"{paths[0]}: {reason}")
 
 
 def warning(features: Features, decoder: str) -> str | None:
-    """What is to be said of features that were just extracted, or None."""
+    """The warning for features that were just extracted, or None."""
     fallback = features.extra.get("decoder", decoder)
-    return "; ".join(told for told in (fallback if fallback != decoder else None, features.extra.get("damage")) if told) or None
+    return "; ".join(text for text in (fallback if fallback != decoder else None, features.extra.get("damage")) if text) or None
 
 
 def extract_batch(
@@ -184,25 +184,25 @@ def extract_batch(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> Iterator[Extracted]:
-    """Extract many videos; those whose .feat file is current are left alone, and a broken one does not stop the rest.
+    """Extract many videos; current .feat files are kept, and a broken video does not stop the others.
 
     Args:
-        videos: files.
-        folder: gets the .feat files.
-        backbone: what makes the features; None for the built-in `motion`. Every process loads it once; where it does not say how many
-            threads it takes, it takes those that the pool has for a task.
+        videos: video files.
+        folder: output folder of the .feat files.
+        backbone: the backbone; None for the built-in `motion`. Every process loads it once; its number of threads defaults to the pool's
+            threads per task.
         snippet_s: length of a snippet in seconds.
-        pool: where it is done; None for this process.
+        pool: the pool that runs the extraction; None for this process.
         decoder: see `Video`.
-        progress: called within each video, where one process does it all.
-        overwrite: replace features of another backbone, snippet length or tool.
+        progress: called within each video, if all run in this process.
+        overwrite: whether to replace features of another backbone, snippet length or tool.
 
     Yields:
-        One result per video, in their order.
+        One result per video, in order.
 
     Raises:
         OutputError: the folder cannot be written to.
-        WsraError: the backbone cannot be loaded, or the pool cannot go on.
+        WsraError: the backbone cannot be loaded, or the pool cannot continue.
     """
     usable_folder(folder)
     choice, pool, paths = backbone or BackboneChoice(), pool or ThisProcess(), feat_paths(videos, folder)

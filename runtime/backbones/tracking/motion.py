@@ -61,9 +61,9 @@ def object_rows(
             if seen is not None:
                 seen(index)
 
-    for frame, scene, anew in _with_background(frames, camera):
+    for frame, scene, is_new in _with_background(frames, camera):
         number = number_of(frame.time_s, snippet_s)
-        if anew:
+        if is_new:
             tracker.end_shot()
         if number != index:
             close()

@@ -206,7 +206,7 @@ def test_extract_from_a_file(pan: Pan, knowing: Path, tmp_path: Path) -> None:
     [
         (("--detector", "d.json", "--backbone", "e.json"), "--detector is a backbone of its own; leave out"),
         (("--detector", "d.json", "--regions", "grid"), "--detector is a backbone of its own; leave out"),
-        (("--detector", "d.json", "--continue"), "--continue is not for detectors"),
+        (("--detector", "d.json", "--continue"), "--continue does not work with detectors"),
         (("--detector", "d"), "d: not a detector; expected X.onnx next to X.json, or a folder with detector.json"),
         (("--detector", "."), "detector.json: no such file; expected the JSON settings of the detector (docs/detectors.md)"),
     ],
