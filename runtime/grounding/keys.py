@@ -151,10 +151,10 @@ class KeyStore:
         if shape != (count, self._width) or dtype not in (np.float16, np.float32):
             raise FeatureError(f"it holds {dtype} {shape}, expected {(count, self._width)}")
         keys = file.map("keys")
-        if digests.noted(path.name) != file.digest:
+        if digests.cached(path.name) != file.digest:
             file.check("keys", keys, finite=True)
             if state_of(path) == file.state:
-                digests.note(path.name, file.digest)
+                digests.store(path.name, file.digest)
         return keys
 
     def _write(self, path: Path, made_of: str, keys: Pieces) -> NDArray[Any]:

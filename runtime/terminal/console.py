@@ -1,4 +1,4 @@
-"""Messages and progress on stderr; stdout is for data. Rich is loaded where somebody sees it: on a terminal."""
+"""Messages and progress on stderr; stdout is for data. Rich is loaded only on a terminal."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from wsra.runtime.terminal.visible import visible
 
 
 class Bar(Protocol):
-    """A progress bar of one task, number `task_ids[0]`; what callers use of Rich's."""
+    """A progress bar with one task, `task_ids[0]`; the part of Rich's interface that callers use."""
 
     @property
     def task_ids(self) -> Sequence[Any]:
-        """Numbers of its tasks."""
+        """Ids of its tasks."""
 
     def advance(self, task_id: Any, advance: float = 1) -> None:
-        """Go on by some steps."""
+        """Advance by some steps."""
 
     def update(self, task_id: Any, *, total: float | None = None, completed: float | None = None, description: str | None = None) -> None:
-        """Tell where it is."""
+        """Set the position, the total or the label."""
 
     def reset(self, task_id: Any, *, total: float | None = None, completed: int = 0, description: str | None = None) -> None:
-        """Begin anew."""
+        """Start over."""
 
 
 class _NoBar:
-    """Shows nothing."""
+    """A bar that shows nothing."""
 
     task_ids = (0,)
 
@@ -59,7 +59,7 @@ def _say_warning(
 
 
 def progress(label: str, total: float | None) -> AbstractContextManager[Bar]:
-    """A progress bar on stderr, where that is a terminal; advance its only task, number 0."""
+    """A progress bar on stderr if that is a terminal; advance its only task, number 0."""
     if not sys.stderr.isatty():
         return _nothing()
     from wsra.runtime.terminal.bar import shown

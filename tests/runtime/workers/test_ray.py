@@ -249,7 +249,7 @@ def test_a_killed_worker_changes_no_answer(
     asked = [str(tmp_path / "archive"), QUERY]
     with in_the_midst(video, lambda worker: os.kill(worker, signal.SIGKILL)):
         there = found(rows_bundle_folder, asked, ray="auto")
-    assert f"WARNING: {video}: its worker was lost; given to another (1 of 3)" in capsys.readouterr().err
+    assert f"WARNING: {video}: its worker was lost; retried on another (1 of 3)" in capsys.readouterr().err
     features = video.with_suffix(".feat").read_bytes()
     video.with_suffix(".feat").unlink()
     here = found(rows_bundle_folder, asked)
@@ -266,7 +266,7 @@ def test_a_task_that_kills_every_worker_is_lost_and_no_other(cluster: Cluster, c
             assert list(squares) == [-13 if item == 13 else item * item for item in items]
             told = capfd.readouterr()
             assert told.out == "" and told.err.count("seven") == 2 and told.err.count("13: its worker was lost") == 3
-            assert told.err.count("its 8 files are given to others, one by one") == (chunksize == 8)
+            assert told.err.count("its 8 files are retried one by one") == (chunksize == 8)
 
 
 def test_a_file_that_only_this_machine_sees(cluster: Cluster, bundle_folder: Path, archive: Fill, tmp_path: Path) -> None:
@@ -275,9 +275,9 @@ def test_a_file_that_only_this_machine_sees(cluster: Cluster, bundle_folder: Pat
     opened = os.open(tmp_path, os.O_RDONLY)
     private = Path(f"/proc/self/fd/{opened}")
     try:
-        with pytest.raises(ClusterError, match=f"^{private}/.*: here, but not on the node {socket.gethostname()}; files, bundle"):
+        with pytest.raises(ClusterError, match=f"^{private}/.*: exists here, but not on the node {socket.gethostname()}; files, bundle"):
             found(bundle_folder, [str(private), QUERY], ray="auto")
-        with pytest.raises(ClusterError, match=f"^{private}/.wsra-.*: here, but not on the node"):
+        with pytest.raises(ClusterError, match=f"^{private}/.wsra-.*: exists here, but not on the node"):
             list(extract_batch([tmp_path / "a.mp4"], private, pool=cluster))
         with pytest.raises(VideoError, match="another video of this batch"):
             list(extract_batch([tmp_path / "a.mp4", tmp_path / "a.mkv"], tmp_path, pool=cluster))
