@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.runtime.archive.answering import recordings_for
-from wsra.runtime.archive.cameras import Footage, told_apart, whole
+from wsra.runtime.archive.answering import Ranking, recordings_for
+from wsra.runtime.archive.cameras import Footage, distinct_names, whole
 from wsra.runtime.archive.inputs import Input, inputs_of
-from wsra.runtime.archive.ranking import Ranking
-from wsra.runtime.archive.tasks import Answering, Asked, Look, opened
+from wsra.runtime.archive.request import Question
+from wsra.runtime.archive.session import AnswerRecording, Look, Session, SessionSpec
 from wsra.runtime.backends.routes import Route
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.workers.cluster import Cluster
 
@@ -44,25 +45,24 @@ def fill(folder: Path, cameras: int, backbone: str, width: int) -> None:
             os.link(hour, folder / f"cam{camera}_{datetime(2026, 11, 23) + timedelta(hours=number):%Y%m%d_%H%M%S}.feat")
 
 
-def looked(asked: Asked, inputs: list[Input]) -> list[Footage]:
+def looked(session: Session, inputs: list[Input]) -> list[Footage]:
     """Inspect the files."""
-    found = [Look(asked)(given) for given in inputs]
+    found = [Look(session)(given) for given in inputs]
     return [one for one in found if isinstance(one, Footage)]
 
 
-def steps_here(asked: Asked, folder: Path, backbone: str) -> Iterator[tuple[str, float]]:
+def steps_here(session: Session, folder: Path, backbone: str) -> Iterator[tuple[str, float]]:
     """CPU seconds of each step of one query."""
     begin = time.process_time()
     inputs = inputs_of(folder, backbone)
     yield "list", time.process_time() - begin
     begin = time.process_time()
-    footage = looked(asked, inputs)
+    footage = looked(session, inputs)
     yield "look", time.process_time() - begin
     begin = time.process_time()
-    joined = recordings_for([whole(file) for file in told_apart(footage)], "maximal")
+    joined = recordings_for([whole(file) for file in distinct_names(footage)], "maximal")
     yield "join", time.process_time() - begin
-    numbers = HOUR * len(inputs) * opened(asked).grounder.scorer.key_width
-    answering, ranking = Answering(asked, numbers), Ranking([QUERY], top_k=5)
+    answering, ranking = AnswerRecording(session, HOUR * len(inputs)), Ranking(session.spec.question)
     begin = time.process_time()
     answers = [answering(recording) for recording in joined]
     yield "answer", time.process_time() - begin
@@ -72,11 +72,11 @@ def steps_here(asked: Asked, folder: Path, backbone: str) -> Iterator[tuple[str,
     yield "merge", time.process_time() - begin
 
 
-def steps_on_ray(cluster: Cluster, asked: Asked, inputs: list[Input]) -> Iterator[tuple[str, float]]:
+def steps_on_ray(cluster: Cluster, session: Session, inputs: list[Input]) -> Iterator[tuple[str, float]]:
     """CPU seconds of the calling process for inspecting files on the cluster."""
     for size in (1, 64):
         begin = time.process_time()
-        for _ in cluster.map(Look(asked), inputs, chunksize=size):
+        for _ in cluster.map(Look(session), inputs, chunksize=size):
             pass
         yield f"look on Ray, {size} a task", time.process_time() - begin
 
@@ -88,19 +88,19 @@ def main() -> int:
     parser.add_argument("--cameras", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
-    asked = Asked(given.bundle, Route("fp32", "cpu"), (QUERY,), 5, None, None, 1, False)
-    manifest, taken = opened(asked).grounder.manifest, defaultdict[str, list[float]](list)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    spec = SessionSpec(given.bundle, Route("fp32", "cpu"), RunSettings("fp32", "cpu", threads=1), Question((QUERY,)))
+    taken = defaultdict[str, list[float]](list)
+    with tempfile.TemporaryDirectory() as name, Session(spec) as session:
+        folder, manifest = Path(name), session.grounder.manifest
         fill(folder, given.cameras, manifest.backbone, manifest.feature_width)
         inputs = inputs_of(folder, manifest.backbone)
         for _ in range(given.repeats + 1):
-            for step, seconds in steps_here(asked, folder, manifest.backbone):
+            for step, seconds in steps_here(session, folder, manifest.backbone):
                 taken[step].append(1000 * seconds / len(inputs))
         if find_spec("ray"):
             with Cluster("local") as cluster:
                 for _ in range(given.repeats + 1):
-                    for step, seconds in steps_on_ray(cluster, asked, inputs):
+                    for step, seconds in steps_on_ray(cluster, session, inputs):
                         taken[step].append(1000 * seconds / len(inputs))
         else:
             print("ray is not installed; skipped", file=sys.stderr)

@@ -65,13 +65,15 @@ def look(done: int) -> Row:
 def measured(bundle: Path, queries: int, files: int) -> dict[str, Any]:
     """Run the queries and sample the process."""
     sentences = _support().SENTENCES
-    from wsra.runtime.archive.request import Request
+    from wsra.runtime.archive.request import Question, Request
     from wsra.runtime.archive.search import search
+    from wsra.runtime.backends.settings import RunSettings
     from wsra.runtime.errors import QueryError
     from wsra.runtime.formats.features import read_features
     from wsra.runtime.grounding.grounder import Grounder
 
     rows, refused, wholes, began = [], 0, 0, time.monotonic()
+    settings = RunSettings("fp32", "cpu", threads=1, kernel="numpy")
     with tempfile.TemporaryDirectory() as name, Path(os.devnull).open("w") as nowhere:
         stderr, sys.stderr = sys.stderr, nowhere
         try:
@@ -81,7 +83,7 @@ def measured(bundle: Path, queries: int, files: int) -> dict[str, Any]:
                     sentence = f"{sentences[number % len(sentences)]} {number}"
                     if number % WHOLE == WHOLE - 1:
                         paths[wholes % files].with_suffix(".keys").unlink(missing_ok=True)
-                        request = Request([name, sentence], None, bundle, 5, None, "fp32", "cpu", 1, False, kernel="numpy")
+                        request = Request([Path(name)], Question((sentence,)), bundle, settings)
                         wholes += len(search(request).results)
                     elif number % REFUSED == REFUSED - 1:
                         try:

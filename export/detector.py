@@ -21,7 +21,7 @@ from wsra.export.fp16 import to_fp16
 from wsra.export.int8 import calibrate, int8_until_it_passes
 from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend
-from wsra.runtime.backbones.common.settings_json import graph_beside
+from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.backbone import detector_id
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
 from wsra.runtime.backbones.detectors.settings import DetectorSettings, read_detector
@@ -96,7 +96,7 @@ def carry_detector(source: BundleSource, folder: Path, part: Path) -> None:
         ConfigError: another detector made the features.
     """
     settings = read_detector(folder / DETECTOR_JSON)
-    graph = graph_beside(folder / DETECTOR_JSON, folder, graph=settings.graph, sha256=settings.sha256)
+    graph = find_graph(folder / DETECTOR_JSON, folder, graph=settings.graph, sha256=settings.sha256)
     if source.backbone != (made := detector_id(settings.digest(), source.snippet_s)):
         raise ConfigError(f"{folder}: makes features of {made}, the checkpoint was trained on {source.backbone}; give that detector")
     place = part / CARRIED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,9 +133,13 @@ def test_every_room_is_explained_and_installed(folder: Path) -> None:
 
 
 def loaded_after(code: str) -> set[str]:
+    return {name.split(".")[0] for name in modules_after(code)}
+
+
+def modules_after(code: str) -> set[str]:
     script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nprint('\\n'.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return {name.split(".")[0] for name in run.stdout.splitlines()}
+    return set(run.stdout.splitlines())
 
 
 @pytest.mark.device
@@ -153,6 +158,19 @@ def test_grounding_loads_no_torch_and_no_onnx(bundle_folder: Path) -> None:
         " g.ground(w.Features(v, np.stack([t, t + 1], 1), 'v', 9.0, m.backbone), 'a red car')"
     )
     assert not loaded_after(code) & {"torch", "transformers", "onnx", "tensorrt", "cv2", "av"}
+
+
+@pytest.mark.device
+def test_grounding_features_loads_no_video_and_no_backbone(tmp_path: Path) -> None:
+    """The short way: from `wsra ground x.feat` to the answer, in files of snippets and without decoders, backbones or extraction."""
+    place = tmp_path / "old"
+    shutil.copytree(ROOT / "tests/fixtures/v0.1.0", place)
+    command = ["wsra", "ground", str(place / "features/val3.feat"), "the yellow bus", "-b", str(place / "bundle"), "--provider", "cpu"]
+    code = f"sys.argv = {command!r}; from wsra.runtime.cli import main; main()"
+    loaded = modules_after(code)
+    assert "wsra.runtime.archive.search" in loaded
+    far = ("wsra.runtime.video", "wsra.runtime.backbones", "wsra.runtime.extraction", "wsra.export", "wsra.train", "wsra.calib")
+    assert not {name for name in loaded if name.startswith(far)}
 
 
 @pytest.mark.device

@@ -127,14 +127,18 @@ def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int, progress:
     ):
         calibration = Calibration(out / "captions-train.jsonl", out / "features")
         precisions = _export(out, calibration, progress)
-    with timer.step("evaluate", "grounding the test queries with the exported bundle, and evaluating the controls"):
-        report = _measure(out, prepared)
+    with (
+        timer.step("evaluate", "grounding the test queries with the exported bundle, and evaluating the controls"),
+        _open_bundle(out) as grounder,
+    ):
+        report = _measure(out, prepared, grounder)
     report |= {
         "parity": precisions,
         "seconds": {**timer.seconds, "total": round(sum(timer.seconds.values()), 1)},
         "settings": settings,
     }
-    report["examples"] = _examples(out, showcase)
+    with _open_bundle(out) as grounder:
+        report["examples"] = _examples(out, showcase, grounder)
     with replacing(out / "report.json") as part:
         part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
@@ -228,8 +232,11 @@ def _export(out: Path, calibration: Calibration, progress: Progress) -> dict[str
     return read_manifest(bundle).precisions
 
 
-def _measure(out: Path, prepared: TrainingSets) -> dict[str, Any]:
-    grounder = Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
+def _open_bundle(out: Path) -> Grounder:
+    return Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
+
+
+def _measure(out: Path, prepared: TrainingSets, grounder: Grounder) -> dict[str, Any]:
     annotations = read_annotations(out / "spans-test.jsonl")
     names = {a.vid for a in annotations}
     test = TestSet(annotations, {name: read_features(out / "features" / f"{name}.feat") for name in names})
@@ -250,9 +257,8 @@ def _measure(out: Path, prepared: TrainingSets) -> dict[str, Any]:
     }
 
 
-def _examples(out: Path, clip: Clip) -> list[dict[str, Any]]:
+def _examples(out: Path, clip: Clip, grounder: Grounder) -> list[dict[str, Any]]:
     """Three queries on the showcase clip, with answers and true spans."""
-    grounder = Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
     features = read_features(out / "features" / f"{clip.name}.feat")
     rows = {(row["mentions"]["kind"], row["mentions"].get("colour")): row for row in caption_clip(clip) if "colour" in row["mentions"]}
     yellow = {**rows.pop(("man", "yellow")), "query": QUERY}

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from wsra.runtime.archive.detections import Sighting
-from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.archive.detections import Detection
+from wsra.runtime.backends.settings import RunInfo
 
 
-def answer_json(query: str, sightings: Sequence[Sighting], grounder: Grounder) -> dict[str, Any]:
+def answer_json(query: str, detections: Sequence[Detection], ran: RunInfo) -> dict[str, Any]:
     """What `ground --json` prints for one query."""
     return {
         "query": query,
-        "found": bool(sightings),
-        "moments": [_moment_json(seen) for seen in sightings],
-        "bundle": str(grounder.bundle),
-        "precision": grounder.precision,
-        "provider": grounder.scorer.provider,
-        "device": grounder.scorer.device,
-        "kernel": grounder.scorer.kernel.name,
+        "found": bool(detections),
+        "moments": [_moment_json(seen) for seen in detections],
+        "bundle": str(ran.bundle),
+        "precision": ran.precision,
+        "provider": ran.provider,
+        "device": ran.device,
+        "kernel": ran.kernel,
     }
 
 
-def _moment_json(seen: Sighting) -> dict[str, Any]:
+def _moment_json(seen: Detection) -> dict[str, Any]:
     moment, start, until = seen.moment, seen.start, seen.until
     return {
         "video": moment.video,

@@ -1,29 +1,28 @@
-"""Queries over one recording: what depends on that recording alone, so that it can be done anywhere."""
+"""Queries over one recording, which any process can answer by itself, and the ranked list of the answers of all of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from wsra.runtime.archive.cameras import Recording, Stretch, joined_features, recordings
-from wsra.runtime.archive.detections import Curve, Sighting, curve_of, located
+from wsra.runtime.archive.cameras import Stretch, Stretches, joined_features, recordings
+from wsra.runtime.archive.detections import Curve, Detection, curve_of, located
+from wsra.runtime.archive.request import Question
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import SpanPlan
 from wsra.runtime.grounding.grounder import Answer, Grounder
-from wsra.runtime.grounding.recording import Joined
-from wsra.runtime.kernels.protocol import Kernel
+from wsra.runtime.grounding.recording import Recording
 
 OF_THE_VIDEO: frozenset[SpanPlan] = frozenset({"relative", "segments"})  # plans made of a video's length: its files are not joined
 
 
 @dataclass(frozen=True)
-class Seen:
+class QueryAnswer:
     """One query in one recording: its moments, best first, and its curve."""
 
-    sightings: tuple[Sighting, ...]
+    detections: tuple[Detection, ...]
     curve: Curve
 
 
@@ -32,15 +31,15 @@ class Answered:
     """What became of one recording.
 
     Attributes:
-        seen: of each recording that was answered (several, or none, where a broken file parts it) one `Seen` per query.
+        seen: of each recording that was answered (several, or none, where a broken file parts it) one answer per query.
         refused: files that cannot be used, and why.
     """
 
-    seen: tuple[tuple[Seen, ...], ...] = ()
+    seen: tuple[tuple[QueryAnswer, ...], ...] = ()
     refused: tuple[tuple[Stretch, FeatureError], ...] = ()
 
 
-def recordings_for(stretches: Sequence[Stretch], plan: SpanPlan) -> list[Recording]:
+def recordings_for(stretches: Sequence[Stretch], plan: SpanPlan) -> list[Stretches]:
     """What is answered as one: joined where the plan does not depend on a video's length."""
     return [(stretch,) for stretch in stretches] if plan in OF_THE_VIDEO else recordings(stretches)
 
@@ -50,30 +49,19 @@ class Answerer:
 
     Args (constructor):
         grounder: the bundle.
-        queries: sentences.
-        top_k: moments per query.
-        per_video: moments of one video per query, or None for any number.
-        plan: of candidate spans, or None for the bundle's.
+        question: what is asked.
 
     Raises (constructor):
         ConfigError: the bundle has no score for the spans of the plan.
         QueryError: a sentence is empty or too long.
     """
 
-    def __init__(
-        self, grounder: Grounder, queries: Sequence[str], *, top_k: int, per_video: int | None = None, plan: SpanPlan | None = None
-    ) -> None:
-        self.grounder, self.queries, self.plan = grounder, queries, grounder.planned(plan)
-        self._top_k, self._per_video = top_k, per_video
-        self._text = grounder.encoder.encode(queries)
+    def __init__(self, grounder: Grounder, question: Question) -> None:
+        self.grounder, self.plan = grounder, grounder.planned(question.plan)
+        self._question = question
+        self._text = grounder.encoder.encode(question.queries)
 
-    def scoring_with(self, kernel: Kernel) -> Answerer:
-        """The same with another kernel."""
-        other = copy(self)
-        other.grounder = self.grounder.scoring_with(kernel)
-        return other
-
-    def answer(self, recording: Recording) -> Answered:
+    def answer(self, recording: Stretches) -> Answered:
         """Answer one recording; a file of it that cannot be used is refused, and what is left of it answered.
 
         Raises:
@@ -90,34 +78,34 @@ class Answerer:
         seen = tuple(one for other in others for one in other.seen)
         return Answered(seen, (*broken.items(), *(pair for other in others for pair in other.refused)))
 
-    def _seen(self, recording: Recording) -> tuple[Seen, ...]:
+    def _seen(self, recording: Stretches) -> tuple[QueryAnswer, ...]:
         features = joined_features(recording)
         title = features.video if len(recording) == 1 else f"{features.video} to {recording[-1].footage.video}"
         return tuple(
-            Seen(
+            QueryAnswer(
                 tuple(located(moment, recording, features.starts_s) for moment in answer.moments),
                 curve_of(answer, title=title, duration_s=features.duration_s),
             )
             for answer in self._answers(features, recording)
         )
 
-    def _answers(self, features: Joined, recording: Recording) -> list[Answer]:
+    def _answers(self, features: Recording, recording: Stretches) -> list[Answer]:
         """The answers of a recording, with as many moments as the limit per video needs; more of them change no span."""
-        count = self._top_k
+        count = self._question.top_k
         while True:
-            answers = self.grounder.answers_to_vectors(features, self.queries, self._text, top_k=count, plan=self.plan)
-            if self._per_video is None or all(self._enough(answer, count, recording, features.starts_s) for answer in answers):
+            answers = self.grounder.answers_to_vectors(features, self._question.queries, self._text, top_k=count, plan=self.plan)
+            if self._question.per_video is None or all(self._enough(answer, count, recording, features.starts_s) for answer in answers):
                 return answers
             count *= 4
 
-    def _enough(self, answer: Answer, count: int, recording: Recording, starts_s: Sequence[float]) -> bool:
+    def _enough(self, answer: Answer, count: int, recording: Stretches, starts_s: Sequence[float]) -> bool:
         """Whether more moments of this recording could not enter the list."""
-        if self._per_video is None or len(recording) == 1 or len(answer.moments) < count:
+        if self._question.per_video is None or len(recording) == 1 or len(answer.moments) < count:
             return True
         videos = Counter(located(moment, recording, starts_s).moment.video for moment in answer.moments)
-        return sum(min(self._per_video, number) for number in videos.values()) >= self._top_k
+        return sum(min(self._question.per_video, number) for number in videos.values()) >= self._question.top_k
 
-    def _broken(self, recording: Recording) -> dict[Stretch, FeatureError]:
+    def _broken(self, recording: Stretches) -> dict[Stretch, FeatureError]:
         """Which files of a recording cannot be read to their end, or give no keys, and why."""
         found: dict[Stretch, FeatureError] = {}
         for stretch in recording:
@@ -129,3 +117,58 @@ class Answerer:
             except FeatureError as err:
                 found[stretch] = err
         return found
+
+
+@dataclass(frozen=True)
+class Result:
+    """One query: its moments in all videos, best first, and the recordings in which they are; of a single recording its curve anyway."""
+
+    query: str
+    detections: list[Detection] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+
+
+class Ranking:
+    """Merges the answers of recordings; holds no more than the best moments and their curves.
+
+    Args (constructor):
+        question: what was asked.
+    """
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._kept: list[list[tuple[Detection, Curve]]] = [[] for _ in question.queries]
+        self._last: tuple[QueryAnswer, ...] = ()
+        self._answered = 0
+
+    def add(self, answered: Answered) -> None:
+        """Merge one recording; of equal scores the earlier comes first."""
+        for seen in answered.seen:
+            self._last = seen
+            self._answered += 1
+            for number, of_query in enumerate(seen):
+                new = [(detection, of_query.curve) for detection in of_query.detections]
+                ranked = sorted([*self._kept[number], *new], key=lambda pair: -pair[0].moment.score)  # stable
+                self._kept[number] = _at_most(self._question.per_video, ranked)[: self._question.top_k]
+
+    def results(self) -> list[Result]:
+        """One per query."""
+        results = []
+        for number, (query, kept) in enumerate(zip(self._question.queries, self._kept, strict=True)):
+            curves = list({id(curve): curve for _, curve in kept}.values())
+            if self._answered == 1:
+                curves = [self._last[number].curve]
+            results.append(Result(query, [detection for detection, _ in kept], curves))
+        return results
+
+
+def _at_most(per_video: int | None, ranked: list[tuple[Detection, Curve]]) -> list[tuple[Detection, Curve]]:
+    if per_video is None:
+        return ranked
+    seen: Counter[str] = Counter()
+    kept = []
+    for detection, curve in ranked:
+        seen[detection.moment.video] += 1
+        if seen[detection.moment.video] <= per_video:
+            kept.append((detection, curve))
+    return kept

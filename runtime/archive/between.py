@@ -10,7 +10,7 @@ import numpy as np
 from wsra.runtime.archive.cameras import Footage, Stretch, whole
 from wsra.runtime.errors import ConfigError
 from wsra.runtime.formats.features import read_features
-from wsra.runtime.video.wallclock import from_iso, instant
+from wsra.runtime.formats.wallclock import from_iso, instant
 
 _EDGE_S = 1e-6
 _DAY = timedelta(days=1)

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from wsra.runtime.formats.features import Features
-from wsra.runtime.grounding.recording import GAP_S, Joined, Part, joined
-from wsra.runtime.video.wallclock import from_iso, instant, time_in_name, without_times
+from wsra.runtime.formats.wallclock import from_iso, instant, time_in_name, without_times
+from wsra.runtime.grounding.recording import GAP_S, Part, Recording, joined
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Footage:
     Attributes:
         feat: the file.
         video: name of its video in answers.
-        camera: name of its camera in answers, or None where the name tells no date, so no camera.
+        camera: name of its camera in answers, or None where the name holds no date, so no camera.
         start: wall clock of second 0, or None where none can be trusted.
         clock: where `start` is from: metadata or name.
         duration_s: of the video.
@@ -53,11 +53,11 @@ class Stretch:
     to_s: float
 
 
-Recording = tuple[Stretch, ...]  # stretches that follow each other
+Stretches = tuple[Stretch, ...]  # of one camera, which follow each other and are answered as one recording
 
 
 def footage_of(feat: Path, features: Features, *, root: Path | None) -> Footage:
-    """What a file of features tells of itself.
+    """Read the video, the camera and the wall clock of a file of features.
 
     Args:
         feat: the file.
@@ -66,10 +66,10 @@ def footage_of(feat: Path, features: Features, *, root: Path | None) -> Footage:
     """
     names = Path(features.video).stem, feat.stem
     within = feat.parent.relative_to(root).as_posix() if root is not None else "."
-    told = next((kept for name in names if (kept := without_times(name)) is not None), None)
+    stem = next((kept for name in names if (kept := without_times(name)) is not None), None)
     camera = None
-    if told is not None:
-        camera = "/".join(part for part in (within if within != "." else "", told) if part) or feat.parent.resolve().name
+    if stem is not None:
+        camera = "/".join(part for part in (within if within != "." else "", stem) if part) or feat.parent.resolve().name
     start, clock = from_iso(features.extra.get("start_time", "")), features.extra.get("start_time_source")
     if start is None or clock not in ("metadata", "name"):
         start = next((time for name in names if (time := time_in_name(name)) is not None), None)
@@ -78,8 +78,8 @@ def footage_of(feat: Path, features: Features, *, root: Path | None) -> Footage:
     return Footage(feat, video, camera, start, clock, features.duration_s, len(features), root is None)
 
 
-def told_apart(footage: Sequence[Footage]) -> list[Footage]:
-    """The same, where those that share a name have that of their file instead."""
+def distinct_names(footage: Sequence[Footage]) -> list[Footage]:
+    """The same files; videos that share a name are named by their file instead."""
     count = Counter(file.video for file in footage)
     return [replace(file, video=file.feat.as_posix()) if count[file.video] > 1 else file for file in footage]
 
@@ -89,7 +89,7 @@ def whole(footage: Footage) -> Stretch:
     return Stretch(footage, 0, footage.snippets, 0.0, footage.duration_s)
 
 
-def recordings(stretches: Iterable[Stretch]) -> list[Recording]:
+def recordings(stretches: Iterable[Stretch]) -> list[Stretches]:
     """Join what follows each other; the order is that of the first of each."""
     order = list(stretches)
     cameras: dict[tuple[Path, str | None, str | None], list[int]] = {}
@@ -116,7 +116,7 @@ def gap_s(earlier: Stretch, next_one: Stretch) -> float:
     return _begin(next_one) - _begin(earlier) - (earlier.to_s - earlier.from_s)
 
 
-def joined_features(recording: Recording) -> Joined:
+def joined_features(recording: Stretches) -> Recording:
     """The features of a recording on one clock; its files are opened while they are read.
 
     Raises:

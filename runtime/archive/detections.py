@@ -1,4 +1,4 @@
-"""Moments in the world: the video, the camera and the time of day of what was found in a recording."""
+"""Detections: the moments of a recording with their video, their camera and their time of day."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.archive.cameras import Recording
+from wsra.runtime.archive.cameras import Stretches
+from wsra.runtime.formats.wallclock import later
 from wsra.runtime.grounding.grounder import Answer
 from wsra.runtime.spans.moments import Moment
-from wsra.runtime.video.wallclock import later
 
 DRAWN = 1024  # rows of a curve that are kept: far more than a terminal has columns
 _EDGE_S = 1e-6
@@ -27,7 +27,7 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Detection:
     """A moment and its place in the world.
 
     Attributes:
@@ -63,7 +63,7 @@ class Curve:
 
 
 def curve_of(answer: Answer, *, title: str, duration_s: float) -> Curve:
-    """What of an answer is drawn; a month of it is small enough to be kept for every moment, and to be sent."""
+    """The part of an answer that is drawn: of a month, too, it is small enough to be kept for every moment and to be sent."""
     size = max(1, -(-len(answer.logits) // DRAWN))
     padded = np.full(-(-len(answer.logits) // size) * size, -np.inf, np.float32)
     padded[: len(answer.logits)] = answer.logits
@@ -72,7 +72,7 @@ def curve_of(answer: Answer, *, title: str, duration_s: float) -> Curve:
     return Curve(title, answer.logits[highest].astype(np.float64) - answer.theta, answer.times_s[highest], duration_s, marked)
 
 
-def located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> Sighting:
+def located(moment: Moment, recording: Stretches, starts_s: Sequence[float]) -> Detection:
     """A moment in seconds of a recording as one of the video in which it starts.
 
     Args:
@@ -88,4 +88,4 @@ def located(moment: Moment, recording: Recording, starts_s: Sequence[float]) -> 
     local = replace(moment, video=begin.footage.video, start_s=moment.start_s + shifts[0], end_s=moment.end_s + shifts[0], best_s=best_s)
     start = None if begin.footage.start is None else later(begin.footage.start, local.start_s)
     until = Ending(end.footage.video, moment.end_s + shifts[1]) if end.footage != begin.footage else None
-    return Sighting(local, begin.footage.camera, start, until)
+    return Detection(local, begin.footage.camera, start, until)

@@ -1,4 +1,4 @@
-"""Which videos and .feat files an input means: itself, or of a folder all that is in it and below."""
+"""The files an input stands for (itself, or everything in a folder and below), and where the features of each are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from wsra.runtime.errors import DataError
-from wsra.runtime.extraction.sidecar import FEAT, base_of
-from wsra.runtime.video.frames import SUFFIXES
+from wsra.runtime.archive.sidecar import base_of
+from wsra.runtime.errors import DataError, VideoError
+from wsra.runtime.files.names import FEAT, VIDEOS
+from wsra.runtime.formats.features import read_features
+from wsra.runtime.grounding.grounder import Grounder
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,15 @@ class Input:
     root: Path | None = None
     twin: Path | None = None
     unlisted: str | None = None
+
+
+@dataclass(frozen=True)
+class FeatureLocation:
+    """An input, where its features are kept, and whether they must be made first."""
+
+    given: Input
+    feat: Path
+    missing: bool
 
 
 def inputs_of_all(paths: Iterable[Path], backbone: str) -> list[Input]:
@@ -50,11 +61,11 @@ def inputs_of_all(paths: Iterable[Path], backbone: str) -> list[Input]:
 
 
 def inputs_of(path: Path, backbone: str) -> list[Input]:
-    """A file itself; of a folder its videos, and its .feat files that have no video beside them. Hidden files and folders are left alone.
+    """A file itself; or the videos of a folder, and its .feat files without a video next to them. Hidden files and folders are left alone.
 
     Args:
         path: file or folder.
-        backbone: whose features are wanted; a .feat file of another one does not count where one of this one is beside it.
+        backbone: whose features are wanted; a .feat file of another one does not count where there is one of this backbone.
 
     Raises:
         DataError: nothing is there, or it cannot be known.
@@ -81,6 +92,27 @@ def inputs_of(path: Path, backbone: str) -> list[Input]:
     return found
 
 
+def locate_features(given: Input, grounder: Grounder) -> FeatureLocation:
+    """Where the features of an input are; refuses what cannot be used, quickly and without writing.
+
+    Raises:
+        FeatureError: a .feat file cannot be used, or is of another backbone than the bundle's.
+        VideoError: a video cannot be opened, or another one would share its features; or a folder cannot be listed.
+        OutputError: features are missing and cannot be kept next to the video.
+    """
+    path = given.path
+    if given.unlisted is not None:
+        raise VideoError(f"{path}: this folder cannot be listed ({given.unlisted}); allow this user to read it, or ask for others")
+    if given.twin is not None:
+        raise VideoError(f"{path} and {given.twin.name}: two videos of one name would share {path.stem}{FEAT}; rename one of them")
+    if path.suffix == FEAT:
+        grounder.check(read_features(path))
+        return FeatureLocation(given, path, missing=False)
+    from wsra.runtime.archive.videos import locate_of_video
+
+    return locate_of_video(given, grounder)
+
+
 def _folders(root: Path, unlisted: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
     for folder, below, names in os.walk(root, onerror=unlisted.append):
         below[:] = sorted(name for name in below if not name.startswith("."))
@@ -88,12 +120,12 @@ def _folders(root: Path, unlisted: list[OSError]) -> Iterator[tuple[Path, list[s
 
 
 def _files_of(folder: Path, names: Sequence[str], backbone: str) -> list[tuple[Path, Path | None]]:
-    """Videos and .feat files without a video in one folder, by name, each with its twin; also links to nothing, which are told later."""
+    """Videos and .feat files without a video in one folder, by name, with the twin of each; broken links are reported later."""
     files = sorted(folder / name for name in names if not name.startswith("."))
     seen = [file for file in files if file.is_file() or file.is_symlink()]
     videos: dict[str, list[Path]] = {}
     for file in seen:
-        if file.suffix.lower() in SUFFIXES:
+        if file.suffix.lower() in VIDEOS:
             videos.setdefault(file.stem, []).append(file)
     alone: dict[str, list[tuple[Path, str | None]]] = {}
     for file in seen:

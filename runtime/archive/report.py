@@ -8,26 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
-from wsra.runtime.archive.detections import Sighting
-from wsra.runtime.archive.ranking import Result
+from wsra.runtime.archive.answering import Result
+from wsra.runtime.archive.detections import Detection
+from wsra.runtime.formats.wallclock import instant
 from wsra.runtime.spans.moments import Moment
 from wsra.runtime.terminal.display import Group, RenderableType, Styled, Table, clock, plain_table
-from wsra.runtime.video.wallclock import instant
 
 CURVE_ROWS = 4
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
-def moments_table(sightings: Sequence[Sighting]) -> Table:
+def moments_table(detections: Sequence[Detection]) -> Table:
     """A table of moments, best first; with camera and local time where one of them is known."""
     table = plain_table()
     for heading in ("#", "start", "end", "score"):
         table.add_column(heading, justify="right")
-    cameras, clocks = any(seen.camera for seen in sightings), any(seen.start for seen in sightings)
-    boxes = any(seen.moment.box for seen in sightings)
+    cameras, clocks = any(seen.camera for seen in detections), any(seen.start for seen in detections)
+    boxes = any(seen.moment.box for seen in detections)
     for heading in ["where"] * boxes + ["camera"] * cameras + ["at"] * clocks + ["video"]:
         table.add_column(heading)
-    for number, seen in enumerate(sightings, 1):
+    for number, seen in enumerate(detections, 1):
         moment, until = seen.moment, seen.until
         cells = [str(number), clock(moment.start_s), clock(until.end_s if until else moment.end_s), f"{moment.score:.2f}"]
         at = "" if seen.start is None else f"{instant(seen.start).astimezone():%Y-%m-%d %H:%M:%S}"
@@ -88,10 +88,10 @@ def _underlines(marked: Sequence[tuple[float, float]], duration_s: float, column
 def answer_view(result: Result, *, width: int) -> RenderableType:
     """What `ground` shows for one query: the table, then the curve of each recording in it, at most `width` columns wide."""
     parts: list[RenderableType] = [Styled(f"“{result.query}”", "bold")]
-    if not result.sightings:
+    if not result.detections:
         parts.append("no moment found: nothing in the video speaks for the sentence")
     else:
-        parts.append(moments_table(result.sightings))
+        parts.append(moments_table(result.detections))
     for curve in result.curves:
         drawing = curve_drawing(curve.curve, curve.times_s, curve.duration_s, width=width, marked=curve.marked)
         parts += [Styled(curve.title, "dim"), drawing]

@@ -1,4 +1,4 @@
-"""What makes features: the built-in `motion`, or an ONNX encoder or detector beside its JSON. Opens nothing heavy until one is loaded."""
+"""Choosing and loading a backbone: the built-in `motion`, or an ONNX encoder or detector with its JSON. Imports are lazy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON, BUILT_IN, Backbone, backbone_id
-from wsra.runtime.backbones.common.settings_json import graph_beside
+from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON, load_detector
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings, read_settings
 from wsra.runtime.errors import BackboneError, BundleError, MissingExtraError
@@ -27,7 +27,7 @@ class MotionBackbone:
     """The built-in `motion` features: rows of objects.
 
     Args (constructor):
-        camera: its state at the end of the file before; afterwards its state at the end of this one (`runtime/extraction/continued.py`).
+        camera: state at the end of the previous file; afterwards the state at the end of this file (`runtime/extraction/continued.py`).
 
     Raises:
         MissingExtraError: OpenCV or SciPy is not installed.
@@ -51,7 +51,7 @@ class MotionBackbone:
         return backbone_id(snippet_s)
 
     def reads_at(self, snippet_s: float) -> Reading:
-        """At 240 rows, four frames a second or one for each snippet."""
+        """240 rows; four frames per second, or one per snippet if that is more."""
         return Reading(self._motion.HEIGHT_PX, max(self._motion.FRAMES_PER_S, 1.0 / snippet_s))
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
@@ -59,21 +59,21 @@ class MotionBackbone:
         return self._motion.object_rows(frames, snippet_s, self._camera, seen)
 
     def continuing(self, camera: Camera) -> MotionBackbone:
-        """The same for the next file of a camera."""
+        """This backbone for the next file of a camera."""
         return MotionBackbone(camera)
 
 
 @dataclass(frozen=True)
 class BackboneChoice:
-    """Which backbone is meant, and how it runs; loaded once in every process that extracts.
+    """Which backbone to use and how to run it; each extracting process loads it once.
 
     Attributes:
-        name: "motion", X.onnx or X.json (they lie beside each other), or a folder with backbone.json, of a detector with detector.json.
+        name: "motion", X.onnx or X.json (in one folder), or a folder with backbone.json (detector.json for a detector).
         regions: "whole", "grid", "moving" or "tracks"; for encoders.
-        provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
-        threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
-        detector: whether it is a detector.
+        provider: provider of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: whether to run on the CPU if the provider is unavailable.
+        detector: whether `name` is a detector.
     """
 
     name: str = BUILT_IN
@@ -103,21 +103,21 @@ def load_backbone(
     """Load a backbone.
 
     Args:
-        name_or_path: "motion", X.onnx or X.json (they lie beside each other), a folder with backbone.json, or a bundle that carries one.
-        regions: what an encoder sees: "whole", "grid", "moving" or "tracks"; those of a bundle are its own.
-        provider: of ONNX Runtime, for encoders: "cpu", "cuda" or "tensorrt".
-        threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
+        name_or_path: "motion", X.onnx or X.json (in one folder), a folder with backbone.json, or a bundle that contains one.
+        regions: input of an encoder: "whole", "grid", "moving" or "tracks"; a bundle defines its own.
+        provider: provider of ONNX Runtime for encoders: "cpu", "cuda" or "tensorrt".
+        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: whether to run on the CPU if the provider is unavailable.
 
     Raises:
-        BackboneError: there is none, its JSON is wrong, or the two do not fit.
+        BackboneError: there is no backbone, its JSON is wrong, or JSON and graph do not match.
         BackendError: ONNX Runtime refuses the graph, or the provider cannot be had.
         MissingExtraError: a library is not installed.
     """
     if str(name_or_path) == BUILT_IN:
         if regions != "whole":
             raise BackboneError(
-                f"--regions {regions} with the motion backbone; it finds what moves by itself: leave it out, or give an encoder"
+                f"--regions {regions} with the motion backbone, which finds what moves by itself: leave --regions out, or give an encoder"
             )
         return MotionBackbone()
     given = Path(name_or_path)
@@ -125,41 +125,41 @@ def load_backbone(
         return backbone_of(open_bundle(given), provider=provider, threads=threads, allow_fallback=allow_fallback)
     path = given / BACKBONE_JSON if given.is_dir() else given.with_suffix(".json")
     if given.suffix not in (".onnx", ".json") and not given.is_dir():
-        raise BackboneError(f"{given}: no backbone; expected motion, X.onnx with X.json beside it, or a folder with {BACKBONE_JSON}")
+        raise BackboneError(f"{given}: not a backbone; expected motion, X.onnx next to X.json, or a folder with {BACKBONE_JSON}")
     settings = read_settings(path)
-    graph = graph_beside(path, given, graph=settings.graph, sha256=settings.sha256)
+    graph = find_graph(path, given, graph=settings.graph, sha256=settings.sha256)
     return encoder_backbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
 
 
 def backbone_of(
     bundle: Bundle, *, precision: str = "fp32", provider: str = "cpu", threads: int = 0, allow_fallback: bool = False
 ) -> Backbone:
-    """The backbone whose features a bundle takes.
+    """The backbone whose features a bundle accepts.
 
     Args:
         bundle: an open bundle.
-        precision: which of its image graphs is run, where it carries an encoder; FP32 where that precision has none.
-        provider: "cpu", "cuda" or "tensorrt"; anything else is the CPU, since image graphs have no engines.
-        threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
+        precision: precision of the image graph, if the bundle contains an encoder; FP32 if that precision has none.
+        provider: "cpu", "cuda" or "tensorrt"; anything else means the CPU, since image graphs have no engines.
+        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: whether to run on the CPU if the provider is unavailable.
 
     Raises:
-        BundleError: wsra cannot make such features, or what the bundle carries is not the backbone that it names.
-        BackboneError, BackendError, MissingExtraError: as `load_backbone`.
+        BundleError: wsra cannot make such features, or the bundle contains another backbone than it names.
+        BackboneError, BackendError, MissingExtraError: see `load_backbone`.
     """
-    wanted, snippet_s = bundle.manifest.backbone, bundle.manifest.snippet_s
-    if wanted == backbone_id(snippet_s):
+    required, snippet_s = bundle.manifest.backbone, bundle.manifest.snippet_s
+    if required == backbone_id(snippet_s):
         return MotionBackbone()
     how = provider if provider in ("cuda", "tensorrt") else "cpu"
     place = bundle.folder / CARRIED
     if (place / DETECTOR_JSON).is_file():
-        carried = load_detector(place, provider=how, threads=threads, allow_fallback=allow_fallback)
-        if carried.id(snippet_s) != wanted:
-            raise BundleError(f"{place}: makes {carried.id(snippet_s)}, the bundle is for {wanted}; export it again")
-        return carried
+        detector = load_detector(place, provider=how, threads=threads, allow_fallback=allow_fallback)
+        if detector.id(snippet_s) != required:
+            raise BundleError(f"{place}: makes {detector.id(snippet_s)}, the bundle is for {required}; export it again")
+        return detector
     path = bundle.folder / BACKBONE_JSON
     if not path.is_file():
-        raise BundleError(f"{bundle.folder}: its backbone is {wanted}, which wsra does not carry; give a .feat file made with it")
+        raise BundleError(f"{bundle.folder}: its backbone is {required}, which wsra does not include; give a .feat file made with it")
     settings = read_settings(path)
     graphs = [bundle.folder / folder / settings.graph for folder in (precision, "fp32")]
     graph = next((graph for graph in graphs if graph.is_file()), None)
@@ -171,9 +171,9 @@ def backbone_of(
     except ImportError as err:
         raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
     for regions in REGIONS:
-        if encoder_id(settings, regions, snippet_s) == wanted:
+        if encoder_id(settings, regions, snippet_s) == required:
             return encoder_backbone(settings, graph, regions=regions, provider=how, threads=threads, allow_fallback=allow_fallback)
-    raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {wanted}; export it again")
+    raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {required}; export it again")
 
 
 def encoder_backbone(
@@ -188,16 +188,16 @@ def encoder_backbone(
     """The backbone of an encoder.
 
     Args:
-        settings: how it is used.
+        settings: settings of the encoder.
         graph: the ONNX file.
-        regions: as of `load_backbone`.
-        provider: as of `load_backbone`.
-        threads: as of `load_backbone`.
-        allow_fallback: as of `load_backbone`.
+        regions: see `load_backbone`.
+        provider: see `load_backbone`.
+        threads: see `load_backbone`.
+        allow_fallback: see `load_backbone`.
 
     Raises:
-        BackboneError: the settings do not fit the graph, or the regions do not fit the encoder.
-        BackendError, MissingExtraError: as `load_backbone`.
+        BackboneError: the settings do not match the graph, or the regions do not suit the encoder.
+        BackendError, MissingExtraError: see `load_backbone`.
     """
     try:
         from wsra.runtime.backbones.encoders.encoder import Encoder

@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ import numpy as np
 from wsra.runtime.backends.engines import SIDECAR, engines_folder, misfit, read_sidecar
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.backends.settings import DEFAULT, Provider, RunSettings
 from wsra.runtime.device import Device
 from wsra.runtime.errors import BackendError, BundleError, WsraError
 from wsra.runtime.files.reading import read_json
@@ -25,8 +27,7 @@ from wsra.runtime.files.typed import from_table
 from wsra.runtime.files.writing import replacing, sha256_of
 from wsra.runtime.formats.bundle import GOLDEN, GRAPHS, PRECISIONS, SCORER, Bundle
 
-Provider = Literal["cpu", "cuda", "tensorrt", "engine"]
-PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+EVERY_PROVIDER: tuple[Provider, ...] = get_args(Provider)
 RECORDS = "verified"
 NOISE = 0.05  # of routes whose times differ by less, the most precise one is taken
 
@@ -88,20 +89,18 @@ def open_route(
     bundle: Bundle,
     route: Route,
     device: Device,
+    settings: RunSettings = DEFAULT,
     *,
     graphs: Sequence[str] = GRAPHS,
-    threads: int = 0,
-    allow_fallback: bool = False,
 ) -> dict[str, Backend]:
-    """Load graphs.
+    """Load graphs; when one of them cannot be loaded, those before it are closed.
 
     Args:
         bundle: an open bundle.
         route: how.
         device: this machine.
-        graphs: which; those that grounding runs unless told otherwise.
-        threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
+        settings: the threads, and whether the CPU may stand in for the provider.
+        graphs: which; by default those that grounding runs.
 
     Raises:
         BundleError: the precision is missing or failed its gate, or its engines do not fit.
@@ -109,21 +108,15 @@ def open_route(
         MissingExtraError: the library of the provider is not installed.
     """
     bundle.check(route.precision)
-    if route.provider != "engine":
-        opened: dict[str, Backend] = {
-            name: OrtBackend(bundle.graph(route.precision, name), provider=route.provider, threads=threads, allow_fallback=allow_fallback)
-            for name in graphs
-        }
-        return _as_described(bundle, route, opened)
-    failure = engine_failure(bundle, route.precision, device)
+    failure = engine_failure(bundle, route.precision, device) if route.provider == "engine" else None
     if failure is None:
-        from wsra.runtime.backends.trt import TrtBackend
-
-        assert device.gpu is not None
-        folder = engines_here(bundle, device) / route.precision
-        return _as_described(bundle, route, {name: TrtBackend(folder / f"{name}.plan", device_name=device.gpu.name) for name in graphs})
-    if allow_fallback:
-        return open_route(bundle, Route(route.precision, "cpu"), device, graphs=graphs, threads=threads)
+        with ExitStack() as stack:
+            opened = {name: stack.enter_context(_open_graph(bundle, route, device, settings, name)) for name in graphs}
+            _check_described(bundle, route, opened)
+            stack.pop_all()  # they are the caller's now
+        return opened
+    if settings.allow_fallback:
+        return open_route(bundle, Route(route.precision, "cpu"), device, replace(settings, allow_fallback=False), graphs=graphs)
     remedy = f"build them with wsra build {bundle.folder}, or accept" if device.gpu else "accept"
     raise BackendError(
         f"{bundle.folder}: the engines of {route.precision} cannot run here ({failure}); {remedy} ONNX Runtime on the CPU with"
@@ -131,21 +124,31 @@ def open_route(
     )
 
 
-def _as_described(bundle: Bundle, route: Route, opened: dict[str, Backend]) -> dict[str, Backend]:
-    """The graphs, once their inputs and outputs are those that the manifest tells of.
+def _open_graph(bundle: Bundle, route: Route, device: Device, settings: RunSettings, name: str) -> Backend:
+    if route.provider != "engine":
+        path = bundle.graph(route.precision, name)
+        return OrtBackend(path, provider=route.provider, threads=settings.threads, allow_fallback=settings.allow_fallback)
+    from wsra.runtime.backends.trt import TrtBackend
+
+    assert device.gpu is not None
+    return TrtBackend(engines_here(bundle, device) / route.precision / f"{name}.plan", device_name=device.gpu.name)
+
+
+def _check_described(bundle: Bundle, route: Route, opened: Mapping[str, Backend]) -> None:
+    """Compare the inputs and outputs of the graphs with those of the manifest.
 
     Raises:
         BundleError: a name, a dtype or a fixed length is another.
     """
     for graph, backend in opened.items():
         for side, found in (("inputs", backend.inputs), ("outputs", backend.outputs)):
-            told = bundle.manifest.tensors[graph][side]
-            if found.keys() != told.keys():
+            described = bundle.manifest.tensors[graph][side]
+            if found.keys() != described.keys():
                 raise BundleError(
-                    f"{bundle.folder}: {graph} of {route.name} has {side} {', '.join(found)}, the manifest tells of {', '.join(told)};"
+                    f"{bundle.folder}: {graph} of {route.name} has {side} {', '.join(found)}, the manifest tells of {', '.join(described)};"
                     " export the bundle again"
                 )
-            for name, (dtype, axes) in told.items():
+            for name, (dtype, axes) in described.items():
                 spec = found[name]
                 fits = len(spec.shape) == len(axes) and all(
                     have == want for have, want in zip(spec.shape, axes, strict=True) if isinstance(have, int) and isinstance(want, int)
@@ -155,30 +158,29 @@ def _as_described(bundle: Bundle, route: Route, opened: dict[str, Backend]) -> d
                         f"{bundle.folder}: {name} of {graph} in {route.name} is {spec.dtype} {spec.shape}, the manifest says {dtype}"
                         f" {tuple(axes)}; export the bundle again"
                     )
-    return opened
 
 
-def choose(bundle: Bundle, device: Device, precision: str = "auto", provider: str = "auto") -> Route:
-    """Resolve "auto": the fastest route that passed `wsra verify` on this device; before that, FP32 on the CPU.
+def choose(bundle: Bundle, device: Device, settings: RunSettings = DEFAULT) -> Route:
+    """Resolve "auto" of precision and provider: the fastest route that passed `wsra verify` on this device; before that, FP32 on the CPU.
 
     Without ONNX Runtime, or for engines, it is the most precise one whose engines fit. What failed here is never taken.
 
     Args:
         bundle: an open bundle.
         device: this machine.
-        precision: one of the bundle's, or "auto".
-        provider: "cpu", "cuda", "tensorrt", "engine" or "auto".
+        settings: the precision and the provider that were asked for.
 
     Raises:
         BundleError: the bundle has no such precision, or what was asked for failed a gate.
     """
+    precision, provider = settings.precision, settings.provider
     if precision != "auto":
         bundle.check(precision)
     record = read_record(bundle, device)
     asked = [
         Route(name, way)
         for name in sorted(bundle.passed(), key=PRECISIONS.index)
-        for way in PROVIDERS
+        for way in EVERY_PROVIDER
         if precision in ("auto", name) and provider in ("auto", way)
     ]
     failed = [route for route in asked if route.name in record and not record[route.name]["passed"]]
@@ -195,8 +197,8 @@ def choose(bundle: Bundle, device: Device, precision: str = "auto", provider: st
         engines = [] if find_spec("onnxruntime") else [route for route in runs if route.provider == "engine"]
         unverified = engines or [route for route in left if route.provider == "cpu"]
     if not unverified:
-        told = "; ".join(f"{route.name}: {record[route.name]['reason']}" for route in failed) or "no precision passed its gate"
-        raise BundleError(f"{bundle.folder}: nothing to run ({told}); export or build it again, then wsra verify")
+        reasons = "; ".join(f"{route.name}: {record[route.name]['reason']}" for route in failed) or "no precision passed its gate"
+        raise BundleError(f"{bundle.folder}: nothing to run ({reasons}); export or build it again, then wsra verify")
     return unverified[0]
 
 

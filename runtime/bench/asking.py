@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from wsra.runtime.bench.timing import Stopwatch
+from wsra.runtime.bench.timing import LapTimer
 from wsra.runtime.formats.bundle import SpanPlan
 from wsra.runtime.formats.features import Features, read_features
 from wsra.runtime.grounding.grounder import Grounder
@@ -27,12 +27,16 @@ STAGES = ("text", "open", "scoring", "selection")
 class _TimedKernel:
     """A kernel whose calls are laps."""
 
-    def __init__(self, kernel: Kernel, watch: Stopwatch) -> None:
+    def __init__(self, kernel: Kernel, watch: LapTimer) -> None:
         self._kernel, self._watch = kernel, watch
 
     @property
     def name(self) -> str:
         return self._kernel.name
+
+    @property
+    def compiled(self) -> bool:
+        return self._kernel.compiled
 
     def logits(self, keys: Keys, text: Array32) -> Array32:
         with self._watch.lap("scoring"):
@@ -46,7 +50,7 @@ class _TimedKernel:
 class _TimedScorer(SnippetScorer):
     """A scorer that counts the opening of keys."""
 
-    def __init__(self, scorer: SnippetScorer, watch: Stopwatch, *, made: Made) -> None:
+    def __init__(self, scorer: SnippetScorer, watch: LapTimer, *, made: Made) -> None:
         super().__init__(scorer.keys_graph, _TimedKernel(scorer.kernel, watch), made=made)
         self._watch = watch
 
@@ -67,7 +71,7 @@ class Asking:
     """
 
     def __init__(self, grounder: Grounder, feat: Path, queries: Sequence[str], *, plan: SpanPlan | None, made: Made) -> None:
-        self._feat, self._queries, self._plan, self._watch = feat, queries, plan, Stopwatch()
+        self._feat, self._queries, self._plan, self._watch = feat, queries, plan, LapTimer()
         scorer = _TimedScorer(grounder.scorer, self._watch, made=made)
         self._grounder = Grounder(grounder.manifest, grounder.encoder, scorer, bundle=grounder.bundle, precision=grounder.precision)
 

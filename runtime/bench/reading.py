@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.bench.timing import Stopwatch
+from wsra.runtime.bench.timing import LapTimer
 
 PRODUCT, COPY = "product", "copy"
 MOST_BYTES = 1 << 29  # of keys in float32, which stand in memory
 BLOCK_BYTES = 1 << 20  # fits the cache of a core
 
 
-class Reading:
+class KeyReader:
     """Reads keys (T, H) once.
 
     Args (constructor):
@@ -37,14 +37,14 @@ class Reading:
 
     def product(self) -> Mapping[str, float]:
         """Seconds of the BLAS product keys @ vector, float32, in memory; timed over `rows` of them and scaled to all."""
-        watch = Stopwatch()
+        watch = LapTimer()
         with watch.lap(PRODUCT):
             self._wide @ self._vector
         return {PRODUCT: watch.seconds[PRODUCT] * self._scale}
 
     def copied(self) -> Mapping[str, float]:
         """Seconds of copying the stored bytes into the cache, block by block, in one thread."""
-        watch = Stopwatch()
+        watch = LapTimer()
         with watch.lap(COPY):
             for start in range(0, len(self._bytes), BLOCK_BYTES):
                 block = self._bytes[start : start + BLOCK_BYTES]
@@ -53,10 +53,10 @@ class Reading:
 
 
 def blas_threads() -> int:
-    """Threads of the product: what OpenBLAS, the library of NumPy's wheels, was told by the environment, else every core.
+    """Threads of the product: what the environment sets for OpenBLAS, the library of NumPy's wheels, else every core.
 
     OpenBLAS reads it when NumPy is loaded, so `--threads` comes too late for it.
     """
     cores = len(os.sched_getaffinity(0))
-    told = (os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"))
-    return min(cores, next((int(number) for number in told if number.isdigit() and int(number) > 0), cores))
+    values = (os.environ.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"))
+    return min(cores, next((int(number) for number in values if number.isdigit() and int(number) > 0), cores))

@@ -1,4 +1,4 @@
-"""The stages of grounding, timed with the objects that `wsra ground` uses, in a temporary folder: nothing beside the user's files changes.
+"""The stages of grounding, timed with the objects that `wsra ground` uses, in a temporary folder: nothing next to the user's files changes.
 
 Shapes: T snippets, D feature width, Q queries, H key width.
 """
@@ -16,20 +16,20 @@ import numpy as np
 
 from wsra.runtime.backbones.registry import backbone_of
 from wsra.runtime.backends.routes import Route, choose
+from wsra.runtime.backends.settings import DEFAULT, RunSettings
 from wsra.runtime.bench.asking import Asking
-from wsra.runtime.bench.film import Film
 from wsra.runtime.bench.memory import Memory
-from wsra.runtime.bench.reading import Reading
+from wsra.runtime.bench.reading import KeyReader
 from wsra.runtime.bench.repeated import repeated
+from wsra.runtime.bench.timed_video import TimedVideo
 from wsra.runtime.bench.timing import Run, Times, in_turns, one_stage
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import FeatureError, OutputError
-from wsra.runtime.extraction.sidecar import FEAT
+from wsra.runtime.files.names import FEAT
 from wsra.runtime.formats.bundle import Bundle, SpanPlan, open_bundle
 from wsra.runtime.formats.features import Features, read_features, write_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.keys import made_by
-from wsra.runtime.kernels.choose import KernelName, open_kernel
 
 logger = logging.getLogger(__name__)
 
@@ -38,18 +38,14 @@ GROUP_S = 2.0  # for each group of stages that take turns, where the rounds are 
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BenchRequest:
     """What is measured, and how.
 
     Attributes:
         source: a .feat file or a video.
         queries: sentences, asked together.
         plan: of candidate spans, or None for the bundle's.
-        precision: "auto" or one of the bundle's.
-        provider: "auto" or one of those that a bundle can run on.
-        threads: of ONNX Runtime on the CPU and of the kernel; 0 lets them decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
-        kernel: what scores snippets, or "auto".
+        settings: how the bundle runs.
         repeats: rounds, or None for as many as take a few seconds.
         first_s: how much of a video is decoded, in seconds.
         hours: to how long the snippets are repeated, or None.
@@ -58,22 +54,18 @@ class Wanted:
     source: Path
     queries: Sequence[str] = (QUERY,)
     plan: SpanPlan | None = None
-    precision: str = "auto"
-    provider: str = "auto"
-    threads: int = 0
-    allow_fallback: bool = False
-    kernel: KernelName = "auto"
+    settings: RunSettings = DEFAULT
     repeats: int | None = None
     first_s: float = 30.0
     hours: float | None = None
 
 
 @dataclass(frozen=True)
-class Found:
+class Measurement:
     """What was measured.
 
     Attributes:
-        wanted: what was asked.
+        request: what was asked.
         device: this machine.
         load: processes that wanted a core, mean over the minute before.
         route: that was chosen.
@@ -81,90 +73,85 @@ class Found:
         film: what was decoded, or None of a .feat file.
         features: what was asked.
         key_width: H.
-        times: stage -> times of the rounds; among them "product" and "copy" of `Reading`.
+        times: stage -> times of the rounds; among them "product" and "copy" of `KeyReader`.
         cold_ms: stage -> the first time, which no round counts.
         memory: up to the first answer.
         reading: how the keys were read once.
     """
 
-    wanted: Wanted
+    request: BenchRequest
     device: Device
     load: float
     route: Route
     grounder: Grounder
-    film: Film | None
+    film: TimedVideo | None
     features: Features
     key_width: int
     times: Mapping[str, Times]
     cold_ms: Mapping[str, float]
     memory: Memory
-    reading: Reading
+    reading: KeyReader
 
 
-def measure(folder: Path, wanted: Wanted) -> Found:
+def measure(folder: Path, request: BenchRequest) -> Measurement:
     """What `wsra bench` does.
 
     Args:
         folder: of the bundle.
-        wanted: what is measured.
+        request: what is measured.
 
     Raises:
         WsraError: the bundle, the source, a query or the provider cannot be used.
         OutputError: the temporary folder cannot hold the keys.
     """
     load, bundle, device = os.getloadavg()[0], open_bundle(folder), this_device()
-    route = choose(bundle, device, wanted.precision, wanted.provider)
-    if not wanted.source.is_file():
-        raise FeatureError(f"{wanted.source}: no such file, or a folder; expected a .feat file or a video")
+    route = choose(bundle, device, request.settings)
+    if not request.source.is_file():
+        raise FeatureError(f"{request.source}: no such file, or a folder; expected a .feat file or a video")
     memory, film = Memory(), None
     cold: dict[str, float] = {}
     groups: list[list[Run]] = []
-    threads, fallback = wanted.threads, wanted.allow_fallback
-    grounder = Grounder.of_route(
-        bundle, route, device, threads=threads, allow_fallback=fallback, kernel=wanted.kernel, keep_keys=True, numbers=0
-    )
+    grounder = Grounder.of_route(bundle, route, device, request.settings, keep_keys=True)
     if route.provider != "cpu" and grounder.scorer.device == "cpu":
         logger.warning(f"{route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
     with grounder, tempfile.TemporaryDirectory(prefix="wsra-bench-") as temporary:
-        for query in wanted.queries:
+        for query in request.queries:
             grounder.encoder.token_ids(query)
-        if wanted.source.suffix == FEAT:
-            features = read_features(wanted.source)
+        if request.source.suffix == FEAT:
+            features = read_features(request.source)
             grounder.check(features)
         else:
-            film = _film(bundle, route, wanted)
-            logger.info(f"decoding and describing the first {wanted.first_s:g} s of {wanted.source}")
+            film = _film(bundle, route, request)
+            logger.info(f"decoding and describing the first {request.first_s:g} s of {request.source}")
             groups.append([film.apart, film.together])
             with memory.watching():
                 cold |= {**film.apart(), **film.together()}
             features = film.features()
-        feat = _placed(features, wanted.hours, Path(temporary) / f"x{FEAT}")
+        feat = _placed(features, request.hours, Path(temporary) / f"x{FEAT}")
         features = read_features(feat)
         if len(features) == 0:
-            raise FeatureError(f"{wanted.source}: nothing moves in it, so there is nothing to measure; give a longer or another video")
+            raise FeatureError(f"{request.source}: nothing moves in it, so there is nothing to measure; give a longer or another video")
         logger.info("what is made lies in a temporary folder until the end; nothing beside your files changes")
-        if wanted.kernel == "auto" and grounder.scorer.device == "cpu":
-            numbers = len(features) * grounder.scorer.key_width * len(wanted.queries)
-            grounder = grounder.scoring_with(open_kernel(bundle, route, device, on_cpu=True, threads=threads, numbers=numbers))
+        grounder.scorer.expect(len(features), len(request.queries))
         with memory.watching():
             keys = grounder.scorer.keys(features)
         if not isinstance(keys, np.memmap):
             raise OutputError(f"{temporary}: cannot hold the keys of {len(features):,} rows; name a larger folder by TMPDIR")
         made = made_by(bundle, route.precision, grounder.scorer.provider)
         loose = replace(features)  # of no file: its keys are computed each time, and stay in memory
-        asking = Asking(grounder, feat, wanted.queries, plan=wanted.plan, made=made)
+        asking = Asking(grounder, feat, request.queries, plan=request.plan, made=made)
         with memory.watching():
             cold |= asking.ask()
         in_memory = one_stage("keys", lambda: grounder.scorer.keys(loose))
         cold |= in_memory()
-        reading = Reading(keys)
+        reading = KeyReader(keys)
         reading.product(), reading.copied()
         groups += [[in_memory], [asking.ask, reading.product, reading.copied]]
         times: dict[str, Times] = {}
         for group in groups:
-            times |= in_turns(group, rounds=wanted.repeats, at_least_s=GROUP_S)
-    return Found(
-        wanted=wanted,
+            times |= in_turns(group, rounds=request.repeats, at_least_s=GROUP_S)
+    return Measurement(
+        request=request,
         device=device,
         load=load,
         route=route,
@@ -179,11 +166,10 @@ def measure(folder: Path, wanted: Wanted) -> Found:
     )
 
 
-def _film(bundle: Bundle, route: Route, wanted: Wanted) -> Film:
-    backbone = backbone_of(
-        bundle, precision=route.precision, provider=route.provider, threads=wanted.threads, allow_fallback=wanted.allow_fallback
-    )
-    return Film(wanted.source, backbone, snippet_s=bundle.manifest.snippet_s, first_s=wanted.first_s)
+def _film(bundle: Bundle, route: Route, request: BenchRequest) -> TimedVideo:
+    threads, allow_fallback = request.settings.threads, request.settings.allow_fallback
+    backbone = backbone_of(bundle, precision=route.precision, provider=route.provider, threads=threads, allow_fallback=allow_fallback)
+    return TimedVideo(request.source, backbone, snippet_s=bundle.manifest.snippet_s, first_s=request.first_s)
 
 
 def _placed(features: Features, hours: float | None, feat: Path) -> Path:

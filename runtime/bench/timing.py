@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Run = Callable[[], Mapping[str, float]]  # does its work once and tells the seconds of each of its stages
+Run = Callable[[], Mapping[str, float]]  # does its work once and returns the seconds of each of its stages
 FEWEST, MOST = 5, 100  # rounds, where only their time is bounded
 
 
-class Stopwatch:
+class LapTimer:
     """Adds up the time of each lap by its name; of laps within others only the innermost runs.
 
     Attributes:
@@ -74,7 +74,7 @@ def one_stage(name: str, work: Callable[[], object]) -> Run:
     """A run of a single stage."""
 
     def run() -> Mapping[str, float]:
-        watch = Stopwatch()
+        watch = LapTimer()
         with watch.lap(name):
             work()
         return watch.seconds
@@ -104,6 +104,6 @@ def in_turns(runs: Sequence[Run], *, rounds: int | None = None, at_least_s: floa
 
 
 def ratio(times: Sequence[Times], base: Times) -> float:
-    """The median over the rounds of the sum of some stages beside another one that took turns with them."""
+    """The median over the rounds of the sum of some stages, divided by another stage that took turns with them."""
     sums = np.sum([one.each_ms for one in times], axis=0)
     return float(np.median(sums / np.array(base.each_ms)))

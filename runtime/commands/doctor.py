@@ -11,10 +11,10 @@ from wsra.runtime.commands.options import JsonOption, print_json
 
 
 def doctor(
-    bundle: Annotated[Path | None, typer.Argument(help="A bundle to look at, too; default $WSRA_BUNDLE, else ./bundle.")] = None,
+    bundle: Annotated[Path | None, typer.Argument(help="A bundle to check as well; default: $WSRA_BUNDLE, else ./bundle.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what this machine has, what stops grounding on it, and what to do."""
+    """Check this machine: what it has, what stops grounding, and what to do."""
     from wsra.runtime.doctor.doctor import can_ground, doctor_json, doctor_table, examine
 
     checks = examine(bundle)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsra.runtime.commands.options import JsonOption, ProviderOption, ThreadsOption, print_json
+from wsra.runtime.commands.options import JsonOption, PlanOption, PrecisionOption, ProviderOption, ThreadsOption, print_json
 
 
 def evaluate(
@@ -18,23 +18,21 @@ def evaluate(
     ],
     protocol: Annotated[Literal["didemo", "charades", "spans"], typer.Option(help="Whose rules; see docs/evaluate.md.")],
     features: Annotated[Path | None, typer.Option(help="Folder of .feat files named by video, for a bundle.")] = None,
-    plan: Annotated[
-        Literal["tracks", "maximal", "seconds", "relative", "segments"] | None,
-        typer.Option(help="Candidate spans, also those that chance draws from; default the bundle's, or the protocol's."),
-    ] = None,
+    plan: PlanOption = None,
     prior_from: Annotated[Path | None, typer.Option(help="Annotations of the TRAINING split, whose timing the prior fits.")] = None,
     durations: Annotated[Path | None, typer.Option(help="JSON with the durations, for Charades-STA's text: charades.json.")] = None,
     clip_ends: Annotated[bool, typer.Option("--clip-ends", help="Clip true spans to the end of the video.")] = False,
     top_k: Annotated[int, typer.Option("--top-k", min=1, help="Moments asked of a bundle per query; changes no span.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of shuffled queries and of the intervals.")] = 0,
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16 or int8.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Random seed for shuffled queries and bootstrap intervals.")] = 0,
+    precision: PrecisionOption = "auto",
     provider: ProviderOption = "auto",
     threads: ThreadsOption = 0,
     predictions_out: Annotated[Path | None, typer.Option(help="Also write the answers as JSON lines.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing --predictions-out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a bundle or predictions, beside chance, timing alone and shuffled queries."""
+    """Measure a bundle or predictions, and compare them with chance, timing alone and shuffled queries."""
+    from wsra.runtime.backends.settings import RunSettings
     from wsra.runtime.evaluation.evaluate import EvaluationRequest
     from wsra.runtime.evaluation.evaluate import evaluate as measure
     from wsra.runtime.files.writing import refuse_existing
@@ -54,9 +52,7 @@ def evaluate(
         clip_ends=clip_ends,
         top_k=top_k,
         seed=seed,
-        precision=precision,
-        provider=provider,
-        threads=threads,
+        settings=RunSettings(precision, provider, threads),
     )
     with progress_shown() as progress:
         evaluation = measure(request, progress)

@@ -8,32 +8,34 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from wsra.runtime.commands.options import JobsOption, RayOption, SnippetOption
+from wsra.runtime.commands.options import FallbackOption, JobsOption, RayOption, SnippetOption
 
 
 def extract(
-    videos: Annotated[list[Path], typer.Argument(help="Video files.", readable=False)],  # one that is not readable does not stop the rest
+    videos: Annotated[list[Path], typer.Argument(help="Video files.", readable=False)],  # an unreadable one does not stop the others
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the .feat files.")],
-    backbone: Annotated[str, typer.Option(help="motion, or an encoder: X.onnx beside X.json, or a folder with backbone.json.")] = "motion",
+    backbone: Annotated[str, typer.Option(help="motion, or an encoder: X.onnx next to X.json, or a folder with backbone.json.")] = "motion",
     detector: Annotated[
-        str | None, typer.Option(help="Objects by a detector: X.onnx beside X.json, or a folder with detector.json.", show_default=False)
+        str | None, typer.Option(help="An object detector: X.onnx next to X.json, or a folder with detector.json.", show_default=False)
     ] = None,
     regions: Annotated[
         Literal["whole", "grid", "moving", "tracks"],
         typer.Option(
-            help="What an encoder sees: the whole frame, grid adds its quarters, moving what moves; tracks: the best views of each."
+            help="Input of an encoder: the whole frame; grid adds its quarters; moving adds what moves; tracks: best views of each object."
         ),
     ] = "whole",
-    provider: Annotated[Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Of ONNX Runtime, for an encoder or detector.")] = "cpu",
-    allow_fallback: Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider cannot be had.")] = False,
+    provider: Annotated[
+        Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Provider of ONNX Runtime for an encoder or detector.")
+    ] = "cpu",
+    allow_fallback: FallbackOption = False,
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
     ray: RayOption = None,
-    decoder: Annotated[str, typer.Option(help="cpu, or hardware that FFmpeg knows: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
-    continued: Annotated[bool, typer.Option("--continue", help="The files, in this order, are one recording of one camera.")] = False,
+    decoder: Annotated[str, typer.Option(help="cpu, or a hardware decoder of FFmpeg: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
+    continued: Annotated[bool, typer.Option("--continue", help="Treat the files, in this order, as one recording of one camera.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace features of another backbone, snippet length or tool.")] = False,
 ) -> None:
-    """Turn videos into .feat files; those that are current are kept."""
+    """Turn videos into .feat files; current ones are kept."""
     from wsra.runtime.backbones.registry import BackboneChoice
     from wsra.runtime.extraction.batch import extract_batch
     from wsra.runtime.terminal.console import print_message, progress_shown
@@ -43,11 +45,11 @@ def extract(
     if detector is not None and (backbone, regions) != ("motion", "whole"):
         raise typer.BadParameter("--detector is a backbone of its own; leave out --backbone and --regions")
     if continued and detector is not None:
-        raise typer.BadParameter("--continue is not for detectors; leave it out, lives that cross files are joined by place")
+        raise typer.BadParameter("--continue does not work with detectors; leave it out: tracks are joined across files by position")
     if continued and (jobs > 1 or ray is not None):
-        raise typer.BadParameter("--continue takes one file after the other; leave out --jobs and --ray")
+        raise typer.BadParameter("--continue processes one file after the other; leave out --jobs and --ray")
     if ray is not None and jobs > 1:
-        raise typer.BadParameter("--jobs is for this machine; a cluster takes a video for each of its processors")
+        raise typer.BadParameter("--jobs is for this machine; leave it out: a cluster extracts one video per processor")
     failed = 0
     choice = BackboneChoice(detector or backbone, regions, provider, allow_fallback=allow_fallback, detector=detector is not None)
     gpus = int(provider != "cpu" or decoder == "cuda")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from wsra.runtime.backends.settings import KernelName, ProviderName
 from wsra.runtime.terminal.console import messages_shown
 
 BundleOption = Annotated[
@@ -15,11 +16,22 @@ BundleOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 SnippetOption = Annotated[float, typer.Option("--snippet-s", min=0.04, max=60.0, help="Length of a snippet in seconds.")]
+QueriesOption = Annotated[Path | None, typer.Option(help="File with one query per line, instead of a single sentence.")]
+PlanOption = Annotated[
+    Literal["tracks", "maximal", "seconds", "relative", "segments"] | None,
+    typer.Option(help="Candidate spans; default the bundle's. wsra evaluate draws those of chance from them, too."),
+]
+PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, fp16 or int8; auto is the fastest that wsra verify passed here.")]
 ProviderOption = Annotated[
-    Literal["auto", "cpu", "cuda", "tensorrt", "engine"],
+    ProviderName,
     typer.Option(help="cpu, cuda or tensorrt of ONNX Runtime, or engine: plans of wsra build."),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=0, max=1024, help="Threads of ONNX Runtime on the CPU; 0 lets it decide.")]
+FallbackOption = Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider is not available.")]
+KernelOption = Annotated[
+    KernelName,
+    typer.Option(help="What scores snippets; auto is numba (extra fast) for weeks of video, numpy for less, on a GPU the graph."),
+]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
 RayOption = Annotated[
     str | None,

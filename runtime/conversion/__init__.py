@@ -1,1 +1,1 @@
-"""Features that other tools made, as .feat files: NumPy, HDF5, PyTorch, and the published sets of the field."""
+"""Conversion of features from other tools into .feat files: NumPy, HDF5, PyTorch, and published feature sets."""

@@ -1,4 +1,4 @@
-"""Features that other tools stored, as .feat files: NumPy and HDF5."""
+"""Conversion of one array from another tool (NumPy, HDF5, PyTorch) into features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wsra.runtime.errors import FeatureError, MissingExtraError
 from wsra.runtime.files.arrays import INFLATION, check_array
 from wsra.runtime.formats.features import Features
 
-_ZIP = b"PK"  # begins an .npz
+_ZIP = b"PK"  # the first bytes of an .npz
 
 
 def array_from_file(path: Path, key: str | None) -> NDArray[Any]:
@@ -22,7 +22,7 @@ def array_from_file(path: Path, key: str | None) -> NDArray[Any]:
 
     Args:
         path: .npy, .npz, .h5, .hdf5 or .pt.
-        key: which array, where the file holds several.
+        key: name of the array, if the file holds several.
 
     Raises:
         FeatureError: the file cannot be read.
@@ -45,16 +45,16 @@ def array_from_file(path: Path, key: str | None) -> NDArray[Any]:
 
 
 def features_from_array(array: NDArray[Any], *, video: str, snippet_s: float, backbone: str) -> Features:
-    """Give times to a bare array: snippet k lasts from k to k + 1 times `snippet_s`.
+    """Add times to an array: snippet k lasts from k * snippet_s to (k + 1) * snippet_s.
 
     Args:
-        array: (T, D), any real dtype; float16 stays, everything else becomes float32.
+        array: (T, D) of any real dtype; float16 is kept, everything else becomes float32.
         video: name of the video.
         snippet_s: length of a snippet in seconds.
-        backbone: what made the features.
+        backbone: id of what made the features.
 
     Raises:
-        FeatureError: the array is not of numbers, not two-dimensional, or holds NaN or infinite values.
+        FeatureError: the array does not hold numbers, is not two-dimensional, or has NaN or infinite values.
     """
     if not np.issubdtype(array.dtype, np.number) or np.issubdtype(array.dtype, np.complexfloating):
         raise FeatureError(f"{video}: an array of {array.dtype}; expected real numbers (snippets, width)")
@@ -68,10 +68,10 @@ def features_from_array(array: NDArray[Any], *, video: str, snippet_s: float, ba
 
 
 def array_from_numpy(path: Path, key: str | None) -> NDArray[Any]:
-    """Read .npy, or one array of .npz (`key` where it holds several).
+    """Read .npy, or one array of .npz (`key` if it holds several).
 
     Raises:
-        FeatureError: the file cannot be read, holds no numbers or fewer than it says, or `key` is missing or needed.
+        FeatureError: the file cannot be read, has no numbers or fewer than its header says, or `key` is wrong or missing.
     """
     try:
         with path.open("rb") as file:
@@ -86,13 +86,13 @@ def array_from_numpy(path: Path, key: str | None) -> NDArray[Any]:
                     return _array(path, member, name, inflation=INFLATION)
     except FeatureError:
         raise
-    except Exception as err:  # of a damaged file NumPy, zipfile and zlib raise a dozen kinds, MemoryError and struct.error among them
+    except Exception as err:  # NumPy, zipfile and zlib raise a dozen kinds for damaged files, including MemoryError and struct.error
         reason = " ".join(str(err).split())[:120] or type(err).__name__
         raise FeatureError(f"{path}: not a readable NumPy file ({reason}); it may be truncated or hold Python objects") from err
 
 
 def _array(path: Path, file: IO[bytes], name: str, *, inflation: int) -> NDArray[Any]:
-    """An array of NumPy's own format, once its header fits its file."""
+    """An array in NumPy's own format, once its header fits the size of its file."""
     version = np.lib.format.read_magic(file)
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(file)
@@ -102,10 +102,10 @@ def _array(path: Path, file: IO[bytes], name: str, *, inflation: int) -> NDArray
 
 
 def array_from_hdf5(path: Path, key: str | None) -> NDArray[Any]:
-    """Read one data set of an HDF5 file (`key` where it holds several).
+    """Read one data set of an HDF5 file (`key` if it holds several).
 
     Raises:
-        FeatureError: the file cannot be read, or `key` is missing or needed.
+        FeatureError: the file cannot be read, or `key` is wrong or missing.
         MissingExtraError: h5py is not installed.
     """
     with hdf5(path) as file:

@@ -1,7 +1,7 @@
-"""HDF5 files of others, of which nothing is read but what they hold themselves.
+"""HDF5 files from elsewhere; only numbers that are in the file itself are read.
 
-HDF5 can keep the numbers of a data set in any other file (external storage), make one of pieces of other files (virtual data sets), and
-name things elsewhere in the file or outside of it (soft and external links). None of that is followed.
+HDF5 can store the numbers of a data set in any other file (external storage), compose one from other files (virtual data sets), and link
+to other places inside and outside of the file (soft and external links). None of that is followed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from wsra.runtime.files.arrays import check_array
 
 @contextmanager
 def hdf5(path: Path) -> Iterator[Any]:
-    """Open a file; whatever h5py raises about it while it is open is one line.
+    """Open a file; whatever h5py raises while it is open becomes one line.
 
     Raises:
-        FeatureError: it cannot be read.
+        FeatureError: the file cannot be read.
         MissingExtraError: h5py is not installed.
     """
     try:
@@ -37,30 +37,30 @@ def hdf5(path: Path) -> Iterator[Any]:
             yield file
     except WsraError:
         raise
-    except Exception as err:  # of a damaged file: OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError and more
+    except Exception as err:  # damaged files raise OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError and more
         reason = " ".join(str(err).split())[:120] or type(err).__name__
         raise FeatureError(f"{path}: not a readable HDF5 file ({reason}); it may be truncated or foreign") from err
 
 
 def dataset_names(file: Any) -> list[str]:
-    """Names of all data sets, in groups, too; links are left out."""
+    """Names of all data sets, including those in groups, but not links."""
     import h5py
 
     names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)  # goes along hard links alone
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)  # it follows only hard links
     return names
 
 
 def read_dataset(path: Path, file: Any, name: str) -> NDArray[Any]:
-    """The numbers of a data set that the file itself holds.
+    """The numbers of a data set, if they are in the file itself.
 
     Args:
         path: the file.
-        file: the same, open.
-        name: of the data set, with "/" between groups.
+        file: the same file, open.
+        name: name of the data set, with "/" between groups.
 
     Raises:
-        FeatureError: there is none, or its numbers lie elsewhere, are no numbers, or more than the file can hold.
+        FeatureError: there is no such data set, or it lies in other files, does not hold numbers, or holds more than the file can.
     """
     import h5py
 
@@ -75,7 +75,7 @@ def read_dataset(path: Path, file: Any, name: str) -> NDArray[Any]:
     if not isinstance(found, h5py.Dataset):
         raise FeatureError(f"{path}: no data set {name}; expected another --layout, or a whole file")
     if found.external or found.is_virtual:
-        raise FeatureError(f"{path}: {name} keeps its numbers in other files, which are not read; store them in the file itself")
+        raise FeatureError(f"{path}: {name} stores its numbers in other files, which are not read; store them in the file itself")
     if found.shape is None:
         raise FeatureError(f"{path}: {name} is empty; expected numbers (snippets, width)")
     check_array(path, name, found.shape, found.dtype)

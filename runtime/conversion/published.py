@@ -1,8 +1,8 @@
-"""Features that others published, in the layouts they come in.
+"""Conversion of published feature sets, in their original layouts.
 
-`didemo`: one HDF5 of (6, D) per video, RGB (fc7, D = 4096) or flow (D = 1024), one row per segment of 5 s; a video of five segments has a
-last row of zeros. `charades-i3d`: a folder of .npy (T, D) per video, or an HDF5 with one data set per video. `activitynet-c3d`: an HDF5
-with a group per video that holds `c3d_features` (T, 500), of windows of 16 frames every 8.
+`didemo`: one HDF5 file with (6, D) per video, RGB (fc7, D = 4096) or flow (D = 1024), one row per segment of 5 s; for a video of five
+segments the last row is zero. `charades-i3d`: a folder with one .npy (T, D) per video, or an HDF5 file with one data set per video.
+`activitynet-c3d`: an HDF5 file with one group per video that holds `c3d_features` (T, 500), from windows of 16 frames every 8 frames.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from wsra.runtime.spans.windows import SEGMENT_S, SEGMENTS
 Layout = Literal["didemo", "charades-i3d", "activitynet-c3d"]
 Array32 = NDArray[np.float32]
 C3D = "c3d_features"
-FEWEST = SEGMENTS - 1  # segments of a video of DiDeMo
+FEWEST = SEGMENTS - 1  # segments of the shortest videos of DiDeMo
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What was done: files written, files kept, and the median length of the snippets written, none where there are none."""
+    """The result: numbers of files written and kept, and the median snippet length of those written (None if there are none)."""
 
     written: int
     kept: int
@@ -40,16 +40,16 @@ class Converted:
 
 @dataclass(frozen=True)
 class Published:
-    """What is to be converted.
+    """A published feature set to convert.
 
     Attributes:
-        source: the file, or for `charades-i3d` also a folder.
-        layout: how it is laid out.
+        source: the file; for `charades-i3d` a file or a folder.
+        layout: its layout.
         flow: a second file of DiDeMo, whose rows are appended.
-        durations_s: of the videos, from which the length of a snippet follows: duration / T.
-        snippet_s: length of a snippet in seconds instead.
-        context: append the mean over all proposals to every segment of DiDeMo, as the paper does.
-        backbone: what made the features, or None for the layout and the files.
+        durations_s: durations of the videos, which determine the length of a snippet: duration / T.
+        snippet_s: length of a snippet in seconds, instead of durations.
+        context: whether to append the mean over all proposals to every segment of DiDeMo, as the paper does.
+        backbone: id of what made the features; None for one derived from the layout and the file names.
     """
 
     source: Path
@@ -71,44 +71,44 @@ class Published:
         if self.layout != "didemo" and self.flow is not None:
             raise ConfigError(f"--flow is for --layout didemo, not for {self.layout}")
         if self.layout != "didemo" and (self.snippet_s is None) != bool(self.durations_s):
-            raise ConfigError(f"--layout {self.layout} tells no times; give either --durations or --snippet-s")
+            raise ConfigError(f"--layout {self.layout} has no times; give either --durations or --snippet-s")
 
     @property
     def made_by(self) -> str:
-        """What .feat files name as their backbone."""
+        """The id that .feat files give as their backbone."""
         files = "+".join(path.name for path in (self.source, self.flow) if path is not None)
         return self.backbone or f"{self.layout}:{files}{'+context' if self.layout == 'didemo' and self.context else ''}"
 
 
 def convert_all(published: Published, out: Path, *, overwrite: bool, progress: Progress = unseen) -> Converted:
-    """Write one .feat file per video; those that an earlier, interrupted conversion of the same features wrote are kept.
+    """Write one .feat file per video; files from an earlier, interrupted conversion of the same features are kept.
 
     Args:
-        published: what is to be converted.
-        out: folder.
-        overwrite: replace every file.
-        progress: called with "videos", how many are written, and how many there are to write.
+        published: the feature set.
+        out: output folder.
+        overwrite: whether to replace every file.
+        progress: called with "videos", the number written, and the number to write.
 
     Raises:
-        OutputError: a file of other features stands in the way, or the place cannot be written.
+        OutputError: a file with other features exists, or the folder cannot be written.
         FeatureError: the source cannot be used.
     """
     names = video_names(published)
     paths = {name: feat_of(out, name, error=FeatureError, source=published.source) for name in names}
-    kept = [] if overwrite else [name for name, path in paths.items() if _is_there(path, published.made_by)]
-    wanted = sorted(set(names) - set(kept))
+    kept = [] if overwrite else [name for name, path in paths.items() if _is_converted(path, published.made_by)]
+    missing = sorted(set(names) - set(kept))
     lengths_s: list[float] = []
-    progress("videos", 0, len(wanted))
-    for features in read_videos(published, wanted):
+    progress("videos", 0, len(missing))
+    for features in read_videos(published, missing):
         write_features(paths[features.video], features)
         lengths_s.append(features.duration_s / len(features))
-        progress("videos", len(lengths_s), len(wanted))
-    return Converted(len(wanted), len(kept), float(np.median(lengths_s)) if lengths_s else None)
+        progress("videos", len(lengths_s), len(missing))
+    return Converted(len(missing), len(kept), float(np.median(lengths_s)) if lengths_s else None)
 
 
-def _is_there(path: Path, backbone: str) -> bool:
+def _is_converted(path: Path, backbone: str) -> bool:
     if path.exists() and read_features(path).backbone != backbone:
-        raise OutputError(f"{path}: exists already, with features of another source; choose another folder or replace it with --overwrite")
+        raise OutputError(f"{path}: exists already, with features from elsewhere; choose another folder or replace it with --overwrite")
     return path.exists()
 
 
@@ -116,11 +116,11 @@ def with_context(segments: Array32) -> Array32:
     """Append to every segment the mean over all proposals of their pooled features, as in section 4.1 of the paper.
 
     A proposal is a run of segments; its pooled feature is the mean of its rows. The mean over all proposals weights segments unequally:
-    those in the middle are in more of them. It is the same for every segment, so pooling the longer rows over any window gives that
-    window's own feature beside the mean.
+    those in the middle are in more of them. It is the same for every segment, so pooling the longer rows over any window yields
+    the window's own feature followed by the mean.
 
     Args:
-        segments: (n, D), of six segments (21 proposals) or five (15).
+        segments: (n, D) for six segments (21 proposals) or five (15).
 
     Returns:
         (n, 2 D).
@@ -141,7 +141,7 @@ def video_names(published: Published) -> list[str]:
     """Names of the videos.
 
     Raises:
-        FeatureError: the source cannot be read or is laid out otherwise.
+        FeatureError: the source cannot be read or has another layout.
     """
     if published.layout == "charades-i3d" and published.source.is_dir():
         names = sorted(path.stem for path in published.source.glob("*.npy"))
@@ -157,7 +157,7 @@ def read_videos(published: Published, names: list[str]) -> Iterator[Features]:
     """Features of the named videos, one at a time.
 
     Raises:
-        FeatureError: the source cannot be read, or a video is laid out otherwise or has no duration.
+        FeatureError: the source cannot be read, or a video has another layout or no duration.
         MissingExtraError: h5py is not installed.
     """
     if published.layout == "didemo":
@@ -191,7 +191,7 @@ def _segments(published: Published, name: str, parts: list[NDArray[Any]]) -> Fea
     rows = np.hstack([part.astype(np.float32) for part in parts])
     count = SEGMENTS if rows[-1].any() else FEWEST
     if not rows[:count].any():
-        raise FeatureError(f"{published.source}: {name} holds zeros only")
+        raise FeatureError(f"{published.source}: {name} holds only zeros")
     segments = with_context(rows[:count]) if published.context else rows[:count]
     return features_from_array(segments, video=name, snippet_s=SEGMENT_S, backbone=published.made_by)
 

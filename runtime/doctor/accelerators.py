@@ -1,4 +1,4 @@
-"""What runs graphs and engines, really started: the GPU, TensorRT, ONNX Runtime and its providers."""
+"""Checks of what runs graphs and engines: the GPU, TensorRT, ONNX Runtime and its providers. Each is really started."""
 
 from __future__ import annotations
 
@@ -6,34 +6,36 @@ import platform
 import sys
 from pathlib import Path
 
+from packaging.version import Version
+
 from wsra.runtime.backends.libraries import PROVIDERS, Library, has_cuda_python
 from wsra.runtime.device import Device
-from wsra.runtime.doctor.checks import Check, State, numbers, version_of
+from wsra.runtime.doctor.checks import Check, State, release_of, version_of
 from wsra.runtime.doctor.jetson import is_jetson
 
-CUDA13_SINCE = (1, 27)  # onnxruntime-gpu on PyPI: its wheels ask for CUDA 12 up to 1.26, for CUDA 13 from 1.27 (their metadata)
+CUDA13_SINCE = Version("1.27")  # wheels of onnxruntime-gpu on PyPI require CUDA 12 up to 1.26 and CUDA 13 from 1.27 (their metadata)
 
 
 def gpu_check(device: Device, root: Path) -> Check:
-    """The GPU that CUDA starts."""
+    """Whether CUDA starts a GPU."""
     gpu = device.gpu
     if gpu is not None:
         driver = f", driver {gpu.driver}" if gpu.driver else ""
-        told = f"{gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_mb} MiB{driver}, CUDA {gpu.cuda}"
-        return Check("GPU", "ok", told)
+        found = f"{gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_mb} MiB{driver}, CUDA {gpu.cuda}"
+        return Check("GPU", "ok", found)
     if is_jetson(device):
-        fix = "in a container: docker run --runtime nvidia; else install nvidia-jetpack"
-        return Check("GPU", "trouble", "CUDA starts none on this Jetson", fix)
+        fix = "in a container: docker run --runtime nvidia; otherwise install nvidia-jetpack"
+        return Check("GPU", "trouble", "CUDA starts no GPU on this Jetson", fix)
     if (root / "proc/driver/nvidia/version").is_file():
-        fix = "run nvidia-smi and mend what it tells; in a container: docker run --gpus all"
-        return Check("GPU", "trouble", "a driver of NVIDIA is loaded, but CUDA starts no GPU", fix)
-    return Check("GPU", "note", "none of NVIDIA's; wsra grounds on the CPU")
+        fix = "run nvidia-smi and fix what it reports; in a container: docker run --gpus all"
+        return Check("GPU", "trouble", "an NVIDIA driver is loaded, but CUDA starts no GPU", fix)
+    return Check("GPU", "note", "no NVIDIA GPU; wsra grounds on the CPU")
 
 
 def tensorrt_checks(libraries: list[Library], device: Device) -> list[Check]:
-    """Each TensorRT, or that there is none."""
+    """One check for each TensorRT, or one that there is none."""
     jetson = is_jetson(device)
-    again = "install nvidia-jetpack; in a virtual environment of the system's Python: --system-site-packages" if jetson else ""
+    again = "install nvidia-jetpack; in a virtual environment, use the system's Python with --system-site-packages" if jetson else ""
     if not libraries:
         fix = again or "for engines: pip install 'wsra[trt]'"
         return [Check("TensorRT", "note", "not installed", fix if device.gpu or jetson else "")]
@@ -47,21 +49,21 @@ def tensorrt_checks(libraries: list[Library], device: Device) -> list[Check]:
             fix = "update to JetPack 6.1 or newer" if jetson else f"pip install --upgrade 'wsra[{extra}]'"
             check = Check(library.name, "trouble", f"{library.version}; engines need 10.3 or newer", fix)
         else:
-            idle = "" if device.gpu else "; without a GPU it runs nothing"
+            idle = "" if device.gpu else "; it needs a GPU to run anything"
             check = Check(library.name, "ok", library.version + idle)
         checks.append(check)
     if device.gpu is not None and not has_cuda_python():
-        limit = ",<13" if numbers(device.gpu.cuda)[0] < 13 else ""
+        limit = ",<13" if Version(device.gpu.cuda).major < 13 else ""
         checks.append(Check("cuda-python", "trouble", "not installed; engines cannot run", f"pip install 'cuda-python>=12.6.2{limit}'"))
     return checks
 
 
 def runtime_checks(device: Device, *, engines_run: bool) -> list[Check]:
-    """ONNX Runtime and its providers, each really started.
+    """ONNX Runtime and its providers; each provider is started.
 
     Args:
         device: this machine.
-        engines_run: whether `wsra ground` can do with TensorRT alone; without ONNX Runtime it must.
+        engines_run: whether TensorRT engines can run here, so that `wsra ground` can do without ONNX Runtime.
     """
     name = "ONNX Runtime"
     bad: State = "trouble" if engines_run else "fatal"
@@ -76,7 +78,7 @@ def runtime_checks(device: Device, *, engines_run: bool) -> list[Check]:
         if err.name == "onnxruntime":
             return [Check(name, bad, f"not installed{only}", f"pip install 'wsra[{extra}]'")]
         return [Check(name, bad, f"does not load: {err}{only}", f"pip install 'wsra[{extra}]'")]
-    except Exception as err:  # what is left of two installations, or a build for another system
+    except Exception as err:  # the remains of two installations, or a build for another system
         fix = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'wsra[{extra}]'"
         return [Check(name, bad, f"does not load: {err}{only}", fix)]
     checks = [Check(name, "ok", version)]
@@ -94,17 +96,19 @@ def _provider_check(kind: str, version: str, device: Device, bad: State) -> Chec
     failure, name = start_failure(kind), f"provider {kind}"
     if failure is None:
         return Check(name, "ok", "starts")
-    told = f"does not start: {failure}"
+    reason = f"does not start: {failure}"
     if kind == "cpu":
-        return Check(name, bad, told, "pip install --force-reinstall onnxruntime")
+        return Check(name, bad, reason, "pip install --force-reinstall onnxruntime")
     if device.gpu is None:
         return Check(name, "note", f"does not start: there is no GPU ({failure})")
     if kind == "tensorrt":
-        return Check(name, "note", told, "do without it: wsra build, then --provider engine; or --provider cuda")
-    if numbers(version) >= CUDA13_SINCE and numbers(device.gpu.cuda)[0] < 13 and version_of("onnxruntime-gpu"):
-        fix = "pip install 'onnxruntime-gpu<1.27', or a driver for CUDA 13"
-        return Check(name, "trouble", f"{told}; onnxruntime-gpu {version} is for CUDA 13, the driver serves {device.gpu.cuda}", fix)
-    return Check(name, "trouble", told, "install the CUDA and cuDNN libraries of this build: pip install 'onnxruntime-gpu[cuda,cudnn]'")
+        return Check(name, "note", reason, "use wsra build and --provider engine instead, or --provider cuda")
+    release = release_of(version)
+    needs_cuda13 = release is not None and release >= CUDA13_SINCE and bool(version_of("onnxruntime-gpu"))
+    if needs_cuda13 and Version(device.gpu.cuda).major < 13:
+        fix = "pip install 'onnxruntime-gpu<1.27', or install a driver for CUDA 13"
+        return Check(name, "trouble", f"{reason}; onnxruntime-gpu {version} is for CUDA 13, the driver supports {device.gpu.cuda}", fix)
+    return Check(name, "trouble", reason, "install the CUDA and cuDNN libraries of this build: pip install 'onnxruntime-gpu[cuda,cudnn]'")
 
 
 def _way_to_cuda(x86_gpu: bool) -> str:
@@ -112,4 +116,4 @@ def _way_to_cuda(x86_gpu: bool) -> str:
         return "pip uninstall -y onnxruntime && pip install 'wsra[gpu]', or wsra build and --provider engine"
     if tuple(sys.version_info[:2]) < (3, 11):
         return "wsra build, then --provider engine: PyPI has no onnxruntime-gpu for aarch64 and Python 3.10"
-    return "wsra build, then --provider engine; PyPI has onnxruntime-gpu for aarch64 and CUDA 13 since 1.29, not tried on a Jetson"
+    return "wsra build, then --provider engine; PyPI has onnxruntime-gpu for aarch64 and CUDA 13 since 1.29, untested on a Jetson"

@@ -1,4 +1,4 @@
-"""Which decoders really decode: a few frames are encoded in memory, and one must come back with the brightness it had."""
+"""Which decoders really work: a few frames are encoded in memory, and the decoder must return one with the same brightness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from wsra.runtime.doctor.checks import Check, State
 
-# Codec -> its encoders in software, best first. Encoders of the hardware are not asked: they fail for reasons of their own.
+# Codec -> its software encoders, best first. Hardware encoders are not tried: they fail for reasons of their own.
 ENCODERS = {
     "h264": ("libx264", "libopenh264"),
     "hevc": ("libx265",),
@@ -24,7 +24,7 @@ _SIZE_PX, _FRAMES, _GREY, _NEAR = (128, 96), 4, 170, 8
 
 
 def decoder_checks() -> list[Check]:
-    """One finding for each codec; one for all when PyAV does not load."""
+    """One check for each codec, or a single one if PyAV does not load."""
     try:
         import av  # noqa: F401
     except Exception as err:  # a build for another system may raise anything
@@ -41,17 +41,17 @@ def _check(codec: str) -> Check:
         return Check(name, bad, "PyAV was built without it", fix)
     encoder = next((encoder for encoder in ENCODERS[codec] if _exists(encoder, "w")), None)
     if encoder is None:
-        return Check(name, "note", "there, no frame tried: PyAV was built without an encoder", untried)
+        return Check(name, "note", "present, but untested: PyAV was built without an encoder", untried)
     try:
         content = _encode(codec, encoder)
-    except Exception as err:  # an encoder that fails says nothing of the decoder
-        return Check(name, "note", f"there, no frame tried: {encoder} fails ({str(err) or type(err).__name__})", untried)
+    except Exception as err:  # a failing encoder proves nothing about the decoder
+        return Check(name, "note", f"present, but untested: {encoder} fails ({str(err) or type(err).__name__})", untried)
     try:
         used, grey = _decode(content)
-    except Exception as err:  # whatever it raises, it gave no frame
-        return Check(name, bad, f"there, but gives no frame ({str(err) or type(err).__name__})", fix)
+    except Exception as err:  # whatever it raises, it returned no frame
+        return Check(name, bad, f"present, but returns no frame ({str(err) or type(err).__name__})", fix)
     if abs(grey - _GREY) > _NEAR:
-        return Check(name, bad, f"{used} gives a wrong frame: grey {grey:.0f}, not {_GREY}", fix)
+        return Check(name, bad, f"{used} returns a wrong frame: grey {grey:.0f}, not {_GREY}", fix)
     return Check(name, "ok", f"{used} decoded a frame of {encoder}")
 
 
@@ -66,10 +66,10 @@ def _exists(codec: str, mode: Literal["r", "w"]) -> bool:
 
 
 def _encode(codec: str, encoder: str, grey: int = _GREY) -> bytes:
-    """A Matroska file of a few grey frames, opened later as any video is."""
+    """A Matroska file of a few grey frames, which is opened like any other video."""
     import av
 
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes its settings to stderr otherwise
+    os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 writes its settings to stderr
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
         stream = container.add_stream(encoder, rate=25, options={"x265-params": "log-level=none"} if codec == "hevc" else {})

@@ -1,4 +1,4 @@
-"""What this machine has, what stops `wsra ground` on it, and what to do; engines are judged without being loaded."""
+"""What this machine has, what stops `wsra ground` on it, and what to do; engines are checked without being loaded."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _STYLES = {"ok": "green", "note": "cyan", "trouble": "yellow", "fatal": "bold re
 
 
 def examine(bundle: Path | None, *, root: Path = Path("/")) -> list[Check]:
-    """Look at everything that grounding needs.
+    """Check everything that grounding needs.
 
     Args:
-        bundle: a bundle to look at, too; None is $WSRA_BUNDLE, else ./bundle where it is there.
-        root: where /proc, /etc and the like are read; another one only in tests.
+        bundle: a bundle to check as well; None stands for $WSRA_BUNDLE, else ./bundle if it exists.
+        root: folder that holds /proc and /etc; only tests give another one.
     """
     device, libraries = this_device(root), find_libraries()
     opened, bundle_checks = _open(bundle)
@@ -52,53 +52,53 @@ def examine(bundle: Path | None, *, root: Path = Path("/")) -> list[Check]:
 
 
 def can_ground(checks: list[Check]) -> bool:
-    """Whether `wsra ground` can run: nothing is fatal."""
+    """Whether `wsra ground` can run, that is, whether no check is fatal."""
     return all(check.state != "fatal" for check in checks)
 
 
 def doctor_json(checks: list[Check]) -> dict[str, Any]:
-    """The findings as JSON."""
+    """The checks as JSON."""
     return {"can_ground": can_ground(checks), "checks": [asdict(check) for check in checks]}
 
 
 def doctor_table(checks: list[Check]) -> Table:
-    """The findings for people; what to do stands below what was found."""
+    """The checks as a table; each fix stands below what was found."""
     table = plain_table(show_header=False)
     table.add_column()
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for check in checks:
         style = _STYLES[check.state]
-        told: list[RenderableType] = [check.found]
+        lines: list[RenderableType] = [check.found]
         if check.fix:
-            told.append(Styled(f"→ {check.fix}", style))
-        table.add_row(Styled(check.state, style), check.name, Group(*told))
-    verdict = "wsra ground can run here" if can_ground(checks) else "wsra ground cannot run here: mend what is fatal"
+            lines.append(Styled(f"→ {check.fix}", style))
+        table.add_row(Styled(check.state, style), check.name, Group(*lines))
+    verdict = "wsra ground can run here" if can_ground(checks) else "wsra ground cannot run here: fix what is fatal"
     table.add_row("", "", Styled(verdict, "bold"))
     return table
 
 
 def _open(given: Path | None) -> tuple[Bundle | None, list[Check]]:
     folder = default_bundle(given)
-    asked = given is not None or bool(os.environ.get("WSRA_BUNDLE"))
-    if not asked and not folder.exists():
-        return None, [Check("bundle", "note", "none given, and no ./bundle here", "to look at one, too: wsra doctor BUNDLE")]
+    is_named = given is not None or bool(os.environ.get("WSRA_BUNDLE"))
+    if not is_named and not folder.exists():
+        return None, [Check("bundle", "note", "none given, and there is no ./bundle", "to check a bundle as well: wsra doctor BUNDLE")]
     try:
         opened = open_bundle(folder)
     except (WsraError, OSError) as err:
-        return None, [Check("bundle", "fatal" if asked else "trouble", str(err), "copy or export it again, or name another one")]
+        return None, [Check("bundle", "fatal" if is_named else "trouble", str(err), "copy or export it again, or name another one")]
     entries = opened.manifest.precisions
     good = [name for name, entry in entries.items() if entry.get("passed")]
-    failed = [f"{name} failed its gate ({entry.get('reason') or 'no reason told'})" for name, entry in entries.items() if name not in good]
-    told = "; ".join([f"{folder} opens, no file changed; {', '.join(good) or 'no precision'} passed", *failed])
+    failed = [f"{name} failed its gate ({entry.get('reason') or 'no reason given'})" for name, entry in entries.items() if name not in good]
+    found = "; ".join([f"{folder} opens, no file changed; {', '.join(good) or 'no precision'} passed", *failed])
     if not good:
-        return opened, [Check("bundle", "fatal", told, "export the bundle again: wsra export CHECKPOINT")]
-    fix = f"ground takes the others; leave {', '.join(n for n in entries if n not in good)} out, or export again" if failed else ""
-    return opened, [Check("bundle", "note" if failed else "ok", told, fix)]
+        return opened, [Check("bundle", "fatal", found, "export the bundle again: wsra export CHECKPOINT")]
+    fix = f"ground uses the others; avoid {', '.join(n for n in entries if n not in good)}, or export again" if failed else ""
+    return opened, [Check("bundle", "note" if failed else "ok", found, fix)]
 
 
 def _engines(bundle: Bundle, device: Device, libraries: list[Library]) -> tuple[list[Check], bool]:
-    """Each engine of a bundle, and whether one precision can run on engines alone."""
+    """One check for each engine of a bundle, and whether one precision can run on engines alone."""
     folders = sorted(path.parent for path in bundle.folder.glob(f"engines/*/*/{SIDECAR}") if path.parent.suffix != REJECTED)
     reasons = {folder: _misfit(bundle, folder, device, libraries) for folder in folders}
     fitting = {folder.name for folder, reason in reasons.items() if reason is None}
@@ -113,7 +113,7 @@ def _engines(bundle: Bundle, device: Device, libraries: list[Library]) -> tuple[
 
 
 def _misfit(bundle: Bundle, folder: Path, device: Device, libraries: list[Library]) -> str | None:
-    """Why an engine cannot run here, in one line; None when it fits."""
+    """Why an engine cannot run here, in one line; None if it can."""
     if device.gpu is None:
         return "there is no GPU to run it"
     if not libraries:

@@ -1,4 +1,4 @@
-"""What stands beside a result: windows that chance draws from, windows that fit the timing alone, sentences of other videos."""
+"""The controls of a result: windows that chance draws from, windows that fit the timing alone, sentences of other videos."""
 
 from __future__ import annotations
 

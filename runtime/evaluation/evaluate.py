@@ -1,4 +1,4 @@
-"""Evaluation: a model or predictions against annotations, beside chance, timing alone and wrong sentences."""
+"""Evaluation: a model or predictions against annotations, compared with chance, timing alone and wrong sentences."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsra.runtime.backends.routes import choose
+from wsra.runtime.backends.settings import DEFAULT, RunSettings
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import BundleError, ConfigError, DataError
 from wsra.runtime.evaluation.answer_sources import SNIPPET_S, AnswerSource, BundleSource, PredictionSource
 from wsra.runtime.evaluation.controls import FITTED_IOU, of_other_videos, plan_windows
@@ -19,7 +22,7 @@ from wsra.runtime.evaluation.metrics import percent
 from wsra.runtime.evaluation.protocols import ProtocolName, Rules, rules_of
 from wsra.runtime.files.limits import WINDOWED_S
 from wsra.runtime.formats.annotations import Annotation, read_annotations
-from wsra.runtime.formats.bundle import MANIFEST, SpanPlan
+from wsra.runtime.formats.bundle import MANIFEST, SpanPlan, open_bundle
 from wsra.runtime.formats.describe import CHECKPOINT
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.progress import Progress, unseen
@@ -44,9 +47,7 @@ class EvaluationRequest:
         clip_ends: clip true spans to the end of the video (ground truth B of Charades-STA).
         top_k: moments asked of a bundle per query.
         seed: of wrong sentences and of the bootstrap.
-        precision: of the bundle.
-        provider: of the bundle.
-        threads: of ONNX Runtime.
+        settings: how the bundle runs.
     """
 
     source: Path
@@ -59,9 +60,7 @@ class EvaluationRequest:
     clip_ends: bool = False
     top_k: int = 10
     seed: int = 0
-    precision: str = "auto"
-    provider: str = "auto"
-    threads: int = 0
+    settings: RunSettings = DEFAULT
 
 
 @dataclass(frozen=True)
@@ -117,16 +116,12 @@ def evaluate(request: EvaluationRequest, progress: Progress = unseen) -> Evaluat
         return _measured(request, annotations, rules, predictions)
     if request.features is None:
         raise ConfigError(f"{request.source}: a bundle, which needs the features of the videos: give their folder with --features")
-    with Grounder.open(request.source, precision=request.precision, provider=request.provider, threads=request.threads) as grounder:
+    bundle, device = open_bundle(request.source), this_device()
+    route = choose(bundle, device, request.settings)
+    with Grounder.of_route(bundle, route, device, request.settings) as grounder:
         logger.info(f"bundle {request.source} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
         found = BundleSource(
-            grounder,
-            annotations,
-            request.features,
-            protocol=request.protocol,
-            plan=request.plan,
-            top_k=request.top_k,
-            progress=progress,
+            grounder, annotations, request.features, protocol=request.protocol, plan=request.plan, top_k=request.top_k, progress=progress
         )
         return _measured(request, annotations, rules, found)
 
@@ -196,8 +191,8 @@ def _chance_windows(request: EvaluationRequest, annotations: Sequence[Annotation
     """Windows of every query's video, once per video, and what they are."""
     if source.plan == "tracks":
         lives_s = {vid: source.lives_s(annotation) for vid, annotation in {a.vid: a for a in annotations}.items()}
-        told = "a random ranking of the lives of the video's objects, exact; none is dropped for overlapping another"
-        return [lives_s[annotation.vid] for annotation in annotations], told
+        note = "a random ranking of the lives of the video's objects, exact; none is dropped for overlapping another"
+        return [lives_s[annotation.vid] for annotation in annotations], note
     plan = "seconds" if source.plan == "maximal" else source.plan
     if plan == "seconds" and isinstance(source, PredictionSource):
         total_s = sum({annotation.vid: annotation.duration_s for annotation in annotations}.values())
@@ -211,9 +206,9 @@ def _chance_windows(request: EvaluationRequest, annotations: Sequence[Annotation
         if annotation.vid not in windows:
             times_s = source.times_s(annotation) if plan == "seconds" else np.zeros((0, 2))
             windows[annotation.vid] = plan_windows(plan, annotation.duration_s, times_s)
-    told = f"a random ranking of the windows of the plan {plan}, exact"
+    note = f"a random ranking of the windows of the plan {plan}, exact"
     if source.plan == "maximal":
-        told += "; maximal spans are no plan to draw from"
+        note += "; maximal spans are no plan to draw from"
     if plan == "seconds" and isinstance(source, PredictionSource):
-        told += f"; snippets of {SNIPPET_S:g} s"
-    return [windows[annotation.vid] for annotation in annotations], told
+        note += f"; snippets of {SNIPPET_S:g} s"
+    return [windows[annotation.vid] for annotation in annotations], note

@@ -1,4 +1,4 @@
-"""An evaluation for people: the result with its intervals beside the controls; and for programs: JSON."""
+"""An evaluation for people: the result with its intervals and the controls; and for programs: JSON."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def evaluation_view(evaluation: Evaluation) -> RenderableType:
         low, high = evaluation.interval95[name]
         interval = f"{low:.1f} to {high:.1f}"
         table.add_row(label, _cell(evaluation.result, name), interval, *(_cell(c, name) for c in evaluation.controls.values()))
-    told = [
+    notes = [
         f"{evaluation.queries} queries of {evaluation.videos} videos; plan {evaluation.plan}; intervals by the bootstrap over videos",
         *(f"{control}: {note}" for control, note in evaluation.notes.items()),
         _verdict(evaluation),
     ]
-    return Group(table, *told)
+    return Group(table, *notes)
 
 
 def _cell(figures: dict[str, float] | None, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Videos to .feat files: any backbone, presentation times, a batch that resumes."""
+"""Extraction of features from videos into .feat files, with any backbone, in batches that can be resumed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, usable_folder
 from wsra.runtime.formats.features import Features, write_features
+from wsra.runtime.formats.wallclock import start_of
 from wsra.runtime.prefetch import ahead
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
-from wsra.runtime.video.wallclock import start_of
 from wsra.runtime.workers.processes import ThisProcess
 from wsra.runtime.workers.protocol import Pool
 
-Progress = Callable[[float, float | None], None]  # seconds done, seconds in all where known
-AHEAD = 8  # frames that are decoded ahead of the backbone
+Progress = Callable[[float, float | None], None]  # seconds done, and total seconds if known
+AHEAD = 8  # frames decoded ahead of the backbone
 
 
 def extract_features(
@@ -41,18 +41,18 @@ def extract_features(
 
     Args:
         path: the video.
-        backbone: what makes them; None for the built-in `motion`.
+        backbone: backbone that makes them; None for the built-in `motion`.
         snippet_s: length of a snippet in seconds.
-        decoder: as for `Video`.
-        progress: called with seconds done and in all.
+        decoder: see `Video`.
+        progress: called with the seconds done and the total.
 
     Returns:
-        Features with one row per snippet in which a frame was shown, or with one per object that is seen in it; a gap in the video is a
-        gap in `times_s`.
+        Features with one row per snippet that has a frame, or one row per object in each snippet; a gap in the video is a gap in
+        `times_s`.
 
     Raises:
         VideoError: the video cannot be decoded.
-        BackboneError: the encoder gives something else than its JSON says.
+        BackboneError: the output of the encoder differs from its JSON.
         MissingExtraError: PyAV, OpenCV or SciPy is not installed.
     """
     path, backbone = Path(path), backbone or MotionBackbone()
@@ -67,8 +67,8 @@ def extract_features(
         end_s, damage = video.end_s, video.damage()
     rows = gathered.until(end_s)
     start = start_of(path, video.metadata, end_s)
-    told = {"snippet_s": f"{snippet_s:g}", "start_time": start.time, "start_time_source": start.source}
-    extra = {**provenance(path, video.state), **told}
+    timing = {"snippet_s": f"{snippet_s:g}", "start_time": start.time, "start_time_source": start.source}
+    extra = {**provenance(path, video.state), **timing}
     if decoder != CPU:
         extra["decoder"] = video.fallback or decoder
     if damage:
@@ -78,14 +78,14 @@ def extract_features(
 
 @dataclass(frozen=True)
 class Extracted:
-    """What became of one video of a batch.
+    """The result of one video of a batch.
 
     Attributes:
         video: the file.
         feat: its .feat file.
-        kept: True when that was there already.
+        kept: whether it existed already and is current.
         error: why there is none, or None.
-        warning: what is wrong with the video although it was extracted, or None.
+        warning: a problem of the video that did not prevent the extraction, or None.
     """
 
     video: Path
@@ -96,10 +96,10 @@ class Extracted:
 
 
 def feat_paths(videos: Sequence[Path], folder: Path) -> dict[Path, Path]:
-    """Where each video's features go: `folder/NAME.feat`.
+    """The .feat file of each video: `folder/NAME.feat`.
 
     Raises:
-        VideoError: two videos would share a name.
+        VideoError: two videos would get the same file.
     """
     paths: dict[Path, Path] = {}
     for video in videos:
@@ -118,15 +118,15 @@ def _loaded(choice: BackboneChoice) -> Backbone:
 
 @dataclass(frozen=True)
 class _Extraction:
-    """A video to its .feat file, as a task.
+    """The extraction of one video, as a task.
 
     Attributes:
-        choice: what makes the features.
+        choice: the backbone.
         snippet_s: length of a snippet in seconds.
-        decoder: as for `Video`.
-        progress: called within each video, where that is done in one process.
-        mark: a file in the folder of the .feat files that must be seen, or None.
-        overwrite: replace features that something else made.
+        decoder: see `Video`.
+        progress: called within each video, if all run in this process.
+        mark: a file in the output folder that the worker must see, or None.
+        overwrite: whether to replace features of another origin.
     """
 
     choice: BackboneChoice
@@ -157,19 +157,19 @@ class _Extraction:
         return Extracted(video, feat, False, None, warning(features, self.decoder))
 
     def reads(self, paths: tuple[Path, Path], /) -> Sequence[Path]:
-        """The video, the mark in the folder, the encoder."""
+        """The video, the mark in the output folder, and the encoder."""
         marks = [] if self.mark is None else [self.mark]
         return paths[0], *marks, *([] if self.choice.name == BUILT_IN else [Path(self.choice.name)])
 
-    def lost(self, paths: tuple[Path, Path], why: str, /) -> Extracted:
-        """It is not extracted."""
-        return Extracted(*paths, False, f"{paths[0]}: {why}")
+    def lost(self, paths: tuple[Path, Path], reason: str, /) -> Extracted:
+        """The result of a video that was not extracted."""
+        return Extracted(*paths, False, f"{paths[0]}: {reason}")
 
 
 def warning(features: Features, decoder: str) -> str | None:
-    """What is to be said of features that were just extracted, or None."""
+    """The warning for features that were just extracted, or None."""
     fallback = features.extra.get("decoder", decoder)
-    return "; ".join(told for told in (fallback if fallback != decoder else None, features.extra.get("damage")) if told) or None
+    return "; ".join(text for text in (fallback if fallback != decoder else None, features.extra.get("damage")) if text) or None
 
 
 def extract_batch(
@@ -183,25 +183,25 @@ def extract_batch(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> Iterator[Extracted]:
-    """Extract many videos; those whose .feat file is current are left alone, and a broken one does not stop the rest.
+    """Extract many videos; current .feat files are kept, and a broken video does not stop the others.
 
     Args:
-        videos: files.
-        folder: gets the .feat files.
-        backbone: what makes the features; None for the built-in `motion`. Every process loads it once; where it does not say how many
-            threads it takes, it takes those that the pool has for a task.
+        videos: video files.
+        folder: output folder of the .feat files.
+        backbone: the backbone; None for the built-in `motion`. Every process loads it once; its number of threads defaults to the pool's
+            threads per task.
         snippet_s: length of a snippet in seconds.
-        pool: where it is done; None for this process.
-        decoder: as for `Video`.
-        progress: called within each video, where one process does it all.
-        overwrite: replace features of another backbone, snippet length or tool.
+        pool: the pool that runs the extraction; None for this process.
+        decoder: see `Video`.
+        progress: called within each video, if all run in this process.
+        overwrite: whether to replace features of another backbone, snippet length or tool.
 
     Yields:
-        One result per video, in their order.
+        One result per video, in order.
 
     Raises:
         OutputError: the folder cannot be written to.
-        WsraError: the backbone cannot be loaded, or the pool cannot go on.
+        WsraError: the backbone cannot be loaded, or the pool cannot continue.
     """
     usable_folder(folder)
     choice, pool, paths = backbone or BackboneChoice(), pool or ThisProcess(), feat_paths(videos, folder)
@@ -212,12 +212,12 @@ def extract_batch(
             work = _Extraction(choice, snippet_s, decoder, progress if pool.place == "process" else None, mark, overwrite)
             yield from pool.map(work, list(paths.items()))
     finally:
-        _loaded.cache_clear()  # the encoder's memory is free again
+        _loaded.cache_clear()  # frees the memory of the encoder
 
 
 @contextmanager
 def _marked(folder: Path, pool: Pool) -> Iterator[Path | None]:
-    """A file by which other machines know this folder from another of the same name."""
+    """A file by which workers on other machines recognise this folder, since they may have another one of the same name."""
     if pool.place == "cluster":
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(prefix=".wsra-", dir=folder) as mark:

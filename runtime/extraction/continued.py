@@ -1,4 +1,4 @@
-"""Files of one camera, one after the other: each begins with the background and the tracks that the one before ended with."""
+"""Consecutive files of one camera: each starts with the background and the tracks with which the previous file ended."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, sha256_of, usable_folder
 from wsra.runtime.formats.features import Features, read_features, write_features
+from wsra.runtime.formats.wallclock import Start, from_iso, start_of
 from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
-from wsra.runtime.video.wallclock import Start, from_iso, start_of
 
-MAX_GAP_S = 600.0  # after a longer one a new background is found, as at the start of a recording
-_CLOCK_S = 60.0  # what clocks in names and metadata may be off
+MAX_GAP_S = 600.0  # after a longer gap a new background is estimated, as at the start of a recording
+_CLOCK_S = 60.0  # tolerance for clocks in names and metadata
 
 
 def extract_recording(
@@ -36,25 +36,25 @@ def extract_recording(
 ) -> Iterator[Extracted]:
     """Extract the files of one camera in the given order, one after the other.
 
-    Beside each `NAME.feat` the state of the camera at the end of the file is kept as `NAME.camera`. A file is kept when it is current and
-    began with the very state that the file before has now. A file begins anew where the picture changed since, where the wall clock (of
-    metadata or names, not file times) says that more than ten minutes lie between or that the order is wrong, and after a broken file.
+    The state of the camera at the end of each file is stored as `NAME.camera` next to `NAME.feat`. An existing `NAME.feat` is kept if it is
+    current and started from the state that the previous file has now. The state is discarded if the picture has changed since, if the wall
+    clock (of metadata or names, not of file times) shows a gap of more than ten minutes or a wrong order, and after a broken file.
 
     Args:
-        videos: files, in the order of time.
-        folder: gets the .feat and .camera files.
-        backbone: what makes the features; None for the built-in `motion`.
+        videos: files in chronological order.
+        folder: output folder of the .feat and .camera files.
+        backbone: the backbone; None for the built-in `motion`.
         snippet_s: length of a snippet in seconds.
-        decoder: as for `Video`.
+        decoder: see `Video`.
         progress: called within each video.
-        overwrite: replace features of another backbone, snippet length or tool.
+        overwrite: whether to replace features of another backbone, snippet length or tool.
 
     Yields:
-        One result per video, in their order.
+        One result per video, in order.
 
     Raises:
         OutputError: the folder cannot be written to.
-        BackboneError: the backbone follows no objects.
+        BackboneError: the backbone does not track objects.
         WsraError: the backbone cannot be loaded.
     """
     usable_folder(folder)
@@ -62,58 +62,58 @@ def extract_recording(
     loaded = choice.load()
     if not isinstance(loaded, ContinuingBackbone):
         raise BackboneError(
-            f"--continue with {choice.name} and --regions {choice.regions}, which follow nothing from one file into the next;"
-            " expected motion or --regions tracks: leave --continue out"
+            f"--continue with {choice.name} and --regions {choice.regions}, which track nothing from one file into the next;"
+            " expected motion or --regions tracks, or no --continue"
         )
-    before: Path | None = None  # features of the file before
+    previous: Path | None = None  # features of the previous file
     for video, feat in feat_paths(videos, folder).items():
         try:
             refuse_existing(feat, overwrite=True)
             with one_file(video, VideoError), locked(feat, wait=True):
                 if not overwrite:
                     refuse_others(feat, backbone=loaded.id(snippet_s))
-                done = _extract_next(video, feat, before, loaded, snippet_s, decoder, progress)
+                done = _extract_next(video, feat, previous, loaded, snippet_s, decoder, progress)
         except WsraError as err:
             done = Extracted(video, feat, False, str(err))
-        before = feat if done.error is None else None
+        previous = feat if done.error is None else None
         yield done
 
 
 def _extract_next(
-    video: Path, feat: Path, before: Path | None, backbone: ContinuingBackbone, snippet_s: float, decoder: str, progress: Progress | None
+    video: Path, feat: Path, previous: Path | None, backbone: ContinuingBackbone, snippet_s: float, decoder: str, progress: Progress | None
 ) -> Extracted:
-    anew = _why_anew(video, read_features(before)) if before is not None else None
-    carried = before.with_suffix(SUFFIX) if before is not None and anew is None else None
+    reset = _reset_reason(video, read_features(previous)) if previous is not None else None
+    carried = previous.with_suffix(SUFFIX) if previous is not None and reset is None else None
     continues = sha256_of(carried) if carried is not None else ""
     state = feat.with_suffix(SUFFIX)
     if feat.exists() and state.exists() and video.is_file() and is_current(feat, video, backbone=backbone.id(snippet_s)):
         extra = read_features(feat).extra
         if extra.get("continues") == continues and extra.get("camera_sha256") == sha256_of(state):
-            return Extracted(video, feat, True, None, anew)
+            return Extracted(video, feat, True, None, reset)
     camera = read_camera(carried) if carried is not None else Camera()
     features = extract_features(video, backbone=backbone.continuing(camera), snippet_s=snippet_s, decoder=decoder, progress=progress)
     camera.next_file(features.duration_s)
-    camera.write(state)  # before the features, which tell its digest: what is current is complete
+    camera.write(state)  # before the features, which contain its digest: current features always have their state
     extra = {**features.extra, "continues": continues, "camera_sha256": sha256_of(state)}
     write_features(feat, replace(features, extra=extra))
-    return Extracted(video, feat, False, None, "; ".join(told for told in (anew, warning(features, decoder)) if told) or None)
+    return Extracted(video, feat, False, None, "; ".join(text for text in (reset, warning(features, decoder)) if text) or None)
 
 
-def _why_anew(video: Path, before: Features) -> str | None:
-    """Why the background of the file before is not taken, or None."""
+def _reset_reason(video: Path, previous: Features) -> str | None:
+    """Why the state of the previous file is not used, or None."""
     with Video(video, height_px=1, frames_per_s=1.0) as opened:
         start = start_of(video, opened.metadata, 0.0)
-    earlier = before.extra.get("start_time"), before.extra.get("start_time_source")
-    gap_s = _gap_s(earlier, start, before.duration_s)
+    earlier = previous.extra.get("start_time"), previous.extra.get("start_time_source")
+    gap_s = _gap_s(earlier, start, previous.duration_s)
     if gap_s is None or -_CLOCK_S <= gap_s <= MAX_GAP_S:
         return None
     if gap_s < 0:
-        return f"begins anew: {before.video} ends {-gap_s:.0f} s after it starts; give the files in the order of time"
-    return f"begins anew: {gap_s:.0f} s lie between it and {before.video}"
+        return f"starts without the previous state: {previous.video} ends {-gap_s:.0f} s later; give the files in chronological order"
+    return f"starts without the previous state: there is a gap of {gap_s:.0f} s after {previous.video}"
 
 
 def _gap_s(earlier: tuple[str | None, str | None], later: Start, duration_s: float) -> float | None:
-    """Seconds from the end of a file to the start of the next, where both clocks are of one kind that can be trusted."""
+    """Seconds from the end of a file to the start of the next one; None unless both clocks have the same trustworthy source."""
     time, source = earlier
     if time is None or source != later.source or source == "modified":
         return None

@@ -1,4 +1,4 @@
-"""Rows of a video as a backbone gives them: of snippets one by one, of objects all at the end; with their times."""
+"""Collecting the rows of a video from a backbone, with their times: snippets arrive one by one, objects all at the end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Gathered:
     """All rows of a video.
 
     Attributes:
-        values: (R, D) float32 of snippets, float16 of objects.
+        values: (R, D); float32 for snippets, float16 for objects.
         times_s: (R, 2) float64 start and end of each row in seconds.
-        tracks: whose they are, where they are of objects.
+        tracks: the tracks of the rows, for objects; else None.
     """
 
     values: NDArray[Any]
@@ -29,7 +29,7 @@ class Gathered:
     tracks: Tracks | None
 
     def until(self, end_s: float) -> Gathered:
-        """The same where nothing ends after the video does."""
+        """A copy in which nothing ends after the video."""
         tracks = self.tracks
         if tracks is not None:
             tracks = replace(tracks, lives_s=np.minimum(tracks.lives_s, end_s))
@@ -40,17 +40,20 @@ def gather(backbone: Backbone, frames: Iterator[Frame], snippet_s: float, seen: 
     """Describe frames.
 
     Args:
-        backbone: what describes them.
-        frames: in presentation order, as `backbone.reads_at` says.
+        backbone: the backbone.
+        frames: frames in presentation order, read as `backbone.reads_at` requires.
         snippet_s: length of a snippet in seconds.
-        seen: called with the number of each snippet that was described.
+        seen: called with the number of each snippet when it is done.
+
+    Raises:
+        TypeError: the backbone describes neither snippets nor objects.
     """
     if isinstance(backbone, ObjectBackbone):
         objects = backbone.objects(frames, snippet_s, seen)
         return Gathered(objects.values, objects.times_s, objects.tracks)
     if not isinstance(backbone, SnippetBackbone):
-        raise TypeError(f"{type(backbone).__name__} gives neither features of snippets nor rows of objects")
-    rows, numbers = bytearray(), []  # grows in place; a list of rows would be copied to be joined
+        raise TypeError(f"{type(backbone).__name__} describes neither snippets nor objects")
+    rows, numbers = bytearray(), []  # it grows in place; joining a list of rows would copy them
     for number, row in backbone.features(frames, snippet_s):
         rows += row.tobytes()
         numbers.append(number)

@@ -1,4 +1,4 @@
-"""Of which video a .feat file is, and whether it is of that video still."""
+"""Which video a .feat file was made from, and whether that video has changed since."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from wsra.runtime.files.writing import sha256_of
 from wsra.runtime.formats.features import Features, read_features
 from wsra.runtime.video.frames import file_state
 
-_WRITTEN = frozenset({"source_sha256", "snippet_s"})  # what tells that a .feat file is of wsra extract, which can make it again
+_WRITTEN = frozenset({"source_sha256", "snippet_s"})  # metadata of .feat files that wsra extract wrote, and can make again
 
 
 def provenance(path: Path, state: tuple[int, int] | None) -> dict[str, str]:
-    """What a .feat file keeps of its video.
+    """The metadata in a .feat file that identifies its video.
 
     Args:
         path: the video.
-        state: its size in bytes and its time of change in nanoseconds when it was opened (`file_state`).
+        state: its size in bytes and modification time in nanoseconds when it was opened (`file_state`).
 
     Returns:
-        Metadata: digest, size and time; an empty digest where the file changed meanwhile, so that it is extracted again next time.
+        Digest, size and time; an empty digest if the file changed meanwhile, so that it is extracted again next time.
     """
     digest = sha256_of(path)
     if state is None or file_state(path) != state:
@@ -35,10 +35,10 @@ def is_extracted(features: Features) -> bool:
 
 
 def is_of(features: Features, video: Path) -> bool:
-    """Whether features were made of this very video; its bytes are read only where size or time differ from those that were kept.
+    """Whether features were made from this very video; its bytes are read only if the stored size and time do not match.
 
     Raises:
-        OSError: the video is gone, or cannot be read.
+        OSError: the video is gone or cannot be read.
     """
     digest, size = features.extra.get("source_sha256"), features.extra.get("source_size")
     state = file_state(video)
@@ -46,14 +46,14 @@ def is_of(features: Features, video: Path) -> bool:
         return True
     if state is not None and size is not None and size != str(state[0]):
         return False
-    return digest == Digests(video.parent, trust=True).of(video.name)  # of a copy the time differs for good
+    return digest == Digests(video.parent, trust=True).of(video.name)  # a copied file has a new time, so its digest is cached
 
 
 def is_current(feat: Path, video: Path, *, backbone: str) -> bool:
-    """Whether a .feat file is complete and was made of this very video with the backbone of this id.
+    """Whether a .feat file is complete and was made from this very video with the backbone of this id.
 
     Raises:
-        OSError: the video is gone, or cannot be read.
+        OSError: the video is gone or cannot be read.
     """
     try:
         features = read_features(feat)
@@ -63,11 +63,11 @@ def is_current(feat: Path, video: Path, *, backbone: str) -> bool:
 
 
 def refuse_others(feat: Path, *, backbone: str) -> None:
-    """Stop before features that something else made would be replaced: another tool, another backbone, another snippet length.
+    """Stop before features of another tool, backbone or snippet length would be replaced.
 
     Args:
-        feat: where features shall go.
-        backbone: id of what makes them.
+        feat: the output file.
+        backbone: id of the backbone that will make the features.
 
     Raises:
         OutputError: the file is a .feat file that wsra extract would not write again.
@@ -77,8 +77,8 @@ def refuse_others(feat: Path, *, backbone: str) -> None:
     except FeatureError:
         return
     if features.backbone != backbone or not is_extracted(features):
-        by = "" if is_extracted(features) else ", not of wsra extract"
+        origin = "" if is_extracted(features) else ", not from wsra extract"
         raise OutputError(
-            f"{feat}: holds features of {features.backbone}{by}; expected {backbone}; they are kept: extract into another folder, or"
+            f"{feat}: holds features of {features.backbone}{origin}; expected {backbone}; they are kept: extract into another folder, or"
             " replace them with --overwrite"
         )

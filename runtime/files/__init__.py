@@ -1,1 +1,1 @@
-"""Reading and writing files safely: temporary names, locks, limits, memory maps, digests. Knows nothing of what is in them."""
+"""Reading and writing files safely: temporary names, locks, limits, memory maps, digests. It knows nothing about their content."""

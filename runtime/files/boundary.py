@@ -1,8 +1,8 @@
-"""The one boundary between a file and the rest: whatever is raised about a file becomes one line that names it.
+"""The boundary between a file and the rest of wsra: any exception about a file becomes one line that names the file.
 
-Libraries that read files raise what they like about damaged ones: PyAV attribute errors and overflows, NumPy memory errors, Python itself
-recursion errors. No list of kinds is ever complete, so a step that works on one file catches all of them, here. `WSRA_DEBUG=1` lets them
-pass as they are, with their traceback.
+Libraries raise all kinds of exceptions for damaged files: PyAV raises attribute errors and overflows, NumPy memory errors, Python itself
+recursion errors. No list of them is ever complete, so a step that works on one file catches them all, here. With `WSRA_DEBUG=1` they pass
+unchanged, with their traceback.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ DEBUG = "WSRA_DEBUG"
 
 @contextmanager
 def one_file(path: Path | str, error: type[WsraError], *, hint: str = "is the file damaged?") -> Iterator[None]:
-    """Turn what is raised about a file into a line about it.
+    """Turn any exception that a file causes into one line about that file.
 
-    Errors of wsra pass as they are, for they name what they are about, and so do missing libraries, which are no fault of the file.
+    Errors of wsra pass unchanged, because they already name the file, and so do missing libraries, which are not the fault of the file.
 
     Args:
         path: the file.
-        error: kind of what is raised instead.
-        hint: what to do, the end of the message.
+        error: the exception to raise instead.
+        hint: what to do; the end of the message.
 
     Raises:
-        WsraError: of the given kind, from what was raised.
+        WsraError: of the given kind, chained to the original exception.
     """
     try:
         yield
@@ -39,7 +39,7 @@ def one_file(path: Path | str, error: type[WsraError], *, hint: str = "is the fi
         if os.environ.get(DEBUG):
             raise
         if isinstance(err, OSError):  # a recorder that deletes its oldest files, a disk that fails
-            why = err.strerror or err
-            raise error(f"{path}: cannot be read to its end ({why}); was it deleted or replaced meanwhile?") from err
-        told = f"{type(err).__name__}: {err}" if str(err) else type(err).__name__
-        raise error(f"{path}: cannot be used ({told}); {hint} {DEBUG}=1 shows where") from err
+            reason = err.strerror or err
+            raise error(f"{path}: cannot be read to its end ({reason}); was it deleted or replaced meanwhile?") from err
+        reason = f"{type(err).__name__}: {err}" if str(err) else type(err).__name__
+        raise error(f"{path}: cannot be used ({reason}); {hint} {DEBUG}=1 shows where") from err

@@ -1,8 +1,8 @@
-"""Locks on files (flock): the kernel drops them when their process ends, however it ends, and they hold between containers.
+"""Locks on files (flock). The kernel releases them when their process ends, however it ends, and they work between containers.
 
-On NFS, Linux makes byte-range locks of them, which hold between machines where the server offers these. A file system without locks
-(some FUSE mounts of object stores) gives none: then two writers of one target do the work twice and the last one to finish stays, and what
-killed writers left is never swept. Nothing is mixed or lost in either case.
+On NFS, Linux turns them into byte-range locks, which work between machines if the server supports them. Some file systems have no locks
+(FUSE mounts of object stores, for example). There, two writers of one target do the work twice and the last one wins, and temporary files
+of killed writers are never removed. No data is mixed or lost in either case.
 """
 
 from __future__ import annotations
@@ -21,30 +21,32 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Be the only writer of a file or folder, where two would waste hours. The lock is `.NAME.lock` beside it and is removed in the end.
+    """Hold the write lock of a file or folder, so that two processes do not waste hours on the same work.
+
+    The lock is the file `.NAME.lock` in the same folder; it is removed at the end.
 
     Args:
-        path: what is written.
-        wait: for another writer, after a message; False refuses instead.
+        path: the file or folder to write.
+        wait: whether to wait for another writer, after a message.
 
     Raises:
-        OutputError: another process writes it and `wait` is False, or the place cannot be written.
+        OutputError: another process holds the lock and `wait` is False, or the lock cannot be created.
     """
     lock = _lock_of(path)
-    made = not lock.parent.exists()
-    held = _acquired(lock, path, wait=wait)
+    is_new_folder = not lock.parent.exists()
+    handle = _acquire(lock, path, wait=wait)
     try:
         yield
     finally:
         lock.unlink(missing_ok=True)
-        os.close(held)
-        if made:
+        os.close(handle)
+        if is_new_folder:
             with suppress(OSError):
                 lock.parent.rmdir()  # nothing was written there after all
 
 
 def sweep_lock(path: Path) -> None:
-    """Remove the lock that a killed writer of `path` left, where what it wrote is complete and nobody will write it again."""
+    """Remove the lock file that a killed writer of `path` left; call it when the file is complete and will not be written again."""
     lock = _lock_of(path)
     if lock.exists():
         with lock_is_free(lock) as free:
@@ -54,37 +56,41 @@ def sweep_lock(path: Path) -> None:
 
 
 def _lock_of(path: Path) -> Path:
-    place = path.absolute()  # so that the current folder has a name, too
+    place = path.absolute()  # so that the current folder has a name as well
     if place.name in ("", ".."):
         raise OutputError(f"{path}: not a name that can be written; choose another place")
     return place.with_name(f".{place.name}.lock")
 
 
-def _acquired(lock: Path, path: Path, *, wait: bool) -> int:
+def _acquire(lock: Path, path: Path, *, wait: bool) -> int:
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            held = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as err:
             raise OutputError(f"{path}: cannot be written ({err.strerror}); choose another place") from err
         try:
-            if not taken(held):
+            if not try_lock(handle):
                 if not wait:
                     raise OutputError(f"{path}: another process is writing it; wait until that ends, or choose another place")
                 logger.info(f"{path}: another process is writing it; waiting")
-                fcntl.flock(held, fcntl.LOCK_EX)
-            if is_at(held, lock):  # else its last owner removed it meanwhile
-                return held
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if is_at(handle, lock):  # otherwise its last owner has removed it meanwhile
+                return handle
         except BaseException:
-            os.close(held)
+            os.close(handle)
             raise
-        os.close(held)
+        os.close(handle)
 
 
-def taken(held: int) -> bool:
-    """Take the lock of an open file or folder, or find that another process has it; where there are no locks it counts as taken."""
+def try_lock(handle: int) -> bool:
+    """Lock an open file or folder without waiting.
+
+    Returns:
+        False if another process holds the lock. True also on a file system without locks.
+    """
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
@@ -92,26 +98,29 @@ def taken(held: int) -> bool:
     return True
 
 
-def is_at(held: int, place: Path) -> bool:
-    """Whether an open file or folder still is what stands at a place."""
+def is_at(handle: int, path: Path) -> bool:
+    """Whether a path still leads to this open file or folder."""
     try:
-        return os.path.samestat(os.fstat(held), os.lstat(place))
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
     except FileNotFoundError:
         return False
 
 
 @contextmanager
-def lock_is_free(place: Path) -> Iterator[bool]:
-    """Whether nobody holds the lock of a file or folder; if so, it is held within the block. False also where there are no locks."""
-    held = -1
+def lock_is_free(path: Path) -> Iterator[bool]:
+    """Whether nobody holds the lock of a file or folder; if so, this holds it within the block.
+
+    False on a file system without locks.
+    """
+    handle = -1
     try:
         try:
-            held = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             free = True
         except OSError:
             free = False
         yield free
     finally:
-        if held >= 0:
-            os.close(held)
+        if handle >= 0:
+            os.close(handle)

@@ -1,8 +1,8 @@
-"""Memory maps of files that may shrink while they are read: Linux then sends SIGBUS, which would end the process without a word.
+"""Memory maps of files that may shrink while they are read: Linux then sends SIGBUS, which would end the process without a message.
 
-The first map installs a handler for that signal. Where the fault lies in a map of this module, the handler puts empty pages in its place,
-so that the reader goes on, and the map counts as broken: what is computed of it within `intact` is dropped, and `is_broken` tells of a map
-that stays open. Every other fault goes to the handler that was there before.
+The first map installs a handler for that signal. If the fault lies in a map of this module, the handler replaces the lost pages by empty
+ones, so that the reader continues, and marks the map as broken: `intact` discards what was computed from it, and `is_broken` reports a map
+that stays open. The handler passes any other fault to the one that was installed before.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Action(ctypes.Structure):
 
 
 class _Region:
-    """A map: its file, its first page, the end of its last one, whether pages of it were lost."""
+    """A map: its file, its first page, the end of its last page, and whether pages were lost."""
 
     def __init__(self, path: Path, address: int, length: int) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class _Region:
         self.broken = False
 
 
-_regions: dict[int, _Region] = {}  # by address of the numbers
+_regions: dict[int, _Region] = {}  # by the address of the first number
 _lost: list[Path] = []  # files that shrank
 
 
@@ -55,15 +55,15 @@ def mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int
 
     Args:
         path: the file.
-        dtype: of the numbers.
-        shape: of the array; not empty.
-        offset: bytes before its first number.
+        dtype: dtype of the numbers.
+        shape: shape of the array; not empty.
+        offset: bytes before the first number.
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: it is shorter than that.
+        ValueError: the file is too short.
     """
-    _installed()
+    _install_handler()
     array = np.memmap(path, dtype, "r", offset, shape)
     region = _Region(path, array.ctypes.data, array.nbytes)
     _regions[array.ctypes.data] = region
@@ -72,22 +72,22 @@ def mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int
 
 
 def is_broken(array: NDArray[Any]) -> bool:
-    """Whether pages of the map behind an array, or behind a slice of one, were lost: what was read of it since is worth nothing."""
+    """Whether pages of the map behind an array or a slice were lost, so that what was read since then is worthless."""
     address = array.ctypes.data
     return any(region.broken and region.first <= address < region.end for region in list(_regions.values()))
 
 
 @contextmanager
 def intact() -> Iterator[None]:
-    """Drop what is computed within, should a mapped file shrink meanwhile.
+    """Discard the result of the block if a mapped file shrinks meanwhile.
 
     Raises:
-        FeatureError: one did.
+        FeatureError: a file shrank.
     """
     before = len(_lost)
     yield
     if len(_lost) > before:
-        raise FeatureError(f"{_lost[-1]}: was cut off while it was read; ask again when nothing writes to it")
+        raise FeatureError(f"{_lost[-1]}: was cut off while it was read; try again when nothing writes to it")
 
 
 def _forget(address: int, region: _Region) -> None:
@@ -96,8 +96,8 @@ def _forget(address: int, region: _Region) -> None:
 
 
 @cache
-def _installed() -> tuple[Any, ...]:
-    """Install the handler, once; what it needs is kept alive by the cache."""
+def _install_handler() -> tuple[Any, ...]:
+    """Install the handler once; the cache keeps alive what it needs."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
@@ -113,7 +113,7 @@ def _installed() -> tuple[Any, ...]:
                 page = address // mmap.PAGESIZE * mmap.PAGESIZE
                 if libc.mmap(page, region.end - page, mmap.PROT_READ, flags, -1, 0) == page:
                     return
-        libc.sigaction(_SIGBUS, ctypes.byref(before), None)  # the instruction is repeated, and the fault goes where it went before
+        libc.sigaction(_SIGBUS, ctypes.byref(before), None)  # the instruction runs again, and the fault goes to the previous handler
 
     kind = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_size_t, ctypes.c_size_t)
     callback = kind(handle)

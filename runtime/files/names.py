@@ -1,4 +1,4 @@
-"""Names that come from files, before they become paths: a video's is one component, a bundle's file stays in the bundle."""
+"""Checks of names from files before they become paths: a video's name is one component, a bundle's file stays in the bundle."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from pathlib import Path
 from wsra.runtime.errors import WsraError
 
 FEAT = ".feat"
-_LONGEST = 255  # bytes of a name; what file systems take
-_SHOWN = 60  # letters of a name in a message
+VIDEOS = frozenset(
+    {".mp4", ".mov", ".m4v", ".3gp", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".dav"}
+    | {".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}  # raw streams
+)
+_LONGEST = 255  # bytes of a name that file systems accept
+_SHOWN = 60  # characters of a name in a message
 
 
 def is_component(name: str) -> bool:
-    """Whether a name is one component of a path, so that joining it to a folder leads to nothing but an entry of that folder."""
+    """Whether a name is one component of a path, so that folder / name is always an entry of that folder."""
     if name in ("", ".", "..") or any(letter in name for letter in "/\\\0"):
         return False
     try:
@@ -22,18 +26,18 @@ def is_component(name: str) -> bool:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a name with "/" between its components leads into a folder, never out of it."""
+    """Whether a relative path with "/" between its components stays inside its folder."""
     return all(map(is_component, name.split("/")))
 
 
 def feat_of(folder: Path, video: str, *, error: type[WsraError], source: object) -> Path:
-    """The .feat file of a video that a file names.
+    """The .feat file of a video whose name comes from a file.
 
     Args:
-        folder: of the features.
-        video: its name, such as a `vid` of annotations.
-        error: kind of what is raised.
-        source: the file that names it.
+        folder: folder of the features.
+        video: name of the video, such as a `vid` of annotations.
+        error: the exception to raise.
+        source: the file that contains the name.
 
     Raises:
         WsraError: of the given kind; the name is not one component of a path.

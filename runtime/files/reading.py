@@ -1,9 +1,9 @@
-"""Reading text files that a user names: regular files only, no more of them than fits, and every fault said in one line.
+"""Reading text files that a user names: regular files only, up to a size limit, and every problem reported in one line.
 
-Annotations, predictions, durations, queries, run files, metrics and all JSON are read here. What is refused before its bytes are taken: a
-folder, a pipe, a device or a socket (reading one may never end), a file over the limit. What is refused before a value is used: text that
-is not UTF-8, JSON nested deeper than anything of the field, numbers of more digits than a float holds, halves of surrogate pairs, which
-no file or terminal can be given.
+Annotations, predictions, durations, queries, run files, metrics and all JSON are read here. Refused before a byte is read: a folder, a
+pipe, a device or a socket (reading may never end), and a file over the limit. Refused before a value is used: text that is not UTF-8, JSON
+nested deeper than any real file, numbers with more digits than a float holds, and halves of surrogate pairs, which cannot be written to a
+file or a terminal.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from wsra.runtime.errors import WsraError
 
 SETTINGS_BYTES = 16 << 20  # settings, manifests, metrics, queries
 DATA_BYTES = 256 << 20  # annotations and predictions, by lines
-JSON_CHARS = 64 << 20  # of one JSON value: it takes up to 25 bytes of memory for each
-DEPTH = 64  # arrays and objects within each other
-_DIGITS = 308  # of an integer: more are beyond a float
+JSON_CHARS = 64 << 20  # of one JSON value, which takes up to 25 bytes of memory per character
+DEPTH = 64  # of nested arrays and objects
+_DIGITS = 308  # of an integer; a float holds no more
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -31,21 +31,21 @@ def read_bytes(path: Path, *, error: type[WsraError], hint: str, most: int = SET
 
     Args:
         path: the file; links are followed.
-        error: kind of what is raised.
-        hint: what was expected or what to do, the end of the message.
-        most: bytes that it may have.
+        error: the exception to raise.
+        hint: what was expected or what to do; the end of the message.
+        most: size limit in bytes.
 
     Raises:
-        WsraError: of the given kind; it is missing, no regular file, too large or cannot be read.
+        WsraError: of the given kind; the file is missing, not a regular file, too large or cannot be read.
     """
     try:
-        if why := _irregular(path.stat().st_mode):  # before it is opened: opening a device may already do something
-            raise error(f"{path}: cannot be read ({why}); {hint}")
+        if reason := _irregular(path.stat().st_mode):  # checked before opening, because opening a device may already have an effect
+            raise error(f"{path}: cannot be read ({reason}); {hint}")
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as file:
-            if why := _irregular(os.fstat(handle).st_mode):  # it was replaced meanwhile
-                raise error(f"{path}: cannot be read ({why}); {hint}")
-            content: bytes | None = file.read(most + 1)  # None of what has nothing to read yet, as the log of the kernel
+            if reason := _irregular(os.fstat(handle).st_mode):  # the file was replaced meanwhile
+                raise error(f"{path}: cannot be read ({reason}); {hint}")
+            content: bytes | None = file.read(most + 1)  # None if there is nothing to read yet, as for the log of the kernel
         if content is None:
             raise error(f"{path}: cannot be read (it holds nothing yet); {hint}")
     except (OSError, ValueError, MemoryError) as err:  # ValueError: a null in the name
@@ -56,16 +56,16 @@ def read_bytes(path: Path, *, error: type[WsraError], hint: str, most: int = SET
 
 
 def read_text(path: Path, *, error: type[WsraError], hint: str, most: int = SETTINGS_BYTES) -> str:
-    r"""Read a text file: UTF-8, with or without a byte order mark; every end of a line becomes \n.
+    r"""Read a text file: UTF-8, with or without a byte order mark; every line end becomes \n.
 
     Args:
         path: the file.
-        error: kind of what is raised.
-        hint: what was expected or what to do, the end of the message.
-        most: bytes that it may have.
+        error: the exception to raise.
+        hint: what was expected or what to do; the end of the message.
+        most: size limit in bytes.
 
     Raises:
-        WsraError: of the given kind; it cannot be read, or is not UTF-8.
+        WsraError: of the given kind; the file cannot be read or is not UTF-8.
     """
     content = read_bytes(path, error=error, hint=hint, most=most)
     try:
@@ -82,28 +82,28 @@ def read_json(path: Path, *, error: type[WsraError], hint: str, most: int = SETT
 
     Args:
         path: the file.
-        error: kind of what is raised.
-        hint: what was expected or what to do, the end of the message.
-        most: bytes that it may have.
+        error: the exception to raise.
+        hint: what was expected or what to do; the end of the message.
+        most: size limit in bytes.
 
     Raises:
-        WsraError: of the given kind; it cannot be read, or is not JSON that can be used.
+        WsraError: of the given kind; the file cannot be read or is not usable JSON.
     """
     return json_value(read_text(path, error=error, hint=hint, most=most), place=str(path), error=error, hint=hint)
 
 
 def json_value(text: str, *, place: str, line: int | None = None, error: type[WsraError], hint: str) -> Any:
-    """Parse one JSON value. NaN and Infinity are taken, as Python does: who uses a number says which numbers it takes.
+    """Parse one JSON value. NaN and Infinity are accepted, as in Python; whoever uses a number checks it.
 
     Args:
         text: the JSON.
         place: the file, for the message.
-        line: number of the line of the file that this is; None where it is all of it.
-        error: kind of what is raised.
-        hint: what was expected or what to do, the end of the message.
+        line: number of the line of the file that `text` is; None if it is the whole file.
+        error: the exception to raise.
+        hint: what was expected or what to do; the end of the message.
 
     Raises:
-        WsraError: of the given kind; it is not JSON, too large, too deep, or holds a number or text that nothing can use.
+        WsraError: of the given kind; the text is not JSON, too large or too deep, or contains an unusable number or string.
     """
     where = place if line is None else f"{place}, line {line}"
     if len(text) > JSON_CHARS:
@@ -127,7 +127,7 @@ def json_value(text: str, *, place: str, line: int | None = None, error: type[Ws
 
 
 def lines_of(text: str) -> Iterator[str]:
-    r"""The lines of a text, without a copy of all of it; only \n ends one, for JSON strings may hold the other ends of Unicode."""
+    r"""The lines of a text, without copying all of it; only \n ends a line, because JSON strings may contain Unicode's other line ends."""
     start = 0
     while (end := text.find("\n", start)) >= 0:
         yield text[start:end]
@@ -136,7 +136,7 @@ def lines_of(text: str) -> Iterator[str]:
 
 
 def _irregular(mode: int) -> str | None:
-    """Why a file of this mode is not read, or None."""
+    """Why a file of this mode cannot be read, or None."""
     if stat.S_ISREG(mode):
         return None
     return "a folder" if stat.S_ISDIR(mode) else "a pipe, device or socket, not a regular file"

@@ -1,7 +1,7 @@
-"""safetensors files: written piece by piece with a digest of every block, opened as memory maps, checked where they are first read.
+"""safetensors files: written piece by piece with a digest of every block, opened as memory maps, checked on first access.
 
 A file with digests has a last tensor `digests`, (1 + N, 32) uint8: SHA-256 of the header with its length, then of each block of 4 MiB of
-each tensor before it, in the order of the file. Any safetensors reader opens such a file.
+each other tensor, in the order of the file. Any safetensors reader can open such a file.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from wsra.runtime.errors import FeatureError
+from wsra.runtime.files.headers import read_header
 from wsra.runtime.files.mapping import is_broken, mapped
 
 BLOCK = 1 << 22  # bytes
@@ -34,18 +35,18 @@ State = tuple[int, int, int]
 
 
 def state_of(path: Path) -> State:
-    """Size in bytes, time of change in nanoseconds and inode: what tells a file from one that took its name."""
+    """Size in bytes, modification time in nanoseconds and inode, which distinguish a file from one that replaced it."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """A tensor whose rows come piece by piece, so that it never stands in memory.
+    """A tensor whose rows come piece by piece, so that it is never in memory as a whole.
 
     Attributes:
-        dtype: of its numbers.
-        shape: of all of it.
+        dtype: dtype of the tensor.
+        shape: shape of the whole tensor.
         rows: the pieces, along the first axis.
     """
 
@@ -55,45 +56,45 @@ class Pieces:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any] | Pieces], metadata: Mapping[str, str], *, digests: bool = False) -> None:
-    """Write a file whose bytes depend on its content only.
+    """Write a file whose bytes depend only on its content.
 
     Args:
-        path: a temporary name, as `files.replacing` gives it.
-        tensors: by name.
-        metadata: strings of the header.
-        digests: add the digest of every block.
+        path: a temporary file, as `replacing` provides it.
+        tensors: tensors by name.
+        metadata: metadata of the header.
+        digests: whether to add the digest of every block.
 
     Raises:
-        OSError: it cannot be written.
-        ValueError: the pieces of a tensor are not as long as its shape says.
+        OSError: the file cannot be written.
+        ValueError: the pieces of a tensor do not add up to its shape.
     """
-    given = {name: _as_pieces(tensor) for name, tensor in tensors.items()}
-    order = sorted(given, key=lambda name: (-given[name].dtype.itemsize, name))  # so that every tensor is aligned
+    pieces = {name: _as_pieces(tensor) for name, tensor in tensors.items()}
+    order = sorted(pieces, key=lambda name: (-pieces[name].dtype.itemsize, name))  # so that every tensor is aligned
     if digests:
-        blocks = 1 + sum(-(-_bytes_of(given[name]) // BLOCK) for name in order)
-        given[DIGESTS] = Pieces(np.dtype(np.uint8), (blocks, _DIGEST_BYTES), ())
+        blocks = 1 + sum(-(-_bytes_of(pieces[name]) // BLOCK) for name in order)
+        pieces[DIGESTS] = Pieces(np.dtype(np.uint8), (blocks, _DIGEST_BYTES), ())
     table: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name in [*order, *([DIGESTS] if digests else [])]:
-        start, end = end, end + _bytes_of(given[name])
-        table[name] = {"dtype": _NAMES[given[name].dtype.name], "shape": list(given[name].shape), "data_offsets": [start, end]}
+        start, end = end, end + _bytes_of(pieces[name])
+        table[name] = {"dtype": _NAMES[pieces[name].dtype.name], "shape": list(pieces[name].shape), "data_offsets": [start, end]}
     text = json.dumps(table, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     text = text.ljust(-(-len(text) // 8) * 8)
     header = len(text).to_bytes(8, "little") + text
-    found = [hashlib.sha256(header).digest()]
+    found_digests = [hashlib.sha256(header).digest()]
     with path.open("wb") as file:
         file.write(header)
         for name in order:
             written = 0
-            for block in _blocks(given[name]):
+            for block in _blocks(pieces[name]):
                 file.write(block)
                 written += len(block)
                 if digests:
-                    found.append(hashlib.sha256(block).digest())
-            if written != _bytes_of(given[name]):
-                raise ValueError(f"{name}: {written} bytes of {_bytes_of(given[name])} that its shape {given[name].shape} takes")
+                    found_digests.append(hashlib.sha256(block).digest())
+            if written != _bytes_of(pieces[name]):
+                raise ValueError(f"{name}: {written} bytes; expected {_bytes_of(pieces[name])} for its shape {pieces[name].shape}")
         if digests:
-            file.write(b"".join(found))
+            file.write(b"".join(found_digests))
 
 
 def _as_pieces(tensor: NDArray[Any] | Pieces) -> Pieces:
@@ -105,7 +106,7 @@ def _bytes_of(tensor: Pieces) -> int:
 
 
 def _blocks(tensor: Pieces) -> Iterator[bytes | memoryview]:
-    """The bytes of a tensor in blocks, whatever its pieces are."""
+    """The bytes of a tensor in blocks, whatever the size of its pieces."""
     rest = bytearray()
     for piece in tensor.rows:
         data = np.ascontiguousarray(piece, tensor.dtype).reshape(-1).view(np.uint8).data
@@ -125,8 +126,8 @@ def _blocks(tensor: Pieces) -> Iterator[bytes | memoryview]:
 
 
 @lru_cache(maxsize=4096)
-def _found_right(path: Path, state: State) -> set[int]:
-    """Numbers of the digests of a file in this state that were compared in this process."""
+def _verified_digests(path: Path, state: State) -> set[int]:
+    """Numbers of the digests that this process has already verified for a file in this state."""
     return set()
 
 
@@ -140,55 +141,49 @@ class _Entry:
 
 
 class TensorFile:
-    """An open file: its header is read and compared with its digest, its numbers are not.
+    """An open file: the header is read and compared with its digest; the numbers are checked later.
 
     Attributes:
         path: the file.
-        state: of it, before it was opened: of what replaces it meanwhile the state differs.
-        metadata: strings of its header.
-        digest: of all its digests as hexadecimal digits, which stands for all of its content; None of a file without digests.
+        state: state of the file before it was opened; a file that replaces it has another state.
+        metadata: metadata of the header.
+        digest: SHA-256 of all digests, in hexadecimal, which identifies the whole content; None for a file without digests.
 
     Raises (constructor):
-        FeatureError: it is missing, foreign, truncated or damaged.
+        FeatureError: the file is missing, foreign, truncated or damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self.state = state_of(path)
-            with safe_open(path, framework="numpy") as file:  # the library looks at lengths and offsets
-                self.metadata: dict[str, str] = file.metadata() or {}
-            with path.open("rb") as file:
-                length = file.read(8)
-                header = length + file.read(int.from_bytes(length, "little"))
-            table = json.loads(header[8:])
+            header = read_header(path)
         except (SafetensorError, OSError, ValueError) as err:
             raise FeatureError(f"{path}: cannot be read ({err}); it may be truncated or foreign") from err
-        table.pop("__metadata__", None)
+        self.metadata = header.metadata
         self._entries: dict[str, _Entry] = {}
         block = 1
-        for name, entry in sorted(table.items(), key=lambda item: item[1]["data_offsets"][0]):
-            start, end = entry["data_offsets"]
-            dtype = _DTYPES.get(entry["dtype"])
+        for name, entry in header.entries.items():
+            dtype = _DTYPES.get(entry.dtype)
             if dtype is None:
-                raise FeatureError(f"{path}: {name} is {entry['dtype']}; expected one of {', '.join(_DTYPES)}")
-            self._entries[name] = _Entry(dtype, tuple(entry["shape"]), len(header) + start, end - start, block)
-            block += -(-(end - start) // BLOCK)
-        self._right = _found_right(path.absolute(), self.state)
-        self._digests = self._read_digests(header)
+                raise FeatureError(f"{path}: {name} is {entry.dtype}; expected one of {', '.join(_DTYPES)}")
+            self._entries[name] = _Entry(dtype, entry.shape, entry.start, entry.size, block)
+            block += -(-entry.size // BLOCK)
+        self._verified = _verified_digests(path.absolute(), self.state)
+        self._digests = self._read_digests(header.content)
         self.digest = hashlib.sha256(b"".join(self._digests)).hexdigest() if self._digests else None
 
     @property
     def names(self) -> set[str]:
-        """Names of its tensors, without that of the digests."""
+        """Names of the tensors, without the digests."""
         return set(self._entries) - {DIGESTS}
 
     def kind(self, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-        """Type and shape of a tensor."""
+        """The dtype and shape of a tensor."""
         return self._entries[name].dtype, self._entries[name].shape
 
     def map(self, name: str) -> NDArray[Any]:
-        """A tensor as a memory map, unchecked; see `check`."""
+        """A tensor as a memory map, not yet checked; see `check`."""
         entry = self._entries[name]
         if entry.size == 0:
             return np.zeros(entry.shape, entry.dtype)
@@ -201,7 +196,7 @@ class TensorFile:
         """A tensor in memory, checked.
 
         Raises:
-            FeatureError: it is damaged.
+            FeatureError: the tensor is damaged.
         """
         entry = self._entries[name]
         content = bytearray(entry.size)
@@ -212,20 +207,20 @@ class TensorFile:
         except OSError as err:
             raise FeatureError(f"{self.path}: cannot be read ({err}); it may be truncated") from err
         if count < entry.size:
-            raise FeatureError(f"{self.path}: was cut off while it was read; ask again when nothing writes to it")
+            raise FeatureError(f"{self.path}: was cut off while it was read; try again when nothing writes to it")
         array = np.frombuffer(content, entry.dtype).reshape(entry.shape)
         self.check(name, array)
         return array
 
     def check(self, name: str, array: NDArray[Any], start: int = 0, stop: int | None = None, *, finite: bool = False) -> None:
-        """Compare rows of a tensor with the digests of their blocks; what was compared once in this process is not compared again.
+        """Compare rows of a tensor with the digests of their blocks; each block is compared once per process.
 
         Args:
-            name: of the tensor.
-            array: its map.
+            name: name of the tensor.
+            array: its memory map.
             start: first row.
             stop: the row after the last one; None for all.
-            finite: also refuse NaN and infinity, in a file with digests.
+            finite: whether to refuse NaN and infinity as well, in a file with digests.
 
         Raises:
             FeatureError: a block is damaged, or the file shrank.
@@ -238,16 +233,18 @@ class TensorFile:
         rows = entry.shape[0] if entry.shape else 1
         row = entry.size // rows  # bytes
         last = rows if stop is None else min(stop, rows)
-        wanted = [number for number in range(start * row // BLOCK, -(-last * row // BLOCK)) if entry.block + number not in self._right]
-        flat = array.view(np.ndarray).reshape(-1).view(np.uint8) if wanted else array
-        for number in wanted:
+        unverified = [
+            number for number in range(start * row // BLOCK, -(-last * row // BLOCK)) if entry.block + number not in self._verified
+        ]
+        flat = array.view(np.ndarray).reshape(-1).view(np.uint8) if unverified else array
+        for number in unverified:
             block = flat[number * BLOCK : (number + 1) * BLOCK]
             if hashlib.sha256(block.data).digest() != self._digests[entry.block + number]:
                 first, end = number * BLOCK // row, min(-(-(number + 1) * BLOCK // row), rows)
                 raise FeatureError(f"{self.path}: rows {first} to {end} of {name} are damaged (their digest differs)")
             if finite and not _is_finite(block, entry.dtype):
                 raise FeatureError(f"{self.path}: {name} holds NaN or infinite numbers")
-            self._right.add(entry.block + number)
+            self._verified.add(entry.block + number)
 
     def _read_digests(self, header: bytes) -> list[bytes]:
         entry = self._entries.get(DIGESTS)
@@ -267,6 +264,6 @@ class TensorFile:
 
 
 def _is_finite(block: NDArray[np.uint8], dtype: np.dtype[Any]) -> bool:
-    if dtype == np.float16:  # by its bits: NumPy computes with float16 in software
+    if dtype == np.float16:  # checked by its bits, because NumPy computes with float16 in software
         return not bool(((block.view(np.uint16) & 0x7C00) == 0x7C00).any())
     return bool(np.isfinite(block.view(dtype)).all())

@@ -1,4 +1,4 @@
-"""What JSON gives, held against the annotations of a dataclass. Plain Python: a device has no pydantic."""
+"""Dataclasses from JSON, checked against their annotations. Plain Python, since a device has no pydantic."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from wsra.runtime.files.reading import json_value, read_text
 
 T = TypeVar("T")
 _SHOWN = 60  # characters of a value in a message
-_PLAIN = {str: "a text", bool: "true or false", int: "a whole number", float: "a finite number", NoneType: "null"}
+_PLAIN = {str: "a string", bool: "true or false", int: "a whole number", float: "a finite number", NoneType: "null"}
 
 
 def from_table(kind: type[T], table: Any, place: str = "") -> T:
-    """Make a dataclass of a JSON object whose every value has the annotated type; tuples are made of lists, nothing else is converted.
+    """Make a dataclass from a JSON object in which every value has the annotated type; only lists are converted, to tuples.
 
-    Annotations may be str, bool, int, float (finite; whole numbers, too), None, Any, Literal, unions, list, tuple, dict and dataclasses.
+    Annotations may be str, bool, int, float (finite, or a whole number), None, Any, Literal, unions, list, tuple, dict and dataclasses.
 
     Args:
         kind: the dataclass.
-        table: what JSON gave.
-        place: of the table, for messages.
+        table: the parsed JSON.
+        place: where the table stands, for messages.
 
     Raises:
-        ValueError: a key is missing or unknown, or a value is of another type; the message names it and says what is expected.
+        ValueError: a key is missing or unknown, or a value has another type; the message names it and what was expected.
     """
     if not isinstance(table, dict):
         raise ValueError(f"{place or 'it'} is {_shown(table)}; expected an object")
     hints, within = _hints(kind), f"{place}." if place else ""  # type: ignore[arg-type]
     if unknown := table.keys() - hints.keys():
-        raise ValueError(f"{within}{_shown(min(unknown))} is not known; expected {', '.join(hints)}")
+        raise ValueError(f"{within}{_shown(min(unknown))} is unknown; expected {', '.join(hints)}")
     required = {field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING}  # type: ignore[arg-type]
     if missing := required - table.keys():
         raise ValueError(f"{within}{min(missing)} is missing")
@@ -44,24 +44,24 @@ def from_table(kind: type[T], table: Any, place: str = "") -> T:
 
 
 def read_versioned(path: Path, form: str, version: int, *, hint: str) -> tuple[str, dict[str, Any]]:
-    """Read a JSON object that tells its format and version.
+    """Read a JSON object with a format and a version.
 
     Args:
         path: the file.
-        form: the format that is expected.
-        version: the version that is expected.
-        hint: what to do, the end of messages.
+        form: the expected format.
+        version: the expected version.
+        hint: what to do; the end of messages.
 
     Returns:
-        The text, and the object without format and version.
+        The text, and the object without its format and version.
 
     Raises:
-        BundleError: the file cannot be read, is damaged, or is of another format or version.
+        BundleError: the file cannot be read, is damaged, or has another format or version.
     """
     text = read_text(path, error=BundleError, hint=hint)
     table = json_value(text, place=f"{path}: damaged", error=BundleError, hint=hint)
     if not (isinstance(table, dict) and {"format", "version"} <= table.keys()):
-        raise BundleError(f"{path}: damaged, it tells no format and version; {hint}")
+        raise BundleError(f"{path}: damaged, it has no format and version; {hint}")
     found = table.pop("format"), table.pop("version")
     if found != (form, version):
         raise BundleError(f"{path}: {_shown(found[0])} version {_shown(found[1])}; this wsra reads {form} version {version}: {hint}")
@@ -72,7 +72,7 @@ def checked(kind: Any, value: Any, place: str) -> Any:
     """A value of the annotated type; see `from_table`.
 
     Raises:
-        ValueError: it is of another.
+        ValueError: the value has another type.
     """
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
@@ -101,7 +101,7 @@ def checked(kind: Any, value: Any, place: str) -> Any:
             return value
     elif kind in (str, bool, int, NoneType) and type(value) is kind:
         return value
-    raise ValueError(f"{place} is {_shown(value)}; expected {_told(kind)}")
+    raise ValueError(f"{place} is {_shown(value)}; expected {_in_words(kind)}")
 
 
 @cache
@@ -115,13 +115,13 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _told(kind: Any) -> str:
-    """An annotation in words."""
+def _in_words(kind: Any) -> str:
+    """An annotation in words, for messages."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Literal:
         return " or ".join(json.dumps(part) for part in parts)
     if origin in (Union, UnionType):
-        return " or ".join(map(_told, parts))
+        return " or ".join(map(_in_words, parts))
     if origin is tuple and parts[1:] != (...,):
         return f"a list of {len(parts)}"
     return "a list" if origin in (list, tuple) else "an object" if origin is dict else _PLAIN[kind]

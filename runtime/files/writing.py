@@ -1,8 +1,8 @@
-"""Writing without losing: a temporary name first, then a rename; what exists is not replaced unasked.
+"""Safe writing: to a temporary file first, which is then renamed; existing files are replaced only on request.
 
-The temporary name of `NAME` is `.NAME.RANDOM.part` beside it, made with O_EXCL, so no link is followed, and with the user's umask. Its
-writer holds a lock on it (see `locks`): what a killed writer left is swept by the next one, what another writer is still filling is not,
-also when that one runs in another container with the same process number.
+The temporary file of `NAME` is `.NAME.RANDOM.part` in the same folder. It is created with O_EXCL, so that no link is followed, and with the
+user's umask. Its writer holds a lock on it (see `locks`): the next writer removes what a killed one left, but not what another one is still
+writing, even from another container with the same process number.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from tempfile import TemporaryFile
 from safetensors import SafetensorError
 
 from wsra.runtime.errors import OutputError
-from wsra.runtime.files.locks import is_at, lock_is_free, taken
+from wsra.runtime.files.locks import is_at, lock_is_free, try_lock
 from wsra.runtime.terminal.signals import postponed
 
-_LONGEST = 200  # bytes of a name that its temporary name keeps; file systems take 255
+_LONGEST = 200  # bytes of a name that its temporary name keeps; file systems accept 255
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Give an empty temporary file beside `path`; rename it to `path` when the block ends well, remove it when not.
+    """Provide an empty temporary file; rename it to `path` if the block succeeds, otherwise remove it.
 
-    Write into the given file; a file that is renamed onto it would lose its lock.
+    Write into the given file: another file renamed to its name would not hold the lock.
 
     Args:
-        path: a file, or nothing yet.
-        durable: let the disk have everything before the rename, for what cannot be made again cheaply.
+        path: a file, which need not exist yet.
+        durable: whether to sync to disk before the rename; for results that are expensive to make again.
 
     Raises:
-        OutputError: the place cannot be written, or something else than a file stands there.
+        OutputError: `path` cannot be written, or exists and is not a file.
     """
     _refuse_other_kind(path, folder=False)
-    with _told(path), _part(path, folder=False) as part:
+    with _output_errors(path), _part(path, folder=False) as part:
         yield part
         if durable:
             _sync(part)
@@ -56,18 +56,18 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside `path`; it takes the place of `path` when the block ends well, and is removed when not.
+    """Provide an empty temporary folder; it replaces `path` if the block succeeds, otherwise it is removed.
 
-    The disk has everything before that. A folder that stands there is exchanged with the new one in one step, so that there is always one,
-    and then removed. Of a link the folder that it names is replaced.
+    The folder is synced to disk first. An existing folder is exchanged with the new one in one step, so that `path` always exists, and is
+    then removed. If `path` is a link, the folder that it leads to is replaced.
 
     Raises:
-        OutputError: the place cannot be written, a file stands there, or the file system cannot exchange folders: then the old one stays,
-            and the new one is kept beside it under the name in the message.
+        OutputError: `path` cannot be written, is a file, or lies on a file system that cannot exchange folders. In that case the old folder
+            stays, and the new one is kept next to it under the name in the message.
     """
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
     _refuse_other_kind(path, folder=True)
-    with _told(path), _part(path, folder=True) as part:
+    with _output_errors(path), _part(path, folder=True) as part:
         yield part
         for folder, _, names in os.walk(part):
             for name in names:
@@ -78,18 +78,18 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file in one write, so that those of several processes stay whole; no link is followed.
+    """Append a line to a file in one write, so that lines of several processes do not mix; links are not followed.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
     """
-    with _told(path):
+    with _output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
         try:
-            os.write(held, f"{line}\n".encode())
+            os.write(handle, f"{line}\n".encode())
         finally:
-            os.close(held)
+            os.close(handle)
 
 
 def refuse_existing(path: Path, *, overwrite: bool, folder: bool = False) -> None:
@@ -97,11 +97,11 @@ def refuse_existing(path: Path, *, overwrite: bool, folder: bool = False) -> Non
 
     Args:
         path: where the result goes.
-        overwrite: a file may replace a file, and a folder a folder.
-        folder: the result is a folder.
+        overwrite: whether a file may replace a file, and a folder a folder.
+        folder: whether the result is a folder.
 
     Raises:
-        OutputError: `path` exists and `overwrite` is not set, or it is of another kind than the result.
+        OutputError: `path` exists and `overwrite` is not set, or it is a file instead of a folder or vice versa.
     """
     if path.exists() and not overwrite:
         raise OutputError(f"{path}: exists already; choose another place or replace it with --overwrite")
@@ -109,21 +109,21 @@ def refuse_existing(path: Path, *, overwrite: bool, folder: bool = False) -> Non
 
 
 def usable_folder(folder: Path) -> None:
-    """Stop before long work whose result could not be written to a folder; leaves nothing, nor makes the folder.
+    """Stop before long work whose result could not be written to a folder; leaves no trace and does not create the folder.
 
     Raises:
-        OutputError: it cannot be made or written to.
+        OutputError: the folder cannot be created or written to.
     """
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
     try:
-        with TemporaryFile(dir=there):
+        with TemporaryFile(dir=existing):
             pass
     except OSError as err:
         raise OutputError(f"{folder}: cannot be written to ({err.strerror}); choose another place") from err
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hexadecimal digits."""
+    """SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -137,7 +137,7 @@ def _refuse_other_kind(path: Path, *, folder: bool) -> None:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
-        return  # nothing there, or a place that cannot be written, which writing reports
+        return  # it does not exist, or cannot be written, which writing reports
     if folder and not stat.S_ISDIR(mode):
         raise OutputError(f"{path}: a file stands there; expected a folder or nothing: choose another place")
     if not folder and not stat.S_ISREG(mode):
@@ -146,12 +146,12 @@ def _refuse_other_kind(path: Path, *, folder: bool) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What the system says of a failed write, as an `OutputError`."""
+def _output_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the system while writing into an `OutputError`."""
     try:
         yield
     except (OSError, ValueError, SafetensorError) as err:
-        if isinstance(err, ValueError) and "null" not in str(err):  # a null in a name; another ValueError is not about the place
+        if isinstance(err, ValueError) and "null" not in str(err):  # a null in a name; any other ValueError is not about the path
             raise
         reason, what = getattr(err, "strerror", None) or err, str(getattr(err, "filename", None) or path)
         where = "" if path.name in what else f": {what}"
@@ -160,20 +160,20 @@ def _told(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _part(path: Path, *, folder: bool) -> Iterator[Path]:
-    """A new, locked file or folder under a temporary name of `path`, removed in the end if it is still there."""
+    """A new, locked file or folder under a temporary name of `path`; it is removed at the end if it still exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     short = os.fsdecode(os.fsencode(path.name)[:_LONGEST])
     _sweep(path.parent, short)
-    made: tuple[Path, int] | None = None
+    created: tuple[Path, int] | None = None
     try:
         with postponed():
-            made = _new(path.parent, short, folder=folder)
-        yield made[0]
+            created = _new(path.parent, short, folder=folder)
+        yield created[0]
     finally:
-        if made is not None:
+        if created is not None:
             with postponed():
-                _remove(made[0])
-                os.close(made[1])
+                _remove(created[0])
+                os.close(created[1])
 
 
 def _new(parent: Path, short: str, *, folder: bool) -> tuple[Path, int]:
@@ -181,17 +181,17 @@ def _new(parent: Path, short: str, *, folder: bool) -> tuple[Path, int]:
         part = parent / f".{short}.{secrets.token_hex(6)}.part"
         if folder:
             part.mkdir()
-            held = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            handle = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         else:
-            held = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-        taken(held)
-        if is_at(held, part):  # else another writer swept it before it was locked
-            return part, held
-        os.close(held)
+            handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        try_lock(handle)
+        if is_at(handle, part):  # otherwise another writer removed it before it was locked
+            return part, handle
+        os.close(handle)
 
 
 def _sweep(parent: Path, short: str) -> None:
-    """Remove what killed writers left under a temporary name."""
+    """Remove what killed writers left under temporary names."""
     with os.scandir(parent) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(f".{short}.") and entry.name.endswith(".part")]
     for name in names:
@@ -209,25 +209,25 @@ def _remove(place: Path) -> None:
 
 def _put_folder(part: Path, path: Path) -> None:
     try:
-        part.rename(path)  # where nothing stands, or an empty folder
+        part.rename(path)  # works if `path` does not exist or is an empty folder
     except OSError as err:
         if err.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         if exchange(part, path):
             return
-        beside = next(name for number in count(1) if not (name := path.with_name(f"{path.name}.{number}")).exists())
-        part.rename(beside)
+        spare = next(name for number in count(1) if not (name := path.with_name(f"{path.name}.{number}")).exists())
+        part.rename(spare)
         raise OutputError(
             f"{path}: this file system cannot exchange two folders in one step, so the old folder stays; the new one is complete in"
-            f" {beside}: move it there, or use it where it is"
+            f" {spare}: move it there, or use it where it is"
         ) from err
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Exchange two names in one step (renameat2 of Linux); False where the system or the file system cannot.
+    """Exchange two names in one step (renameat2 of Linux); False if the system or the file system does not support it.
 
     Raises:
-        OSError: it can, but not these two.
+        OSError: these two names cannot be exchanged.
     """
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28
     if rename is None:
@@ -241,12 +241,12 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _sync(place: Path) -> None:
-    """Let the disk have a file, or the names in a folder."""
-    held = os.open(place, os.O_RDONLY)
+    """Sync a file, or the names in a folder, to disk."""
+    handle = os.open(place, os.O_RDONLY)
     try:
-        os.fsync(held)
+        os.fsync(handle)
     except OSError as err:
-        if err.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that knows no such thing of folders
+        if err.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot sync folders
             raise
     finally:
-        os.close(held)
+        os.close(handle)

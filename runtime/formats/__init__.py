@@ -1,1 +1,1 @@
-"""What files hold: features and their tracks, bundles, annotations, and the formats of others."""
+"""File formats: features and their tracks, bundles, annotations and predictions."""

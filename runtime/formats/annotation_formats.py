@@ -1,6 +1,6 @@
-"""Annotation files of the field, told apart by their content, as rows of one form: the field's JSON lines.
+"""Annotation files in the usual formats, recognised by their content and read as rows of one form: JSON lines as QVHighlights has them.
 
-A row is `{"qid", "query", "vid", "duration", "relevant_windows"}`; what a format does not hold is missing from its rows.
+A row is `{"qid", "query", "vid", "duration", "relevant_windows"}`; a row lacks what its format does not contain.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Row:
 
     Attributes:
         place: file and line or entry, for messages.
-        values: as in JSON lines.
+        values: the fields of its JSON line.
     """
 
     place: str
@@ -37,13 +37,13 @@ class Row:
 
 
 def read_rows(path: Path) -> tuple[Format, Iterator[Row]]:
-    """Read an annotation file of any known form.
+    """Read an annotation file in any known format.
 
     Returns:
-        Its form and its rows, which are made one by one, so that the first wrong one ends it; they raise as this does.
+        Its format and an iterator over its rows, which raises a DataError at the first wrong row.
 
     Raises:
-        DataError: the file cannot be read, or is of no known form.
+        DataError: the file cannot be read, or its format is unknown.
     """
     text = read_text(path, error=DataError, hint=_HINT, most=DATA_BYTES)
     first = next((line for line in lines_of(text) if line.strip()), "")
@@ -56,14 +56,14 @@ def read_rows(path: Path) -> tuple[Format, Iterator[Row]]:
 
 
 def _table_of_uca(first: str, text: str) -> dict[str, Any] | None:
-    """The object that holds the file, whose members hold `sentences`; None where it is none."""
+    """The JSON object of a UCA file, whose members have `sentences`; None if the file is not one."""
     for part in (first, text):
         try:
             table = json_value(part, place="", error=DataError, hint="")
         except DataError:
             continue
-        known = isinstance(table, dict) and table and all(isinstance(entry, dict) and "sentences" in entry for entry in table.values())
-        return table if known else None
+        is_uca = isinstance(table, dict) and table and all(isinstance(entry, dict) and "sentences" in entry for entry in table.values())
+        return table if is_uca else None
     return None
 
 
@@ -79,7 +79,7 @@ def _json_lines(path: Path, text: str) -> Iterator[Row]:
 
 
 def _didemo(path: Path, entries: Any) -> Iterator[Row]:
-    """Every annotator's moment [first, last] is a window of whole segments of 5 s."""
+    """Each annotator's moment [first, last] becomes a window of whole 5 s segments."""
     for number, entry in enumerate(entries):
         place = f"{path}, entry {number}"
         try:
@@ -96,7 +96,7 @@ def _didemo(path: Path, entries: Any) -> Iterator[Row]:
             )
         except (KeyError, TypeError, ValueError) as err:
             raise DataError(
-                f"{place}: not of DiDeMo ({err!r}); expected annotation_id, video, description, num_segments and times"
+                f"{place}: not an entry of DiDeMo ({err!r}); expected annotation_id, video, description, num_segments and times"
             ) from err
 
 
@@ -129,14 +129,14 @@ def _uca(path: Path, table: dict[str, Any]) -> Iterator[Row]:
                     },
                 )
         except (KeyError, TypeError, ValueError) as err:
-            raise DataError(f"{place}: not of UCA ({err!r}); expected duration, and as many timestamps as sentences") from err
+            raise DataError(f"{place}: not an entry of UCA ({err!r}); expected duration, and as many timestamps as sentences") from err
 
 
 def read_durations(path: Path) -> dict[str, float]:
     """Durations of videos: one JSON object, video -> seconds or video -> {"duration": seconds, ...}.
 
     Raises:
-        DataError: the file cannot be read or holds something else.
+        DataError: the file cannot be read or contains something else.
     """
     hint = 'expected one JSON object, video -> {"duration": seconds}'
     table = read_json(path, error=DataError, hint=hint, most=JSON_CHARS)
@@ -146,5 +146,5 @@ def read_durations(path: Path) -> dict[str, float]:
         raise DataError(f"{path}: no durations in it ({err!r}); {hint}") from err
     wrong = next((vid for vid, value in durations_s.items() if not LEAST_S <= value <= MOST_S), None)
     if wrong is not None:
-        raise DataError(f"{path}: duration of {wrong} is {durations_s[wrong]}; expected seconds greater than 0, and ten years at most")
+        raise DataError(f"{path}: duration of {wrong} is {durations_s[wrong]}; expected more than 0 s and at most ten years")
     return durations_s

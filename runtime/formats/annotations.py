@@ -1,4 +1,4 @@
-"""Captions and annotations of videos."""
+"""Captions (sentences without times) and annotations (sentences with spans) of videos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Caption:
         qid: identifier of the sentence.
         query: the sentence.
         vid: name of the video.
-        has_times: whether its row carries `relevant_windows`, which are not looked at.
+        has_times: whether its row has `relevant_windows`, which are not read.
     """
 
     qid: str
@@ -30,15 +30,15 @@ class Caption:
 
 @dataclass(frozen=True)
 class Annotation:
-    """A sentence with the spans it is true of.
+    """A sentence with the spans in which it is true.
 
     Attributes:
         qid: identifier of the sentence.
         query: the sentence.
         vid: name of the video.
         duration_s: length of the video in seconds.
-        windows_s: (start, end) in seconds; empty when the thing does not appear.
-        row: all that the file tells of it, as a row of JSON lines.
+        windows_s: (start, end) in seconds; empty if what it describes does not occur.
+        row: its complete row, as in JSON lines.
     """
 
     qid: str
@@ -62,39 +62,39 @@ def _check(row: Row, required: tuple[str, ...]) -> None:
             raise DataError(f"{row.place}: {key} is {value!r}; expected a name or a number")
 
 
-def _unseen(row: Row, seen: set[str]) -> str:
+def _unique_qid(row: Row, seen: set[str]) -> str:
     qid = str(row.values["qid"])
     if qid in seen:
-        raise DataError(f"{row.place}: qid {qid} occurs twice; give each sentence its own")
+        raise DataError(f"{row.place}: qid {qid} occurs twice; give each sentence its own qid")
     seen.add(qid)
     return qid
 
 
 def read_captions(path: Path) -> list[Caption]:
-    """Read captions, in any known form; times are not looked at. Where a row has no `qid` it is the number of its line, from 1.
+    """Read captions in any known format; times are ignored. A row without a `qid` gets the number of its line, from 1.
 
     Raises:
-        DataError: the file cannot be read, is empty, or holds an id twice.
+        DataError: the file cannot be read, is empty, or has the same qid twice.
     """
     captions = []
     seen: set[str] = set()
     for row in read_rows(path)[1]:
         _check(row, ("query", "vid"))
-        captions.append(Caption(_unseen(row, seen), row.values["query"], str(row.values["vid"]), "relevant_windows" in row.values))
+        captions.append(Caption(_unique_qid(row, seen), row.values["query"], str(row.values["vid"]), "relevant_windows" in row.values))
     if not captions:
         raise DataError(f"{path}: no captions in it; expected JSON lines with query and vid")
     return captions
 
 
 def read_annotations(path: Path, *, durations: Path | None = None) -> list[Annotation]:
-    """Read annotations with their spans, in any known form.
+    """Read annotations with their spans, in any known format.
 
     Args:
-        path: JSON lines, DiDeMo's JSON (every annotator's moment becomes a window), UCA's JSON, or Charades-STA's text.
-        durations: JSON with the durations of videos, for forms that hold none.
+        path: JSON lines, DiDeMo's JSON (each annotator's moment becomes a window), UCA's JSON, or Charades-STA's text.
+        durations: JSON with the durations of videos, for formats that have none.
 
     Raises:
-        DataError: the file cannot be read, a row is wrong, an id occurs twice, or a duration is not known.
+        DataError: the file cannot be read, a row is wrong, a qid occurs twice, or a duration is missing.
     """
     form, rows = read_rows(path)
     known_s = read_durations(durations) if durations is not None else {}
@@ -108,7 +108,7 @@ def read_annotations(path: Path, *, durations: Path | None = None) -> list[Annot
         if "duration" not in row.values and form == "charades":
             raise DataError(f"{row.place}: no duration of {vid}; give the durations of all videos with --durations charades.json")
         _check(row, ("qid", "query", "vid", "duration", "relevant_windows"))
-        annotations.append(_annotation(row, vid, _unseen(row, seen)))
+        annotations.append(_annotation(row, vid, _unique_qid(row, seen)))
     if not annotations:
         raise DataError(f"{path}: no annotations in it; expected {KNOWN}")
     return annotations
@@ -121,10 +121,10 @@ def _annotation(row: Row, vid: str, qid: str) -> Annotation:
         windows_s = tuple((float(start), float(end)) for start, end in row.values["relevant_windows"])
         duration_s = float(row.values["duration"])
     except (TypeError, ValueError) as err:
-        raise DataError(f"{row.place}: relevant_windows or duration are no seconds ({err})") from err
+        raise DataError(f"{row.place}: relevant_windows or duration are not in seconds ({err})") from err
     if not LEAST_S <= duration_s <= MOST_S:
-        raise DataError(f"{row.place}: duration is {duration_s}; expected seconds greater than 0, and ten years at most")
+        raise DataError(f"{row.place}: duration is {duration_s}; expected more than 0 s and at most ten years")
     for start_s, end_s in windows_s:
         if not -MOST_S <= start_s <= end_s <= MOST_S:
-            raise DataError(f"{row.place}: a window from {start_s} to {end_s}; expected seconds, start before end, ten years at most")
+            raise DataError(f"{row.place}: a window from {start_s} to {end_s}; expected seconds, start before end, at most ten years")
     return Annotation(qid, row.values["query"], vid, duration_s, windows_s, row.values)

@@ -17,7 +17,7 @@ from wsra.runtime.files.typed import from_table, read_versioned
 from wsra.runtime.files.writing import replacing, sha256_of
 from wsra.runtime.formats.manifest_checks import GOLDEN, GRAPHS, MANIFEST, PRECISIONS, SCORER, TOKENIZER, check_manifest
 
-__all__ = ["GOLDEN", "GRAPHS", "MANIFEST", "PRECISIONS", "SCORER", "TOKENIZER"]  # besides what is defined here
+__all__ = ["GOLDEN", "GRAPHS", "MANIFEST", "PRECISIONS", "SCORER", "TOKENIZER"]  # in addition to what is defined here
 
 FORMAT, VERSION = "wsra.bundle", 2
 REJECTED = ".rejected"
@@ -29,26 +29,26 @@ ScorerKind = Literal["trained", "cosine"]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says of itself.
+    """The manifest of a bundle.
 
     Attributes:
         wsra: version of wsra that wrote it.
-        checkpoint_sha256: of the weights it was made from.
+        checkpoint_sha256: digest of the weights that it was made from.
         scorer: "trained", or "cosine" between the towers of a zero-shot bundle.
         feature_width: Dv.
         text_width: Dt.
         key_width: H.
-        backbone: what must have made the features.
+        backbone: id of the backbone that must have made the features.
         snippet_s: length of a snippet in seconds.
         plan: default window plan.
         span_score: "additive" over snippets, "pooled" (the paper), or "lives" of tracked objects.
-        theta: logit at which a row speaks neither for nor against.
-        text: encoder name, pooling and longest sentence in tokens.
+        theta: logit at which a row is neither evidence for nor against the sentence.
+        text: name of the encoder, pooling and longest sentence in tokens.
         tensors: graph -> inputs and outputs with dtype and shape.
         profiles: graph -> ranges of shapes that engines are built for: input -> smallest, usual and largest shape.
-        precisions: precision -> what its gate measured when it was made, `passed` and, where it failed, the reason.
-        versions: tools that made it.
-        files: path in the bundle -> sha256; everything but the manifest and what belongs to a device.
+        precisions: precision -> what its gate measured at export, `passed` and, if it failed, the reason.
+        versions: versions of the tools that made it.
+        files: path in the bundle -> sha256, of everything but the manifest and what belongs to a device.
     """
 
     wsra: str
@@ -70,7 +70,7 @@ class Manifest:
     files: dict[str, str]
 
     def dumps(self) -> str:
-        """JSON with a seal: the digest of everything else, so that no byte can change unseen."""
+        """JSON with a seal, the digest of everything else, so that no byte can change unnoticed."""
         body = {"format": FORMAT, "version": VERSION, **asdict(self)}
         seal = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         return json.dumps({**body, "seal": seal}, indent=1) + "\n"
@@ -89,7 +89,7 @@ class Bundle:
 
     @property
     def graphs(self) -> tuple[str, ...]:
-        """Names of its graphs: those that grounding runs, and "image" where it carries the encoder of its features."""
+        """Names of its graphs: those that grounding runs, and "image" if it contains the encoder of its features."""
         return tuple(self.manifest.tensors)
 
     def passed(self) -> list[str]:
@@ -97,14 +97,14 @@ class Bundle:
         return [name for name, entry in self.manifest.precisions.items() if entry.get("passed")]
 
     def check(self, precision: str) -> None:
-        """Refuse a precision that cannot be run.
+        """Refuse a precision that cannot be used.
 
         Raises:
             BundleError: the bundle lacks it, or it failed its gate.
         """
         entry = self.manifest.precisions.get(precision)
         if entry is None:
-            raise BundleError(f"{self.folder}: no precision {precision}; it has {', '.join(self.passed())}: choose one of these")
+            raise BundleError(f"{self.folder}: no precision {precision}; choose one of {', '.join(self.passed())}")
         if not entry.get("passed"):
             raise BundleError(
                 f"{self.folder}: {precision} failed its gate ({entry.get('reason')}); choose one of {', '.join(self.passed())}"
@@ -117,10 +117,10 @@ def default_bundle(given: Path | None) -> Path:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read and check the manifest alone.
+    """Read and check only the manifest.
 
     Raises:
-        BundleError: it is missing, foreign, of another version, changed, or says what no bundle can.
+        BundleError: the manifest is missing, foreign, of another version, changed, or has impossible values.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -133,9 +133,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = from_table(Manifest, table)
     except ValueError as err:
-        raise BundleError(f"{path}: damaged, it is not the manifest that was written ({err}); {again}") from err
+        raise BundleError(f"{path}: damaged, not the manifest that was written ({err}); {again}") from err
     if manifest.dumps() != text:
-        raise BundleError(f"{path}: changed after it was written (its seal does not fit); {again}")
+        raise BundleError(f"{path}: changed after it was written (its seal does not match); {again}")
     try:
         check_manifest(manifest)
     except ValueError as err:
@@ -144,14 +144,14 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def open_bundle(folder: Path, *, trust_unchanged: bool = False) -> Bundle:
-    """Open a bundle and check every file against its digest; names that begin with a dot are of nobody, and nothing opens them.
+    """Open a bundle and check every file against its digest; files whose names begin with a dot are ignored.
 
     Args:
-        folder: of the bundle.
-        trust_unchanged: do not read files again whose size and time of change are those of the last check.
+        folder: folder of the bundle.
+        trust_unchanged: whether to skip files whose size and modification time are unchanged since the last check.
 
     Raises:
-        BundleError: the bundle or a file of it is missing or changed, a file is not in the manifest, or a link leads out of the folder.
+        BundleError: the bundle or one of its files is missing or changed, a file is not in the manifest, or a link leads out of the folder.
     """
     manifest = read_manifest(folder)
     for path in _entries(folder, manifest):
@@ -170,13 +170,13 @@ def open_bundle(folder: Path, *, trust_unchanged: bool = False) -> Bundle:
 
 
 def _entries(folder: Path, manifest: Manifest) -> Iterator[Path]:
-    """What lies in a bundle, without what was set aside, what a killed `reject` was about to set aside, and what is of nobody."""
+    """The entries of a bundle, without hidden ones, rejected precisions, and those that a killed `reject` did not move yet."""
     failed = [name for name, entry in manifest.precisions.items() if not entry["passed"]]
     waiting = [folder]
     while waiting:
         for path in waiting.pop().iterdir():
-            aside = path.parent == folder and (path.name in failed or path.name.endswith(REJECTED))
-            if aside or path.name.startswith("."):
+            is_rejected = path.parent == folder and (path.name in failed or path.name.endswith(REJECTED))
+            if is_rejected or path.name.startswith("."):
                 continue
             yield path
             if path.is_dir() and not path.is_symlink():
@@ -184,19 +184,19 @@ def _entries(folder: Path, manifest: Manifest) -> Iterator[Path]:
 
 
 def sealed_files(folder: Path) -> dict[str, str]:
-    """Digest of every file that the manifest seals."""
+    """The digest of every file that the manifest covers."""
     paths = (path for path in sorted(folder.rglob("*")) if is_sealed(path, folder))
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
 
 
 def is_sealed(path: Path, folder: Path) -> bool:
-    """Whether the manifest holds the digest of a path under `folder`."""
+    """Whether the manifest must contain the digest of a path below `folder`."""
     first = path.relative_to(folder).parts[0]
     return path.is_file() and first not in UNSEALED and not first.endswith(REJECTED) and path.name != MANIFEST
 
 
 def reject(bundle: Bundle, precision: str, reason: str) -> Bundle:
-    """Take a precision that failed its gate out of a bundle; its folder is kept as `.rejected`.
+    """Remove a precision that failed its gate from a bundle; its folder is kept as `.rejected`.
 
     Raises:
         OutputError: the bundle cannot be written.
@@ -205,7 +205,7 @@ def reject(bundle: Bundle, precision: str, reason: str) -> Bundle:
     entry = {**manifest.precisions.get(precision, {}), "passed": False, "reason": reason}
     files = {name: digest for name, digest in manifest.files.items() if not name.startswith(f"{precision}/")}
     changed = Bundle(bundle.folder, replace(manifest, precisions={**manifest.precisions, precision: entry}, files=files))
-    write_manifest(bundle.folder, changed.manifest)  # first: a folder that is left over by an interruption is not used
+    write_manifest(bundle.folder, changed.manifest)  # first, so that a folder left over by an interruption is not used
     rejected = bundle.folder / f"{precision}{REJECTED}"
     shutil.rmtree(rejected, ignore_errors=True)
     os.replace(bundle.folder / precision, rejected)
@@ -213,6 +213,6 @@ def reject(bundle: Bundle, precision: str, reason: str) -> Bundle:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest last: it makes the folder a bundle."""
+    """Write the manifest; it comes last, because it makes the folder a bundle."""
     with replacing(folder / MANIFEST, durable=True) as part:
         part.write_text(manifest.dumps(), encoding="utf-8")

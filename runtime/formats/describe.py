@@ -8,10 +8,11 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from wsra.runtime.errors import ConfigError, DataError
 from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.headers import read_header
 from wsra.runtime.formats.bundle import MANIFEST, open_bundle
 from wsra.runtime.formats.epochs import read_metrics
 from wsra.runtime.formats.features import Features, read_features
@@ -78,16 +79,15 @@ def _snippet_s(features: Features) -> float | str:
 
 def _checkpoint(path: Path) -> dict[str, Any]:
     try:
-        with safe_open(path / CHECKPOINT, framework="numpy") as file:
-            metadata = dict(file.metadata() or {})
-            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as err:
+        header = read_header(path / CHECKPOINT)
+    except (SafetensorError, OSError, ValueError) as err:
         raise ConfigError(f"{path / CHECKPOINT}: cannot be read ({err}); it may be truncated") from err
-    if metadata.get("format") != "wsra.checkpoint":
+    if header.metadata.get("format") != "wsra.checkpoint":
         raise ConfigError(f"{path / CHECKPOINT}: a safetensors file that wsra did not write; expected a checkpoint of wsra train")
     rows = read_metrics(path)
+    shapes = {name: list(header.entries[name].shape) for name in sorted(header.entries)}
     facts = {"kind": "checkpoint", "tensors": shapes, "epochs": len(rows), "last": rows[-1] if rows else None}
-    return {"kind": "checkpoint", **metadata} | facts
+    return {"kind": "checkpoint", **header.metadata} | facts
 
 
 def _bundle(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""metrics.csv of a checkpoint: the figures of each epoch, one row each."""
+"""metrics.csv of a checkpoint: one row of figures per epoch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ METRICS = "metrics.csv"
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """One row per epoch; none where there are none yet.
+    """One row per epoch; an empty list if there is no file yet.
 
     Raises:
         ConfigError: the file is damaged.

@@ -28,15 +28,15 @@ class Features:
     """Features of one video: a row per snippet, or a row per object in a snippet.
 
     Attributes:
-        values: (T, D) float16 or float32. Features of objects may have no row.
+        values: (T, D) float16 or float32. Features of objects may have no rows.
         times_s: (T, 2) float64, start and end of each row in presentation seconds. Those of snippets increase and do not overlap; those
             of objects are sorted by start.
         video: name or path of the video.
         duration_s: length of the video in seconds.
         backbone: name and digest of what made the features.
         extra: further metadata, as strings (`source_sha256`, `start_time`, ...).
-        tracks: whose row each is, where rows are of objects; None for features of snippets.
-        file: the open .feat file they lie in; None in memory, and of a copy with other numbers (`dataclasses.replace`).
+        tracks: the track of each row, for features of objects; None for features of snippets.
+        file: the open .feat file that holds them; None for features in memory and for copies (`dataclasses.replace`).
     """
 
     values: NDArray[Any]
@@ -52,25 +52,25 @@ class Features:
         """Check shapes and times; numbers are checked when they are read, so that a day of video opens in milliseconds.
 
         Raises:
-            FeatureError: something cannot be used; the message names it.
+            FeatureError: a value cannot be used; the message names it.
         """
         _check(self)
 
     @property
     def path(self) -> Path | None:
-        """The .feat file they lie in, or None."""
+        """The .feat file that holds them, or None."""
         return self.file.path if self.file is not None else None
 
     @property
     def width(self) -> int:
-        """Numbers per row, D."""
+        """Width of a row, D."""
         return int(self.values.shape[1])
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
     def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Read rows [start, stop) from disk, in float32.
+        """Read rows [start, stop) from disk, as float32.
 
         Raises:
             FeatureError: a number is NaN or infinite, or the file is damaged there.
@@ -85,7 +85,7 @@ class Features:
             what = "snippet" if self.tracks is None else "row"
             raise FeatureError(
                 f"{self.video}: {values[row, column]} in {what} {start + row}, number {column}; expected finite features:"
-                " extract or convert the video anew"
+                " extract or convert the video again"
             )
         return values
 
@@ -93,7 +93,7 @@ class Features:
         try:
             file.check("features", self.values, start, stop)
         except FeatureError as err:
-            raise FeatureError(f"{err}: extract or convert it anew") from err
+            raise FeatureError(f"{err}: extract or convert it again") from err
 
     def check_finite(self) -> None:
         """Read everything once, piece by piece.
@@ -119,21 +119,21 @@ def _check(features: Features) -> None:
         _check_times_of_snippets(times, video)
     else:
         if not (times[:, 1] > times[:, 0]).all() or not (times[1:, 0] >= times[:-1, 0]).all():
-            raise FeatureError(f"{video}: times of rows are not sorted; expected start < end and no start before the last")
+            raise FeatureError(f"{video}: times of rows are not sorted; expected start < end, and no start before the previous one")
         check_tracks(tracks, rows=len(values), video=video)
     if not 0 < features.duration_s <= MOST_S:
-        raise FeatureError(f"{video}: duration is {features.duration_s} s; expected more than 0, and ten years at most")
+        raise FeatureError(f"{video}: duration is {features.duration_s} s; expected more than 0 s and at most ten years")
     if len(times) and not -MOST_S <= times[0, 0] <= times[:, 1].max() <= MOST_S:
-        raise FeatureError(f"{video}: times from {times[0, 0]:g} to {times[-1, 1]:g} s; expected ten years at most")
+        raise FeatureError(f"{video}: times from {times[0, 0]:g} to {times[-1, 1]:g} s; expected at most ten years")
 
 
 def _check_times_of_snippets(times: NDArray[np.float64], video: str) -> None:
     if not (times[:, 1] > times[:, 0]).all() or not (times[1:, 0] > times[:-1, 0]).all():
         row = int(np.argmin(np.append(times[1:, 0] > times[:-1, 0], True) & (times[:, 1] > times[:, 0])))
-        raise FeatureError(f"{video}: times do not increase at snippet {row}; expected start < end and each start after the last")
+        raise FeatureError(f"{video}: times do not increase at snippet {row}; expected start < end, and each start after the previous one")
     if not (times[1:, 0] >= times[:-1, 1] - _OVERLAP_S).all():
         row = int(np.argmin(times[1:, 0] >= times[:-1, 1] - _OVERLAP_S))
-        raise FeatureError(f"{video}: snippets {row} and {row + 1} overlap in time; give each snippet its stride as its time")
+        raise FeatureError(f"{video}: snippets {row} and {row + 1} overlap in time; end each snippet where the next one starts")
 
 
 def read_features(path: Path | str, *, width: int | None = None) -> Features:
@@ -141,10 +141,10 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
 
     Args:
         path: the file.
-        width: numbers per row that are expected, where the caller knows.
+        width: the expected width of a row, or None.
 
     Raises:
-        FeatureError: the file is missing, foreign, truncated or holds unusable numbers.
+        FeatureError: the file is missing, foreign or truncated, or contains unusable numbers.
     """
     path = Path(path)
     if not path.is_file():
@@ -152,26 +152,26 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
     try:
         file = TensorFile(path)
     except FeatureError as err:
-        raise FeatureError(f"{err}; it is no readable .feat file: extract or convert it anew") from err
+        raise FeatureError(f"{err}; it is not a readable .feat file: extract or convert it again") from err
     metadata = file.metadata
     if metadata.get("format") != FORMAT or not {"features", "times_s"} <= file.names:
         raise FeatureError(f"{path}: a safetensors file, but not a {FORMAT} file; convert features with wsra convert")
     version = metadata.get("version")
     if version not in (OF_SNIPPETS, OF_OBJECTS):
-        raise FeatureError(f"{path}: .feat version {version}; this wsra reads versions {OF_SNIPPETS} and {OF_OBJECTS}: extract it anew")
+        raise FeatureError(f"{path}: .feat version {version}; this wsra reads versions {OF_SNIPPETS} and {OF_OBJECTS}: extract it again")
     expected = {"features", "times_s"} | ({name for name, _, _ in TENSORS.values()} if version == OF_OBJECTS else set())
-    if others := file.names ^ expected:  # perhaps digests whose name is damaged
-        wrong = "holds" if others & file.names else "lacks"
+    if unexpected := file.names ^ expected:  # perhaps digests whose name is damaged
+        verb = "has" if unexpected & file.names else "lacks"
         raise FeatureError(
-            f"{path}: {wrong} {', '.join(sorted(others))} beside features and times_s; it is damaged: extract or convert it anew"
+            f"{path}: {verb} {', '.join(sorted(unexpected))} besides features and times_s; it is damaged: extract or convert it again"
         )
     missing = {"video", "duration_s", "backbone"} - metadata.keys()
     if missing:
-        raise FeatureError(f"{path}: metadata lacks {', '.join(sorted(missing))}; extract or convert it anew")
+        raise FeatureError(f"{path}: metadata lacks {', '.join(sorted(missing))}; extract or convert it again")
     try:
         duration_s = float(metadata["duration_s"])
     except ValueError as err:
-        raise FeatureError(f"{path}: duration_s is {metadata['duration_s']!r}; expected seconds: extract it anew") from err
+        raise FeatureError(f"{path}: duration_s is {metadata['duration_s']!r}; expected seconds: extract it again") from err
     extra = {k: v for k, v in metadata.items() if k not in ("format", "version", "video", "duration_s", "backbone")}
     try:
         features = Features(
@@ -184,8 +184,8 @@ def read_features(path: Path | str, *, width: int | None = None) -> Features:
             tracks=_read_tracks(file) if version == OF_OBJECTS else None,
         )
     except FeatureError as err:
-        told = str(err)
-        raise FeatureError(told if told.startswith(str(path)) else f"{path}: {told}") from err
+        message = str(err)
+        raise FeatureError(message if message.startswith(str(path)) else f"{path}: {message}") from err
     if width is not None and features.width != width:
         raise FeatureError(
             f"{path}: {features.width} numbers per row (made by {features.backbone}); expected {width}:"
@@ -200,7 +200,7 @@ def _read_tracks(file: TensorFile) -> Tracks:
 
 
 def write_features(path: Path | str, features: Features) -> None:
-    """Write a .feat file, with digests, under a temporary name, let the disk have it, then rename it.
+    """Write a .feat file with digests: to a temporary file, which is synced to disk and then renamed.
 
     Raises:
         FeatureError: a number is NaN or infinite.

@@ -1,4 +1,4 @@
-"""Predictions in the field's form: one JSON line per query with its windows, best first."""
+"""Predictions in the usual format: one JSON line per query with its windows, best first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_predictions(path: Path, annotations: Sequence[Annotation]) -> dict[str,
         qid -> (n, 3) start and end in seconds and score, best first; queries without a line are missing.
 
     Raises:
-        DataError: the file cannot be read, or a line is of no such query, comes twice, or holds no windows best first.
+        DataError: the file cannot be read, or a line belongs to no query, occurs twice, or has windows that are not best first.
     """
     text = read_text(path, error=DataError, hint=f"expected JSON lines {FORM}", most=DATA_BYTES)
     known = {annotation.qid: annotation for annotation in annotations}
@@ -54,26 +54,26 @@ def _prediction(place: str, row: Any, known: Mapping[str, Annotation]) -> tuple[
     try:
         qid, rows = str(row["qid"]), row["pred_relevant_windows"]
     except (KeyError, TypeError) as err:
-        raise DataError(f"{place}: no prediction ({err!r}); expected {FORM}") from err
+        raise DataError(f"{place}: not a prediction ({err!r}); expected {FORM}") from err
     if qid not in known:
-        raise DataError(f"{place}: qid {qid} is none of the {len(known)} annotated queries; give the annotations these predictions are for")
+        raise DataError(f"{place}: qid {qid} is not among the {len(known)} annotated queries; give the annotations of these predictions")
     if "vid" in row and str(row["vid"]) != known[qid].vid:
-        raise DataError(f"{place}: qid {qid} is of video {row['vid']}, annotated is {known[qid].vid}; give the annotations it is for")
+        raise DataError(f"{place}: qid {qid} is for video {row['vid']}, but annotated for {known[qid].vid}; give matching annotations")
     try:
         windows = np.array(rows, np.float64).reshape(len(rows), -1 if rows else 3)
     except (TypeError, ValueError) as err:
-        raise DataError(f"{place}: windows are not [start, end, score] throughout ({err})") from err
+        raise DataError(f"{place}: not every window is [start, end, score] ({err})") from err
     if windows.shape[1] != 3:
         raise DataError(f"{place}: windows of {windows.shape[1]} numbers; expected [start, end, score]")
     if not np.isfinite(windows).all():
-        raise DataError(f"{place}: a window holds NaN or infinite numbers; expected seconds and a score")
+        raise DataError(f"{place}: a window has NaN or infinite numbers; expected seconds and a score")
     if (np.abs(windows[:, :2]) > MOST_S).any():
-        raise DataError(f"{place}: a window reaches to {np.abs(windows[:, :2]).max():g} s; expected ten years at most")
+        raise DataError(f"{place}: a window reaches to {np.abs(windows[:, :2]).max():g} s; expected at most ten years")
     if (windows[:, 1] < windows[:, 0]).any():
         wrong = windows[np.argmax(windows[:, 1] < windows[:, 0])]
         raise DataError(f"{place}: a window ends at {wrong[1]:g} before it starts at {wrong[0]:g}; expected [start, end, score] in seconds")
     if (windows[1:, 2] > windows[:-1, 2]).any():
-        raise DataError(f"{place}: windows are not best first (a score is higher than the one before); sort them by score")
+        raise DataError(f"{place}: windows are not best first (a score is higher than the previous one); sort them by score")
     return qid, windows
 
 
@@ -83,10 +83,10 @@ def write_predictions(path: Path, annotations: Sequence[Annotation], answers: Se
     Args:
         path: JSON lines.
         annotations: the queries.
-        answers: per query (n, 3) start and end in seconds and score, best first.
+        answers: for each query (n, 3) start and end in seconds and score, best first.
 
     Raises:
-        OutputError: the place cannot be written.
+        OutputError: the file cannot be written.
     """
     with replacing(path, durable=True) as part, part.open("w", encoding="utf-8") as file:
         for annotation, answer in zip(annotations, answers, strict=True):

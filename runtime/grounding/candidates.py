@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.formats.bundle import SpanPlan
-from wsra.runtime.grounding.recording import GAP_S, Joined
+from wsra.runtime.grounding.recording import GAP_S, Recording
 from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.spans.maximal import maximal_of
 from wsra.runtime.spans.moments import best_first, best_of_ladder
@@ -19,7 +19,7 @@ from wsra.runtime.spans.windows import PlanName, Timeline, planned_positions, se
 Spans = tuple[NDArray[np.float64], NDArray[np.float64]]  # positions (n, 2) and scores (n,), best first
 
 
-def additive_spans(recording: Joined, logits: NDArray[np.float32], *, plan: SpanPlan, theta: float, top_k: int, compiled: bool) -> Spans:
+def additive_spans(recording: Recording, logits: NDArray[np.float32], *, plan: SpanPlan, theta: float, top_k: int, compiled: bool) -> Spans:
     """The best spans by the sum of what speaks for the sentence; only those above 0.
 
     Args:
@@ -51,7 +51,7 @@ def additive_spans(recording: Joined, logits: NDArray[np.float32], *, plan: Span
     return positions[best], scores[best]
 
 
-def pooled_spans(recording: Joined, scorer: SnippetScorer, text: NDArray[np.float32], *, plan: PlanName, top_k: int) -> Iterator[Spans]:
+def pooled_spans(recording: Recording, scorer: SnippetScorer, text: NDArray[np.float32], *, plan: PlanName, top_k: int) -> Iterator[Spans]:
     """The best spans of each sentence (Q, Dt) by phi of their mean key, the paper's score; whatever it is."""
     if plan == "seconds":
         ladder = seconds_ladder(recording.times_s)
@@ -71,7 +71,7 @@ def phi(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(1.0 / (1.0 + np.exp(-logits.astype(np.float64))))
 
 
-def _maximal(recording: Joined, excess: NDArray[np.float64], running: NDArray[np.float64], *, compiled: bool) -> Spans:
+def _maximal(recording: Recording, excess: NDArray[np.float64], running: NDArray[np.float64], *, compiled: bool) -> Spans:
     """Maximal spans of every stretch of video without a longer gap; none reaches over a gap."""
     gaps = recording.times_s[1:, 0] - recording.times_s[:-1, 1]
     edges = [0, *(np.flatnonzero(gaps > GAP_S) + 1).tolist(), len(recording)]

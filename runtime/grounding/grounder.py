@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from types import TracebackType
 
@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backends.routes import Route, choose, open_route
+from wsra.runtime.backends.settings import DEFAULT, KernelName, ProviderName, RunInfo, RunSettings
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.formats.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
+from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.candidates import Spans, additive_spans, phi, pooled_spans
 from wsra.runtime.grounding.keys import made_by
 from wsra.runtime.grounding.lives import Lives, best_lives
-from wsra.runtime.grounding.recording import Joined, Recording, recording_of
+from wsra.runtime.grounding.recording import Recording, recording_of
 from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.grounding.text import QueryEncoder
-from wsra.runtime.kernels.choose import KernelName, open_kernel
-from wsra.runtime.kernels.protocol import Kernel
+from wsra.runtime.kernels.choose import open_kernel
+from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.spans.moments import Moment
 from wsra.runtime.spans.sums import running_sums, sums_between
 from wsra.runtime.spans.windows import Timeline
@@ -63,14 +65,25 @@ class Grounder:
         scorer: of snippets.
         bundle: where it comes from.
         precision: which graphs it runs.
+        owned: what it closes at the end of its block; a grounder that borrows the graphs of another one owns nothing.
     """
 
-    def __init__(self, manifest: Manifest, encoder: QueryEncoder, scorer: SnippetScorer, *, bundle: Path, precision: str) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        encoder: QueryEncoder,
+        scorer: SnippetScorer,
+        *,
+        bundle: Path,
+        precision: str,
+        owned: ExitStack | None = None,
+    ) -> None:
         self.manifest = manifest
         self.encoder = encoder
         self.scorer = scorer
         self.bundle = bundle
         self.precision = precision
+        self._owned = owned if owned is not None else ExitStack()
 
     @classmethod
     def open(
@@ -78,7 +91,7 @@ class Grounder:
         folder: Path | str,
         *,
         precision: str = "auto",
-        provider: str = "auto",
+        provider: ProviderName = "auto",
         threads: int = 0,
         allow_fallback: bool = False,
         kernel: KernelName = "auto",
@@ -88,65 +101,52 @@ class Grounder:
 
         Args:
             folder: the bundle.
-            precision: "auto" or one of the bundle's.
-            provider: "auto", "cpu", "cuda", "tensorrt" (ONNX Runtime's) or "engine" (plans of `wsra build`).
-            threads: of ONNX Runtime on the CPU, where 0 lets it decide, and of the kernel, where 0 takes every core.
-            allow_fallback: run on the CPU where the provider cannot be had, instead of refusing.
-            kernel: what scores snippets: "numba" (extra `fast`), "numpy", "graph", or "auto", the fastest of them that there is.
-            keep_keys: keep the keys of .feat files beside them as `x.keys`.
+            precision: as the other settings, see `RunSettings`.
+            provider: where its graphs run.
+            threads: on the CPU.
+            allow_fallback: run on the CPU where the provider is not available.
+            kernel: what scores snippets.
+            keep_keys: keep the keys of .feat files next to them as `x.keys`.
 
         Raises:
             BundleError: the bundle cannot be used.
             BackendError: the provider cannot be had, or a graph cannot be loaded.
             MissingExtraError: a library is not installed.
         """
+        settings = RunSettings(precision, provider, threads, allow_fallback, kernel)
         bundle, device = open_bundle(Path(folder)), this_device()
-        route = choose(bundle, device, precision, provider)
-        return cls.of_route(bundle, route, device, threads=threads, allow_fallback=allow_fallback, kernel=kernel, keep_keys=keep_keys)
+        return cls.of_route(bundle, choose(bundle, device, settings), device, settings, keep_keys=keep_keys)
 
     @classmethod
     def of_route(
-        cls,
-        bundle: Bundle,
-        route: Route,
-        device: Device,
-        *,
-        threads: int = 0,
-        allow_fallback: bool = False,
-        kernel: KernelName = "auto",
-        keep_keys: bool = False,
-        numbers: float = inf,
+        cls, bundle: Bundle, route: Route, device: Device, settings: RunSettings = DEFAULT, *, keep_keys: bool = False
     ) -> Grounder:
-        """As `open`, for a bundle that is open already and a route that is chosen; `numbers` as of `open_kernel`."""
-        graphs = open_route(bundle, route, device, graphs=("text", "keys"), threads=threads, allow_fallback=allow_fallback)
-        encoder = QueryEncoder(bundle.folder / TOKENIZER, graphs["text"], max_tokens=bundle.manifest.text["max_tokens"])
-        keys = graphs["keys"]
-        opened = open_kernel(
-            bundle,
-            route,
-            device,
-            kernel,
-            on_cpu=keys.device == "cpu",
-            threads=threads,
-            allow_fallback=allow_fallback,
-            numbers=numbers,
-        )
-        scorer = SnippetScorer(keys, opened, made=made_by(bundle, route.precision, keys.provider) if keep_keys else None)
-        return cls(bundle.manifest, encoder, scorer, bundle=bundle.folder, precision=route.precision)
-
-    def scoring_with(self, kernel: Kernel) -> Grounder:
-        """The same with another kernel."""
-        return Grounder(self.manifest, self.encoder, self.scorer.with_kernel(kernel), bundle=self.bundle, precision=self.precision)
+        """As `open`, for a bundle that is open already and a route that is chosen; closes what is open when a later part fails."""
+        with ExitStack() as owned:
+            graphs = open_route(bundle, route, device, settings, graphs=("text", "keys"))
+            for graph in graphs.values():
+                owned.enter_context(graph)
+            encoder = QueryEncoder(bundle.folder / TOKENIZER, graphs["text"], max_tokens=bundle.manifest.text["max_tokens"])
+            keys = graphs["keys"]
+            kernel = open_kernel(bundle, route, device, settings, on_cpu=keys.device == "cpu")
+            if isinstance(kernel, GraphKernel):
+                owned.enter_context(kernel.graph)
+            scorer = SnippetScorer(keys, kernel, made=made_by(bundle, route.precision, keys.provider) if keep_keys else None)
+            return cls(bundle.manifest, encoder, scorer, bundle=bundle.folder, precision=route.precision, owned=owned.pop_all())
 
     def __enter__(self) -> Grounder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Give back what the graphs hold, on a GPU its memory."""
-        for held in (self.encoder.backend, *self.scorer.graphs):
-            held.__exit__(kind, error, trace)
+        """Close every graph, also when closing one of them fails; on a GPU this frees its memory."""
+        self._owned.__exit__(kind, error, trace)
 
-    def ground(self, features: Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
+    @property
+    def ran(self) -> RunInfo:
+        """How it runs."""
+        return RunInfo(self.bundle, self.precision, self.scorer.provider, self.scorer.device, self.scorer.kernel.name)
+
+    def ground(self, features: Features | Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
         """The moments of a video that match a sentence, best first.
 
         Args:
@@ -165,16 +165,24 @@ class Grounder:
         """
         return self.answer(features, query, top_k=top_k, plan=plan).moments
 
-    def answer(self, features: Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
+    def answer(self, features: Features | Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
         """As `ground`, with the score curve of the whole video."""
         return self.answers(features, [query], top_k=top_k, plan=plan)[0]
 
-    def answers(self, features: Recording, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Answer]:
+    def answers(
+        self, features: Features | Recording, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None
+    ) -> list[Answer]:
         """As `answer` for several sentences; the keys of the video are computed once."""
         return self.answers_to_vectors(features, queries, self.encoder.encode(queries), top_k=top_k, plan=plan)
 
     def answers_to_vectors(
-        self, features: Recording, queries: Sequence[str], text: NDArray[np.float32], *, top_k: int = 5, plan: SpanPlan | None = None
+        self,
+        features: Features | Recording,
+        queries: Sequence[str],
+        text: NDArray[np.float32],
+        *,
+        top_k: int = 5,
+        plan: SpanPlan | None = None,
     ) -> list[Answer]:
         """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
         recording, plan = self._checked(features), self.planned(plan)
@@ -190,7 +198,7 @@ class Grounder:
         return answers
 
     def _moments(
-        self, recording: Joined, logits: NDArray[np.float32], text: NDArray[np.float32], plan: SpanPlan, top_k: int
+        self, recording: Recording, logits: NDArray[np.float32], text: NDArray[np.float32], plan: SpanPlan, top_k: int
     ) -> Iterable[list[Moment]]:
         """Per sentence its moments, best first; lazily, so that one sentence at a time stands in memory."""
         theta = self.manifest.theta
@@ -201,12 +209,12 @@ class Grounder:
             assert plan != "maximal" and plan != "tracks"
             best: Iterable[Spans] = pooled_spans(recording, self.scorer, text, plan=plan, top_k=top_k)
         else:
-            compiled = self.scorer.kernel.name == "numba"
+            compiled = self.scorer.kernel.compiled
             best = (additive_spans(recording, row, plan=plan, theta=theta, top_k=top_k, compiled=compiled) for row in logits)
         timeline = Timeline(recording.times_s)
         return (_moments_of_spans(recording.video, timeline, spans) for spans in best)
 
-    def window_scores(self, features: Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    def window_scores(self, features: Features | Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores of given windows, all of them, in their order.
 
         Args:
@@ -250,7 +258,7 @@ class Grounder:
             raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
         return plan
 
-    def check(self, features: Recording) -> None:
+    def check(self, features: Features | Recording) -> None:
         """Refuse features that another backbone made.
 
         Raises:
@@ -262,7 +270,7 @@ class Grounder:
                 f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
             )
 
-    def _checked(self, features: Recording) -> Joined:
+    def _checked(self, features: Features | Recording) -> Recording:
         self.check(features)
         recording = recording_of(features)
         if (recording.lives is None) != (self.manifest.span_score != "lives"):

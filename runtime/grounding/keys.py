@@ -1,4 +1,4 @@
-"""Keys of a video: computed once per video and bundle, float16, kept beside the features as `x.keys` and opened as a memory map.
+"""Keys of a video: computed once per video and bundle, float16, kept next to the features as `x.keys` and opened as a memory map.
 
 Every answer comes from these stored numbers, also where they stay in memory, so that there is one truth. Stored keys are compared with
 their digests once for every state of the file, which is noted (`Digests`); damaged or stale ones are made again.
@@ -79,7 +79,7 @@ def keys_in_memory(features: Features, chunks: Chunks) -> NDArray[Any]:
 
 
 class KeyStore:
-    """The keys that lie beside features.
+    """The keys that are stored next to features.
 
     Args (constructor):
         width: H.
@@ -91,7 +91,7 @@ class KeyStore:
         self._digests: dict[Path, Digests] = {}
 
     def keys(self, features: Features, chunks: Chunks) -> NDArray[Any]:
-        """As `keys_in_memory`, from `x.keys` beside the features, which is made where it is missing, stale or damaged.
+        """As `keys_in_memory`, from `x.keys` next to the features, which is made where it is missing, stale or damaged.
 
         Args:
             features: read from a file, else the keys stay in memory.
@@ -153,10 +153,10 @@ class KeyStore:
         if shape != (count, self._width) or dtype not in (np.float16, np.float32):
             raise FeatureError(f"it holds {dtype} {shape}, expected {(count, self._width)}")
         keys = file.map("keys")
-        if digests.noted(path.name) != file.digest:
+        if digests.cached(path.name) != file.digest:
             file.check("keys", keys, finite=True)
             if state_of(path) == file.state:
-                digests.note(path.name, file.digest)
+                digests.store(path.name, file.digest)
         return keys
 
     def _write(self, path: Path, made_of: str, keys: Pieces) -> NDArray[Any]:

@@ -51,7 +51,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Joined:
+class Recording:
     """Parts of one recording; made by `joined`.
 
     Attributes:
@@ -78,10 +78,7 @@ class Joined:
         return len(self.times_s)
 
 
-Recording = Features | Joined
-
-
-def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[float] | None = None) -> Joined:
+def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[float] | None = None) -> Recording:
     """Join consecutive parts.
 
     Grounding has no context beyond a row, so scores are those of the whole; a moment may reach over the boundary of two parts where
@@ -134,15 +131,15 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
     duration_s = begins[-1] + held[-1].to_s - held[-1].from_s
     times_s = times[0] if len(times) == 1 else np.concatenate(times)  # of a month one copy less
     lives = joined_lives(pieces) if pieces else None
-    return Joined(tuple(held), tuple(begins), times_s, video, duration_s, first.backbone, first.width, lives)
+    return Recording(tuple(held), tuple(begins), times_s, video, duration_s, first.backbone, first.width, lives)
 
 
-def recording_of(features: Recording) -> Joined:
+def recording_of(features: Features | Recording) -> Recording:
     """The same; of the features of one video a recording in one part."""
-    return features if isinstance(features, Joined) else joined([features], video=features.video)
+    return features if isinstance(features, Recording) else joined([features], video=features.video)
 
 
-class JoinedRows:
+class RecordingRows:
     """Rows of the parts of a recording one after the other, read in slices; the two parts that were read last are kept open.
 
     Args (constructor):

@@ -16,7 +16,8 @@ from wsra.runtime.errors import BackendError
 from wsra.runtime.files.mapping import intact
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.keys import KeyStore, Made, keys_in_memory
-from wsra.runtime.grounding.recording import Joined, JoinedRows
+from wsra.runtime.grounding.recording import Recording, RecordingRows
+from wsra.runtime.kernels.choose import AutoKernel
 from wsra.runtime.kernels.graph import CHUNK, GraphKernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.spans.sums import BlockSums
@@ -35,12 +36,12 @@ class SnippetScorer:
     Args (constructor):
         keys_graph: features (T, Dv) -> keys (T, H).
         kernel: as above.
-        made: what the keys are made by, to keep them beside the features; None keeps them in memory.
+        made: what the keys are made by, to keep them next to the features; None keeps them in memory.
         chunk: rows per call of the graph; engines take at most 1,024.
     """
 
     def __init__(self, keys_graph: Backend, kernel: Kernel, *, made: Made | None = None, chunk: int = CHUNK) -> None:
-        self.keys_graph, self.kernel, self._made, self._chunk = keys_graph, kernel, made, chunk
+        self.keys_graph, self.kernel, self._chunk = keys_graph, kernel, chunk
         self._store = KeyStore(width=self.key_width, made=made) if made is not None else None
 
     @property
@@ -53,9 +54,15 @@ class SnippetScorer:
         """Where the graphs run: "cpu" or the name of the GPU."""
         return self.keys_graph.device
 
-    def with_kernel(self, kernel: Kernel) -> SnippetScorer:
-        """The same with another kernel."""
-        return SnippetScorer(self.keys_graph, kernel, made=self._made, chunk=self._chunk)
+    def expect(self, rows: int, queries: int) -> None:
+        """Say how much will be scored; a kernel that depends on the amount of work is chosen for it.
+
+        Args:
+            rows: of features, of all recordings together.
+            queries: sentences.
+        """
+        if isinstance(self.kernel, AutoKernel):
+            self.kernel.expect(rows * self.key_width * queries)
 
     @property
     def key_width(self) -> int:
@@ -64,7 +71,7 @@ class SnippetScorer:
 
     @property
     def graphs(self) -> tuple[Backend, ...]:
-        """What is held open; on a GPU it holds memory there."""
+        """The graphs that this scorer runs."""
         return (self.keys_graph, self.kernel.graph) if isinstance(self.kernel, GraphKernel) else (self.keys_graph,)
 
     def keys(self, features: Features) -> NDArray[Any]:
@@ -88,12 +95,12 @@ class SnippetScorer:
             return np.zeros((0, self.key_width), np.float16)
         return keys_in_memory(features, chunks) if self._store is None else self._store.keys(features, chunks)
 
-    def rows(self, recording: Joined) -> JoinedRows:
+    def rows(self, recording: Recording) -> RecordingRows:
         """Keys (T, H) of a recording, read in slices."""
         lengths = [len(part) for part in recording.parts]
-        return JoinedRows(lengths, width=self.key_width, rows=lambda number: self._part(recording, number))
+        return RecordingRows(lengths, width=self.key_width, rows=lambda number: self._part(recording, number))
 
-    def logits(self, recording: Joined, text: Array32) -> Array32:
+    def logits(self, recording: Recording, text: Array32) -> Array32:
         """Logits (Q, T) of all snippets of a recording; one part is open at a time.
 
         Raises:
@@ -108,12 +115,12 @@ class SnippetScorer:
             row += len(part)
         return logits
 
-    def ladder_logits(self, recording: Joined, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
+    def ladder_logits(self, recording: Recording, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
         """Logits (Q, N) of the mean keys of every window of a ladder, rung by rung; errors as of `logits`."""
         with intact():
             return self.kernel.window_logits(self.rows(recording), ladder, text)
 
-    def pooled_logits(self, recording: Joined, positions: NDArray[np.float64], text: Array32) -> Array32:
+    def pooled_logits(self, recording: Recording, positions: NDArray[np.float64], text: Array32) -> Array32:
         """Logits (Q, N) of the mean keys of spans (N, 2); errors as of `logits`."""
         logits = np.empty((len(text), len(positions)), np.float32)
         with intact():
@@ -123,13 +130,13 @@ class SnippetScorer:
                 logits[:, first : first + WINDOWS] = self.kernel.logits(means, text)
         return logits
 
-    def _logits(self, recording: Joined, number: int, text: Array32) -> Array32:
+    def _logits(self, recording: Recording, number: int, text: Array32) -> Array32:
         if len(recording.parts[number]) == 0:
             return np.zeros((len(text), 0), np.float32)
         with intact():
             return self.kernel.logits(self._part(recording, number), text)
 
-    def _part(self, recording: Joined, number: int) -> NDArray[Any]:
+    def _part(self, recording: Recording, number: int) -> NDArray[Any]:
         """Keys of a part; what is kept are those of its whole video."""
         part = recording.parts[number]
         return self.keys(part.features())[part.first : part.last]

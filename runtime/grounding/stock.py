@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 NAME = "stock-2"  # counted up with its weights
 
 
 def stock_folder() -> Path:
-    """Where the stock bundle of this version lies: in $XDG_CACHE_HOME/wsra, else in ~/.cache/wsra."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wsra" / NAME
+    """Folder of the stock bundle of this version, below the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""
+    return user_cache_path("wsra") / NAME

@@ -30,7 +30,7 @@ class QueryEncoder:
 
     def __init__(self, tokenizer: Path, backend: Backend, *, max_tokens: int) -> None:
         self._path = tokenizer
-        with _told(f"{tokenizer}: cannot be read"):
+        with _as_bundle_error(f"{tokenizer}: cannot be read"):
             self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -48,7 +48,7 @@ class QueryEncoder:
             raise QueryError("the query is empty; expected a sentence, for example 'man in yellow shirt'")
         if not sentence.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in sentence):
             raise QueryError(f"the query {sentence[:_SHOWN]!r} is not valid UTF-8; expected text")
-        with _told(f"{self._path}: does not work on {sentence[:_SHOWN]!r}"):
+        with _as_bundle_error(f"{self._path}: does not work on {sentence[:_SHOWN]!r}"):
             ids: list[int] = self._tokenizer.encode(sentence).ids
         if len(ids) > self._max_tokens:
             shown = sentence[:_SHOWN] + "..." * (len(sentence) > _SHOWN)
@@ -73,7 +73,7 @@ class QueryEncoder:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _as_bundle_error(what: str) -> Iterator[None]:
     """A tokenizer that is wrong raises bare Exception or, where its Rust code panics, PanicException, which is no Exception."""
     try:
         yield

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wsra.runtime.backends.protocol import Backend
-from wsra.runtime.kernels.protocol import Array32, Keys
-from wsra.runtime.kernels.windows import logits_of_means
+from wsra.runtime.kernels.protocol import Array32, Keys, logits_of_means
 from wsra.runtime.spans.sums import Rows
 from wsra.runtime.spans.widen import widen
 from wsra.runtime.spans.windows import Rung
@@ -26,6 +25,7 @@ class GraphKernel:
     """
 
     name = "graph"
+    compiled = False
 
     def __init__(self, graph: Backend, *, chunk: int = CHUNK) -> None:
         self.graph, self._chunk = graph, chunk

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.errors import BackendError, MissingExtraError
-from wsra.runtime.kernels.protocol import Array32, Keys, in_threads
+from wsra.runtime.kernels.protocol import Array32, Keys, in_threads, logits_of_means
 from wsra.runtime.kernels.weights import Trained, Weights
-from wsra.runtime.kernels.windows import logits_of_means
 from wsra.runtime.spans.sums import Rows
 from wsra.runtime.spans.windows import Rung
 
@@ -45,6 +44,7 @@ class FusedKernel:
     """
 
     name = "numba"
+    compiled = True
 
     def __init__(self, weights: Weights, *, threads: int = 0) -> None:
         if find_spec("numba") is None:

@@ -10,9 +10,8 @@ from typing import cast
 
 import numpy as np
 
-from wsra.runtime.kernels.protocol import Array32, Keys, in_threads
+from wsra.runtime.kernels.protocol import Array32, Keys, in_threads, logits_of_means
 from wsra.runtime.kernels.weights import Cosine, Trained, Weights
-from wsra.runtime.kernels.windows import logits_of_means
 from wsra.runtime.spans.sums import Rows
 from wsra.runtime.spans.widen import widen
 from wsra.runtime.spans.windows import Rung
@@ -32,6 +31,7 @@ class NumpyKernel:
     """
 
     name = "numpy"
+    compiled = False
 
     def __init__(self, weights: Weights, *, block: int = BLOCK, threads: int = 0) -> None:
         self._weights, self._block, self._threads = weights, block, threads

@@ -1,4 +1,4 @@
-"""What every kernel offers, and the split of its rows over threads.
+"""What every kernel offers, and what several of them share: the windows of a ladder, and rows in threads.
 
 Shapes: T snippets or windows, Q sentences, H key width, Dt text width.
 """
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.spans.sums import Rows
+from wsra.runtime.spans.sums import Rows, ladder_means
 from wsra.runtime.spans.windows import Rung
 
 Array32 = NDArray[np.float32]
@@ -27,6 +27,10 @@ class Kernel(Protocol):
     @property
     def name(self) -> str:
         """What JSON results call it: "graph", "numpy" or "numba"."""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it runs code that numba compiles; then the search of spans does so, too."""
 
     def logits(self, keys: Keys, text: Array32) -> Array32:
         """Logits (Q, T) of keys (T, H), float16 or float32, and text vectors (Q, Dt); all sentences in one pass over the keys.
@@ -42,6 +46,14 @@ class Kernel(Protocol):
             ladder: its rungs.
             text: (Q, Dt).
         """
+
+
+def logits_of_means(kernel: Kernel, rows: Rows, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
+    """Logits (Q, N) of the mean keys of each rung's windows, some windows at a time, by a kernel that scores rows of keys."""
+    logits = [np.empty((len(text), rung.windows), np.float32) for rung in ladder]
+    for number, first, means in ladder_means(rows, ladder):
+        logits[number][:, first : first + len(means)] = kernel.logits(means, text)
+    return logits
 
 
 def in_threads(work: Callable[[int, int], None], *, rows: int, width: int, threads: int) -> None:

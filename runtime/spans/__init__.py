@@ -1,1 +1,1 @@
-"""Windows, sums and moments: arithmetic over positions in time. Opens no file."""
+"""Windows, sums and moments: arithmetic on spans of time. Opens no file."""

@@ -1,4 +1,4 @@
-"""The search for maximal spans compiled by numba (extra `fast`). Importing numba takes a third of a second, so only who runs it does."""
+"""The search for maximal spans compiled by numba (extra `fast`). Importing numba takes a third of a second."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """All maximal scoring subsequences of a video's snippets, in linear time (Ruzzo and Tompa, ISMB 1999).
 
-They are disjoint, need no plan and no longest length; each has a positive score that no extension or part of it exceeds. Shapes: T
-snippets, N spans, R runs of snippets that speak for the sentence.
+They are disjoint and need no plan and no maximum length; each has a positive score that no extension or part of it exceeds. Shapes: T
+snippets, N spans, R runs of snippets with evidence for the sentence.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ def maximal_spans(logits: NDArray[np.floating], theta: float) -> tuple[Array, Ar
     """Maximal spans of one query.
 
     Args:
-        logits: (T,) of the query.
-        theta: the logit at which a snippet speaks neither for nor against.
+        logits: (T,) logits of the query.
+        theta: logit at which a snippet is neither evidence for nor against the sentence.
 
     Returns:
-        (N, 2) positions in order of time, and their (N,) scores.
+        (N, 2) positions in chronological order, and their (N,) scores.
     """
     excess = logits.astype(np.float64) - theta
     return maximal_of(excess, running_sums(excess))
 
 
 def maximal_of(excess: Array, running: Array, *, compiled: bool = False) -> tuple[Array, Array]:
-    """As `maximal_spans`, of (T,) logits less theta and their running sums (T + 1,).
+    """Maximal spans from logits minus theta (T,) and their running sums (T + 1,).
 
-    A run of positive numbers is one candidate: no maximal subsequence starts or ends within one.
+    A run of positive numbers is one candidate: no maximal subsequence starts or ends inside a run.
 
     Args:
         excess: (T,).
         running: (T + 1,).
-        compiled: run the same search compiled by numba.
+        compiled: whether to run the search compiled by numba.
     """
     turns = np.flatnonzero(np.diff(excess > 0, prepend=False, append=False))
     first, last = turns[::2], turns[1::2]
@@ -55,22 +55,22 @@ def maximal_of(excess: Array, running: Array, *, compiled: bool = False) -> tupl
         starts, ends = (np.array(numbers[:count], np.int64) for numbers in kept[:2])
     positions = np.stack([first[starts], last[ends]], axis=1)
     scores = running[positions[:, 1]] - running[positions[:, 0]]
-    counted = scores > 0  # beside a day of large numbers a tiny one may add nothing
+    counted = scores > 0  # next to the sum over a day, a tiny number may add nothing
     return positions[counted].astype(np.float64), scores[counted]
 
 
 def search(lows: Any, highs: Any, starts: Any, ends: Any, links: Any) -> int:
-    """The search over runs; plain lists here, arrays where numba compiles it.
+    """The search over runs, on lists in Python and on arrays when compiled by numba.
 
     Args:
         lows: (R,) running sums where each run starts.
         highs: (R,) where it ends.
-        starts: (R,) room for the first run of each span.
-        ends: (R,) for its last run.
-        links: (R,) for the nearest earlier span whose left sum is smaller, the chain that the linear-time search follows.
+        starts: (R,) output: the first run of each span.
+        ends: (R,) output: the last run of each span.
+        links: (R,) output: the nearest earlier span with a smaller left sum, the chain that the linear-time search follows.
 
     Returns:
-        How many spans there are.
+        The number of spans.
     """
     count = 0
     for run in range(len(lows)):

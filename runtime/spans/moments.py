@@ -1,4 +1,4 @@
-"""Answers: moments, how much two spans overlap, and which of many overlapping ones to keep."""
+"""Moments (the answers), the overlap of spans, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Moment:
         start_s: start in presentation seconds.
         end_s: end in presentation seconds.
         score: span score; higher is better, comparable within one bundle and plan.
-        track: number of the object in its .feat file, where the moment is the life of one; else None.
-        box: left, top, right, bottom of its best view, as shares of the picture; or None.
-        best_s: when it is seen best, in presentation seconds; or None.
+        track: number of the track in its .feat file, if the moment is the life of a tracked object; else None.
+        box: left, top, right, bottom of its best view, as fractions of the picture; or None.
+        best_s: time of its best view in presentation seconds; or None.
     """
 
     video: str
@@ -47,7 +47,7 @@ def iou(spans: Array, other: Array) -> Array:
         other: (2,).
 
     Returns:
-        (N,) in [0, 1]; 0 where the union is empty.
+        (N,) in [0, 1]; 0 if the union is empty.
     """
     inter = np.maximum(0.0, np.minimum(spans[:, 1], other[1]) - np.maximum(spans[:, 0], other[0]))
     union = (spans[:, 1] - spans[:, 0]) + (other[1] - other[0]) - inter
@@ -55,10 +55,10 @@ def iou(spans: Array, other: Array) -> Array:
 
 
 def best_iou(spans: Array, truth: Array) -> Array:
-    """IoU of each span (N, 2) with the true span (M, 2) that it overlaps best; (N,)."""
+    """IoU (N,) of each span (N, 2) with the true span among (M, 2) that it overlaps most."""
     if len(truth) == 0 or len(spans) == 0:
         return np.zeros(len(spans))
-    return reduce(np.maximum, (iou(spans, window) for window in truth))  # two of them in memory, not all
+    return reduce(np.maximum, (iou(spans, window) for window in truth))  # two arrays in memory instead of M
 
 
 def best_first(scores: Array) -> NDArray[np.int64]:
@@ -71,17 +71,17 @@ def best_of_ladder(
 ) -> tuple[Array, Array]:
     """Temporal non-maximum suppression: keep the best window, drop what overlaps it by more than `limit`, and so on.
 
-    What overlaps a window lies beside it in every rung, so each one kept costs a look at its surroundings and at the best of each rung.
+    The windows that overlap a window are its neighbours in every rung, so each window kept costs only a look at these neighbours.
 
     Args:
-        ladder: its rungs.
-        scores: per rung (n,); used up: what was dropped becomes -inf.
-        count: how many to keep at most.
-        above: only windows that score more are kept.
+        ladder: the rungs.
+        scores: scores (n,) for each rung; modified: dropped windows become -inf.
+        count: maximum number of windows to keep.
+        above: only windows with a higher score are kept.
         limit: IoU above which the lower-scored window is dropped.
 
     Returns:
-        Positions (n, 2) and scores (n,), best first, of equal ones the earlier rung and window; fewer than `count` when no more are left.
+        Positions (n, 2) and scores (n,), best first; ties go to the earlier rung and window. Fewer than `count` if no more are left.
     """
     best = [int(np.argmax(values)) for values in scores]
     kept: list[tuple[float, float, float]] = []

@@ -1,4 +1,4 @@
-"""Scores of spans: sums that keep their precision, the additive span score, means of the paper's pooled windows.
+"""Scores of spans: precise sums, the additive span score, and the means of the paper's pooled windows.
 
 Shapes: T snippets, N windows, H key width, Q queries.
 """
@@ -19,7 +19,7 @@ BLOCK, TILE = 256, 1024  # snippets
 
 
 class Rows(Protocol):
-    """Rows (T, W) that are read in slices: an array, a memory map, or several of them one after the other."""
+    """Rows (T, W) that are read in slices: an array, a memory map, or several of them concatenated."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -30,13 +30,13 @@ class Rows(Protocol):
 
 
 class BlockSums:
-    """Sums over any span of rows, also between rows, without a copy of the rows.
+    """Sums over any span of rows, with fractional ends, without a copy of the rows.
 
-    Kept are the sums before every block of 256 rows, in float64; what lies within a block is read again. A day of values around a large
-    offset loses nothing.
+    Only the sums before every block of 256 rows are stored, in float64; rows within a block are read again. Even a day of values with a
+    large offset loses no precision.
 
     Args (constructor):
-        rows: (T, W) values; read once now, and where a span starts or ends.
+        rows: (T, W) values; all are read once now, and those at the ends of spans again later.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -77,34 +77,34 @@ class BlockSums:
         return self._upto(positions[:, 1]) - self._upto(positions[:, 0])
 
     def means(self, positions: Array) -> Array:
-        """Mean of the rows in each span (N, 2): (N, W) float64; 0 where a span covers nothing."""
+        """Mean of the rows in each span (N, 2): (N, W) float64; 0 if a span covers nothing."""
         covered = (positions[:, 1] - positions[:, 0])[:, None]
         return np.asarray(self.sums(positions) / np.where(covered > 0, covered, 1.0))
 
 
 def pooled_means(rows: Rows, positions: Array) -> Array:
-    """Mean of the rows in each span; the key of a pooled window, since keys are affine in features.
+    """Mean of the rows in each span. For keys this is the key of the pooled window, since keys are affine in features.
 
     Args:
         rows: (T, W), float16 or float32.
         positions: (N, 2).
 
     Returns:
-        (N, W) float64; 0 where a span covers nothing.
+        (N, W) float64; 0 if a span covers nothing.
     """
     return BlockSums(rows).means(positions)
 
 
 def ladder_means(rows: Rows, ladder: Sequence[Rung], *, tile: int = TILE) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-    """Means of all windows of a ladder, some at a time, in one pass over the rows.
+    """Means of all windows of a ladder, in batches, in one pass over the rows.
 
     Args:
         rows: (T, W).
-        ladder: its rungs.
-        tile: snippets whose windows come together.
+        ladder: the rungs.
+        tile: number of snippets whose windows are returned together.
 
     Yields:
-        Number of a rung, its first window, and the means (n, W) of that and the following windows.
+        Number of the rung, number of the first window, and the means (n, W) of this and the following windows.
     """
     count, width = rows.shape
     longest = max(rung.length for rung in ladder)
@@ -123,14 +123,14 @@ def ladder_means(rows: Rows, ladder: Sequence[Rung], *, tile: int = TILE) -> Ite
 
 
 def running_sums(excess: Array) -> Array:
-    """Sums (T + 1,) of what comes before each boundary of snippets; any span's sum is a difference of two."""
+    """Sums (T + 1,) before each boundary between snippets; the sum of any span is the difference of two."""
     sums = np.zeros(len(excess) + 1)
     np.cumsum(excess, out=sums[1:])
     return sums
 
 
 def sums_between(running: Array, positions: Array) -> Array:
-    """Sums over spans (N, 2) of positions, with shares of snippets at the ends: (N,)."""
+    """Sums (N,) over spans of positions (N, 2), with fractions of snippets at the ends."""
     whole = np.floor(positions).astype(np.int64)
     after = np.minimum(whole + 1, len(running) - 1)
     upto = running[whole] + (positions - whole) * (running[after] - running[whole])
@@ -138,7 +138,7 @@ def sums_between(running: Array, positions: Array) -> Array:
 
 
 def ladder_sums(running: Array, ladder: Sequence[Rung]) -> list[Array]:
-    """Sums over all windows of a ladder, per rung; two reads each."""
+    """Sums over all windows of a ladder, one array per rung; each sum takes two reads."""
     found = []
     for length, stride, windows in ladder:
         last = (windows - 1) * stride + 1
@@ -147,12 +147,12 @@ def ladder_sums(running: Array, ladder: Sequence[Rung]) -> list[Array]:
 
 
 def additive_scores(logits: NDArray[np.floating], positions: Array, theta: float) -> Array:
-    """The span score: the sum over the span's snippets of (logit phi - theta), with shares of snippets at the ends.
+    """The span score: the sum over the span's snippets of (logit phi - theta), with fractions of snippets at the ends.
 
     Args:
-        logits: (T,) of one query.
+        logits: (T,) logits of one query.
         positions: (N, 2).
-        theta: the logit at which a snippet speaks neither for nor against.
+        theta: logit at which a snippet is neither evidence for nor against the sentence.
 
     Returns:
         (N,) float64.

@@ -1,7 +1,7 @@
-"""Candidate windows and the way between seconds and snippets.
+"""Candidate windows, and the conversion between seconds and positions.
 
-A position is a place on the snippet axis: k + f is f of the way through snippet k. Gaps between snippets have no extent there, so they
-count as not covered.
+A position is a point on the snippet axis: k + f is the fraction f of the way through snippet k. Gaps between snippets have no extent on
+this axis, so they count as not covered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SEGMENTS, SEGMENT_S = 6, 5.0
 
 
 class Rung(NamedTuple):
-    """Windows of one length: `windows` of `length` snippets, one every `stride` snippets from the first on."""
+    """Windows of one length: `windows` windows of `length` snippets, one every `stride` snippets from the first."""
 
     length: int
     stride: int
@@ -30,7 +30,7 @@ class Rung(NamedTuple):
 
 
 class Timeline:
-    """Seconds to positions and back, for the snippets of one video.
+    """Conversion from seconds to positions and back, for the snippets of one video.
 
     Args (constructor):
         times_s: (T, 2) start and end of each snippet in seconds, as in a .feat file.
@@ -40,13 +40,13 @@ class Timeline:
         self._times_s = times_s
 
     def positions(self, seconds: Array) -> Array:
-        """Positions of times; times in a gap fall on the boundary between its neighbours."""
+        """Positions of times; times in a gap map to the boundary between the neighbouring snippets."""
         count = len(self._times_s)
         places = np.stack([np.arange(count), np.arange(1, count + 1)], axis=1).reshape(-1)
         return np.interp(seconds, self._times_s.reshape(-1), places)
 
     def seconds(self, starts: Array, ends: Array) -> tuple[Array, Array]:
-        """Times at which spans of positions start and end; a start on a boundary is the later snippet's, an end the earlier one's."""
+        """Start and end times of spans of positions; a start on a boundary belongs to the later snippet, an end to the earlier one."""
         count = len(self._times_s)
         first = np.clip(np.floor(starts), 0, count - 1).astype(int)
         last = np.clip(np.ceil(ends) - 1, 0, count - 1).astype(int)
@@ -81,16 +81,16 @@ def segment_windows() -> Array:
 
 
 def segments_within(duration_s: float) -> Array:
-    """Those of `segment_windows` whose last segment starts before the video ends: 21 of 30 s, 15 of 25 s."""
+    """The `segment_windows` whose last segment starts before the video ends: 21 for 30 s, 15 for 25 s."""
     windows_s = segment_windows()
     return windows_s[windows_s[:, 1] - SEGMENT_S < duration_s - 1e-6]
 
 
 def seconds_ladder(times_s: Array) -> list[Rung]:
-    """Windows of 2, 4, ..., 128 s in whole snippets, overlapping by 80 %; the whole video where it is shorter than all of them.
+    """Windows of 2, 4, ..., 128 s in whole snippets, overlapping by 80 %; the whole video if it is shorter than all of them.
 
     Args:
-        times_s: (T, 2) of the snippets.
+        times_s: (T, 2) start and end of the snippets in seconds.
     """
     count, snippet_s = len(times_s), float(np.median(times_s[:, 1] - times_s[:, 0]))
     lengths = sorted({max(1, round(length_s / snippet_s)) for length_s in LENGTHS_S})
@@ -109,13 +109,13 @@ def planned_positions(plan: PlanName, timeline: Timeline, times_s: Array, durati
     """The windows of a plan as positions.
 
     Args:
-        plan: its name.
-        timeline: of the video.
-        times_s: (T, 2) of the video.
-        duration_s: of the video.
+        plan: name of the plan.
+        timeline: timeline of the video.
+        times_s: (T, 2) start and end of its snippets in seconds.
+        duration_s: length of the video in seconds.
 
     Returns:
-        (N, 2) positions; windows that cover no snippet are left out, of `segments` those that reach beyond the video's last one.
+        (N, 2) positions, without windows that cover no snippet, and for `segments` without those beyond the last segment of the video.
     """
     if plan == "seconds":
         return ladder_positions(seconds_ladder(times_s))

@@ -1,1 +1,1 @@
-"""What people see and how a command ends: messages, progress, tables, signals, closed streams."""
+"""The terminal: messages, progress, tables, signals, and standard streams that are closed or full."""

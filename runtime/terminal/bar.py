@@ -24,14 +24,14 @@ from wsra.runtime.terminal.visible import visible
 
 
 class _Label(ProgressColumn):
-    """What is done; a library may have worded it."""
+    """The label of the task, which may come from a library."""
 
     def render(self, task: Task) -> Text:
         return Text(visible(task.description))
 
 
 class _Rate(ProgressColumn):
-    """What is done in a second."""
+    """Steps per second."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.1f}/s" if task.speed else "")
@@ -74,5 +74,5 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
     )
     stderr = Console(stderr=True, highlight=False, markup=False)
-    above = sys.stdout.isatty()  # what is printed meanwhile stands above the bar; elsewhere it must not come to stderr
+    above = sys.stdout.isatty()  # on a terminal, output appears above the bar; otherwise it must not go to stderr
     return Progress(*columns, console=stderr, disable=not stderr.is_terminal, redirect_stdout=above)

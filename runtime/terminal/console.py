@@ -1,6 +1,6 @@
-"""Messages and progress on stderr; stdout is for data. Rich is loaded where somebody sees it: on a terminal.
+"""Messages and progress on stderr; stdout is for data. Rich is loaded only on a terminal.
 
-The library reports through `logging`, under the name `wsra`, and prints nothing by itself; the command line attaches its handler here.
+The library reports through `logging`, under the name `wsra`, and prints nothing; the command line attaches its handler here.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ LOGGER = logging.getLogger("wsra")
 
 
 class Bar(Protocol):
-    """A progress bar of one task, number `task_ids[0]`; what callers use of Rich's."""
+    """A progress bar with one task, `task_ids[0]`; the part of Rich's interface that callers use."""
 
     @property
     def task_ids(self) -> Sequence[Any]:
-        """Numbers of its tasks."""
+        """Ids of its tasks."""
 
     def advance(self, task_id: Any, advance: float = 1) -> None:
-        """Go on by some steps."""
+        """Advance by some steps."""
 
     def update(self, task_id: Any, *, total: float | None = None, completed: float | None = None, description: str | None = None) -> None:
-        """Tell where it is."""
+        """Set the position, the total or the label."""
 
     def reset(self, task_id: Any, *, total: float | None = None, completed: int = 0, description: str | None = None) -> None:
-        """Begin anew."""
+        """Start over."""
 
 
 class _NoBar:
-    """Shows nothing."""
+    """A bar that shows nothing."""
 
     task_ids = (0,)
 

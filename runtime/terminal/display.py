@@ -1,7 +1,7 @@
-"""What people see on stdout: Rich, with no markup, and with everything visible that comes from files, sentences and libraries.
+"""Human-readable output on stdout: Rich without markup, with hidden characters of files, sentences and libraries made visible.
 
-Text for people is a `str`, alone, in a table, or in `Styled`: the console shows its escapes (`visible`). Nothing but this module and
-those that draw or show progress takes anything else of Rich; tests/runtime/terminal/test_display.py sees to that.
+Text is a `str`, alone, in a table or in `Styled`; the console escapes it (`visible`). Only this module and those that draw or show
+progress use anything else of Rich; tests/runtime/terminal/test_display.py enforces that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def stdout_console() -> Console:
 
 
 def plain_table(**options: Any) -> Table:
-    """A table without lines; the options are those of Rich's."""
+    """A table without lines; the options are those of Rich's `Table`."""
     return Table(box=None, pad_edge=False, **options)
 
 
@@ -37,5 +37,5 @@ def clock(seconds: float) -> str:
 
 class _Plain(Console):
     def render_str(self, text: str, **options: Any) -> Text:
-        """A `str` wherever it stands: alone, in a cell, as a heading."""
+        """Escape every `str`: alone, in a cell or as a heading."""
         return super().render_str(visible(text), **(options | {"markup": False, "emoji": False, "highlight": False}))

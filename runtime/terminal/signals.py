@@ -1,8 +1,8 @@
-"""SIGINT and SIGTERM end a command in order: what it began to write is removed, nothing is printed, and the exit code is 130 or 143.
+"""SIGINT and SIGTERM end a command cleanly: unfinished files are removed, nothing is printed, and the exit code is 130 or 143.
 
-They arrive between any two instructions of Python: in imports, where PyTorch aborts over them, in destructors, whose errors Python only
-prints, and in libraries that make another error of them. So they wait for the end of an import, what is lost is raised again, and the exit
-code is kept here.
+A signal can arrive between any two instructions of Python: in an import, where it makes PyTorch abort; in a destructor, whose errors
+Python only prints; or in a library that turns it into another error. Therefore a signal waits for the end of an import, is raised again if
+it was lost, and sets the exit code here.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_AGAIN_S = 1.0  # one that comes later does not wait for order: `timeout` sends two at once, an impatient person another one
+_AGAIN_S = 1.0  # a second signal after this time ends the process at once; `timeout` sends two together, an impatient user another one
 _LATER_S = 0.02
-_stopped: tuple[int, float] | None = None  # by which signal, and when it came
-_postponed = 0  # blocks within which none ends the command
+_stopped: tuple[int, float] | None = None  # the signal, and when it arrived
+_postponed = 0  # number of open blocks that no signal may interrupt
 
 
 def heed_signals() -> None:
-    """From now on they raise `KeyboardInterrupt` and `SystemExit` in the main thread; one that is ignored from outside stays ignored.
+    """Make SIGINT and SIGTERM raise `KeyboardInterrupt` and `SystemExit` in the main thread; a signal that is ignored stays ignored.
 
-    SIGALRM and the timer ITIMER_REAL belong to this module from then on: it can take no thread, for one may hold a lock of this thread.
+    From then on SIGALRM and the timer ITIMER_REAL belong to this module. A thread will not do: it might hold a lock of the main thread.
     """
     if sys.unraisablehook is _lost:
         return
     sys.unraisablehook = _lost
-    atexit.register(_ignore)  # the first that is registered comes last, before the interpreter is taken down and its handlers with it
+    atexit.register(_ignore)  # registered first, it runs last, just before the interpreter shuts down
     signal.signal(signal.SIGALRM, _raise)
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -39,13 +39,13 @@ def heed_signals() -> None:
 
 
 def exit_code() -> int | None:
-    """The exit code that a signal asked for; None where none came."""
+    """The exit code for the signal that arrived, or None."""
     return None if _stopped is None else 128 + _stopped[0]
 
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """A step of the main thread that must not be left half done; a signal ends the command after it."""
+    """Protect a step of the main thread that must not be interrupted; a signal ends the command after it."""
     global _postponed
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -58,7 +58,7 @@ def postponed() -> Iterator[None]:
 
 
 def end_at_once() -> None:
-    """From now on a signal ends the process without more ado: all is done but what Python does at its end."""
+    """From now on a signal ends the process at once, because only Python's own shutdown is left."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is _stop:
@@ -75,7 +75,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _raise(_: int, frame: FrameType | None) -> None:
-    """End the command here, or a little later where this is within an import or a step that must not be left."""
+    """End the command here, or a little later if this is inside an import or a protected step."""
     if _stopped is None:
         return
     if _postponed or _importing(frame):
@@ -93,7 +93,7 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def _lost(error: sys.UnraisableHookArgs) -> None:
-    """An error that Python can only print; where a signal was lost in it, it is raised again somewhere else."""
+    """Handle an error that Python can only print; a signal that was lost in it is raised again later."""
     if _stopped is None or not isinstance(error.exc_value, KeyboardInterrupt | SystemExit):
         sys.__unraisablehook__(error)
     else:
@@ -107,4 +107,4 @@ def _end(number: int, _: FrameType | None) -> None:
 def _ignore() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Python sends itself another one if it once saw it in code run from C
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Python sends itself another SIGINT if it saw one in code called from C

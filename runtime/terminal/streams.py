@@ -1,7 +1,7 @@
-"""Stdout is for data, stderr for messages; what becomes of a command whose streams are closed, full or of a small character set.
+"""Stdout is for data, stderr for messages; this module handles streams that are closed, full or limited to few characters.
 
-Stdout that cannot be written is an error, of one line on stderr and exit code 1. Stdout that nobody reads any more (`| head -1`) ends the
-command with exit code 141 and no word, as SIGPIPE would. Messages that cannot be written are lost, and the command goes on without them.
+If stdout cannot be written, the command fails with one line on stderr and exit code 1. If nobody reads stdout any more (`| head -1`), it
+ends with exit code 141 and no message, as SIGPIPE would do. Messages that cannot be written are dropped, and the command continues.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _ASCII = {"“": '"', "”": '"', "±": "~", "→": ">", "▔": "^", "…": ".",
 
 
 def claim_streams() -> None:
-    """From now on only Python prints on stdout; what is written to file descriptor 1 itself goes to stderr.
+    """Reserve stdout for Python; what is written to file descriptor 1 directly goes to stderr.
 
-    TensorRT's provider in ONNX Runtime reports its failures there, in the midst of a program's JSON. A standard stream that is closed is
-    opened on the null device, so that no file of the command gets its number and what libraries print there.
+    TensorRT's provider in ONNX Runtime reports failures there, in the middle of a command's JSON. A closed standard stream is opened on the
+    null device, so that no other file gets its descriptor and, with it, what libraries print.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)  # the lowest number that is free; stdout refuses to be written
+            os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)  # the lowest free descriptor; writing to stdout then fails
     if sys.stderr is sys.__stderr__:
         encoding = sys.stderr.encoding if sys.stderr else "utf-8"
         messages = io.BufferedWriter(_Messages(2, "w", closefd=False))
@@ -45,12 +45,12 @@ def claim_streams() -> None:
 
 
 def print_path(path: Path) -> None:
-    """Print where a result lies, at once: byte for byte for programs, with everything visible on a terminal."""
+    """Print the path of a result and flush: byte for byte for programs, with hidden characters escaped on a terminal."""
     print(visible(str(path)) if sys.stdout.isatty() else path, flush=True)
 
 
 class _Messages(io.FileIO):
-    """Stderr: what cannot be written is lost."""
+    """Stderr that drops what cannot be written."""
 
     def write(self, data: Any, /) -> int:
         try:
@@ -60,7 +60,7 @@ class _Messages(io.FileIO):
 
 
 class _Data(io.FileIO):
-    """Stdout: what cannot be written is said once; what comes after is lost."""
+    """Stdout that reports the first failed write and drops what comes after."""
 
     _lost = False
 
@@ -75,13 +75,13 @@ class _Data(io.FileIO):
         except OSError as err:
             self._lost = True
             raise OutputError(
-                f"stdout: cannot be written ({err.strerror}), so what the command prints is lost; expected an open file, pipe or terminal"
-                " with room: run it again with stdout going to one"
+                f"stdout: cannot be written ({err.strerror}), so the output of the command is lost; expected an open file, pipe or terminal"
+                " with free space: run it again with another stdout"
             ) from err
 
 
 def _drawn(err: UnicodeError) -> tuple[str | bytes, int]:
-    """What stands on stdout for characters that its encoding lacks: bytes of file names as they are, drawings in ASCII, else escapes."""
+    """The replacement for a character that stdout cannot encode: bytes of file names as they are, drawings in ASCII, else an escape."""
     assert isinstance(err, UnicodeEncodeError)
     character = err.object[err.start]
     if 0xDC80 <= ord(character) <= 0xDCFF:  # a byte of a name that is not UTF-8

@@ -1,8 +1,8 @@
-r"""Text from files, sentences and libraries as it is shown: nothing in it can move the cursor, hide, or turn the order of the text.
+r"""Escaping of text from files, sentences and libraries, so that nothing in it can move the cursor, hide, or reverse the text.
 
-Control characters, those that set the direction of text, and whatever else Unicode lets a display ignore (Default_Ignorable_Code_Point of
-DerivedCoreProperties.txt) are shown as escapes, `\x1b` or `\u202e`. Left as they are: variation selectors, which emoji have, and joiners
-after a letter beyond the Latin, Greek and Cyrillic ones, which Persian and the scripts of India need.
+Control characters, characters that set the direction of text, and others that Unicode lets a display ignore (Default_Ignorable_Code_Point
+in DerivedCoreProperties.txt) appear as escapes such as `\x1b` or `\u202e`. Two kinds are kept: variation selectors, which emoji use, and
+joiners after letters other than Latin, Greek and Cyrillic, which Persian and the scripts of India need.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 def visible(text: str) -> str:
-    """Text with escapes for what would not be seen, also for line ends."""
+    """Text with escapes for invisible characters, including line ends."""
     return _HIDDEN.sub(_escape, text)
 
 

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from wsra.runtime.backends.protocol import Arrays
 from wsra.runtime.errors import BundleError, FeatureError
 from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.headers import read_header
 from wsra.runtime.files.reading import json_value
 from wsra.runtime.files.tensors import write_tensors
 from wsra.runtime.formats.features import Features
@@ -112,11 +114,10 @@ def read_golden(path: Path) -> Golden:
     hint = "copy or export the bundle again"
     with one_file(path, BundleError, hint=f"{hint}."):
         try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT or metadata.get("version") not in (OF_SNIPPETS, OF_OBJECTS):
-                    raise BundleError(f"{path}: not golden data of version {OF_SNIPPETS} or {OF_OBJECTS}; export the bundle again")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = read_header(path).metadata
+            if metadata.get("format") != FORMAT or metadata.get("version") not in (OF_SNIPPETS, OF_OBJECTS):
+                raise BundleError(f"{path}: not golden data of version {OF_SNIPPETS} or {OF_OBJECTS}; export the bundle again")
+            tensors = load_file(path)
             texts = json_value(metadata["golden"], place=str(path), error=BundleError, hint=hint)
             golden = _golden_of(tensors, texts, of_objects=metadata["version"] == OF_OBJECTS)
             _check(golden)

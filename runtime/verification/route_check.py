@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.backends.routes import Route, engines_here, open_route
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import Device
 from wsra.runtime.errors import BackendError, BundleError, DataError, MissingExtraError
 from wsra.runtime.evaluation.metrics import Figures, figures
@@ -22,7 +24,6 @@ from wsra.runtime.formats.bundle import GOLDEN, Bundle
 from wsra.runtime.formats.features import Features, read_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.kernels.choose import kernels_on_cpu, open_kernel
-from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.kernels.protocol import Kernel
 from wsra.runtime.verification.gates import Limits, first_moments, grounding_gate, label_gate, limits_of, tensor_gate
 from wsra.runtime.verification.golden import Golden
@@ -76,22 +77,23 @@ def gate_route(
         What was measured, and the reason if the route failed.
     """
     report = RouteReport(route, threads, reason=None, ran=False)
+    settings = RunSettings(threads=threads)
     try:
-        grounder = Grounder.of_route(bundle, route, device, threads=threads)
+        grounder = Grounder.of_route(bundle, route, device, settings)
     except (BackendError, MissingExtraError) as err:  # unavailable here, which does not mean that the graphs are wrong
         return replace(report, reason=str(err))
-    with grounder:
+    with grounder, ExitStack() as opened:
         scorer = grounder.scorer
         report = replace(
             report, provider=scorer.provider, device=scorer.device, kernel=scorer.kernel.name, bytes=_bytes(bundle, device, route)
         )
-        backends = {"text": grounder.encoder.backend, "keys": scorer.keys_graph}
-        if isinstance(scorer.kernel, GraphKernel):
-            backends["scorer"] = scorer.kernel.graph
+        backends = {"text": grounder.encoder.backend} | dict(zip(("keys", "scorer"), scorer.graphs, strict=False))
         try:
             others = [name for name in bundle.graphs if name not in backends]
-            backends |= open_route(bundle, route, device, graphs=others, threads=threads)
-            kernels = _kernels(grounder, bundle, route, device, threads)
+            backends |= {
+                name: opened.enter_context(graph) for name, graph in open_route(bundle, route, device, settings, graphs=others).items()
+            }
+            kernels = _kernels(grounder, bundle, route, device, settings)
             limits = limits_of(route.precision, scorer.device)
             with one_file(bundle.folder / GOLDEN, BundleError, hint="copy or export the bundle again."):
                 tensors, failures = _gate_tensors(backends, kernels, golden, limits)
@@ -104,11 +106,11 @@ def gate_route(
     return replace(report, reason="; ".join(failures) or None, ran=True, tensors=tensors, grounding=grounding)
 
 
-def _kernels(grounder: Grounder, bundle: Bundle, route: Route, device: Device, threads: int) -> list[Kernel]:
+def _kernels(grounder: Grounder, bundle: Bundle, route: Route, device: Device, settings: RunSettings) -> list[Kernel]:
     """The kernels that `ground` runs instead of the scorer's graph. On the CPU, which of them depends on the amount of work."""
     if grounder.scorer.kernel.name == "graph":
         return []
-    return [open_kernel(bundle, route, device, name, on_cpu=True, threads=threads) for name in kernels_on_cpu()]
+    return [open_kernel(bundle, route, device, replace(settings, kernel=name), on_cpu=True) for name in kernels_on_cpu()]
 
 
 class _KernelOutputs:

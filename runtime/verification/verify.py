@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backends.routes import Route, routes_here
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.bench.timing import in_turns, one_stage
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, WsraError
@@ -106,7 +107,8 @@ def verify(
     if labelled is not None:
         bundle.check("fp32")
         logger.info(f"grounding {len(labelled.annotations)} labelled queries with fp32 on the CPU, the reference")
-        reference = label_figures(Grounder.of_route(bundle, Route("fp32", "cpu"), device, threads=threads), labelled)
+        with Grounder.of_route(bundle, Route("fp32", "cpu"), device, RunSettings(threads=threads)) as exact:
+            reference = label_figures(exact, labelled)
     reports = {}
     for route in routes:
         logger.info(f"verifying {route.name}: tensors at the edges, then moments of {len(golden.pairs)} queries")
@@ -133,7 +135,7 @@ def time_routes(
         runs = []
         for route in routes:
             try:
-                grounder = stack.enter_context(Grounder.of_route(bundle, route, device, threads=threads))
+                grounder = stack.enter_context(Grounder.of_route(bundle, route, device, RunSettings(threads=threads)))
             except WsraError as err:
                 failures[route.name] = f"it passed, but cannot be opened together with the others ({err})"
                 continue

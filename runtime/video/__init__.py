@@ -1,1 +1,1 @@
-"""Video files: opened, decoded, timed, shown as they must be, and cut into snippets."""
+"""Video files: opening, decoding, timing, orientation, and cutting into snippets."""

@@ -1,4 +1,4 @@
-"""Opening a video file with PyAV, and no other file; what cannot be opened is said in one line. Decodes nothing."""
+"""Opening a video file with PyAV, and no other file; errors are one line. Nothing is decoded here."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-# Demuxers of FFmpeg that read one file and nothing beside it. Scripts and playlists (concat, hls, dash, sdp, imf, ...), which name other
-# files or hosts, and patterns of pictures are not among them; FFmpeg finds these by content, whatever the file is called.
+# Demuxers of FFmpeg that read one file and nothing else. Scripts and playlists (concat, hls, dash, sdp, imf, ...), which name other files
+# or hosts, and image patterns are left out; FFmpeg would detect them by content, whatever the name of the file.
 _FORMATS = (
     *("mov", "matroska", "avi", "mpegts", "mpeg", "mpegvideo", "asf", "asf_o", "flv", "live_flv", "dhav", "kux", "mxf", "ogg", "nut"),
     *("rm", "wtv", "dv", "gxf", "lxf", "ivf", "obu", "av1", "h261", "h263", "h264", "hevc", "vvc", "m4v", "mjpeg", "mpjpeg", "ingenient"),
@@ -33,8 +33,8 @@ def open_container(path: Path, **options: Any) -> InputContainer:
         options: further arguments of `av.open`.
 
     Raises:
-        VideoError: the file is missing, no regular file, empty, without a video stream that can be decoded or no video, its pictures are
-            too large, or its name is not UTF-8.
+        VideoError: the file is missing, empty, not a regular file, not a video or without a video stream that can be decoded; its pictures
+            are too large; or its name is not UTF-8.
         MissingExtraError: PyAV is not installed.
     """
     with one_file(path, VideoError):
@@ -47,7 +47,7 @@ def _opened(path: Path, options: dict[str, Any]) -> InputContainer:
     except ImportError as err:
         raise MissingExtraError("PyAV", "video", f"decoding {path}") from err
     _check_file(path)
-    try:  # "file:", else FFmpeg takes what stands before a colon for a protocol; `options`, those of streams too, crash PyAV 17 on FLV
+    try:  # without "file:" FFmpeg takes what precedes a colon for a protocol; `options`, even of streams, crash PyAV 17 on FLV
         container: InputContainer = av.open(f"file:{path}", container_options=_OPTIONS, metadata_errors="replace", **options)
     except PermissionError as err:
         raise VideoError(f"{path}: cannot be read (permission denied); allow this user to read it") from err
@@ -58,8 +58,8 @@ def _opened(path: Path, options: dict[str, Any]) -> InputContainer:
                 " or let it record MKV, TS or fragmented MP4"
             ) from err
         raise VideoError(
-            f"{path}: not a video that FFmpeg can open ({err}); expected MP4, MKV, AVI, TS or another file that holds the video itself, no"
-            " playlist or script"
+            f"{path}: not a video that FFmpeg can open ({err}); expected MP4, MKV, AVI, TS or another file that contains the video itself,"
+            " not a playlist or script"
         ) from err
     try:
         _check_streams(path, container)
@@ -71,7 +71,7 @@ def _opened(path: Path, options: dict[str, Any]) -> InputContainer:
 
 def _check_file(path: Path) -> None:
     if not _is_utf8(path.name):
-        raise VideoError(f"{path}: its name is not UTF-8, so no feature file can carry it; rename the video")
+        raise VideoError(f"{path}: its name is not UTF-8, so a feature file cannot store it; rename the video")
     if path.is_dir():
         raise VideoError(f"{path}: a folder; expected a video: give the files in it, such as {path / '*.mp4'}")
     if not path.exists():
@@ -87,7 +87,7 @@ def _check_streams(path: Path, container: InputContainer) -> None:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "no streams"
         raise VideoError(f"{path}: no video stream (found: {kinds}); expected a video")
     if not _decodable(container):
-        raise VideoError(f"{path}: its video is of a codec that FFmpeg cannot decode here; convert it to H.264 first")
+        raise VideoError(f"{path}: FFmpeg cannot decode its codec here; convert it to H.264 first")
     stream = video_stream(container)
     if stream.width * stream.height > PIXELS:
         raise VideoError(
@@ -104,38 +104,38 @@ def _is_utf8(name: str) -> bool:
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """The video stream with the largest picture, the first of equals, as the `ffmpeg` program chooses; a cover picture comes last.
+    """The video stream with the largest picture, or the first such stream, as the `ffmpeg` program chooses; cover pictures come last.
 
-    Its decoder refuses pictures of more than `PIXELS`, also where they become so large later in the stream.
+    Its decoder refuses pictures of more than `PIXELS`, even if they become that large later in the stream.
     """
     from av.stream import Disposition
 
-    def worth(stream: VideoStream) -> tuple[bool, int]:
+    def rank(stream: VideoStream) -> tuple[bool, int]:
         return Disposition.attached_pic not in stream.disposition, stream.width * stream.height
 
-    stream = max(_decodable(container), key=worth)
+    stream = max(_decodable(container), key=rank)
     stream.codec_context.options = {"max_pixels": str(PIXELS)}
     return stream
 
 
 def _decodable(container: InputContainer) -> list[VideoStream]:
-    """Video streams whose codec FFmpeg knows; of others PyAV tells neither codec nor size."""
+    """Video streams whose codec FFmpeg knows; PyAV reports neither codec nor size of others."""
     return [stream for stream in container.streams.video if stream.codec_context is not None]
 
 
 def declared_length_s(container: InputContainer) -> float | None:
-    """Seconds that the video stream declares, or the whole file, or None."""
+    """The duration in seconds that the video stream declares, else that of the file, else None."""
     stream = video_stream(container)
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if not container.duration:
         return None
-    from_zero = container.format.name.startswith("matroska")  # its length counts from 0, also where the first frame is later
+    from_zero = container.format.name.startswith("matroska")  # its length counts from 0, even if the first frame is later
     return (container.duration - (max(container.start_time or 0, 0) if from_zero else 0)) / 1e6
 
 
 def is_complete(path: Path, container: InputContainer) -> bool:
-    """False for a Matroska file without a length and an MP4 that ends within a box: its writer has not ended, or was stopped."""
+    """False for a Matroska file without a length and an MP4 that ends within a box: its writer is still running, or was stopped."""
     if container.format.name.startswith("matroska"):
         return bool(container.duration)
     if container.format.name.startswith("mov"):
@@ -150,7 +150,7 @@ def _lacks_index(path: Path) -> bool:
 
 
 def _boxes(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Kind and end (bytes) of each outermost box of an MP4; ends where there is none."""
+    """Kind and end (bytes) of each top-level box of an MP4, up to the first invalid one."""
     size, start = path.stat().st_size, 0
     with path.open("rb") as file:
         while start + 8 <= size:

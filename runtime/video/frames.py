@@ -1,4 +1,4 @@
-"""Frames of a video file with their presentation times, decoded by PyAV, scaled in FFmpeg's library, shown upright."""
+"""Frames of a video file with their presentation times: decoded by PyAV, scaled by FFmpeg's library, turned upright."""
 
 from __future__ import annotations
 
@@ -18,19 +18,14 @@ from wsra.runtime.video.hardware import CPU, open_decoder
 from wsra.runtime.video.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
 from wsra.runtime.video.stamps import RESET_S, Stamps
 
-SUFFIXES = frozenset(
-    {".mp4", ".mov", ".m4v", ".3gp", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".dav"}
-    | {".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"}  # bare streams
-)
-
 
 class Reading(NamedTuple):
     """How a video is read.
 
     Attributes:
-        height_px: frames are scaled to this height, the shape kept, if they are higher.
-        frames_per_s: at most so many frames a second are converted; all are decoded.
-        detail_px: frames are scaled to this height, too, if they are higher than `height_px`; 0 where that is not wanted.
+        height_px: higher frames are scaled down to this height; the aspect ratio is kept.
+        frames_per_s: at most this many frames per second are converted; all are decoded.
+        detail_px: a second, larger height to which frames are scaled as well if they are higher than `height_px`; 0 for none.
     """
 
     height_px: int
@@ -45,7 +40,7 @@ class Frame:
     Attributes:
         time_s: presentation time in seconds after the first frame of the stream.
         image: (H, W, 3) uint8 BGR, upright, with square pixels.
-        detail: the same with more rows, where these are wanted and the video has them.
+        detail: the same frame with more rows, if requested and if the video has them; else None.
     """
 
     time_s: float
@@ -61,8 +56,8 @@ class Frame:
 class Video:
     """A video file, decoded once from its start.
 
-    `state` is the size and time of the file when it was opened. `decoded` counts its frames, also those that are not converted. After the
-    last frame `end_s` is its end (seconds), `broken` the number of packets and frames that were damaged as far as FFmpeg tells,
+    `state` is the size and time of the file when it was opened. `decoded` counts all frames, including those that are not converted. After
+    the last frame, `end_s` is the end of the video in seconds, `broken` the number of damaged packets and frames that FFmpeg detected, and
     `interlaced` the number of frames that were deinterlaced.
     """
 
@@ -71,13 +66,13 @@ class Video:
 
         Args:
             path: the file.
-            height_px: as of `Reading`.
-            frames_per_s: as of `Reading`.
-            detail_px: as of `Reading`.
-            decoder: "cpu", or a device type of FFmpeg such as "cuda"; where that gives no frame the CPU decodes, as `fallback` tells.
+            height_px: see `Reading`.
+            frames_per_s: see `Reading`.
+            detail_px: see `Reading`.
+            decoder: "cpu", or a device type of FFmpeg such as "cuda"; if that returns no frame the CPU decodes, and `fallback` says why.
 
         Raises:
-            VideoError: as `open_container`.
+            VideoError: see `open_container`.
             MissingExtraError: PyAV is not installed.
         """
         self.path = path
@@ -132,7 +127,7 @@ class Video:
                 continue
             self.end_s = stamps.end_s
             if self.end_s > MOST_S:
-                raise VideoError(f"{self.path}: a frame ends at second {self.end_s:.3g}; expected ten years at most: is the file damaged?")
+                raise VideoError(f"{self.path}: a frame ends at second {self.end_s:.3g}; expected at most ten years: is the file damaged?")
             yield from fields.feed(time_s, frame)
         yield from fields.flush()
         self.interlaced, self._assumed_per_s, self._resets = fields.interlaced, stamps.assumed_per_s, stamps.resets
@@ -141,10 +136,10 @@ class Video:
         """Decode to the end.
 
         Yields:
-            Frames in presentation order, about `frames_per_s` a second.
+            Frames in presentation order, about `frames_per_s` per second.
 
         Raises:
-            VideoError: not one frame could be decoded, or one is of a time or a shape that no video has.
+            VideoError: no frame could be decoded, or a frame has an impossible time or shape.
         """
         from av.video.reformatter import VideoReformatter
 
@@ -160,10 +155,10 @@ class Video:
                 has_more = min(self.detail_px, self._shown_rows()) > len(image)
                 yield Frame(time_s, image, detail=self._picture(frame, finer, matrix, self.detail_px) if has_more else None)
         if self._shown_px is None:
-            raise VideoError(f"{self.path}: a video stream without one decodable frame; is the file damaged or still empty?")
+            raise VideoError(f"{self.path}: the video stream has no decodable frame; is the file damaged or still empty?")
 
     def _picture(self, frame: Any, scaler: Any, matrix: tuple[int, int, int, int], height_px: int) -> NDArray[Any]:
-        """A frame at a height, upright."""
+        """A frame scaled to a height and turned upright."""
         sideways = is_on_its_side(matrix)
         width, height = self._shown_px = self._shown_px or self._size_of(frame, on_its_side=sideways)
         rows = min(height_px, self._shown_rows())
@@ -187,29 +182,29 @@ class Video:
         return width, height
 
     def changed(self) -> bool:
-        """Whether the file was written to since it was opened."""
+        """Whether the file has been written to since it was opened."""
         return file_state(self.path) != self.state
 
     def damage(self) -> str | None:
-        """After the last frame: what was lost or is not certain, in words, or None."""
-        told = []
+        """After the last frame: what was lost or is uncertain, in words, or None."""
+        problems = []
         if self.broken:
-            told.append(f"{self.broken} packets or frames were damaged")
+            problems.append(f"{self.broken} packets or frames were damaged")
         if self._resets:
-            told.append(f"its stamps jump back {self._resets} times: later times are counted on, and may be off")
+            problems.append(f"its stamps jump back {self._resets} times: later times are counted on, and may be off")
         if self.changed():
-            told.append("the file was written to while it was read: extract it again when it is complete")
+            problems.append("the file was written to while it was read: extract it again when it is complete")
         elif not self._complete:
-            told.append("not complete: still being written, or never closed; what was there is used")
+            problems.append("not complete: still being written, or never closed; what was there is used")
         elif self.declared_s is not None and self.end_s < self.declared_s - RESET_S:
-            told.append(f"ends at {self.end_s:.1f} s of {self.declared_s:.1f} s that it declares")
+            problems.append(f"ends at {self.end_s:.1f} s of {self.declared_s:.1f} s that it declares")
         if self._assumed_per_s is not None:
-            told.append(f"its frames carry no times: {self._assumed_per_s:g} a second are assumed")
-        return "; ".join(told) or None
+            problems.append(f"its frames carry no times: {self._assumed_per_s:g} a second are assumed")
+        return "; ".join(problems) or None
 
 
 def file_state(path: Path) -> tuple[int, int] | None:
-    """Size in bytes and time of the last change in nanoseconds; None where there is no such file."""
+    """Size in bytes and modification time in nanoseconds; None if there is no such file."""
     try:
         stat = path.stat()
     except OSError:

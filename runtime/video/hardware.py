@@ -1,4 +1,4 @@
-"""A decoder of the hardware, where PyAV offers one and it really gives a frame; otherwise the CPU, and why."""
+"""A hardware decoder, if PyAV has one and it really returns a frame; otherwise the CPU, with the reason."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ CPU = "cpu"
 
 
 def open_decoder(path: Path, decoder: str) -> tuple[InputContainer, str | None]:
-    """Open a video for a decoder; a decoder of the hardware must give the first frame before it is trusted with the file.
+    """Open a video for a decoder; a hardware decoder must return the first frame before it is used for the file.
 
     Args:
         path: the video.
         decoder: "cpu", or a device type of FFmpeg such as "cuda", "qsv", "vaapi" or "videotoolbox".
 
     Returns:
-        The container, at its start, and why the CPU decodes instead, or None.
+        The container, at its start, and why the CPU decodes instead (None if it does not).
 
     Raises:
-        VideoError, MissingExtraError: as `open_container`.
+        VideoError, MissingExtraError: see `open_container`.
     """
     plain = open_container(path)
     if decoder == CPU:
         return plain, None
-    why = _why_not(path, decoder)
-    if why is not None:
-        return plain, f"decoded on the CPU: {decoder} {why}"
+    reason = _why_not(path, decoder)
+    if reason is not None:
+        return plain, f"decoded on the CPU: {decoder} {reason}"
     plain.close()
     return open_container(path, hwaccel=_accelerator(decoder)), None
 
 
 def _why_not(path: Path, decoder: str) -> str | None:
-    """Why a decoder of the hardware cannot be used for this file, found by decoding one frame; None when it can."""
+    """Why a hardware decoder cannot be used for this file, found by decoding one frame; None if it can."""
     from av.codec.hwaccel import hwdevices_available
 
     if decoder not in hwdevices_available():
@@ -47,7 +47,7 @@ def _why_not(path: Path, decoder: str) -> str | None:
             next(container.decode(video_stream(container))).to_ndarray(format="bgr24")
     except StopIteration:
         return "gives no frame"
-    except Exception as err:  # drivers raise what they like
+    except Exception as err:  # drivers may raise anything
         return f"gives no frame ({str(err).strip() or type(err).__name__})"
     return None
 

@@ -1,4 +1,4 @@
-"""A decoded picture as it must be shown: without the comb of interlaced fields, upright, with square pixels."""
+"""Decoded pictures as they must be displayed: deinterlaced and upright."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _UPRIGHT = (65536, 0, 0, 65536)
 
 
 class Deinterlacer:
-    """FFmpeg's bwdif over the frames that are flagged interlaced, with the field order that each tells; others pass unchanged.
+    """FFmpeg's bwdif for frames flagged as interlaced, with the field order of each; other frames pass unchanged.
 
-    Frames come out in order with what they went in with; once a frame was interlaced, one frame later. `interlaced` counts them.
+    Frames come out in order with their times, one frame late from the first interlaced frame on. `interlaced` counts the interlaced frames.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Deinterlacer:
         self._waiting: deque[float] = deque()
 
     def feed(self, time_s: float, frame: Any) -> Iterator[tuple[float, Any]]:
-        """Take a frame with its time; give those that are ready."""
+        """Add a frame with its time; yield the frames that are ready."""
         self.interlaced += bool(frame.interlaced_frame)
         shape = frame.width, frame.height, frame.format.name
         if self._graph is not None and shape != self._shape:
@@ -41,7 +41,7 @@ class Deinterlacer:
         yield from self._ready()
 
     def flush(self) -> Iterator[tuple[float, Any]]:
-        """Give what is still held."""
+        """Yield the frames that are still waiting."""
         if self._graph is not None:
             self._graph.push(None)
             yield from self._ready()
@@ -73,7 +73,7 @@ class Deinterlacer:
 
 
 def display_matrix(frame: Any) -> tuple[int, int, int, int]:
-    """The turning part (a, b, c, d) of a frame's display matrix: x' = ax + cy, y' = bx + dy, y downward, in 1/65536."""
+    """The rotation (a, b, c, d) of a frame's display matrix: x' = ax + cy, y' = bx + dy, y downward, in 1/65536."""
     side = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
     if side is None:
         return _UPRIGHT
@@ -82,20 +82,20 @@ def display_matrix(frame: Any) -> tuple[int, int, int, int]:
 
 
 def is_on_its_side(matrix: tuple[int, int, int, int]) -> bool:
-    """Whether the picture is shown with rows and columns exchanged."""
+    """Whether the picture is displayed with rows and columns exchanged."""
     a, b, _, _ = matrix
     return abs(b) > abs(a)
 
 
 def upright(image: NDArray[Any], matrix: tuple[int, int, int, int]) -> NDArray[Any]:
-    """Turn and mirror a picture to the nearest quarter, as its display matrix says.
+    """Rotate and mirror a picture to the nearest quarter turn, according to its display matrix.
 
     Args:
         image: (H, W, 3).
-        matrix: of `display_matrix`.
+        matrix: result of `display_matrix`.
 
     Returns:
-        (H, W, 3), or (W, H, 3) when it was on its side.
+        (H, W, 3), or (W, H, 3) if it was on its side.
     """
     a, b, c, d = matrix
     if is_on_its_side(matrix):

@@ -1,4 +1,4 @@
-"""Frames to snippets: which frames belong to one, and which stand for it."""
+"""Frames to snippets: which frames belong to a snippet, and which represent it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from wsra.runtime.video.frames import Frame
 
-_EDGE_S = 1e-6  # stamps are rounded; a frame this little before a snippet belongs to it
+_EDGE_S = 1e-6  # timestamps are rounded; a frame this close before a snippet belongs to it
 
 AnyFrame = TypeVar("AnyFrame", bound=Frame)
 
@@ -34,13 +34,13 @@ def by_snippet(frames: Iterable[AnyFrame], snippet_s: float) -> Iterator[tuple[i
 
 
 def uniform(frames: Iterable[AnyFrame], number: int, snippet_s: float, *, count: int) -> list[AnyFrame]:
-    """The frames nearest to the middles of `count` equal parts of a snippet; no more than these are held in memory.
+    """The frames nearest to the middles of `count` equal parts of a snippet; only these stay in memory.
 
     Args:
-        frames: of the snippet, in presentation order; at least one.
-        number: of the snippet, k.
-        snippet_s: its length in seconds.
-        count: how many; where the snippet has fewer frames, some come again.
+        frames: frames of the snippet, in presentation order; at least one.
+        number: number of the snippet, k.
+        snippet_s: length of a snippet in seconds.
+        count: number of frames; if the snippet has fewer, some are repeated.
 
     Returns:
         `count` frames in presentation order.
@@ -55,5 +55,5 @@ def uniform(frames: Iterable[AnyFrame], number: int, snippet_s: float, *, count:
 
 
 def frames_per_s(count: int, snippet_s: float) -> float:
-    """Rate at which a video must be read so that `uniform` finds a frame at each middle: its grid has them between its points."""
+    """Rate at which a video must be read so that `uniform` finds a frame near each middle."""
     return 2.0 * count / snippet_s

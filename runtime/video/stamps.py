@@ -1,21 +1,21 @@
-"""When each decoded frame is shown: seconds after the first frame, from presentation stamps where there are any."""
+"""When each decoded frame is displayed: seconds after the first frame, from presentation timestamps if there are any."""
 
 from __future__ import annotations
 
 from typing import Any
 
-RESET_S = 1.0  # stamps that jump back by more than this begin anew
+RESET_S = 1.0  # timestamps that jump back by more than this have been reset
 _ASSUMED_STEP_S = 1 / 25
 
 
 class Stamps:
-    """Times of the frames of one stream, in the order in which they are decoded.
+    """Times of the frames of one stream, in decoding order.
 
-    Frames without a stamp follow the frame before at its length. `resets` counts how often stamps began anew.
+    A frame without a timestamp follows the previous frame after the length of that frame. `resets` counts how often timestamps were reset.
     """
 
     def __init__(self, format_name: str) -> None:
-        self._in_file_order = format_name == "avi"  # AVI has no presentation stamps, only an order; FFmpeg's guesses jump with B-frames
+        self._in_file_order = format_name == "avi"  # AVI has an order but no presentation timestamps; FFmpeg's guesses jump with B-frames
         self.resets = 0
         self._origin_s: float | None = None
         self._last_s = -1.0
@@ -28,11 +28,11 @@ class Stamps:
 
     @property
     def assumed_per_s(self) -> float | None:
-        """Frames a second that were assumed, where no frame so far had a stamp."""
+        """The assumed frames per second, if no frame so far had a timestamp."""
         return 1 / self._step_s if self._origin_s is None and self._last_s >= 0 else None
 
     def time_s(self, frame: Any) -> float | None:
-        """Seconds after the first frame at which a frame is shown; None when it cannot be placed after the one before."""
+        """Seconds after the first frame at which a frame is displayed; None if that is not after the previous frame."""
         base = float(frame.time_base or 0)
         ticks = next((t for t in ((frame.dts,) if self._in_file_order else (frame.pts, frame.dts)) if t is not None), None)
         length_s = float(frame.duration or 0) * base
@@ -40,7 +40,7 @@ class Stamps:
             return self._follow(length_s)
         shown_s = float(ticks * frame.time_base)
         self._origin_s = shown_s if self._origin_s is None else self._origin_s
-        if shown_s - self._origin_s < self._last_s - RESET_S:  # stamps begin anew, as where two recordings were joined
+        if shown_s - self._origin_s < self._last_s - RESET_S:  # timestamps were reset, as where two recordings were joined
             self._origin_s = shown_s - self._last_s - self._step_s
             self.resets += 1
         time_s = shown_s - self._origin_s

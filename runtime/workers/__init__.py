@@ -1,1 +1,1 @@
-"""Where tasks run: in this process, in several of this machine, or on a cluster. Knows nothing about videos and answers."""
+"""Pools that run tasks: in this process, in several processes of this machine, or on a cluster. They know nothing about videos."""

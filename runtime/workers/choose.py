@@ -1,4 +1,4 @@
-"""Which pool was asked for."""
+"""Opening the pool that the user chose."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wsra.runtime.workers.protocol import Pool
 
 @contextmanager
 def open_pool(ray: str | None = None, *, jobs: int = 1, cpus: int = 1, gpus: int = 0) -> Iterator[Pool]:
-    """Open what runs tasks.
+    """Open a pool.
 
     Args:
-        ray: a cluster, as `Cluster` takes it, or None for this machine.
-        jobs: processes on this machine.
-        cpus: that a task takes of a cluster.
-        gpus: that a task takes of a cluster.
+        ray: address of a cluster, see `Cluster`, or None for this machine.
+        jobs: number of processes on this machine.
+        cpus: CPUs per task on a cluster.
+        gpus: GPUs per task on a cluster.
 
     Raises:
         ClusterError: the cluster cannot be reached, or has no node for such a task.

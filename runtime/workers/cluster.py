@@ -1,4 +1,4 @@
-"""Tasks on a Ray cluster: results in order, a lost worker's task given to another, files that a node does not see told at once."""
+"""Tasks on a Ray cluster: results in order, tasks of lost workers retried, files that a node cannot see reported at once."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ logger = logging.getLogger(__name__)
 
 LOCAL, AUTO = "local", "auto"
 RETRIES = 3
-AHEAD = 1000  # tasks given out before the first of them is done
-_STORE_BYTES = 100 * 2**20  # of a cluster that is started here: results are small
+AHEAD = 1000  # tasks submitted before the first of them is done
+_STORE_BYTES = 100 * 2**20  # for a cluster that is started here; results are small
 _REACH_S = 5.0
 _CANCEL_S = 5.0
-# Ray reads them when it is imported: neither advice nor lost workers are printed on stdout; `quiet.py` stops its usage statistics.
+# Ray reads these when it is imported; they keep advice and lost workers off stdout. `quiet.py` stops its usage statistics.
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "1",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
 }
-_LOOPBACK = "127.0.0.2"  # of all that is started here; for 127.0.0.1 Ray takes the address of the network instead
-# Ray's head asks the addresses of cloud providers where it runs, also with usage statistics off: it finds a proxy that is not there.
+_LOOPBACK = "127.0.0.2"  # for all processes started here; Ray replaces 127.0.0.1 by the network address
+# Ray's head queries the addresses of cloud providers even with usage statistics off; a proxy that does not exist stops that.
 _NOWHERE = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "no_proxy": "", "NO_PROXY": ""}
 
 
 class Cluster:
-    """A Ray cluster, as long as the block lasts; where this process is connected to one already, that one, and it stays connected.
+    """A connection to a Ray cluster for the length of a block. An existing connection of this process is used and stays open.
 
     Args (constructor):
         address: HOST:PORT of its head, "auto" (`RAY_ADDRESS`, else the cluster that runs on this machine), or "local": one that is started
             on this machine and ends with the block.
-        cpus: that a task takes.
-        gpus: that a task takes.
+        cpus: CPUs per task.
+        gpus: GPUs per task.
 
     Raises (on entering):
-        ClusterError: it cannot be reached, or has no node for such a task.
+        ClusterError: the cluster cannot be reached, or has no node for such a task.
         MissingExtraError: Ray is not installed.
     """
 
@@ -66,90 +66,90 @@ class Cluster:
         self._address, self._gpus = address, gpus
         self.threads = cpus
         self._ray: Any = None
-        self._held = contextlib.ExitStack()
+        self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> Cluster:
         address = (os.environ.get("RAY_ADDRESS") or AUTO) if self._address == AUTO else self._address
         if "ray" not in sys.modules:
             os.environ.update(_QUIET)
-            if address == LOCAL:  # nobody else may give it work; without a token here Ray would leave one in the home folder
+            if address == LOCAL:  # nobody else may submit work; without a token here Ray would leave one in the home folder
                 os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex()})
         try:
             import ray
         except ImportError as err:
             raise MissingExtraError("Ray", "ray", "--ray") from err
         self._ray = ray
-        with self._held:
+        with self._resources:
             if not ray.is_initialized():
                 self._connect(address)
             self._check_nodes()
-            self._held = self._held.pop_all()
+            self._resources = self._resources.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Leave the cluster, which ends what still runs; one that was started here ends."""
-        self._held.close()
+        """Leave the cluster, which ends running tasks; a cluster that was started here ends."""
+        self._resources.close()
 
     def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
         """See `Pool`.
 
-        A task whose worker or node is lost is given to another with a warning, at most `RETRIES` times. What workers log is logged
-        here, once their task is done.
+        A task whose worker or node is lost is retried on another, with a warning, at most `RETRIES` times. What
+        workers log is logged here once their task is done.
 
         Raises:
-            ClusterError: a node does not see a file that is here, has another wsra, or the cluster is lost.
+            ClusterError: a node cannot see a file that exists here or has another version of wsra, or the cluster is lost.
         """
-        task = self._ray.remote(_done).options(num_cpus=self.threads, num_gpus=self._gpus, max_retries=0)
-        there, version = str(Path.cwd()), _version()
-        running: dict[Any, range] = {}  # places of the items, by reference of Ray
+        task = self._ray.remote(_work_on).options(num_cpus=self.threads, num_gpus=self._gpus, max_retries=0)
+        folder, version = str(Path.cwd()), _version()
+        running: dict[Any, range] = {}  # indices of the items, by Ray reference
         results: dict[int, Result] = {}
         lost: Counter[int] = Counter()
-        given = 0
+        submitted = 0
 
-        def give(places: range) -> None:
+        def submit(places: range) -> None:
             seen = tuple(path for path in work.reads(items[places[0]]) if path.exists())
-            running[task.remote(work, [items[place] for place in places], seen, there, version)] = places
+            running[task.remote(work, [items[place] for place in places], seen, folder, version)] = places
 
         try:
             for place in range(len(items)):
                 while place not in results:
-                    while given < min(len(items), place + AHEAD * chunksize):
-                        give(range(given, min(len(items), given + chunksize)))
-                        given += chunksize
+                    while submitted < min(len(items), place + AHEAD * chunksize):
+                        submit(range(submitted, min(len(items), submitted + chunksize)))
+                        submitted += chunksize
                     for ref in self._ready(running):
                         places = running.pop(ref)
-                        told = self._told(ref)
-                        if isinstance(told, _Done):
-                            for record in told.records:
+                        outcome = self._outcome(ref)
+                        if isinstance(outcome, _Done):
+                            for record in outcome.records:
                                 _log(record)
-                            results.update(zip(places, told.results, strict=True))
-                        elif isinstance(told, _Unseen):
-                            told.refuse()
-                            give(places)  # deleted meanwhile: as in one process
+                            results.update(zip(places, outcome.results, strict=True))
+                        elif isinstance(outcome, _Unseen):
+                            outcome.refuse()
+                            submit(places)  # the file was deleted meanwhile; the task reports that, as in one process
                         elif len(places) > 1:
-                            logger.warning(f"a worker was lost; its {len(places)} files are given to others, one by one")
+                            logger.warning(f"a worker was lost; its {len(places)} files are retried one by one")
                             for alone in places:
-                                give(range(alone, alone + 1))
+                                submit(range(alone, alone + 1))
                         elif lost[places[0]] < RETRIES:
                             lost[places[0]] += 1
                             name = work.reads(items[places[0]])[0]
-                            logger.warning(f"{name}: its worker was lost; given to another ({lost[places[0]]} of {RETRIES})")
-                            give(places)
+                            logger.warning(f"{name}: its worker was lost; retried on another ({lost[places[0]]} of {RETRIES})")
+                            submit(places)
                         else:
-                            why = f"{RETRIES + 1} workers were lost over it, most often for memory"
-                            results[places[0]] = work.lost(items[places[0]], why)
+                            reason = f"{RETRIES + 1} workers were lost on it, usually for lack of memory"
+                            results[places[0]] = work.lost(items[places[0]], reason)
                 yield results.pop(place)
         finally:
             self._cancel(list(running))
 
     def _connect(self, address: str) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-        held, handler = self._held, signal.getsignal(signal.SIGTERM)
+        resources, handler = self._resources, signal.getsignal(signal.SIGTERM)
         try:
             if address == LOCAL:
-                below = "/tmp" if Path("/tmp").is_dir() else None  # names of its sockets must be short
-                folder = held.enter_context(TemporaryDirectory(prefix="wsra-ray-", dir=below, ignore_cleanup_errors=True))
-                held.callback(self._ray.shutdown)
+                parent = "/tmp" if Path("/tmp").is_dir() else None  # paths of its sockets must be short
+                folder = resources.enter_context(TemporaryDirectory(prefix="wsra-ray-", dir=parent, ignore_cleanup_errors=True))
+                resources.callback(self._ray.shutdown)
                 with _nowhere():
                     self._ray.init(
                         LOCAL,
@@ -162,54 +162,54 @@ class Cluster:
                     )
             else:
                 _reach(address)
-                held.callback(self._ray.shutdown)
+                resources.callback(self._ray.shutdown)
                 self._ray.init(address, **quiet)
         except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as err:
             raise ClusterError(
-                f"--ray {self._address}: no cluster ({str(err).splitlines()[0]}); start one with ray start --head, or take --ray local"
+                f"--ray {self._address}: no cluster ({str(err).splitlines()[0]}); start one with ray start --head, or use --ray local"
             ) from err
-        except SystemExit:  # of SIGTERM: Ray has put in a handler of its own, with an exit code of its own
+        except SystemExit:  # SIGTERM: Ray has installed its own handler, with its own exit code
             raise SystemExit(128 + signal.SIGTERM) from None
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, handler)
 
     def _check_nodes(self) -> None:
-        """Refuse a task for which no node is large enough: it would wait for ever."""
+        """Refuse a task for which no node is large enough; it would wait forever."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if not any(node.get("CPU", 0) >= self.threads and node.get("GPU", 0) >= self._gpus for node in nodes):
             gpus = f" and {self._gpus} GPU" if self._gpus else ""
             raise ClusterError(
                 f"--ray {self._address}: none of its {len(nodes)} nodes has {self.threads} CPU{gpus} for a task; start one that has,"
-                " or ask for fewer --threads or another provider"
+                " or use fewer --threads or another provider"
             )
 
     def _ready(self, running: dict[Any, range]) -> list[Any]:
-        """Wait for a task; all that are done by then."""
+        """Wait for a task; return all that are done by then."""
         refs = list(running)
         self._ray.wait(refs, num_returns=1, fetch_local=False)
         ready: list[Any] = self._ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)[0]
         return ready
 
-    def _told(self, ref: Any) -> _Done | _Unseen | None:
-        """What a task gave; None where it was lost."""
+    def _outcome(self, ref: Any) -> _Done | _Unseen | None:
+        """What a task returned; None if it was lost."""
         errors = self._ray.exceptions
         try:
-            told: _Done | _Unseen = self._ray.get(ref)
+            outcome: _Done | _Unseen = self._ray.get(ref)
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError):
             return None
         except errors.RayError as err:
             cause = getattr(err, "cause", err)
             if isinstance(cause, errors.RayError):
                 raise ClusterError(
-                    f"--ray {self._address}: cannot go on ({str(cause).splitlines()[0]}); what is complete is kept: all nodes need the"
-                    " same wsra, Ray and Python"
+                    f"--ray {self._address}: cannot continue ({str(cause).splitlines()[0]}); complete results are kept: all nodes need"
+                    " the same wsra, Ray and Python"
                 ) from err
             raise cause from err
-        return told
+        return outcome
 
     def _cancel(self, refs: list[Any]) -> None:
-        """Stop tasks, with a moment to remove what they have begun to write."""
+        """Cancel tasks, with time to remove unfinished files."""
         if refs and self._ray.is_initialized():
             for ref in refs:
                 self._ray.cancel(ref, force=False)
@@ -228,24 +228,24 @@ class _Unseen:
     node: str
 
     def refuse(self) -> None:
-        """Stop where the file is here.
+        """Stop if the file exists here.
 
         Raises:
-            ClusterError: it is.
+            ClusterError: the file exists here, so the node has other storage.
         """
         if self.path.exists():
             raise ClusterError(
-                f"{self.path.absolute()}: here, but not on the node {self.node}; files, bundle and output must be on storage"
-                " that all nodes see at the same place"
+                f"{self.path.absolute()}: exists here, but not on the node {self.node}; files, bundle and output must be on storage"
+                " that all nodes have at the same path"
             )
 
 
-def _done(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], folder: str, version: str) -> _Done | _Unseen:
-    """What a worker does: some items, where `seen` exists, with the folder and the wsra of the process that asks."""
+def _work_on(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], folder: str, version: str) -> _Done | _Unseen:
+    """Work on some items in a worker, if it sees the files `seen` and has the same version of wsra as the caller."""
     node = socket.gethostname()
     if _version() != version:
         raise ClusterError(f"the node {node} has wsra {_version()}; expected {version}, as here: install the same on all nodes")
-    with contextlib.suppress(OSError):  # where it is not there, neither are the files with names from it
+    with contextlib.suppress(OSError):  # without the folder, files with names relative to it are missing too
         os.chdir(folder)
     unseen = next((path for path in seen if not path.exists()), None)
     if unseen is not None:
@@ -287,7 +287,7 @@ def _version() -> str:
 
 @contextlib.contextmanager
 def _nowhere() -> Iterator[None]:
-    """Processes that are started in the block reach nothing outside by HTTP."""
+    """Keep processes that are started in the block from reaching anything outside by HTTP."""
     before = {name: os.environ.get(name) for name in _NOWHERE}
     os.environ.update(_NOWHERE)
     try:
@@ -301,11 +301,11 @@ def _nowhere() -> Iterator[None]:
 
 
 def _reach(address: str) -> None:
-    """Knock, since Ray would try for minutes.
+    """Check that an address answers, because Ray would try for minutes.
 
     Raises:
         OSError: nothing answers.
-        ValueError: not HOST:PORT.
+        ValueError: the address is not HOST:PORT.
     """
     if address == AUTO:
         return

@@ -20,11 +20,11 @@ from wsra.runtime.terminal.signals import heed_signals, postponed
 from wsra.runtime.terminal.streams import claim_streams
 from wsra.runtime.workers.protocol import Item, Place, Result, Work
 
-_CLEAN_S = 5.0  # of a child, to remove what it has begun to write
+_CLEAN_S = 5.0  # time for a child to remove what it has begun to write
 
 
 class ThisProcess:
-    """One task after the other, each when its result is asked for."""
+    """Runs one task after the other in this process, each when its result is requested."""
 
     place: Place = "process"
     threads = 0
@@ -35,12 +35,12 @@ class ThisProcess:
 
 
 class Processes:
-    """Tasks in processes of this machine, which share its processors.
+    """Runs tasks in several processes of this machine, which share its processors.
 
     Where the command line shows messages, they print theirs; they do not reach the handlers that a Python caller attached in this process.
 
     Args (constructor):
-        jobs: how many.
+        jobs: number of processes.
     """
 
     place: Place = "machine"
@@ -50,30 +50,30 @@ class Processes:
         self.threads = max(1, (os.cpu_count() or 1) // jobs)
 
     def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
-        """See `Pool`. Where it is left early, for a signal, the processes end, too, with a moment to remove what they have begun."""
+        """See `Pool`. If it is left early, as for a signal, the processes end too, with time to remove unfinished files."""
         others = active_children()
         try:
             context, shown = get_context("spawn"), messages_are_shown()
             with ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_begin, initargs=(shown,)) as pool:
                 try:
-                    with postponed(), _unseen_by_children(signal.SIGINT):
+                    with postponed(), _blocked_in_children(signal.SIGINT):
                         parts = (items[place : place + chunksize] for place in range(0, len(items), chunksize))
-                        given = deque(pool.submit(_done, work, part) for part in parts)
-                    while given:
-                        yield from given.popleft().result()
+                        submitted = deque(pool.submit(_work_on, work, part) for part in parts)
+                    while submitted:
+                        yield from submitted.popleft().result()
                 except BaseException:
                     _end([child for child in active_children() if child not in others])
                     raise
         except BrokenProcessPool as err:
             raise WsraError(
-                f"one of the {self._jobs} processes was killed, most often for memory; what is complete is kept:"
+                f"one of the {self._jobs} processes was killed, usually for lack of memory; complete results are kept:"
                 " run it again with fewer --jobs"
             ) from err
 
 
 @contextmanager
-def _unseen_by_children(number: int) -> Iterator[None]:
-    """Children that are started meanwhile never get a signal: Ctrl-C is for this process, which then ends them."""
+def _blocked_in_children(number: int) -> Iterator[None]:
+    """Block a signal in children started within the block: Ctrl-C is for this process, which then ends its children."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield
@@ -82,7 +82,7 @@ def _unseen_by_children(number: int) -> Iterator[None]:
 
 
 def _begin(shown: bool) -> None:
-    """What a child does first: it prints messages where this process does, and ends when this process ends."""
+    """Prepare a child: it prints messages if this process does, and ends when this process ends."""
     claim_streams()
     if shown:
         show_messages()
@@ -96,8 +96,8 @@ def _follow_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _done(work: Work[Item, Result], items: Sequence[Item]) -> list[Result]:
-    """What a child does with some items, until SIGTERM, which the pool would take for an error of theirs, and go on with the next ones."""
+def _work_on(work: Work[Item, Result], items: Sequence[Item]) -> list[Result]:
+    """Work on some items in a child. SIGTERM ends the child; the pool would treat it as an error of the items and continue."""
     try:
         heed_signals()
         return [work(item) for item in items]

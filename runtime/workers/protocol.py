@@ -1,4 +1,4 @@
-"""What a task is, and what runs tasks."""
+"""The interfaces of a task and of a pool that runs tasks."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class Work(Protocol[Item_contra, Result_co]):
-    """What is done with every item, wherever that is: a frozen dataclass that can be pickled; what it opens it opens once in a process.
+    """The work on one item: a frozen dataclass that can be pickled, and that opens what it needs once per process.
 
-    What is wrong with one item belongs into its result. A `WsraError` that is raised stops all.
+    A problem with one item belongs in its result. A `WsraError` stops the whole run.
     """
 
     def __call__(self, item: Item_contra, /) -> Result_co:
-        """The result of one item; doing it twice is doing it once."""
+        """The result of one item. It must be safe to do an item twice."""
 
     def reads(self, item: Item_contra, /) -> Sequence[Path]:
-        """Files and folders that tell whether what is needed is seen where it is done; that which names the item first."""
+        """Files and folders that a worker must be able to see; the first one names the item."""
 
-    def lost(self, item: Item_contra, why: str, /) -> Result_co:
-        """The result of an item over which worker after worker was lost."""
+    def lost(self, item: Item_contra, reason: str, /) -> Result_co:
+        """The result of an item on which worker after worker was lost."""
 
 
 class Pool(Protocol):
-    """What runs tasks."""
+    """Runs tasks."""
 
     @property
     def place(self) -> Place:
-        """Where tasks run; in this process they do so one after the other, so that they may show their own progress."""
+        """Where tasks run. In this process they run one after the other, so they can report their own progress."""
 
     @property
     def threads(self) -> int:
-        """Processors that a task may take; 0 leaves all to it."""
+        """Processors that a task may use; 0 for all."""
 
     def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
-        """Do all items.
+        """Work on all items.
 
         Args:
-            work: what is done.
-            items: with what.
-            chunksize: how many are sent together; more where one takes less than a few milliseconds.
+            work: the work on one item.
+            items: the items.
+            chunksize: number of items sent together; use more if one item takes less than a few milliseconds.
 
         Yields:
-            One result per item, in their order.
+            One result per item, in order.
 
         Raises:
-            WsraError: the work cannot go on.
+            WsraError: the work cannot continue.
         """

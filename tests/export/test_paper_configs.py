@@ -14,6 +14,7 @@ import pytest
 
 from tiny import SENTENCES, make_encoder
 from wsra.export.publish import ExportOptions, export_bundle
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.conversion.published import Published, convert_all
 from wsra.runtime.evaluation.evaluate import EvaluationRequest, evaluate
 from wsra.runtime.formats.epochs import read_metrics
@@ -96,7 +97,7 @@ def test_from_the_run_file_to_the_row_of_the_table(folder: Path, encoder: Path, 
             name,  # type: ignore[arg-type]
             features=folder / name / "features",
             durations=folder / "charades.json" if name == "charades" else None,
-            threads=1,
+            settings=RunSettings(threads=1),
         )
     )
     assert (told.queries, told.videos, told.unanswered) == (2 * VIDEOS, VIDEOS, 0)

@@ -27,6 +27,7 @@ from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
 from wsra.runtime.backbones.registry import backbone_of, load_backbone
 from wsra.runtime.backbones.tracking.motion import WIDTH
 from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.bench import stages
 from wsra.runtime.bench.report import bench_json
 from wsra.runtime.cli import app
@@ -220,7 +221,7 @@ def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, t
         write_features(tmp_path / f"{name}.feat", replace(features, video=name))
         rows.append({"qid": number, "query": SENTENCES[number], "vid": name, "duration": features.duration_s, "relevant_windows": [[2, 8]]})
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    request = EvaluationRequest(bundle_folder, tmp_path / "a.jsonl", "spans", features=tmp_path, threads=1)
+    request = EvaluationRequest(bundle_folder, tmp_path / "a.jsonl", "spans", features=tmp_path, settings=RunSettings(threads=1))
     told = evaluate(request)
     assert told.queries == 2 and set(told.controls) == {"chance", "prior", "shuffled"}
     # The videos are alike, so the shuffled sentences are answered as in their own video: only the places of the answers change.
@@ -232,8 +233,8 @@ def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, t
 
 
 def test_a_zero_shot_bundle_is_timed_on_a_video(bundle_folder: Path, clip_file: Path) -> None:
-    wanted = stages.Wanted(clip_file, queries=SENTENCES, threads=1, repeats=1, first_s=3.0)
-    told = bench_json(stages.measure(bundle_folder, wanted))
+    request = stages.BenchRequest(clip_file, queries=SENTENCES, settings=RunSettings(threads=1), repeats=1, first_s=3.0)
+    told = bench_json(stages.measure(bundle_folder, request))
     assert (told["queries"], told["snippets"], told["video_s"]) == (3, 3, 3.0)
     assert all(stage["p50_ms"] > 0 for stage in told["stages"].values()) and {"decode", "features", "scoring"} <= set(told["stages"])
 

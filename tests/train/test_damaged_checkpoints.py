@@ -166,7 +166,7 @@ def test_what_a_library_raises_over_a_folder_is_one_line(checkpoint: Path, monke
     def fails(*args: object, **options: object) -> None:
         raise AttributeError("no slices")
 
-    monkeypatch.setattr("wsra.runtime.formats.describe.safe_open", fails)
+    monkeypatch.setattr("wsra.runtime.formats.describe.read_header", fails)
     with pytest.raises(DataError, match=r"a: cannot be used \(AttributeError: no slices\)"):
         describe(checkpoint)
     with pytest.raises(WsraError):

@@ -1,4 +1,4 @@
-"""Frames to the input of an encoder or detector: fitted to its size, in its colours, scaled, and laid out."""
+"""Frames as the input of an encoder or detector: resized, converted to its colours, scaled, and arranged in its layout."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backbones.tracking.background import Image
 
-# From (N, T, H, W, C); an image encoder's single frame per row is taken out before.
+# From (N, T, H, W, C); for an image encoder the axis T is removed first.
 _AXES = {"NCHW": (0, 3, 1, 2), "NHWC": (0, 1, 2, 3), "NCTHW": (0, 4, 1, 2, 3), "NTCHW": (0, 1, 4, 2, 3), "NTHWC": (0, 1, 2, 3, 4)}
 
 
 class Preparation(Protocol):
-    """What is done to a picture: `EncoderSettings` and `DetectorSettings` tell it."""
+    """How a picture is prepared; `EncoderSettings` and `DetectorSettings` provide it."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -24,7 +24,7 @@ class Preparation(Protocol):
 
     @property
     def resize(self) -> str:
-        """What is done where the shapes differ: "crop", "stretch", "pad" or "corner"."""
+        """What to do if the aspect ratios differ: "crop", "stretch", "pad" or "corner"."""
 
     @property
     def colour(self) -> str:
@@ -32,7 +32,7 @@ class Preparation(Protocol):
 
     @property
     def scale(self) -> float:
-        """What 0 to 255 is multiplied with."""
+        """Factor for the values 0 to 255."""
 
     @property
     def mean(self) -> tuple[float, float, float]:
@@ -44,12 +44,12 @@ class Preparation(Protocol):
 
 
 def fitted(image: Image, settings: Preparation, *, fill: int = 0) -> NDArray[np.float32]:
-    """One frame, or a part of one, as the graph wants it.
+    """One frame, or a part of one, as the graph expects it.
 
     Args:
         image: (H, W, 3) uint8 BGR.
         settings: size, resize, colour, scale, mean and std.
-        fill: grey level, 0 to 255, of what the picture leaves free with "pad" and "corner".
+        fill: grey level, 0 to 255, of the padding with "pad" and "corner".
 
     Returns:
         (*size, 3) float32.
@@ -58,7 +58,7 @@ def fitted(image: Image, settings: Preparation, *, fill: int = 0) -> NDArray[np.
 
 
 def prepared(image: Image, settings: Preparation) -> NDArray[np.float32]:
-    """What `resized` gave in the graph's colours, scaled: (*size, 3) float32."""
+    """The result of `resized` in the graph's colours, scaled: (*size, 3) float32."""
     if settings.colour == "RGB":
         image = image[..., ::-1]
     mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
@@ -66,14 +66,14 @@ def prepared(image: Image, settings: Preparation) -> NDArray[np.float32]:
 
 
 def arranged(rows: Sequence[Sequence[NDArray[np.float32]]], layout: str) -> NDArray[np.float32]:
-    """Fitted frames in the axes of an encoder's input.
+    """Fitted frames in the layout of an encoder's input.
 
     Args:
-        rows: per row its frames, each (H, W, 3); one frame for an image encoder.
+        rows: the frames of each row, each (H, W, 3); one frame per row for an image encoder.
         layout: see `EncoderSettings`.
 
     Returns:
-        float32, contiguous, the first axis over rows.
+        Contiguous float32 array, whose first axis is over rows.
     """
     stacked = np.stack([np.stack(frames) for frames in rows])
     if len(layout) == 4:
@@ -82,13 +82,13 @@ def arranged(rows: Sequence[Sequence[NDArray[np.float32]]], layout: str) -> NDAr
 
 
 def place_of(rows: int, columns: int, size: tuple[int, int], resize: str) -> tuple[int, int, int, int]:
-    """Where the whole picture lies in the input.
+    """The position of the whole picture in the input.
 
     Args:
         rows: height of the picture in pixels.
         columns: its width.
         size: height and width of the input in pixels.
-        resize: "stretch", "pad" (the middle) or "corner" (left above).
+        resize: "stretch", "pad" (centred) or "corner" (top left).
 
     Returns:
         Top, left, height and width in pixels of the input.
@@ -102,7 +102,7 @@ def place_of(rows: int, columns: int, size: tuple[int, int], resize: str) -> tup
 
 
 def resized(image: Image, settings: Preparation, *, fill: int = 0) -> Image:
-    """One frame, or a part of one, at the graph's size: (*size, 3) uint8 BGR of (H, W, 3); `fill` as of `fitted`."""
+    """One frame, or a part of one, at the graph's size: (*size, 3) uint8 BGR from (H, W, 3); for `fill` see `fitted`."""
     height, width = settings.size
     rows, columns = image.shape[:2]
     if settings.resize == "crop":
@@ -120,7 +120,7 @@ def resized(image: Image, settings: Preparation, *, fill: int = 0) -> Image:
 
 
 def _scaled(image: Image, height: int, width: int) -> Image:
-    """Mean over areas where it gets smaller, linear where it gets larger."""
+    """Area mean for shrinking, linear interpolation for enlarging."""
     if image.shape[:2] == (height, width):
         return image
     smaller = height <= image.shape[0] and width <= image.shape[1]

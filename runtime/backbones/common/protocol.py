@@ -1,4 +1,4 @@
-"""What every backbone offers, and the name of the built-in one, which stands in files."""
+"""The interface of every backbone, and the name of the built-in one, which files contain."""
 
 from __future__ import annotations
 
@@ -15,62 +15,62 @@ if TYPE_CHECKING:
     from wsra.runtime.backbones.tracking.tracker import Objects
 
 BUILT_IN, BACKBONE_JSON = "motion", "backbone.json"
-# Counted up whenever a number of the features changes (test_motion.py pins some), so that old and new never mix.
+# Increased whenever the features change (test_motion.py pins some), so that old and new ones never mix.
 BACKBONE = "motion-3"
 
 
 def backbone_id(snippet_s: float) -> str:
-    """Name of the built-in backbone with what its numbers depend on, as a .feat file and a manifest carry it."""
+    """Id of the built-in backbone: its name and what its numbers depend on, as stored in .feat files and manifests."""
     return f"{BACKBONE}@{snippet_s:g}s"
 
 
 class Backbone(Protocol):
-    """What a .feat file is made with: either a `SnippetBackbone` or an `ObjectBackbone`."""
+    """Makes the features of a .feat file; either a `SnippetBackbone` or an `ObjectBackbone`."""
 
     @property
     def width(self) -> int:
         """Numbers per row."""
 
     def id(self, snippet_s: float) -> str:
-        """Name with all that the numbers depend on, as a .feat file and a manifest carry it."""
+        """Name and all that the numbers depend on, as stored in .feat files and manifests."""
 
     def reads_at(self, snippet_s: float) -> Reading:
-        """How a video must be read."""
+        """How the video must be read."""
 
 
 @runtime_checkable
 class SnippetBackbone(Backbone, Protocol):
-    """Frames in, features of snippets out."""
+    """Turns frames into features of snippets."""
 
     def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Describe snippets.
 
         Args:
-            frames: in presentation order, as `reads_at` says.
+            frames: frames in presentation order, read as `reads_at` requires.
             snippet_s: length of a snippet in seconds.
 
         Yields:
-            (k, (width,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s), k increasing; those without a frame are left out.
+            (k, (width,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s), k increasing; snippets without a frame are left out.
         """
 
 
 @runtime_checkable
 class ObjectBackbone(Backbone, Protocol):
-    """Frames in, rows of tracked objects out."""
+    """Turns frames into rows of tracked objects."""
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
-        """Follow and describe objects.
+        """Track and describe objects.
 
         Args:
-            frames: in presentation order, as `reads_at` says.
-            snippet_s: length of a snippet in seconds; an object has one row in each in which it is seen.
-            seen: called with the number k of each snippet that was described.
+            frames: frames in presentation order, read as `reads_at` requires.
+            snippet_s: length of a snippet in seconds; an object has one row in each snippet in which it is seen.
+            seen: called with the number k of each snippet when it is done.
         """
 
 
 @runtime_checkable
 class ContinuingBackbone(ObjectBackbone, Protocol):
-    """An `ObjectBackbone` that can go on in the next file of a camera."""
+    """An `ObjectBackbone` that can continue in the next file of a camera."""
 
     def continuing(self, camera: Camera) -> ObjectBackbone:
-        """The same for the next file of a camera; see `MotionBackbone`."""
+        """This backbone for the next file of a camera; see `MotionBackbone`."""

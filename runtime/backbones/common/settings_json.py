@@ -1,4 +1,4 @@
-"""What the JSON files beside ONNX graphs have in common: how they are read, what a value must be, and how that is said."""
+"""Reading and checking the JSON settings of ONNX graphs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsra.runtime.errors import BackboneError
 from wsra.runtime.files.reading import read_json
 from wsra.runtime.files.writing import sha256_of
 
-Expected = Mapping[str, tuple[Callable[[Any], bool], str]]  # key -> what it must be, and how that is said
+Expected = Mapping[str, tuple[Callable[[Any], bool], str]]  # key -> the check of its value, and what is expected in words
 
 
 def read_table(path: Path, kind: type, *, form: str, version: int, what: str, docs: str) -> dict[str, Any]:
@@ -24,17 +24,17 @@ def read_table(path: Path, kind: type, *, form: str, version: int, what: str, do
     Args:
         path: the file.
         kind: the dataclass.
-        form: what its "format" must be.
-        version: what its "version" must be.
-        what: the graph it is beside, for messages: "encoder".
-        docs: the page that describes it.
+        form: expected "format".
+        version: expected "version".
+        what: kind of the graph, for messages: "encoder".
+        docs: the page that describes the format.
 
     Raises:
-        BackboneError: it is missing, is no such JSON, or a key is missing or unknown.
+        BackboneError: the file is missing or not such a JSON, or a key is missing or unknown.
     """
-    if not os.path.exists(path):  # noqa: PTH110 (which raises nothing over a name that is too long)
-        raise BackboneError(f"{path}: no such file; expected the JSON that tells how the {what} is used ({docs})")
-    table = read_json(path, error=BackboneError, hint=f"write it anew ({docs})")
+    if not os.path.exists(path):  # noqa: PTH110 (it does not raise for a name that is too long)
+        raise BackboneError(f"{path}: no such file; expected the JSON settings of the {what} ({docs})")
+    table = read_json(path, error=BackboneError, hint=f"write it again ({docs})")
     if not isinstance(table, dict) or (table.pop("format", None), table.pop("version", None)) != (form, version):
         raise BackboneError(f'{path}: not a {form} of version {version}; it must say "format": "{form}", "version": {version}')
     known: dict[str, Field[Any]] = {field.name: field for field in fields(kind)}
@@ -49,32 +49,32 @@ def check(settings: object, expected: Expected) -> None:
     """Check every value.
 
     Raises:
-        BackboneError: one is not what it must be; the message names the key.
+        BackboneError: a value is wrong; the message names the key.
     """
-    for key, (fits, told) in expected.items():
+    for key, (fits, description) in expected.items():
         if not fits(getattr(settings, key)):
-            raise BackboneError(f"{key} is {json.dumps(getattr(settings, key), default=str)}; expected {told}")
+            raise BackboneError(f"{key} is {json.dumps(getattr(settings, key), default=str)}; expected {description}")
 
 
-def graph_beside(path: Path, given: Path, *, graph: str, sha256: str) -> Path:
+def find_graph(path: Path, given: Path, *, graph: str, sha256: str) -> Path:
     """The graph that a JSON describes.
 
     Args:
         path: the JSON.
         given: what the user named: the JSON, its folder, or the graph.
-        graph: the graph's name, as the JSON says.
-        sha256: the graph's digest, as the JSON says.
+        graph: name of the graph in the JSON.
+        sha256: digest of the graph in the JSON.
 
     Raises:
-        BackboneError: it is another, is not there, or has another digest.
+        BackboneError: the graph is missing, is not the one that the user named, or has another digest.
     """
     place = path.parent / graph
     if given.suffix == ".onnx" and given.name != graph:
         raise BackboneError(f"{path}: its graph is {graph}, not {given.name}; give the JSON of {given.name}, or name that graph in it")
     if not place.is_file():
-        raise BackboneError(f"{path}: its graph {graph} is not beside it; copy both, they belong together")
+        raise BackboneError(f"{path}: its graph {graph} is not in the same folder; copy both files")
     if sha256_of(place) != sha256:
-        raise BackboneError(f"{place}: not the graph that {path.name} describes (sha256 differs); copy both again, or write the JSON anew")
+        raise BackboneError(f"{place}: not the graph that {path.name} describes (sha256 differs); copy both again, or write the JSON again")
     return place
 
 
@@ -94,27 +94,27 @@ def is_triple(value: Any) -> bool:
 
 
 def is_name(value: Any) -> bool:
-    """Whether a value is text with a letter in it."""
+    """Whether a value is a non-empty string."""
     return isinstance(value, str) and bool(value)
 
 
 def matches(pattern: str) -> Callable[[Any], bool]:
-    """Whether a value is text of this pattern."""
+    """Whether a value is a string that matches a pattern."""
     return lambda value: isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
 def one_of(words: tuple[str, ...]) -> str:
-    """How a choice is said."""
+    """The choices in words."""
     return " or ".join(f'"{word}"' for word in words)
 
 
 def is_one_of(*words: str) -> tuple[Callable[[Any], bool], str]:
-    """Whether a value is one of these words, and how that is said."""
+    """The check whether a value is one of these words, and the words for messages."""
     return lambda value: value in words, one_of(words)
 
 
 _SIDE = is_count(1, 4096)
-# Keys of every graph that is shown pictures.
+# Keys of every graph whose input is a picture.
 PICTURES: Expected = {
     "name": (matches(r"[A-Za-z0-9._-]+"), "letters, digits, dots, dashes and underscores"),
     "graph": (matches(r"[^/\\]+\.onnx"), "the name of an .onnx file in the same folder"),

@@ -1,1 +1,1 @@
-"""Objects by a detector instead of by the background: its settings, its graph, what it finds, and the rows of what is followed."""
+"""Objects from a detector instead of from the background: its settings, its graph, its detections, and the rows of tracks."""

@@ -1,6 +1,6 @@
-"""A detector as a backbone: rows of the objects that it finds, whether the camera moves or not, and whether they do.
+"""A detector as a backbone: rows of the objects that it finds, even if the camera moves or the objects stand still.
 
-No background is needed, so nothing is held back at the beginning, and nothing ends where the picture changes but what is not found again.
+No background is needed, so no frames are held back at the start, and a change of the picture ends only tracks that are not found again.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from wsra.runtime.video.snippets import number_of
 
 NAMES = (*describe.NAMES, *classes.NAMES)
 WIDTH = len(NAMES)  # of a row
-# Counted up whenever a number of the rows changes, so that old and new never mix.
+# Increased whenever the rows change, so that old and new ones never mix.
 OBJECTS = "objects-1"
 
 
 def detector_id(digest: str, snippet_s: float) -> str:
-    """Version of the rows, digest of the detector, length of a snippet: what a .feat file and a manifest carry."""
+    """Version of the rows, digest of the detector, length of a snippet: as stored in .feat files and manifests."""
     return f"{OBJECTS}-{digest}@{snippet_s:g}s"
 
 
 class DetectorBackbone:
-    """Rows of what a detector finds; see `wsra.runtime.backbones.registry.ObjectBackbone`.
+    """Rows of the objects that a detector finds; see `wsra.runtime.backbones.registry.ObjectBackbone`.
 
     Args (constructor):
-        detector: what finds objects.
+        detector: the detector.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -50,22 +50,22 @@ class DetectorBackbone:
         return detector_id(self.detector.id, snippet_s)
 
     def reads_at(self, snippet_s: float) -> Reading:
-        """Height in pixels and frames a second."""
+        """The height in pixels and frames per second of the detector."""
         return Reading(max(HEIGHT_PX, self.detector.height_px), max(self.detector.frames_per_s, 1.0 / snippet_s))
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
-        """Follow and describe what is found.
+        """Track and describe the detections.
 
         Args:
-            frames: in presentation order; as many as the detector takes at a time are held.
-            snippet_s: length of a snippet in seconds; an object has one row in each in which it is found.
-            seen: called with the number of each snippet that was described.
+            frames: frames in presentation order; as many as the detector takes per call are held in memory.
+            snippet_s: length of a snippet in seconds; an object has one row in each snippet in which it is found.
+            seen: called with the number of each snippet when it is done.
 
         Returns:
-            Rows of `WIDTH` numbers, each named in `NAMES`, sorted by start; colours are those in the light in which they are shown.
+            Rows of `WIDTH` numbers, each named in `NAMES`, sorted by start; colours are not corrected for light.
 
         Raises:
-            BackboneError: the detector gives what cannot be used.
+            BackboneError: the output of the detector cannot be used.
         """
         cv2.setNumThreads(1)
         tracker, index = Tracker(labels=len(classes.NAMES)), -1

@@ -1,4 +1,4 @@
-"""Which of a detector's boxes are things: over the threshold, of a class that is followed, and each thing once."""
+"""Choosing a detector's boxes: above the threshold, of a class to track, and each object once (NMS)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from wsra.runtime.backbones.detectors.decode import Candidates
 from wsra.runtime.backbones.detectors.found import Found
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 
-DOUBLE = 0.8  # IoU above which two boxes, of whatever classes, are one thing; who rides and what is ridden overlap less
-MOST = 300  # things in a frame
+DOUBLE = 0.8  # IoU above which two boxes of any classes are one object; a rider and the bicycle overlap less
+MOST = 300  # objects per frame
 
 
 def chosen(candidates: Candidates, settings: DetectorSettings, place: tuple[int, int, int, int]) -> Found:
-    """Choose.
+    """Choose the boxes of one frame.
 
     Args:
-        candidates: of one frame.
+        candidates: boxes of one frame.
         settings: threshold, nms, classes and follow.
         place: top, left, height and width of the frame in the input, in pixels (`place_of`).
 
     Returns:
-        What is found, the best first; at most 300.
+        At most 300 detections, the best first.
     """
     followed = np.array([bool(name) and (settings.follow is None or name in settings.follow) for name in settings.classes])
     kept = (candidates.scores >= settings.threshold) & followed[candidates.classes]
@@ -40,14 +40,14 @@ def chosen(candidates: Candidates, settings: DetectorSettings, place: tuple[int,
 
 
 def _in_frame(boxes: NDArray[np.float32], place: tuple[int, int, int, int]) -> NDArray[np.float32]:
-    """(K, 4) from pixels of the input to shares of the frame, within it."""
+    """(K, 4) from pixels of the input to fractions of the frame, clipped to the frame."""
     top, left, height, width = place
     shares = (boxes - np.array([left, top, left, top])) / np.array([width, height, width, height])
     return np.asarray(np.clip(shares, 0.0, 1.0), np.float32)
 
 
 def _without_lesser(boxes: NDArray[np.float32], scores: NDArray[np.float32], classes: NDArray[np.int64], most: float) -> NDArray[np.int64]:
-    """Places, in their order, of the boxes that overlap no better one of their class by more than `most`; the best come first."""
+    """Indices of the boxes that overlap no better one of their class by more than `most`; the input is sorted best first."""
     if len(boxes) < 2:
         return np.arange(len(boxes))
     corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(float)

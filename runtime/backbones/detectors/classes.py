@@ -1,4 +1,4 @@
-"""The classes that rows tell apart, and which of them a detector's own class is. Loads nothing heavy."""
+"""The classes that rows distinguish, and the mapping of a detector's classes to them. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 CLASSES = ("person", "bicycle", "motorcycle", "car", "bus", "truck", "dog", "cat", "bag", "other")
 OTHER = CLASSES.index("other")
-# Names of COCO, Objects365, Open Images and data sets of traffic that are not those above.
+# Other names for these classes in COCO, Objects365, Open Images and traffic data sets.
 _SAME = {
     "person": ("man", "woman", "boy", "girl", "child", "people", "pedestrian", "human", "rider"),
     "bicycle": ("bike", "cycle"),
@@ -27,12 +27,12 @@ NAMES: tuple[str, ...] = (*(f"is {name}" for name in CLASSES), "score")
 
 
 def class_of(name: str) -> int:
-    """The class of `CLASSES` that a detector's class is, by its name; `OTHER` where it is none of them."""
+    """The class of `CLASSES` for a detector's class, by its name; `OTHER` if there is none."""
     return _CLASS_OF.get(name.strip().lower().replace("_", " "), OTHER)
 
 
 def known(names: Sequence[str]) -> list[str]:
-    """Those of a detector's classes that are one of `CLASSES` by name."""
+    """The classes of a detector that map to one of `CLASSES`."""
     return [name for name in names if name and class_of(name) != OTHER]
 
 

@@ -1,4 +1,4 @@
-"""A detector's outputs, in each of the layouts that are known, to boxes in pixels of its input with a score and a class."""
+"""Decoding a detector's outputs, in any known layout, into boxes in pixels of its input with a score and a class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 
-_LARGEST = 60.0  # of an exponent: no logit beyond it means anything
+_LARGEST = 60.0  # limit for exponents; logits beyond it make no difference
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Candidates:
     Attributes:
         boxes: (K, 4) float32 left, top, right, bottom in pixels of the input.
         scores: (K,) float32, 0 to 1.
-        classes: (K,) int64, the detector's own.
+        classes: (K,) int64, classes of the detector.
     """
 
     boxes: NDArray[np.float32]
@@ -30,18 +30,18 @@ class Candidates:
 
 
 def decoded(outputs: Sequence[NDArray[Any]], settings: DetectorSettings, count: int) -> list[Candidates]:
-    """Read the outputs of a call.
+    """Decode the outputs of a call.
 
     Args:
-        outputs: those that `settings.names` names, in that order.
-        settings: of the detector.
-        count: frames in the call.
+        outputs: the outputs named by `settings.names`, in that order.
+        settings: settings of the detector.
+        count: number of frames in the call.
 
     Returns:
-        What is in each frame.
+        The boxes of each frame.
 
     Raises:
-        ValueError: an output has not the shape of the layout, or is not finite.
+        ValueError: an output does not have the shape of the layout, or is not finite.
     """
     arrays = [np.asarray(output, np.float32) for output in outputs]
     for name, array in zip(settings.names, arrays, strict=True):
@@ -56,7 +56,7 @@ def decoded(outputs: Sequence[NDArray[Any]], settings: DetectorSettings, count: 
 
 
 def _detr(arrays: list[NDArray[np.float32]], settings: DetectorSettings) -> list[Candidates]:
-    """Logits (N, Q, C) and boxes (N, Q, 4): middle, width and height as shares of the input. A query has its likeliest class."""
+    """Logits (N, Q, C) and boxes (N, Q, 4): centre, width and height as fractions of the input. Each query gets its most likely class."""
     logits, boxes = arrays
     softmax = settings.scores == "softmax"
     _check(settings.names[0], logits, len(settings.classes) + softmax)
@@ -70,10 +70,9 @@ def _detr(arrays: list[NDArray[np.float32]], settings: DetectorSettings) -> list
 
 
 def _yolox(arrays: list[NDArray[np.float32]], settings: DetectorSettings) -> list[Candidates]:
-    """(N, A, 5 + C): middle, width, height, objectness, classes; in pixels of the input, or in cells of `strides`.
+    """(N, A, 5 + C): centre, width, height, objectness, classes; in pixels of the input, or in cells of `strides`.
 
-    In cells: x = (column + given) * stride, width = exp(given) * stride, row by row, the strides one after the other (Ge et al., YOLOX,
-    2021).
+    In cells: x = (column + output) * stride, width = exp(output) * stride, row by row, one stride after the other (Ge et al., YOLOX, 2021).
     """
     (table,) = arrays
     _check(settings.names[0], table, 5 + len(settings.classes))
@@ -102,7 +101,7 @@ def _cells(settings: DetectorSettings) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def _boxes(arrays: list[NDArray[np.float32]], settings: DetectorSettings) -> list[Candidates]:
-    """Boxes (N, K, 4), scores (N, K) and classes (N, K), or all in one (N, K, 6); a class below 0 is no box."""
+    """Boxes (N, K, 4), scores (N, K) and classes (N, K), or all in one (N, K, 6); a class below 0 means no box."""
     if len(arrays) == 1:
         _check(settings.names[0], arrays[0], 6)
         boxes, scores, numbers = arrays[0][..., :4], arrays[0][..., 4], arrays[0][..., 5]
@@ -135,13 +134,13 @@ def _input(settings: DetectorSettings) -> NDArray[np.float32]:
 
 
 def _corners(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(..., 4) middle, width and height to left, top, right and bottom."""
+    """(..., 4) from centre, width and height to left, top, right and bottom."""
     middles, halves = boxes[..., :2], boxes[..., 2:] / 2
     return np.concatenate([middles - halves, middles + halves], axis=-1)
 
 
 def _candidates(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> list[Candidates]:
-    """Of boxes (N, K, 4) and scores of all classes (N, K, C): each box with its best class."""
+    """Each box with its best class, from boxes (N, K, 4) and scores of all classes (N, K, C)."""
     classes = scores.argmax(axis=2)
     best = np.take_along_axis(scores, classes[..., None], axis=2)[..., 0]
     return [Candidates(*frame) for frame in zip(boxes, best, classes, strict=True)]

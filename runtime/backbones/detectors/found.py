@@ -1,4 +1,4 @@
-"""What a detector finds in a frame, and what any detector must offer."""
+"""The detections of a frame, and the interface of a detector."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from wsra.runtime.backbones.tracking.background import Image
 
 @dataclass(frozen=True)
 class Found:
-    """The boxes of one frame, the best first.
+    """The detections of one frame, the best first.
 
     Attributes:
-        boxes: (K, 4) float32 left, top, right and bottom, as shares of the frame's width and height; within it.
+        boxes: (K, 4) float32 left, top, right and bottom, as fractions of the frame's width and height, inside the frame.
         scores: (K,) float32, 0 to 1.
-        classes: (K,) int64, places in `wsra.runtime.backbones.detectors.classes.CLASSES`.
+        classes: (K,) int64, indices into `wsra.runtime.backbones.detectors.classes.CLASSES`.
     """
 
     boxes: NDArray[np.float32]
@@ -28,33 +28,33 @@ class Found:
 
 
 class Detector(Protocol):
-    """Finds things in frames."""
+    """Finds objects in frames."""
 
     @property
     def id(self) -> str:
-        """What tells it from every other detector, and from itself with other settings."""
+        """Identifies the detector together with its settings."""
 
     @property
     def height_px(self) -> int:
-        """Height in pixels of the frames it is best given."""
+        """Preferred height of frames in pixels."""
 
     @property
     def frames_per_s(self) -> float:
-        """Frames a second that it is to look at."""
+        """Frames per second to process."""
 
     @property
     def per_call(self) -> int:
-        """Frames that it is best given at a time."""
+        """Preferred number of frames per call."""
 
     def find(self, images: Sequence[Image]) -> list[Found]:
-        """Find things.
+        """Find objects.
 
         Args:
-            images: one or more frames (H, W, 3) uint8 BGR of one size, no more than `per_call`.
+            images: one to `per_call` frames (H, W, 3) uint8 BGR of the same size.
 
         Returns:
-            What is found in each. Boxes of one thing are one.
+            The detections of each frame, one per object.
 
         Raises:
-            BackboneError: the detector gives what cannot be used.
+            BackboneError: the output of the detector cannot be used.
         """

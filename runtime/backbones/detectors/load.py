@@ -1,11 +1,11 @@
-"""From what the user names to a detector that runs. Opens nothing heavy until then."""
+"""Loading the detector that the user names. Imports are lazy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsra.runtime.backbones.common.settings_json import graph_beside
+from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.settings import read_detector
 from wsra.runtime.errors import BackboneError, MissingExtraError
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from wsra.runtime.backbones.detectors.backbone import DetectorBackbone
 
 DETECTOR_JSON = "detector.json"
-CARRIED = "detector"  # the folder of a bundle that carries one
+CARRIED = "detector"  # folder of the detector in a bundle that contains one
 
 
 def load_detector(name_or_path: Path | str, *, provider: str = "cpu", threads: int = 0, allow_fallback: bool = False) -> DetectorBackbone:
     """Load a detector as a backbone.
 
     Args:
-        name_or_path: X.onnx or X.json (they lie beside each other), or a folder with detector.json.
-        provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
-        threads: of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
+        name_or_path: X.onnx or X.json (in one folder), or a folder with detector.json.
+        provider: provider of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: whether to run on the CPU if the provider is unavailable.
 
     Raises:
-        BackboneError: there is none, its JSON is wrong, or the two do not fit.
-        BackendError: ONNX Runtime refuses the graph, or the provider cannot be had.
+        BackboneError: there is no detector, its JSON is wrong, or JSON and graph do not match.
+        BackendError: ONNX Runtime refuses the graph, or the provider is unavailable.
         MissingExtraError: a library is not installed.
     """
     given = Path(name_or_path)
     if given.suffix not in (".onnx", ".json") and not given.is_dir():
-        raise BackboneError(f"{given}: no detector; expected X.onnx with X.json beside it, or a folder with {DETECTOR_JSON}")
+        raise BackboneError(f"{given}: not a detector; expected X.onnx next to X.json, or a folder with {DETECTOR_JSON}")
     path = given / DETECTOR_JSON if given.is_dir() else given.with_suffix(".json")
     settings = read_detector(path)
-    graph = graph_beside(path, given, graph=settings.graph, sha256=settings.sha256)
+    graph = find_graph(path, given, graph=settings.graph, sha256=settings.sha256)
     try:
         from wsra.runtime.backbones.detectors.backbone import DetectorBackbone
         from wsra.runtime.backbones.detectors.onnx_detector import OnnxDetector

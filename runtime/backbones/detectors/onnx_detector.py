@@ -1,4 +1,4 @@
-"""Any ONNX detector, as its JSON tells: frames in, boxes with a class and a score out; on any provider of ONNX Runtime."""
+"""Running an ONNX detector: it turns frames into boxes with a class and a score, on any provider of ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.errors import BackboneError, BackendError
 
-FRAMES_PER_CALL = 8  # of a graph that takes any number
+FRAMES_PER_CALL = 8  # for a dynamic batch
 
 
 class OnnxDetector:
     """An ONNX detector; see `wsra.runtime.backbones.detectors.found.Detector`.
 
     Args (constructor):
-        settings: how it is used.
+        settings: settings of the detector.
         graph: the ONNX file.
-        provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
-        threads: on the CPU; 0 lets ONNX Runtime decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
+        provider: provider of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        threads: threads on the CPU; 0 lets ONNX Runtime decide.
+        allow_fallback: whether to run on the CPU if the provider is unavailable.
 
     Raises:
-        BackboneError: the settings do not fit the graph.
-        BackendError: ONNX Runtime refuses the graph, or the provider cannot be had.
+        BackboneError: the settings do not match the graph.
+        BackendError: ONNX Runtime refuses the graph, or the provider is unavailable.
         MissingExtraError: ONNX Runtime is not installed.
     """
 
@@ -41,7 +41,7 @@ class OnnxDetector:
         self.settings = settings
         self._graph = graph
         self._backend: Backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback)
-        self._dtype = input_dtype(self._backend, settings, graph, what="a detector", told_by=f"layout {settings.layout} and size")
+        self._dtype = input_dtype(self._backend, settings, graph, what="a detector", keys=f"layout {settings.layout} and size")
         for name in settings.names:
             if name not in self._backend.outputs:
                 raise BackboneError(f"{graph}: no output {name}; it has {', '.join(self._backend.outputs)}: name those in the JSON")
@@ -49,22 +49,22 @@ class OnnxDetector:
 
     @property
     def id(self) -> str:
-        """12 digits over the graph and every setting that touches a number."""
+        """12 hexadecimal digits that identify the graph and every setting that affects a number."""
         return self.settings.digest()
 
     @property
     def height_px(self) -> int:
-        """That of its input."""
+        """Height of the input."""
         return self.settings.size[0]
 
     @property
     def frames_per_s(self) -> float:
-        """As the settings say."""
+        """Frames per second of the settings."""
         return self.settings.frames_per_s
 
     @property
     def per_call(self) -> int:
-        """What every call must have, or 8."""
+        """The batch size of the graph, or 8 if it is dynamic."""
         return self._per_call
 
     @property
@@ -91,5 +91,5 @@ class OnnxDetector:
             raise BackboneError(f"{self._graph}: {err}") from err
         return [
             chosen(candidates, settings, place_of(image.shape[0], image.shape[1], settings.size, settings.resize))
-            for candidates, image in zip(found, images, strict=False)  # what filled the call up is left out
+            for candidates, image in zip(found, images, strict=False)  # padding of the call is left out
         ]

@@ -1,4 +1,4 @@
-"""What a detector finds as the pieces that tracks are made of: an ellipse within each box stands for the thing's outline."""
+"""Detections as pieces for the tracker: an ellipse in each box approximates the outline of the object."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from wsra.runtime.backbones.tracking.blobs import MIN_AREA_PX, Piece
 
 
 def pieces_of(found: Found, image: Image) -> list[Piece]:
-    """Cut out what was found.
+    """Crop the detections.
 
     Args:
-        found: in this frame.
+        found: detections of this frame.
         image: (H, W, 3) uint8 BGR; the pieces hold views of it.
 
     Returns:
-        Pieces, the largest first; what has fewer than 12 pixels is left out.
+        Pieces, the largest first, without those of fewer than 12 pixels.
     """
     rows, columns = image.shape[:2]
     pieces = []

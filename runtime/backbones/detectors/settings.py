@@ -1,4 +1,4 @@
-"""The JSON beside an ONNX detector: how frames become its input, and its outputs boxes of classes. Every key is checked."""
+"""The JSON settings of an ONNX detector: how frames become its input and its outputs become boxes. Every key is checked."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from wsra.runtime.errors import BackboneError
 from wsra.runtime.files.writing import replacing
 
 FORMAT, VERSION = "wsra.detector", 1
-OUTPUTS: dict[str, tuple[int, ...]] = {"detr": (2,), "yolox": (1,), "boxes": (1, 3)}  # layout -> how many outputs it has
-# Counted up whenever a number of the rows changes for the same settings, so that old and new never mix.
+OUTPUTS: dict[str, tuple[int, ...]] = {"detr": (2,), "yolox": (1,), "boxes": (1, 3)}  # layout -> possible numbers of outputs
+# Increased whenever the rows change for the same settings, so that old and new ones never mix.
 _NUMBERS = 1
-_MOST = 1 << 28  # numbers of the pictures that are held at a time: a gibibyte in float32
+_MOST = 1 << 28  # limit for the numbers of all pictures in memory at a time: a gibibyte in float32
 
 
 @dataclass(frozen=True)
@@ -25,28 +25,28 @@ class DetectorSettings:
     """How an ONNX detector is used.
 
     Attributes:
-        name: of the detector, for messages.
+        name: name of the detector, for messages.
         graph: name of the ONNX file.
-        sha256: of the ONNX file.
-        input: the graph's input.
+        sha256: digest of the ONNX file.
+        input: name of the graph's input.
         size: height and width of the input in pixels.
-        resize: "stretch", "pad" (longest side, then `fill` on both sides) or "corner" (longest side, the picture left above).
-        outputs: their layout, one of `OUTPUTS`; docs/detectors.md tells the shapes.
-        names: of the outputs, in the order of the layout.
-        classes: the name of each class, by its number; "" for a number that means nothing.
+        resize: "stretch", "pad" (fit the longest side, `fill` on both sides) or "corner" (fit the longest side, picture at the top left).
+        outputs: layout of the outputs, one of `OUTPUTS`; docs/detectors.md has the shapes.
+        names: names of the outputs, in the order of the layout.
+        classes: name of each class, by its number; "" for an unused number.
         layout: axes of the input, "NCHW" or "NHWC".
         colour: order of the channels, "RGB" or "BGR".
-        scale: what 0 to 255 is multiplied with.
+        scale: factor for the values 0 to 255.
         mean: subtracted from each channel after `scale`, in the order of `colour`.
         std: divides each channel after that.
-        fill: grey level of what the picture leaves free, 0 to 255.
-        scores: of "detr": "sigmoid", or "softmax" with a last class that means nothing.
-        units: of "boxes": "pixels" of the input, or "shares" of it.
-        strides: of "yolox" whose boxes the graph leaves in cells: the cells' sizes in pixels; none where the graph decodes them.
-        threshold: score from which a box is taken, above 0.
-        nms: IoU above which the lesser of two boxes of one class is dropped; null where the graph does it, or needs none.
-        follow: names of the classes that are followed; null for all.
-        frames_per_s: frames a second that are looked at.
+        fill: grey level of the padding, 0 to 255.
+        scores: for "detr": "sigmoid", or "softmax" with an unused last class.
+        units: for "boxes": "pixels" of the input, or "shares" of it.
+        strides: for "yolox" graphs that leave boxes in cells: the sizes of the cells in pixels; empty if the graph decodes them.
+        threshold: minimum score of a box, above 0.
+        nms: IoU above which the lower-scored of two boxes of a class is dropped; null if the graph does that, or needs no NMS.
+        follow: names of the classes to track; null for all.
+        frames_per_s: frames per second to process.
         batch: "dynamic", or the number of frames that every call must have.
     """
 
@@ -75,22 +75,22 @@ class DetectorSettings:
     batch: int | Literal["dynamic"] = "dynamic"
 
     def __post_init__(self) -> None:
-        """Check every value, and that they fit each other.
+        """Check every value and their combinations.
 
         Raises:
-            BackboneError: one does not; the message names the key.
+            BackboneError: a value is wrong; the message names the key.
         """
         check(self, _EXPECTED)
-        for key in ("scale", "mean", "std", "threshold", "frames_per_s"):  # 1 and 1.0 are one setting and have one digest
-            told = getattr(self, key)
-            object.__setattr__(self, key, tuple(map(float, told)) if isinstance(told, tuple) else float(told))
+        for key in ("scale", "mean", "std", "threshold", "frames_per_s"):  # 1 and 1.0 must have the same digest
+            value = getattr(self, key)
+            object.__setattr__(self, key, tuple(map(float, value)) if isinstance(value, tuple) else float(value))
         if len(self.names) not in OUTPUTS[self.outputs]:
             counts = " or ".join(map(str, OUTPUTS[self.outputs]))
             raise BackboneError(f'names are {len(self.names)} and outputs "{self.outputs}"; that layout has {counts}')
         if self.strides and (self.outputs != "yolox" or any(side % stride for side in self.size for stride in self.strides)):
             raise BackboneError(f'strides are {list(self.strides)}; they are for "yolox", and each must divide size {list(self.size)}')
         if missing := [name for name in self.follow or () if name not in self.classes]:
-            raise BackboneError(f"follow names {missing[0]}, which is none of classes; give names as they stand there")
+            raise BackboneError(f"follow names {missing[0]}, which is not in classes; use the names in classes")
         rows = self.batch if isinstance(self.batch, int) else 1
         if (held := 3 * self.size[0] * self.size[1] * rows) > _MOST:
             raise BackboneError(f"size and batch make {held} numbers at a time; expected {_MOST} at most")
@@ -103,22 +103,22 @@ class DetectorSettings:
         """Write the JSON.
 
         Raises:
-            OutputError: the place cannot be written.
+            OutputError: the file cannot be written.
         """
         with replacing(path) as part:
             part.write_text(self.dumps(), encoding="utf-8")
 
     def digest(self) -> str:
-        """12 digits that differ wherever the graph, a setting that touches the numbers, or the classes of rows differ."""
-        told = {key: value for key, value in asdict(self).items() if key not in ("name", "graph", "batch")}
-        return hashlib.sha256(json.dumps([_NUMBERS, CLASSES, told], sort_keys=True).encode()).hexdigest()[:12]
+        """12 hexadecimal digits that identify the graph, every setting that affects the numbers, and the classes of rows."""
+        relevant = {key: value for key, value in asdict(self).items() if key not in ("name", "graph", "batch")}
+        return hashlib.sha256(json.dumps([_NUMBERS, CLASSES, relevant], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read_detector(path: Path) -> DetectorSettings:
-    """Read the JSON beside a detector.
+    """Read the JSON settings of a detector.
 
     Raises:
-        BackboneError: it is missing, is no such JSON, or a key is missing, unknown or wrong.
+        BackboneError: the file is missing or not such a JSON, or a key is missing, unknown or wrong.
     """
     table = read_table(path, DetectorSettings, form=FORMAT, version=VERSION, what="detector", docs="docs/detectors.md")
     try:

@@ -1,4 +1,4 @@
-"""An ONNX encoder as its settings say: prepared pictures in, an embedding for each out, so many in a call."""
+"""Running an ONNX encoder: it turns prepared pictures into embeddings, several per call."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.errors import BackboneError, BackendError
 
-FRAMES_PER_CALL = 16  # of a graph that takes any number; of a clip encoder at least one clip
+FRAMES_PER_CALL = 16  # for a dynamic batch; a clip encoder gets at least one clip
 
-Row = list[NDArray[np.float32]]  # the fitted frames of one row of a call
+Row = list[NDArray[np.float32]]  # the prepared frames of one row of a call
 
 
 class Encoder:
-    """An ONNX encoder of images or clips.
+    """An ONNX encoder for images or clips.
 
     Args (constructor):
-        settings: how it is used.
+        settings: settings of the encoder.
         graph: the ONNX file.
-        provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
-        threads: on the CPU; 0 lets ONNX Runtime decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
+        provider: provider of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        threads: threads on the CPU; 0 lets ONNX Runtime decide.
+        allow_fallback: whether to run on the CPU if the provider is unavailable.
 
     Raises:
-        BackboneError: the settings do not fit the graph.
-        BackendError: ONNX Runtime refuses the graph, or the provider cannot be had.
+        BackboneError: the settings do not match the graph.
+        BackendError: ONNX Runtime refuses the graph, or the provider is unavailable.
         MissingExtraError: ONNX Runtime is not installed.
     """
 
@@ -42,8 +42,8 @@ class Encoder:
         self.settings = settings
         self.graph = graph
         self._backend: Backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback)
-        told_by = f"layout {settings.layout}, size and frames"
-        self._dtype = input_dtype(self._backend, settings, graph, what="an encoder", told_by=told_by, frames=settings.frames)
+        keys = f"layout {settings.layout}, size and frames"
+        self._dtype = input_dtype(self._backend, settings, graph, what="an encoder", keys=keys, frames=settings.frames)
         if settings.output not in self._backend.outputs:
             has = ", ".join(self._backend.outputs)
             raise BackboneError(f"{graph}: no output {settings.output}; it has {has}: name one of them in the JSON")
@@ -58,13 +58,13 @@ class Encoder:
         """Encode rows in one call.
 
         Args:
-            rows: their fitted frames (`pixels.fitted`), `per_call` rows at most.
+            rows: prepared frames of each row (`pixels.fitted`); at most `per_call` rows.
 
         Returns:
-            Of each row (D,), of length 1 where the settings say so.
+            (D,) for each row, of length 1 if the settings say so.
 
         Raises:
-            BackboneError: what comes out is not what the settings say, or is not finite.
+            BackboneError: the output does not match the settings, or is not finite.
         """
         settings = self.settings
         filled = [*rows, *[rows[-1]] * (self.per_call - len(rows))] if settings.batch != "dynamic" else rows

@@ -1,4 +1,4 @@
-"""The JSON beside an ONNX encoder: how frames become its input, and its output the features of a snippet. Every key is checked."""
+"""The JSON settings of an ONNX encoder: how frames become its input and its output becomes features. Every key is checked."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from wsra.runtime.files.writing import replacing
 
 FORMAT, VERSION = "wsra.backbone", 1
 IMAGE_LAYOUTS, CLIP_LAYOUTS = ("NCHW", "NHWC"), ("NCTHW", "NTCHW", "NTHWC")
-# Counted up whenever a number of the features changes for the same settings, so that old and new never mix.
+# Increased whenever the features change for the same settings, so that old and new ones never mix.
 _NUMBERS = 1
-_MOST = 1 << 28  # numbers of the pictures that are held at a time: a gibibyte in float32
+_MOST = 1 << 28  # limit for the numbers of all pictures in memory at a time: a gibibyte in float32
 
 
 @dataclass(frozen=True)
@@ -24,25 +24,25 @@ class EncoderSettings:
     """How an ONNX encoder is used.
 
     Attributes:
-        name: of the encoder; the first part of the backbone's id.
+        name: name of the encoder; the first part of the backbone's id.
         graph: name of the ONNX file.
-        sha256: of the ONNX file.
-        input: the graph's input.
-        output: the output that is used.
-        layout: axes of the input: "NCHW" or "NHWC" of an image encoder, "NCTHW", "NTCHW" or "NTHWC" of a clip encoder.
+        sha256: digest of the ONNX file.
+        input: name of the graph's input.
+        output: name of the output to use.
+        layout: axes of the input: "NCHW" or "NHWC" for an image encoder, "NCTHW", "NTCHW" or "NTHWC" for a clip encoder.
         size: height and width of the input in pixels.
-        resize: "crop" (shortest side, then the middle), "stretch", or "pad" (longest side, then black on both sides).
+        resize: "crop" (fit the shortest side, keep the middle), "stretch", or "pad" (fit the longest side, black on both sides).
         colour: order of the channels, "RGB" or "BGR".
-        scale: what 0 to 255 is multiplied with.
+        scale: factor for the values 0 to 255.
         mean: subtracted from each channel after `scale`, in the order of `colour`.
         std: divides each channel after that.
-        width: numbers in an embedding, D.
+        width: width of an embedding, D.
         normalise: "l2" scales each embedding to length 1 before pooling; "none" leaves it.
-        frames: frames per call: 1 of an image encoder, more of a clip encoder.
-        frames_per_snippet: frames encoded per snippet; of a clip encoder always `frames`. 0 stands for `frames`.
+        frames: frames per row: 1 for an image encoder, more for a clip encoder.
+        frames_per_snippet: frames encoded per snippet; for a clip encoder always `frames`. 0 stands for `frames`.
         sampling: "uniform", the middles of equal parts of the snippet, or "middle", one frame.
         pool: "mean" over the embeddings of a snippet.
-        output_axis: which axis of the output is D; the mean is taken over all others but the first.
+        output_axis: axis of the output that is D; the other axes except the first are averaged.
         batch: "dynamic", or the number of rows that every call must have.
     """
 
@@ -68,16 +68,16 @@ class EncoderSettings:
     batch: int | Literal["dynamic"] = "dynamic"
 
     def __post_init__(self) -> None:
-        """Check every value, and that they fit each other.
+        """Check every value and their combinations.
 
         Raises:
-            BackboneError: one does not; the message names the key.
+            BackboneError: a value is wrong; the message names the key.
         """
         object.__setattr__(self, "frames_per_snippet", self.frames_per_snippet or self.frames)
         check(self, _EXPECTED)
-        for key in ("scale", "mean", "std"):  # 1 and 1.0 are one setting and have one digest
-            told = getattr(self, key)
-            object.__setattr__(self, key, tuple(map(float, told)) if isinstance(told, tuple) else float(told))
+        for key in ("scale", "mean", "std"):  # 1 and 1.0 must have the same digest
+            value = getattr(self, key)
+            object.__setattr__(self, key, tuple(map(float, value)) if isinstance(value, tuple) else float(value))
         kind, layouts = ("image", IMAGE_LAYOUTS) if self.frames == 1 else ("clip", CLIP_LAYOUTS)
         if self.layout not in layouts:
             raise BackboneError(
@@ -85,11 +85,11 @@ class EncoderSettings:
             )
         if kind == "clip" and self.frames_per_snippet != self.frames:
             raise BackboneError(
-                f"frames_per_snippet is {self.frames_per_snippet}; of a clip encoder it is frames, {self.frames}: leave it out"
+                f"frames_per_snippet is {self.frames_per_snippet}; for a clip encoder it must be frames, {self.frames}: leave it out"
             )
         if self.sampling == "middle" and self.frames_per_snippet != 1:
             raise BackboneError(
-                f'sampling is "middle", which is one frame, and frames_per_snippet {self.frames_per_snippet}: use "uniform"'
+                f'sampling is "middle", which is one frame, but frames_per_snippet is {self.frames_per_snippet}: use "uniform"'
             )
         rows = self.batch if isinstance(self.batch, int) else 1
         held = 3 * self.size[0] * self.size[1] * max(rows * self.frames, self.frames_per_snippet)
@@ -104,22 +104,22 @@ class EncoderSettings:
         """Write the JSON.
 
         Raises:
-            OutputError: the place cannot be written.
+            OutputError: the file cannot be written.
         """
         with replacing(path) as part:
             part.write_text(self.dumps(), encoding="utf-8")
 
     def digest(self) -> str:
-        """12 digits that differ wherever the graph or a setting that touches the numbers differs."""
-        told = {key: value for key, value in asdict(self).items() if key not in ("name", "graph", "batch")}
-        return hashlib.sha256(json.dumps([_NUMBERS, told], sort_keys=True).encode()).hexdigest()[:12]
+        """12 hexadecimal digits that identify the graph and every setting that affects the numbers."""
+        relevant = {key: value for key, value in asdict(self).items() if key not in ("name", "graph", "batch")}
+        return hashlib.sha256(json.dumps([_NUMBERS, relevant], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def read_settings(path: Path) -> EncoderSettings:
-    """Read the JSON beside an encoder.
+    """Read the JSON settings of an encoder.
 
     Raises:
-        BackboneError: it is missing, is no such JSON, or a key is missing, unknown or wrong.
+        BackboneError: the file is missing or not such a JSON, or a key is missing, unknown or wrong.
     """
     table = read_table(path, EncoderSettings, form=FORMAT, version=VERSION, what="encoder", docs="docs/backbones.md")
     if table.get("frames_per_snippet", 1) == 0:

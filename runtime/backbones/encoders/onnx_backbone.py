@@ -1,4 +1,4 @@
-"""Features from any ONNX encoder of images or clips: frames of many snippets share a call, and no more than that is held."""
+"""Features from any ONNX encoder for images or clips; frames of several snippets share a call, so little is held in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from wsra.runtime.video.frames import Frame, Reading
 
 @dataclass(frozen=True)
 class _Recipe:
-    """Which rows make a snippet: (frames or 1 of a clip encoder, slots), counted from the snippet's first row."""
+    """The rows of a snippet: (frames, or 1 for a clip encoder; slots), counted from its first row."""
 
     number: int
     rows: NDArray[np.int64]
@@ -34,16 +34,16 @@ class OnnxBackbone:
     """An ONNX encoder as a backbone; see `wsra.runtime.backbones.registry.Backbone`.
 
     Args (constructor):
-        settings: how it is used.
+        settings: settings of the encoder.
         graph: the ONNX file.
-        regions: what of a frame is encoded.
-        provider: of ONNX Runtime: "cpu", "cuda" or "tensorrt".
-        threads: on the CPU; 0 lets ONNX Runtime decide.
-        allow_fallback: run on the CPU where the provider cannot be had.
+        regions: the parts of a frame to encode.
+        provider: provider of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        threads: threads on the CPU; 0 lets ONNX Runtime decide.
+        allow_fallback: whether to run on the CPU if the provider is unavailable.
 
     Raises:
-        BackboneError: the settings do not fit the graph.
-        BackendError: ONNX Runtime refuses the graph, or the provider cannot be had.
+        BackboneError: the settings do not match the graph.
+        BackendError: ONNX Runtime refuses the graph, or the provider is unavailable.
         MissingExtraError: ONNX Runtime is not installed.
     """
 
@@ -63,7 +63,7 @@ class OnnxBackbone:
 
     @property
     def width(self) -> int:
-        """Numbers per snippet: those of an embedding for each slot of the regions."""
+        """Numbers per snippet: one embedding for each slot of the regions."""
         return self.settings.width * SLOTS[self.regions]
 
     @property
@@ -76,7 +76,7 @@ class OnnxBackbone:
         return encoder_id(self.settings, self.regions, snippet_s)
 
     def reads_at(self, snippet_s: float) -> Reading:
-        """Twice the rows of the input."""
+        """Frames with twice the rows of the input."""
         count = self.settings.frames_per_snippet
         return Reading(*read_at(self.regions, count=count, snippet_s=snippet_s, input_height_px=self.settings.size[0]))
 
@@ -91,7 +91,7 @@ class OnnxBackbone:
             (k, (width,) float32) for snippet [k * snippet_s, (k + 1) * snippet_s); snippets without a frame are left out.
 
         Raises:
-            BackboneError: what comes out is not what the settings say, or is not finite.
+            BackboneError: the output does not match the settings, or is not finite.
         """
         height, width = self.settings.size
         chosen = samples(frames, self.regions, count=self.settings.frames_per_snippet, snippet_s=snippet_s, aspect=width / height)
@@ -119,9 +119,9 @@ class OnnxBackbone:
         yield from ready()
 
     def _rows(self, sample: Sample) -> tuple[list[Row], NDArray[np.int64]]:
-        """The rows of a snippet and which of them makes which slot; what is missing takes the whole frame's."""
+        """The rows of a snippet, and the row of each slot; an empty slot uses the row of the whole frame."""
         slots = SLOTS[self.regions]
-        if self.settings.frames > 1:  # all frames of a clip are cut alike: where the regions of its middle frame are
+        if self.settings.frames > 1:  # all frames of a clip are cropped alike, to the regions of its middle frame
             boxes = sample.boxes[len(sample.boxes) // 2]
             clips = [[self._cut(image, box) for image in sample.images] for box in boxes]
             return clips, _places([len(boxes)], slots)
@@ -134,15 +134,15 @@ class OnnxBackbone:
 
 
 def encoder_id(settings: EncoderSettings, regions: Regions, snippet_s: float) -> str:
-    """Id of an encoder's features: two that differ in the graph, in a setting, in regions or in length never share one.
+    """Id of an encoder's features, unique for graph, settings, regions and snippet length.
 
-    Those of tracks begin with the backbone that follows them.
+    With tracks it begins with the name of the backbone that tracks.
     """
-    follows, suffix = f"{BACKBONE}+" if regions == "tracks" else "", "" if regions == "whole" else f"+{regions}"
-    return f"{follows}{settings.name}-{settings.digest()}@{snippet_s:g}s{suffix}"
+    tracker, suffix = f"{BACKBONE}+" if regions == "tracks" else "", "" if regions == "whole" else f"+{regions}"
+    return f"{tracker}{settings.name}-{settings.digest()}@{snippet_s:g}s{suffix}"
 
 
 def _places(counts: Sequence[int], slots: int) -> NDArray[np.int64]:
-    """(frames, slots): row of each slot, where a frame has `counts` rows and the first is the whole."""
+    """(frames, slots) row of each slot; a frame has `counts` rows, and the first one is the whole frame."""
     starts = np.cumsum([0, *counts[:-1]])
     return np.array([[start + (slot if slot < count else 0) for slot in range(slots)] for start, count in zip(starts, counts, strict=True)])

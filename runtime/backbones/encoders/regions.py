@@ -1,4 +1,4 @@
-"""What of a frame is encoded: the whole, also its quarters, or also what moves. A person is small in a surveillance frame."""
+"""The regions of a frame to encode: the whole, its quarters, or what moves. A person is small in a surveillance frame."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from wsra.runtime.video.snippets import by_snippet, frames_per_s, uniform
 
 Regions = Literal["whole", "grid", "moving", "tracks"]
 REGIONS: tuple[Regions, ...] = get_args(Regions)
-SLOTS: dict[Regions, int] = {"whole": 1, "grid": 5, "moving": 3, "tracks": 1}  # embeddings in a row
-HEIGHT_PX = 120  # to which frames are reduced to find what moves
-MOVING_HEIGHT_PX = 480  # of the frames that moving regions are cut from, at least
-MARGIN = 0.15  # of a moving object's height, added on each side
-MIN_SIDE = 0.2  # of the frame's height; what is smaller gets its surroundings
+SLOTS: dict[Regions, int] = {"whole": 1, "grid": 5, "moving": 3, "tracks": 1}  # embeddings per row
+HEIGHT_PX = 120  # frames are reduced to this height to find what moves
+MOVING_HEIGHT_PX = 480  # minimum height of the frames that moving regions are cropped from
+MARGIN = 0.15  # fraction of a moving object's height, added on each side
+MIN_SIDE = 0.2  # fraction of the frame's height; smaller objects are cropped with their surroundings
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels; right and bottom are outside
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is encoded of one snippet.
+    """The frames and regions of one snippet to encode.
 
     Attributes:
-        number: of the snippet.
+        number: number of the snippet.
         images: its frames, each (H, W, 3) uint8 BGR.
-        boxes: per frame the whole and then its regions, at most `SLOTS`; a missing one has the whole in its place.
+        boxes: for each frame, the whole and then its regions, at most `SLOTS`; the whole frame stands for missing ones.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Sample:
 
 
 def read_at(regions: Regions, *, count: int, snippet_s: float, input_height_px: int) -> tuple[int, float]:
-    """Height in pixels and frames a second at which a video is read, so that regions have the detail that the encoder can take."""
+    """Height in pixels and frames per second at which a video must be read, so that regions have enough detail for the encoder."""
     rate, height_px = frames_per_s(count, snippet_s), 2 * input_height_px
     return (max(height_px, MOVING_HEIGHT_PX), max(rate, FRAMES_PER_S)) if regions == "moving" else (height_px, rate)
 
@@ -52,15 +52,15 @@ def samples(frames: Iterable[Frame], regions: Regions, *, count: int, snippet_s:
     """Choose frames and regions, snippet by snippet.
 
     Args:
-        frames: in presentation order, as many a second as `read_at` says.
-        regions: "whole", "grid" (and the quarters: left above, right above, left below, right below) or "moving" (and the two largest
-            moving objects of each frame, the largest first).
+        frames: frames in presentation order, at the rate of `read_at`.
+        regions: "whole", "grid" (adds the quarters: top left, top right, bottom left, bottom right) or "moving" (adds the two
+            largest moving objects of each frame, the largest first).
         count: frames per snippet.
         snippet_s: length of a snippet in seconds.
-        aspect: width / height of the encoder's input; boxes of moving objects get it.
+        aspect: width / height of the encoder's input; boxes of moving objects get this shape.
 
     Yields:
-        Snippets in which a frame was shown, in order. With "moving" the first come when the background stands, 20 s into a shot.
+        Snippets that have a frame, in order. With "moving" the first ones come when the background is known, 20 s into a shot.
     """
     if regions == "moving":
         yield from _moving(frames, count, snippet_s, aspect)
@@ -82,7 +82,7 @@ def _grid(image: Image) -> list[Box]:
 
 @dataclass(frozen=True)
 class _Watched(Frame):
-    """A frame at the background's size; `full` is what is encoded, `uses` times, of snippet `number`."""
+    """A frame at the background's size; `full` is encoded `uses` times for snippet `number`."""
 
     number: int
     full: Image | None
@@ -101,7 +101,7 @@ def _moving(frames: Iterable[Frame], count: int, snippet_s: float, aspect: float
 
 
 def _watched(frames: Iterable[Frame], count: int, snippet_s: float) -> Iterator[_Watched]:
-    """All frames reduced for the background, and those that will be encoded in full: the first 20 s are held back, and hold no more."""
+    """All frames, reduced for the background; only those to encode keep their full size, because 20 s of frames stay in memory."""
     for number, group in by_snippet(frames, snippet_s):
         reduced: list[Frame] = []
 
@@ -124,7 +124,7 @@ def _reduced(image: Image) -> Image:
 
 
 def _with_blobs(frames: Iterator[_Watched]) -> Iterator[tuple[_Watched, list[Blob]]]:
-    """Each frame with what differs from the empty scene; after a cut the scene begins anew, as in the `motion` backbone."""
+    """Each frame with what differs from the empty scene; a cut starts a new scene, as in the `motion` backbone."""
     last_s = 0.0
 
     def compared(background: Background, held: list[_Watched]) -> Iterator[tuple[_Watched, list[Blob]]]:
@@ -151,13 +151,13 @@ def _with_blobs(frames: Iterator[_Watched]) -> Iterator[tuple[_Watched, list[Blo
 
 
 def box_of(blob: Blob, image: Image, aspect: float, *, least: float = MIN_SIDE) -> Box:
-    """A box around a moving object: with a margin, not too small, of the encoder's shape, within the frame where it fits.
+    """A box around a moving object: with a margin, a minimum size and the encoder's aspect ratio, inside the frame if it fits.
 
     Args:
-        blob: found at any size of the frame.
+        blob: the object, found at any size of the frame.
         image: the frame (H, W, 3) that the box is for.
-        aspect: width / height that the box gets where the frame has room for it.
-        least: height and width that it has at least, as a share of the frame's height.
+        aspect: width / height of the box, if the frame has room for it.
+        least: minimum height and width, as a fraction of the frame's height.
     """
     rows, columns = image.shape[:2]
     tall, wide = blob.height * rows, blob.width * columns

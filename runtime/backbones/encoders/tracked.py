@@ -1,4 +1,4 @@
-"""What moves, by the `motion` backbone's numbers and by an image encoder's embedding of its best views, side by side in each row."""
+"""Rows of tracked objects: the numbers of the `motion` backbone, followed by an image encoder's embedding of the best views."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from wsra.runtime.backbones.tracking.tracker import Objects
 from wsra.runtime.errors import BackboneError
 from wsra.runtime.video.frames import Frame, Reading
 
-DETAIL_PX = 480  # of the frames that views are cut from, at most: 20 s of them are held while the background is found
+DETAIL_PX = 480  # maximum height of the frames that views are cropped from: 20 s of them stay in memory until the background is known
 
 
 class TrackedBackbone:
-    """Rows of objects as `motion` has them, each followed by the embedding of its track.
+    """Rows of objects as in `motion`, each followed by the embedding of its track.
 
     Args (constructor):
-        encoder: of images.
-        camera: as of `MotionBackbone`.
+        encoder: an image encoder.
+        camera: see `MotionBackbone`.
 
     Raises:
-        BackboneError: the encoder is one of clips.
+        BackboneError: the encoder takes clips.
     """
 
     def __init__(self, encoder: Encoder, camera: Camera | None = None) -> None:
@@ -41,7 +41,7 @@ class TrackedBackbone:
 
     @property
     def width(self) -> int:
-        """Numbers per row: those of `motion`, and an embedding."""
+        """Numbers per row: those of `motion` and an embedding."""
         return WIDTH + self.encoder.settings.width
 
     @property
@@ -54,15 +54,15 @@ class TrackedBackbone:
         return encoder_id(self.encoder.settings, "tracks", snippet_s)
 
     def reads_at(self, snippet_s: float) -> Reading:
-        """As `motion`, and in such detail that twice the rows of the encoder's input are there, up to 480."""
+        """As for `motion`, with detail frames of twice the rows of the encoder's input, up to 480."""
         detail_px = min(2 * self.encoder.settings.size[0], DETAIL_PX)
         return Reading(HEIGHT_PX, max(FRAMES_PER_S, 1.0 / snippet_s), detail_px)
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
-        """Follow objects and encode their best views; see `object_rows`.
+        """Track objects and encode their best views; see `object_rows`.
 
         Raises:
-            BackboneError: what comes out of the encoder is not what its settings say, or is not finite.
+            BackboneError: the output of the encoder does not match its settings, or is not finite.
         """
         views = ViewEncoder(self.encoder)
         found = object_rows(frames, snippet_s, self._camera, seen, views)
@@ -72,5 +72,5 @@ class TrackedBackbone:
         return replace(found, values=values)
 
     def continuing(self, camera: Camera) -> TrackedBackbone:
-        """The same for the next file of a camera."""
+        """This backbone for the next file of a camera."""
         return TrackedBackbone(self.encoder, camera)

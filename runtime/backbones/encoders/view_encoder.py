@@ -1,4 +1,4 @@
-"""The best views of tracks through an image encoder: an embedding for each track, of a few pictures, those of many tracks in a call."""
+"""Encoding the best views of tracks: one embedding per track from a few pictures; pictures of many tracks share a call."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from wsra.runtime.backbones.tracking.views import MOST, View
 from wsra.runtime.errors import BackboneError
 from wsra.runtime.video.frames import Frame
 
-EACH_S = 10.0  # a view for each time that so many seconds of a life have begun, `views.MOST` at most
-LEAST_WORTH = 0.5  # of the best view's: what is worth less is not encoded
-LEAST_SIDE = 0.1  # of the frame's height: what is smaller is seen with its surroundings
+EACH_S = 10.0  # one view for each such period of a life, at most `views.MOST`
+LEAST_WORTH = 0.5  # fraction of the best view's worth; lesser views are not encoded
+LEAST_SIDE = 0.1  # fraction of the frame's height; smaller objects are cropped with their surroundings
 
 MOST_HALF = float(np.finfo(np.float16).max)
 
 
 class ViewEncoder:
-    """Looks at the tracks of one video; see `wsra.runtime.backbones.tracking.views.Onlooker`.
+    """Encodes the tracks of one video; see `wsra.runtime.backbones.tracking.views.Onlooker`.
 
-    Pictures wait at the encoder's size as bytes until they fill a call: fewer than a call of them, and `views.MOST` for each track that is
-    still followed.
+    Pictures wait as bytes, at the encoder's size, until they fill a call: less than one call, plus `views.MOST` for each active track.
 
     Args (constructor):
-        encoder: of images.
+        encoder: an image encoder.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -47,7 +46,7 @@ class ViewEncoder:
         return resized(frame.finest[top:bottom, left:right], self._encoder.settings)
 
     def clear(self, frame: Frame, blob: Blob, blobs: Sequence[Blob]) -> float:
-        """Less than 1 by what the boxes of others cover of that part, as a share of the thing's own box."""
+        """1 minus the area of that part that other boxes cover, as a fraction of the object's own box."""
         rows, columns = frame.finest.shape[:2]
         left, top, right, bottom = self._region(frame, blob)
         region = left / columns, top / rows, right / columns, bottom / rows
@@ -59,7 +58,7 @@ class ViewEncoder:
         return box_of(blob, frame.finest, width / height, least=LEAST_SIDE)
 
     def take(self, number: int, views: Sequence[View], life_s: float) -> None:
-        """Encode the views of a track that has ended, or let them wait for others; see `Onlooker.take`."""
+        """Encode the views of a finished track, or keep them until a call is full; see `Onlooker.take`."""
         for view in worth_encoding(views, life_s):
             assert view.crop is not None
             self._waiting.append((number, view.crop))
@@ -68,10 +67,10 @@ class ViewEncoder:
             del self._waiting[: self._encoder.per_call]
 
     def embeddings(self, numbers: Iterable[int]) -> NDArray[np.float16]:
-        """(N, D) of tracks by their numbers: the mean over a track's views.
+        """(N, D) embeddings of tracks by their numbers: the mean over the views of a track.
 
         Raises:
-            BackboneError: what comes out of the encoder is not what its settings say, is not finite or more than float16 holds.
+            BackboneError: the output of the encoder does not match its settings, is not finite or exceeds float16.
         """
         if self._waiting:
             self._encode(self._waiting)
@@ -96,11 +95,11 @@ class ViewEncoder:
 
 
 def worth_encoding(views: Sequence[View], life_s: float) -> list[View]:
-    """Those of a track's views that are encoded: the best, more of a longer life, none that is far worse than the best.
+    """The views of a track to encode: the best ones, more for a longer life, but none that is far worse than the best.
 
     Args:
-        views: the best first.
-        life_s: how long the track was followed, in seconds.
+        views: views, best first.
+        life_s: length of the track in seconds.
     """
     count = min(1 + int(life_s / EACH_S), MOST)
     return [view for view in views[:count] if view.worth >= LEAST_WORTH * views[0].worth]

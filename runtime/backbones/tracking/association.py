@@ -1,4 +1,4 @@
-"""Which blob of a frame is which track: by predicted place, size and colour, all pairs at once."""
+"""Assigning the blobs of a frame to tracks, by predicted position, size and colour, for all pairs at once."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from wsra.runtime.backbones.tracking.blobs import Blob, Piece, united
 from wsra.runtime.backbones.tracking.boxes import Boxes, areas, clipped, grown, overlaps, stacked
 from wsra.runtime.backbones.tracking.tracks import Track
 
-_REACH_NEW, _REACH = 0.12, 0.05  # how far from where it is expected, in frame widths: a track seen once has no speed yet
-_REACH_SPEED = 0.3  # and more by so much of what it moves in the time
-_REACH_UNSEEN = 0.04  # and more for each second in which it was not seen
+_REACH_NEW, _REACH = 0.12, 0.05  # allowed distance from the expected position, in frame widths; a track seen once has no speed yet
+_REACH_SPEED = 0.3  # plus this fraction of its movement in the elapsed time
+_REACH_UNSEEN = 0.04  # plus this for each second without an observation
 _STEP_S = 0.25
-_DOWNWARD = 1.5  # frame heights count for so much less than frame widths
-_FARTHEST, _DEAREST = 1.2, 1.9  # of the distance in reaches, and of the whole cost
-_SHARED_MORE = 0.5  # of both, for a track that comes out of a shared blob
-_SIZE, _COLOUR, _SHARED_COLOUR = 0.33, 1.2, 1.8  # what differences cost
-_CLASS = 0.8  # what it costs to be of another class, where a detector tells classes
-_UNSEEN = 0.3  # what a second costs in which it was not seen
+_DOWNWARD = 1.5  # weight of vertical against horizontal distance
+_FARTHEST, _DEAREST = 1.2, 1.9  # limits for the distance in reaches and for the total cost
+_SHARED_MORE = 0.5  # added to both limits for a track that leaves a shared blob
+_SIZE, _COLOUR, _SHARED_COLOUR = 0.33, 1.2, 1.8  # costs of differences
+_CLASS = 0.8  # cost of another class, with a detector
+_UNSEEN = 0.3  # cost of each second without an observation
 _NEVER = 50.0
 
 _FRAGMENT_ALONE = 3  # observations before the size of a track is known well enough
 _FRAGMENT_S = 0.8
 _FRAGMENT_MARGIN, _FRAGMENT_INSIDE, _CLAIMED = 0.15, 0.75, 0.5
 
-_INSIDE = 0.6  # of a track's predicted box within a blob
+_INSIDE = 0.6  # fraction of a track's predicted box that lies inside a blob
 _INSIDE_S = 1.3
-HOLD_S = 4.0  # so long tracks may stay within one blob
-_LARGER = 1.15  # a blob that is so much larger than the largest of its tracks holds more of them
+HOLD_S = 4.0  # limit for tracks to stay within one blob
+_LARGER = 1.15  # a blob that is larger than its largest track by this factor holds several tracks
 
 
 def predicted_boxes(tracks: Sequence[Track], time_s: float) -> Boxes:
-    """(N, 4) where tracks should be."""
+    """(N, 4) expected boxes of tracks."""
     return stacked([track.predicted(time_s) for track in tracks])
 
 
 def without_fragments(pieces: list[Piece], tracks: Sequence[Track], time_s: float, shape: tuple[int, ...]) -> list[Piece]:
-    """Unite the pieces that one track's predicted box holds: feet under a lost waist.
+    """Merge the pieces inside one track's predicted box, such as feet below a lost waist.
 
     Args:
-        pieces: of one frame.
-        tracks: that are followed.
-        time_s: of the frame.
+        pieces: pieces of one frame.
+        tracks: active tracks.
+        time_s: time of the frame.
         shape: height and width of the frame in pixels.
 
     Returns:
-        The pieces, those that were united last.
+        The pieces; merged ones come last.
     """
     if len(pieces) < 2 or not tracks:
         return pieces
@@ -77,15 +77,15 @@ def _box_of(piece: Piece, shape: tuple[int, ...]) -> tuple[float, float, float, 
 
 
 def assigned(tracks: Sequence[Track], blobs: Sequence[Blob], time_s: float) -> dict[int, int]:
-    """The cheapest assignment in which no track jumps, and none changes its size or colours beyond belief.
+    """The cheapest assignment in which no track jumps or changes its size or colours implausibly.
 
     Args:
-        tracks: that are followed.
-        blobs: of the frame.
-        time_s: of the frame.
+        tracks: active tracks.
+        blobs: blobs of the frame.
+        time_s: time of the frame.
 
     Returns:
-        Number of a blob -> number of its track.
+        Index of a blob -> index of its track.
     """
     if not tracks or not blobs:
         return {}
@@ -95,7 +95,7 @@ def assigned(tracks: Sequence[Track], blobs: Sequence[Blob], time_s: float) -> d
 
 
 def _costs(tracks: Sequence[Track], blobs: Sequence[Blob], time_s: float) -> NDArray[np.float64]:
-    """(N, M); `_NEVER` where a blob cannot be a track's."""
+    """(N, M) costs; `_NEVER` if a blob cannot belong to a track."""
     boxes = stacked([blob.box for blob in blobs])
     shared = np.array([track.shared for track in tracks])
     unseen_s = np.array([time_s - track.time_s for track in tracks])
@@ -112,7 +112,7 @@ def _costs(tracks: Sequence[Track], blobs: Sequence[Blob], time_s: float) -> NDA
 
 
 def _class_differences(tracks: Sequence[Track], blobs: Sequence[Blob]) -> NDArray[np.float64]:
-    """(N, M), 0 of one class to 1 of two; 0 without a detector. The last number of a label is its score."""
+    """(N, M) from 0 for the same class to 1 for different ones; 0 without a detector. The last number of a label is its score."""
     usual, seen = np.stack([track.label for track in tracks]), np.stack([blob.label for blob in blobs])
     return np.asarray(0.5 * np.abs(usual[:, None, :-1] - seen[None, :, :-1]).sum(axis=2))
 
@@ -120,7 +120,7 @@ def _class_differences(tracks: Sequence[Track], blobs: Sequence[Blob]) -> NDArra
 def _distances(
     tracks: Sequence[Track], boxes: Boxes, time_s: float, shared: NDArray[np.bool_], unseen_s: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(N, M) from where a track should be, in reaches. Edges may be cut: the nearest of middle, left and right decides."""
+    """(N, M) distances from the expected position, in reaches. Since edges may be cut, the nearest of centre, left and right counts."""
     expected = predicted_boxes(tracks, time_s)
     wide = np.array([track.size[0] for track in tracks])
     speed = np.array([abs(track.speed[0]) for track in tracks])
@@ -137,16 +137,16 @@ def _distances(
 def shared_blobs(tracks: Sequence[Track], blobs: Sequence[Blob], time_s: float, given: dict[int, int]) -> dict[int, list[int]]:
     """Blobs that hold several tracks: people who meet.
 
-    A track that has been within one for `HOLD_S` is given up, the one that was seen least first.
+    A track that has been inside a shared blob for `HOLD_S` is given up, starting with the one that has the fewest observations.
 
     Args:
-        tracks: that are followed.
-        blobs: of the frame.
-        time_s: of the frame.
-        given: number of a blob -> number of its track, changed where that is given up.
+        tracks: active tracks.
+        blobs: blobs of the frame.
+        time_s: time of the frame.
+        given: index of a blob -> index of its track; modified when a track is given up.
 
     Returns:
-        Number of a blob -> numbers of the tracks that are within it, two or more.
+        Index of a blob -> indices of the two or more tracks inside it.
     """
     if len(tracks) < 2 or not blobs:
         return {}
@@ -186,7 +186,7 @@ def _without_given_up(tracks: Sequence[Track], inside: list[int], time_s: float,
 
 
 def _is_shared(blob: Blob, inside: Sequence[Track]) -> bool:
-    """Whether its area is nearer to that of all than to that of the largest, or it was shared before."""
+    """Whether the blob's area is closer to the sum of all tracks than to the largest one, or it was shared before."""
     total, largest = sum(track.area for track in inside), max(track.area for track in inside)
     nearer = abs(np.log(blob.area / total)) < abs(np.log(blob.area / largest))
     return bool(nearer or blob.area > _LARGER * largest or sum(track.shared for track in inside) >= 2)

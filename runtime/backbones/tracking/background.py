@@ -1,7 +1,7 @@
 """What differs from the empty scene of a fixed camera: a background that is compensated for light and updated selectively.
 
-Whoever stands still stays foreground: what lies under foreground is absorbed over minutes, not seconds as in a mixture of Gaussians.
-Lengths in pixels follow the height of the picture, so that pictures of 120 and of 240 rows are judged alike.
+A person who stands still stays foreground: foreground is absorbed over minutes, not over seconds as in a mixture of Gaussians. Lengths in
+pixels scale with the height of the picture, so that pictures of 120 and 240 rows give the same result.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ Mask = NDArray[np.bool_]
 THRESHOLD = 12.0  # grey levels on top of the noise
 NOISE_FACTOR = 4.0
 MOST_NOISE = 6.0  # grey levels
-SHADOW_RATIO = (0.50, 0.97)  # brightness that a shadow leaves
-SHADOW_CHROMA = 9.0  # grey levels by which its colour may differ from darker ground
+SHADOW_RATIO = (0.50, 0.97)  # remaining brightness in a shadow
+SHADOW_CHROMA = 9.0  # grey levels by which the colour of a shadow may differ from darker ground
 ABSORB_S = 12.0  # time constant of the background
-ABSORB_FOREGROUND_S = 600.0  # and under foreground
-CHANGED_SCENE = 0.7  # share of foreground that means a moved camera or a light switched on
-GHOST_EDGE_RATIO = 1.5  # how much sharper its outline is in the estimate than in the frame
+ABSORB_FOREGROUND_S = 600.0  # the same under foreground
+CHANGED_SCENE = 0.7  # fraction of foreground that means a moved camera or a light switched on
+GHOST_EDGE_RATIO = 1.5  # ratio of its edge strength in the estimate to that in the frame
 UPDATE_S = 1.0  # the estimate moves in steps of this length
 
-ROWS = 120  # of the picture for which the lengths below are told
+ROWS = 120  # height of the picture to which the lengths below refer
 BLUR_PX = 3
-CLOSE_PX = (5, 3)  # rows and columns of gaps that are closed, as in a waist that looks like the wall
+CLOSE_PX = (5, 3)  # rows and columns of gaps to close, as for a waist that looks like the wall
 GHOST_AREA_PX = 40
 OUTLINE_PX = 5
-SAMPLE_PX = 4  # the light is judged on every fourth pixel
+SAMPLE_PX = 4  # the light is estimated from every fourth pixel
 
-LIGHT_POWER = 6  # the mean that tells the colour of the light: between that of all pixels (1) and the brightest alone
-LIGHT_COLOUR = (0.88, 1.14)  # by how much a channel is corrected
-LIGHT_LEVEL = (0.85, 1.25)  # and all of them
-LIGHT_BRIGHTEST = 190.0  # grey levels that 95 % of the scene lie below in plain light
+LIGHT_POWER = 6  # power mean for the colour of the light: 1 weights all pixels alike, infinity only the brightest
+LIGHT_COLOUR = (0.88, 1.14)  # limits of the correction of one channel
+LIGHT_LEVEL = (0.85, 1.25)  # limits of the correction of all channels
+LIGHT_BRIGHTEST = 190.0  # 95 % of the scene is below this grey level in plain light
 
 
 def lengths_px(length_px: float, rows: int) -> int:
@@ -53,10 +53,10 @@ def _largest_channel(image: Image) -> Image:
 
 
 class Background:
-    """Running estimate of the empty scene.
+    """A running estimate of the empty scene.
 
     Args (constructor):
-        warm_up: frames (H, W, 3) uint8 BGR over which most of each pixel's time is empty; their median starts the estimate.
+        warm_up: frames (H, W, 3) uint8 BGR in which each pixel is empty most of the time; their median starts the estimate.
     """
 
     def __init__(self, warm_up: Sequence[Image]) -> None:
@@ -81,17 +81,17 @@ class Background:
 
     @property
     def light(self) -> NDArray[np.float64]:
-        """Gains (3,) for blue, green and red that bring the scene to plain light, as far as the estimate tells and within limits."""
+        """Gains (3,) for blue, green and red that bring the scene to plain light, as estimated, within limits."""
         return self._light
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All that it knows, for `from_arrays`; views, not copies."""
+        """The complete state, for `from_arrays`; views, not copies."""
         since = np.array([self._since_update_s])
         return {"scene": self._scene, "noise": self._noise, "foreground": self._foreground, "since_update_s": since}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Background:
-        """Go on exactly where another one stood."""
+        """Restore the state of another instance exactly."""
         background = cls.__new__(cls)
         background._scene, background._noise, background._foreground = (arrays[name].copy() for name in ("scene", "noise", "foreground"))
         background._since_update_s = float(arrays["since_update_s"][0])
@@ -110,7 +110,7 @@ class Background:
         return cv2.blur(image, self._blur)
 
     def _rounded(self) -> None:
-        """Eight-bit copies of the estimate, which every frame is compared with, and its light."""
+        """Update the eight-bit copies of the estimate, which every frame is compared with, and its light."""
         self._scene8: Image = cv2.convertScaleAbs(self._scene)
         self._grey8: Image = cv2.cvtColor(self._scene8, cv2.COLOR_BGR2GRAY)
         self._threshold8: Image = cv2.convertScaleAbs(self._noise, alpha=NOISE_FACTOR, beta=THRESHOLD)
@@ -121,7 +121,7 @@ class Background:
 
         Args:
             image: (H, W, 3) uint8 BGR.
-            elapsed_s: time since the frame before, in seconds.
+            elapsed_s: time since the previous frame, in seconds.
 
         Returns:
             The frame with the light of the background, (H, W, 3) uint8, and its foreground (H, W) bool.
@@ -131,13 +131,13 @@ class Background:
         frame = cv2.convertScaleAbs(frame, alpha=1.0 / gain)
         difference = _largest_channel(cv2.absdiff(frame, self._scene8))
         self._foreground = self._differing(frame, difference > self._threshold8)
-        self._since_update_s += min(elapsed_s, UPDATE_S)  # a gap in the recording must not absorb who stands there
-        if self._since_update_s >= UPDATE_S - 1e-6:  # sums of times round; parts of a file must update where the whole does
+        self._since_update_s += min(elapsed_s, UPDATE_S)  # a gap in the recording must not absorb a person who stands there
+        if self._since_update_s >= UPDATE_S - 1e-6:  # sums of times are rounded; parts of a recording must update when the whole does
             self._update(frame, difference)
         return cv2.convertScaleAbs(image, alpha=1.0 / gain), self._foreground
 
     def _gain(self, frame: Image) -> float:
-        """How much brighter the frame is than the estimate, where nothing was in the way a frame ago."""
+        """How much brighter the frame is than the estimate, measured where the previous frame had no foreground."""
         sample = np.s_[:: self._sample, :: self._sample]
         grey = cv2.cvtColor(np.ascontiguousarray(frame[sample]), cv2.COLOR_BGR2GRAY)
         empty = ~self._foreground[sample]
@@ -147,7 +147,7 @@ class Background:
         return min(max(_quantile(ratios, 0.5), 0.3), 3.0)
 
     def _differing(self, frame: Image, differs: Mask) -> Mask:
-        """What differs and is no shadow, with its gaps closed."""
+        """What differs and is not a shadow, with gaps closed."""
         left, top, width, height = cv2.boundingRect(differs.view(np.uint8))
         if height == 0:
             return differs
@@ -157,7 +157,7 @@ class Background:
         seen, ground = (image[box].reshape(-1, 3).take(where, axis=0) for image in (frame, self._scene8))
         solid = np.zeros_like(near)
         solid.reshape(-1)[where] = ~self._is_shadow(seen, ground)
-        # Grey trousers look like a shadow, but something solid stands above them; a shadow on the ground has nothing above.
+        # Grey trousers look like a shadow, but something solid is above them; above a shadow on the ground there is nothing.
         columns = cv2.transpose(solid.view(np.uint8)).view(np.bool_)  # the first of each is found faster along a row
         highest = np.where(columns.any(axis=1), columns.argmax(axis=1), height).astype(np.int32)
         foreground = np.zeros_like(differs)
@@ -169,7 +169,7 @@ class Background:
 
     @staticmethod
     def _is_shadow(seen: Image, ground: Image) -> Mask:
-        """Which of the pixels (N, 3) that differ are the ground's own colour (N, 3), only darker."""
+        """Which of the differing pixels (N, 3) have the colour of the ground (N, 3), only darker."""
         ground = ground.T.astype(np.float32, order="C")  # (3, N): sums over three rows are faster than along each
         seen = seen.T.astype(np.float32, order="C")
         brightness = (seen.sum(axis=0) + 3.0) / (ground.sum(axis=0) + 3.0)
@@ -178,7 +178,7 @@ class Background:
         return shadow
 
     def _ghosts(self, frame: Image) -> Iterator[tuple[tuple[slice, slice], Mask]]:
-        """Foreground where something that was taken for background has gone: its outline is an edge of the estimate, not of the frame."""
+        """Foreground that an object left which was once absorbed: its outline is an edge in the estimate, not in the frame."""
         margin = self._outline.shape[0] // 2
         for left, top, mask in pieces_of(self._foreground, self._ghost_area):
             height, width = mask.shape
@@ -206,11 +206,11 @@ class Background:
 
 
 def pieces_of(foreground: Mask, least_px: float) -> Iterator[tuple[int, int, Mask]]:
-    """Connected pieces of foreground, in no order that means anything; what lies in the holes of one belongs to it.
+    """Connected pieces of foreground, in arbitrary order; pieces in the holes of another one belong to it.
 
     Args:
         foreground: (H, W) bool.
-        least_px: smaller ones are left out, in pixels.
+        least_px: minimum size in pixels.
 
     Yields:
         Left and top in pixels, and the piece in its own box (height, width) bool.
@@ -233,7 +233,7 @@ def _sharpness(image: Image, where: Mask) -> float:
 
 
 def _gains(pixels: NDArray[Any]) -> NDArray[np.float64]:
-    """See `Background.light`; of pixels (N, 3) of the empty scene."""
+    """See `Background.light`; for pixels (N, 3) of the empty scene."""
     colour = ((pixels / 255.0) ** LIGHT_POWER).mean(axis=0) ** (1 / LIGHT_POWER)
     brightest = _quantile(pixels.mean(axis=1), 0.95)
     balance = np.clip(colour.mean() / np.maximum(colour, 1e-3), *LIGHT_COLOUR)
@@ -241,6 +241,6 @@ def _gains(pixels: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _quantile(values: NDArray[Any], share: float) -> float:
-    """The value (of one or more) that so large a share is not above."""
+    """The value that a given fraction of one or more values does not exceed."""
     place = int(share * (len(values) - 1))
     return float(np.partition(values, place)[place])

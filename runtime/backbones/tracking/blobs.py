@@ -1,4 +1,4 @@
-"""What moves in a frame, piece by piece, and a description of each: place, size, silhouette and the colours of its parts."""
+"""The pieces of foreground in a frame, each described by position, size, silhouette and the colours of its parts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from wsra.runtime.backbones.tracking.background import Image, Mask, pieces_of
 from wsra.runtime.backbones.tracking.colours import COLOURS, lab, named_colours
 
-MIN_AREA, MIN_AREA_PX = 0.0008, 12  # of the frame, and in pixels, whichever is more
+MIN_AREA, MIN_AREA_PX = 0.0008, 12  # fraction of the frame and pixels; the larger one counts
 SILHOUETTE_ROWS, SILHOUETTE_COLUMNS = 8, 3
-# Shares of the height, from the top. Of "upper" only the middle of each row counts, of "arms" only its two ends.
+# Fractions of the height, from the top. For "upper" only the middle of each row counts, for "arms" only its two ends.
 PARTS = {
     "hair": (0.0, 0.085),
     "head": (0.03, 0.17),
@@ -25,11 +25,11 @@ PARTS = {
     "feet": (0.90, 1.0),
     "all": (0.0, 1.0),
 }
-MATCHED = ("head", "upper", "legs")  # whose colours tell one thing from another
-SIDES, ARMS = 0.20, 0.24  # left out of "upper" at either side, and taken for "arms", as shares of a row's width
-CORE_PX = (24, 8)  # height and width from which a thing's outermost pixels, which mix with the ground, are left out
-CORE_SHARE = 0.4  # unless less than that were left
-MOST_PIXELS = 1000  # that tell the colours of one thing; of more an even choice is taken
+MATCHED = ("head", "upper", "legs")  # the parts whose colours distinguish objects
+SIDES, ARMS = 0.20, 0.24  # excluded from "upper" at either side, and used for "arms", as fractions of a row's width
+CORE_PX = (24, 8)  # size from which the outermost pixels, which mix with the ground, are left out
+CORE_SHARE = 0.4  # unless less than this fraction would be left
+MOST_PIXELS = 1000  # pixels used for the colours of an object; more are subsampled evenly
 LAB_CENTRE, LAB_SCALE = np.array((100, 128, 128), np.float32), np.array((60, 20, 20), np.float32)
 
 
@@ -39,14 +39,14 @@ def _no_label() -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Piece:
-    """One connected piece of foreground, or several that are one thing.
+    """One connected piece of foreground, or several that form one object.
 
     Attributes:
         left, top, width, height: its box in pixels.
         area: its pixels.
-        mask: (height, width) bool, which pixels of the box are its own.
+        mask: (height, width) bool, the pixels of the box that belong to it.
         image: (height, width, 3) uint8 BGR, the frame within the box.
-        label: (L,) what a detector says of it (`wsra.runtime.backbones.detectors.classes.NAMES`); none without a detector.
+        label: (L,) output of a detector (`wsra.runtime.backbones.detectors.classes.NAMES`); empty without a detector.
     """
 
     left: int
@@ -61,7 +61,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Blob:
-    """A thing in one frame, described.
+    """The description of an object in one frame.
 
     Attributes:
         box: left, top, right and bottom, as shares of the frame's width and height.
@@ -69,13 +69,13 @@ class Blob:
         x, foot: middle and lowest row, as shares of the frame's width and height.
         width, height: of its box, as shares of the frame's width and height.
         aspect: width / height of its box in pixels.
-        cut, cut_top, cut_bottom: 1 when its box touches the left or right, the top, the bottom edge of the frame, else 0.
-        fill: share of its box that it fills.
+        cut, cut_top, cut_bottom: 1 if its box touches the left or right, the top, or the bottom edge of the frame, else 0.
+        fill: fraction of its box that it fills.
         silhouette: (24,) share of foreground in 8 rows (from the top) by 3 columns (outermost to middle, both sides averaged).
-        parts: (8, 18) of each of `PARTS` the shares of `COLOURS`, then middle values of L, a and b (`LAB_CENTRE` is 0, `LAB_SCALE` is 1);
+        parts: (8, 18) for each of `PARTS` the shares of `COLOURS`, then middle values of L, a and b (`LAB_CENTRE` is 0, `LAB_SCALE` is 1);
             zeros for a part without a pixel.
         colours: (3, 15) the shares of `COLOURS` in `MATCHED`.
-        label: (L,) that of its piece.
+        label: (L,) label of its piece.
     """
 
     box: tuple[float, float, float, float]
@@ -96,7 +96,7 @@ class Blob:
 
 
 def find_pieces(image: Image, foreground: Mask) -> list[Piece]:
-    """Every connected piece of foreground that is large enough; what lies in the holes of one belongs to it.
+    """Every connected piece of foreground that is large enough; pieces in the holes of another one belong to it.
 
     Args:
         image: (H, W, 3) uint8 BGR; the pieces hold views of it.
@@ -114,7 +114,7 @@ def find_pieces(image: Image, foreground: Mask) -> list[Piece]:
 
 
 def united(pieces: Sequence[Piece]) -> Piece:
-    """Several pieces as one thing; between them its image is black and its mask False."""
+    """Merge several pieces into one; between them its image is black and its mask False."""
     left, top = min(piece.left for piece in pieces), min(piece.top for piece in pieces)
     width = max(piece.left + piece.width for piece in pieces) - left
     height = max(piece.top + piece.height for piece in pieces) - top
@@ -127,12 +127,12 @@ def united(pieces: Sequence[Piece]) -> Piece:
 
 
 def described(piece: Piece, shape: tuple[int, ...], light: NDArray[np.float64] | None) -> Blob:
-    """Describe one thing.
+    """Describe one object.
 
     Args:
-        piece: the thing.
-        shape: of its frame, (H, W) or (H, W, 3), in pixels.
-        light: gains (3,) for blue, green and red that take the scene's light out of its colours (`Background.light`); None leaves it.
+        piece: the object.
+        shape: shape of its frame, (H, W) or (H, W, 3), in pixels.
+        light: gains (3,) for blue, green and red that remove the scene's light from its colours (`Background.light`); or None.
     """
     rows, columns = shape[:2]
     left, top, right, bottom = piece.left, piece.top, piece.left + piece.width, piece.top + piece.height
@@ -159,7 +159,7 @@ def described(piece: Piece, shape: tuple[int, ...], light: NDArray[np.float64] |
 
 
 def find_blobs(image: Image, foreground: Mask) -> list[Blob]:
-    """Describe every connected piece of foreground that is large enough, in the light in which it is shown; the largest first."""
+    """Describe every connected piece of foreground that is large enough, without correction for light; the largest first."""
     return [described(piece, foreground.shape, None) for piece in find_pieces(image, foreground)]
 
 
@@ -179,7 +179,7 @@ def _parts(piece: Piece, light: NDArray[np.float64] | None) -> NDArray[np.float3
 
 
 def _core(piece: Piece) -> Mask:
-    """The piece without its outermost pixels, where it is large enough; box edges do not count as outermost."""
+    """The piece without its outermost pixels, if it is large enough; pixels at the edges of the box are kept."""
     if piece.height < CORE_PX[0] or piece.width < CORE_PX[1]:
         return piece.mask
     inner = cv2.erode(piece.mask.view(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).view(np.bool_)
@@ -187,7 +187,7 @@ def _core(piece: Piece) -> Mask:
 
 
 def _members(piece: Piece, core: Mask, y: NDArray[np.intp], x: NDArray[np.intp]) -> Mask:
-    """(8, N): which of the piece's pixels (rows y and columns x, both (N,)) each part is told by."""
+    """(8, N): the pixels of the piece (rows y and columns x, both (N,)) that belong to each part."""
     limits = np.array([_rows(piece.height, *share) for share in PARTS.values()])
     within = (y >= limits[:, :1]) & (y < limits[:, 1:])
     first, last = piece.mask.argmax(axis=1)[y], piece.width - 1 - piece.mask[:, ::-1].argmax(axis=1)[y]
@@ -209,6 +209,6 @@ def _rows(height: int, first: float, last: float) -> tuple[int, int]:
 
 
 def _middle(values: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Middle value of L, a and b (3, N), centred and scaled (3,); zeros of none."""
+    """Middle value of L, a and b (3, N), centred and scaled (3,); zeros if N is 0."""
     middle = values.shape[1] // 2
     return (np.partition(values, middle, axis=1)[:, middle] - LAB_CENTRE) / LAB_SCALE if values.size else np.zeros(3, np.float32)

@@ -1,4 +1,4 @@
-"""What the `motion` backbone knows of one fixed camera between two of its files, on disk beside the features."""
+"""The state of the `motion` backbone for a fixed camera between two of its files, stored next to the features."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from wsra.runtime.backbones.tracking.background import UPDATE_S, Background
 from wsra.runtime.backbones.tracking.carried import FIRST, MOST_TRACKS, check, packed, shapes, unpacked
 from wsra.runtime.backbones.tracking.tracks import Track
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.headers import Header, read_header
 from wsra.runtime.files.limits import MOST_S
 from wsra.runtime.files.tensors import write_tensors
 from wsra.runtime.files.writing import replacing
@@ -23,8 +25,8 @@ SUFFIX = ".camera"
 _FORMAT = "wsra.camera"
 _HINT = "extract the video before again, with --continue"
 _THUMBNAIL = (24, 32)
-_PIXELS = 1 << 22  # of a background: `motion` reads pictures of 240 rows
-_LARGEST = {  # what is believable of each: values from and to
+_PIXELS = 1 << 22  # limit for a background; `motion` reads pictures of 240 rows
+_LARGEST = {  # plausible range of each array
     "scene": (-1e5, 1e5),  # grey levels, brought to one light
     "noise": (0.0, 60.0),
     "foreground": (0.0, 1.0),
@@ -36,13 +38,13 @@ _LARGEST = {  # what is believable of each: values from and to
 
 @dataclass
 class Camera:
-    """The state at the end of a video; of a camera that was not seen yet, nothing.
+    """The state at the end of a video; empty for a new camera.
 
     Attributes:
         background: its running estimate of the empty scene.
-        thumbnail: (24, 32) float32 grey levels of the last frame, which tells whether the camera was moved since.
-        last_s: time of the last frame in seconds; before the next video begins, that is less than 0.
-        tracks: those that may go on in the next video.
+        thumbnail: (24, 32) float32 grey levels of the last frame, which shows whether the camera was moved since.
+        last_s: time of the last frame in seconds; for the next video it is negative.
+        tracks: tracks that may continue in the next video.
     """
 
     background: Background | None = None
@@ -51,16 +53,16 @@ class Camera:
     tracks: list[Track] = field(default_factory=list)
 
     def next_file(self, duration_s: float) -> None:
-        """Count times from the beginning of the file after the one that was so many seconds long."""
+        """Shift times to the start of the next file, after one of this length in seconds."""
         self.last_s -= duration_s
         for track in self.tracks:
             track.shift(duration_s)
 
     def write(self, path: Path) -> None:
-        """Write the state under a temporary name, then rename it.
+        """Write the state to a temporary file, then rename it.
 
         Raises:
-            OutputError: the place cannot be written.
+            OutputError: the file cannot be written.
         """
         assert self.background is not None and self.thumbnail is not None
         arrays: dict[str, NDArray[Any]] = {
@@ -74,28 +76,28 @@ class Camera:
 
 
 def read_camera(path: Path) -> Camera:
-    """Read what `Camera.write` wrote.
+    """Read a state that `Camera.write` wrote.
 
     Raises:
-        FeatureError: the file is missing, foreign, truncated or holds arrays that `Camera.write` never writes.
+        FeatureError: the file is missing, foreign, truncated, or contains arrays that `Camera.write` never writes.
     """
     with one_file(path, FeatureError, hint=f"{_HINT}."):
         try:
-            with safe_open(path, framework="numpy") as file:
-                if (file.metadata() or {}).get("format") != _FORMAT:
-                    raise FeatureError(f"{path}: not a {_FORMAT} file; {_HINT}")
-                _check_shapes({name: file.get_slice(name) for name in file.keys()})  # noqa: SIM118
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = read_header(path)
+            if header.metadata.get("format") != _FORMAT:
+                raise FeatureError(f"{path}: not a {_FORMAT} file; {_HINT}")
+            _check_shapes(header)
+            arrays = load_file(path)
             _check_values(arrays)
             check(arrays)
         except (SafetensorError, OSError, ValueError) as err:
-            raise FeatureError(f"{path}: no readable state of a camera ({err}); {_HINT}") from err
+            raise FeatureError(f"{path}: not a readable camera state ({err}); {_HINT}") from err
     return Camera(Background.from_arrays(arrays), arrays["thumbnail"], float(arrays["last_s"][0]), unpacked(arrays))
 
 
-def _check_shapes(slices: dict[str, Any]) -> None:
-    """Raises ValueError where an array is missing, or has another type or shape; none is in memory yet."""
-    found = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
+def _check_shapes(header: Header) -> None:
+    """Raises ValueError if an array is missing, or has another dtype or shape, before any is read."""
+    found = {name: (entry.dtype, entry.shape) for name, entry in header.entries.items()}
     height, width = found["scene"][1][:2] if "scene" in found and len(found["scene"][1]) == 3 else (0, 0)
     expected = {
         "scene": ("F32", (height, width, 3)),
@@ -111,13 +113,13 @@ def _check_shapes(slices: dict[str, Any]) -> None:
 
 
 def _count(found: dict[str, tuple[str, tuple[int, ...]]]) -> int:
-    """How many tracks there are, as far as the first array tells; the others must agree."""
+    """Number of tracks, according to the first array; the others must agree."""
     shape = found.get(FIRST, ("", ()))[1]
     return min(shape[0], MOST_TRACKS) if shape else 0
 
 
 def _check_values(arrays: dict[str, NDArray[Any]]) -> None:
-    """Raises ValueError where a value is NaN, infinite or beyond belief."""
+    """Raises ValueError if a value is NaN, infinite or out of range."""
     for name, (least, most) in _LARGEST.items():
         if not ((arrays[name] >= least) & (arrays[name] <= most)).all():
             raise ValueError(f"{name} holds a value that is not between {least:g} and {most:g}")

@@ -1,6 +1,6 @@
-"""Tracks between two files of one camera as arrays, and back: checked for what no track holds.
+"""Conversion of tracks between two files of one camera to arrays and back, with checks of their values.
 
-Every array is float64 with an axis over the tracks first; lists are filled up with zeros to the most that they hold.
+Every array is float64, with tracks on the first axis; lists are padded with zeros to their maximum length.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from wsra.runtime.backbones.tracking.tracks import Track
 from wsra.runtime.files.limits import MOST_S
 
 PREFIX = "track_"
-FIRST = PREFIX + "time_s"  # whose length is the number of tracks
-MOST_TRACKS = 512  # those that were seen most
+FIRST = PREFIX + "time_s"  # its length is the number of tracks
+MOST_TRACKS = 512  # the ones with the most observations
 _BLOB_SHAPES: dict[str, tuple[int, ...]] = {
     "box": (4,),
     "silhouette": (SILHOUETTE_ROWS * SILHOUETTE_COLUMNS,),
@@ -30,13 +30,13 @@ _BLOB_SHAPES: dict[str, tuple[int, ...]] = {
     "colours": (len(MATCHED), len(COLOURS)),
 }
 _TIME, _SHARE, _BOX, _FLAG, _COUNT = (-MOST_S, MOST_S), (1e-9, 4.0), (-16.0, 16.0), (0.0, 1.0), (0.0, 1e12)
-_BLOB = tuple(part.name for part in fields(Blob) if part.name != "label")  # what is carried comes of the background
-_POSITIVE = ("width", "height", "aspect", "area")  # of a blob
+_BLOB = tuple(part.name for part in fields(Blob) if part.name != "label")  # only tracks of the background are carried over
+_POSITIVE = ("width", "height", "aspect", "area")  # fields of a blob
 
 
 @dataclass(frozen=True)
 class _Column:
-    """One array: what an entry of a track looks like, and what is believable."""
+    """One array: the shape of a track's entry, and its plausible range."""
 
     shape: tuple[int, ...]
     between: tuple[float, float]
@@ -62,7 +62,7 @@ _COLUMNS = {
     "extent": _Column((4,), _BOX),
     "inner": _Column((2, 4), (-1.0, 2.0)),
     "sampled": _Column((2,), _COUNT, whole=True),  # stride, skipped
-    "lengths": _Column((5,), (0.0, MOST_SIZES), whole=True),  # of the lists that follow
+    "lengths": _Column((5,), (0.0, MOST_SIZES), whole=True),  # of the following lists
     "sizes": _Column((MOST_SIZES, 3), (0.0, 4.0)),
     "rising": _Column((MOST_STEPS, 2), _TIME),
     "falling": _Column((MOST_STEPS, 2), _TIME),
@@ -79,7 +79,7 @@ def packed(tracks: Sequence[Track]) -> dict[str, NDArray[np.float64]]:
     """Tracks as arrays, at most `MOST_TRACKS` of them.
 
     Args:
-        tracks: those that `Tracker.finish` carries on: without rows, without views, and each with an observation before.
+        tracks: tracks from `Tracker.finish`: without rows or views, and each with an earlier observation.
     """
     if len(tracks) > MOST_TRACKS:
         most = sorted(range(len(tracks)), key=lambda index: -tracks[index].alone)[:MOST_TRACKS]
@@ -132,15 +132,15 @@ def _entries(track: Track) -> dict[str, Any]:
 
 
 def shapes(count: int) -> dict[str, tuple[int, ...]]:
-    """The shapes that the arrays of so many tracks have."""
+    """The shapes of the arrays for this number of tracks."""
     return {PREFIX + name: (count, *column.shape) for name, column in _COLUMNS.items()}
 
 
 def check(arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse what `packed` never gives.
+    """Refuse arrays that `packed` never returns.
 
     Raises:
-        ValueError: a number is NaN, infinite, beyond belief, or does not fit the others.
+        ValueError: a number is NaN, infinite, out of range, or inconsistent with the others.
     """
     for name, column in _COLUMNS.items():
         array, (least, most) = arrays[PREFIX + name], column.between
@@ -163,7 +163,7 @@ def check(arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def unpacked(arrays: Mapping[str, NDArray[Any]]) -> list[Track]:
-    """The tracks that `packed` was given."""
+    """The tracks that were given to `packed`."""
     count = len(arrays[FIRST])
     return [_track(number, {name: arrays[PREFIX + name][number] for name in _COLUMNS}) for number in range(count)]
 

@@ -1,4 +1,4 @@
-"""Colours as names: how much of each of fifteen a pixel has, softly, so that a shade between two names counts for both."""
+"""Colour names: the share of each of fifteen names in a pixel, softly, so that a shade between two names counts for both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Ten hues, centred (OpenCV hue, 0-179), then those that hue does not tell.
+# Ten hues with their centres (OpenCV hue, 0-179), then the names that do not depend on hue.
 HUES = {
     "red": 0,
     "orange": 13,
@@ -47,7 +47,7 @@ _TABLE = _table()
 
 
 def named_colours(pixels: NDArray[Any]) -> NDArray[np.float32]:
-    """How much of each name every pixel has.
+    """The share of each name in every pixel.
 
     Args:
         pixels: (N, 3) uint8 BGR.

@@ -1,4 +1,4 @@
-"""The numbers of one thing over one second, from its descriptions in the second's frames."""
+"""The numbers of one object over one second, from its descriptions in the frames of that second."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from wsra.runtime.backbones.tracking.blobs import PARTS, SILHOUETTE_COLUMNS, SILHOUETTE_ROWS, Blob
 from wsra.runtime.backbones.tracking.colours import COLOURS
 
-Seen = tuple[float, Blob]  # time in seconds, and what was seen then
+Seen = tuple[float, Blob]  # time in seconds, and the observation
 
-SHORTEST_S = 0.25  # over which speeds are taken
+SHORTEST_S = 0.25  # minimum time for measuring a speed
 STILL = 0.1  # own heights per second
 MOST_STRIDE = 4.0
 
-# The mean over its frames unless stated; places and sizes are shares of the frame.
+# Means over its frames unless stated otherwise; positions and sizes are fractions of the frame.
 NAMES: tuple[str, ...] = (
-    "presence",  # share of the second's frames in which it is seen
-    "x",  # of its middle
+    "presence",  # fraction of the second's frames in which it is seen
+    "x",  # of its centre
     "foot",  # its lowest row
     "width",
     "height",
@@ -43,15 +43,15 @@ WIDTH = len(NAMES)
 
 
 def numbers(seen: Sequence[Seen], before: Seen | None, frames: int) -> NDArray[np.float32]:
-    """Describe one thing over one second.
+    """Describe one object over one second.
 
     Args:
-        seen: when and how it was seen in this second, one or more, in order of time.
-        before: the last time before, where speeds start; None when it has just come.
-        frames: how many frames this second has.
+        seen: its observations in this second, at least one, in chronological order.
+        before: the last earlier observation, from which speeds are measured; None for a new object.
+        frames: number of frames in this second.
 
     Returns:
-        (186,) float32, see `NAMES`; behind them, where a detector found it, the means of its labels.
+        (186,) float32, see `NAMES`; with a detector, followed by the means of its labels.
     """
     blobs = [blob for _, blob in seen]
     means = np.mean([_of_one(blob) for blob in blobs], axis=0)

@@ -1,4 +1,4 @@
-"""Tracks that end and begin again: which new track goes on from which that was lost, over a gap of seconds."""
+"""Linking tracks over gaps of seconds: which new track continues which lost track."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from wsra.runtime.backbones.tracking.boxes import area, centre, overlap
 from wsra.runtime.backbones.tracking.tracks import Track
 
 GAP_S = 4.0  # the longest
-_SHORT_S = 0.8  # over a gap so short even who was at the frame's edge goes on
+_SHORT_S = 0.8  # over such a short gap, tracks are linked even at the frame's edge
 _AHEAD_S = 3.0
 _REACH, _REACH_WIDTH, _REACH_GAP = 0.04, 0.5, 0.05  # frame widths; of its own width; frame widths for each second
 _DOWNWARD = 1.5
-_SIZE, _COLOUR, _CLASS, _GAP = 0.4, 2.0, 0.6, 0.08  # what differences cost
+_SIZE, _COLOUR, _CLASS, _GAP = 0.4, 2.0, 0.6, 0.08  # costs of differences
 _DEAREST = 1.3
 _SAME_PLACE = 0.5  # of the smaller box
 
 
 def links(ended: Iterable[Track], begun: Iterable[Track]) -> list[tuple[Track, Track]]:
-    """Pairs of tracks of which the later goes on from the earlier, the likeliest first; no track is in two pairs in the same role.
+    """Pairs of tracks in which the later continues the earlier, most likely first; no track has the same role in two pairs.
 
     Args:
-        ended: tracks that are not followed any more, and that nothing goes on from yet.
-        begun: later ones, of which it is not settled yet.
+        ended: tracks that have ended and that no track continues yet.
+        begun: later tracks that are not decided yet.
     """
     later = list(begun)
     pairs = [(cost, first, second) for first in ended for second in later if (cost := _cost(first, second)) is not None]
@@ -40,7 +40,7 @@ def links(ended: Iterable[Track], begun: Iterable[Track]) -> list[tuple[Track, T
 
 
 def _cost(first: Track, second: Track) -> float | None:
-    """What it costs to take them for one; None where they cannot be."""
+    """The cost of linking them; None if they cannot be the same object."""
     (end_s, end, _), (start_s, start, _) = first.profile.last, second.profile.first
     gap_s = start_s - end_s
     if not 0 < gap_s <= GAP_S or (gap_s > _SHORT_S and (first.is_leaving() or second.is_entering())):

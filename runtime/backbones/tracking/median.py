@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 
 def middle_of(images: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
-    """Middle value of each pixel over the pictures, of an even number the lower of the two in the middle.
+    """Median of each pixel over the pictures; for an even number, the lower of the two middle values.
 
     Args:
         images: one or more of the same shape, (H, W) or (H, W, C), uint8.
 
     Returns:
-        One of that shape, uint8.
+        One picture of that shape, uint8.
     """
     ordered = list(images)
     for low, high in _comparisons(len(ordered)):
@@ -26,7 +26,7 @@ def middle_of(images: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
 
 
 def _comparisons(count: int) -> Iterator[tuple[int, int]]:
-    """Pairs to be put in order, one after the other, until all are sorted: Batcher's odd-even merge sort."""
+    """The comparators of a sorting network, in order: Batcher's odd-even merge sort."""
     merged = 1
     while merged < count:
         apart = merged

@@ -1,6 +1,6 @@
-"""The built-in `motion` backbone: a row of numbers for each object and snippet, on what moves before a fixed camera. No weights.
+"""The built-in `motion` backbone: a row of numbers per snippet for each object that moves before a fixed camera. No weights.
 
-It reads pixels only. Objects are never mixed: each has its own rows, and a number that tells whose they are.
+It uses only pixels. Objects are never mixed: each has its own rows, with the number of its track.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from wsra.runtime.video.snippets import number_of
 WIDTH = len(NAMES)  # of a row
 HEIGHT_PX = 240
 FRAMES_PER_S = 4.0
-WARM_UP_S = 20.0  # frames are held back until the first background stands
+WARM_UP_S = 20.0  # frames are held back until the first background is known
 WARM_UP_FRAMES = 21
-CUT_LEVELS, CUT_SHARE = 6.0, 0.5  # so many grey levels in so large a share of a thumbnail from one frame to the next
+CUT_LEVELS, CUT_SHARE = 6.0, 0.5  # change in grey levels, and the fraction of a thumbnail that changes, between two frames
 
 
 def object_rows(
@@ -35,20 +35,20 @@ def object_rows(
     seen: Callable[[int], None] | None = None,
     onlooker: Onlooker | None = None,
 ) -> Objects:
-    """Follow and describe what moves.
+    """Track and describe what moves.
 
-    The first 20 s are held in memory at 240 rows until the background stands; from then on nothing looks ahead. After a cut (the camera
-    was moved, or files were joined) it begins anew: all tracks end there.
+    The first 20 s stay in memory at 240 rows until the background is known; after that nothing looks ahead. A cut (the camera was moved, or
+    files were joined) ends all tracks and starts a new background.
 
     Args:
         frames: in presentation order.
-        snippet_s: length of a snippet in seconds; an object has one row in each in which it is seen.
-        camera: what is known of it from the video before, if anything; afterwards what is known at the end of this one.
-        seen: called with the number of each snippet that was described.
-        onlooker: who looks at the views of tracks, if anybody; it changes no row.
+        snippet_s: length of a snippet in seconds; an object has one row in each snippet in which it is seen.
+        camera: state at the end of the previous video, if any; updated to the state at the end of this one.
+        seen: called with the number of each snippet when it is done.
+        onlooker: receives the views of tracks; it does not change any row.
 
     Returns:
-        Rows of `WIDTH` numbers, each named in `describe.NAMES`, sorted by start; none where nothing moves.
+        Rows of `WIDTH` numbers, each named in `describe.NAMES`, sorted by start; no rows if nothing moves.
     """
     cv2.setNumThreads(1)
     camera = camera or Camera()
@@ -61,9 +61,9 @@ def object_rows(
             if seen is not None:
                 seen(index)
 
-    for frame, scene, anew in _with_background(frames, camera):
+    for frame, scene, is_new in _with_background(frames, camera):
         number = number_of(frame.time_s, snippet_s)
-        if anew:
+        if is_new:
             tracker.end_shot()
         if number != index:
             close()
@@ -99,7 +99,7 @@ def _with_background(frames: Iterator[Frame], camera: Camera) -> Iterator[tuple[
 
 
 def shots(frames: Iterator[Frame], seen: NDArray[np.float32] | None = None) -> Iterator[Iterator[Frame]]:
-    """Split frames where the picture changes at once, after `seen`, too; each part must be read before the next."""
+    """Split frames where the picture changes suddenly, also from `seen` on; each part must be read before the next."""
     ahead = next(frames, None)
 
     def shot() -> Iterator[Frame]:
@@ -125,12 +125,12 @@ def _thumbnail(image: Image) -> NDArray[np.float32]:
 
 
 def _is_cut(before: NDArray[np.float32], after: NDArray[np.float32]) -> bool:
-    """Whether another picture is shown, and not the same one in another light or with something large in it."""
+    """Whether this is another picture, not the same one in another light or with something large in it."""
     light = float(np.median(after / before))
     return float((np.abs(after / light - before) > CUT_LEVELS).mean()) > CUT_SHARE
 
 
 def first_background(held: list[Frame]) -> Background:
-    """The empty scene as the first frames of a shot tell it, evenly chosen from them."""
+    """The empty scene, estimated from evenly chosen frames at the start of a shot."""
     chosen = np.linspace(0, len(held) - 1, min(WARM_UP_FRAMES, len(held))).astype(int)
     return Background([held[i].image for i in chosen])

@@ -1,4 +1,4 @@
-"""What is kept of a track however long it lives: its ends, its usual size and colours, how far it came. Its memory does not grow."""
+"""The profile of a track in constant memory: its ends, its usual size and colours, and how far it moved."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backbones.tracking.boxes import Box, centre, is_cut
 
-MOST_SIZES = 256  # observations of which the size is kept
-OPENING, CLOSING = 6, 8  # observations of the beginning and of the end
+MOST_SIZES = 256  # observations whose size is kept
+OPENING, CLOSING = 6, 8  # observations at the start and at the end
 MOST_STEPS = 90  # of the sizes at an edge: each differs by a tenth or more, and no area is below 1/5,000
 _STEP = 1.1
-_CUT = 0.01  # so near to the frame's edge a box is cut by it
-_IN_VIEW = 0.33  # of its usual area; with less in view at the frame's edge it has not come yet, or has gone
-_PACE_S = 1.6  # over which the speed at the end is measured
+_CUT = 0.01  # a box this close to the frame's edge is cut by it
+_IN_VIEW = 0.33  # fraction of its usual area; with less in view at the frame's edge it has not arrived yet, or has left
+_PACE_S = 1.6  # time over which the speed at the end is measured
 
 
 @dataclass
 class Sizes:
-    """Area, width and height of every n-th observation, where n doubles whenever there are too many.
+    """Area, width and height of every n-th observation; n doubles whenever there are too many.
 
     Attributes:
         stride: n, a power of two.
-        skipped: observations since the last that was kept.
-        values: those that are kept.
+        skipped: observations since the last kept one.
+        values: the kept observations.
     """
 
     stride: int = 1
@@ -34,7 +34,7 @@ class Sizes:
     values: list[tuple[float, float, float]] = field(default_factory=list)
 
     def add(self, area: float, width: float, height: float) -> None:
-        """Take one observation."""
+        """Add one observation."""
         self.skipped += 1
         if self.skipped >= self.stride:
             self.values.append((area, width, height))
@@ -42,7 +42,7 @@ class Sizes:
             self._thin()
 
     def extend(self, later: Sizes) -> None:
-        """Take those of a track that goes on after this one."""
+        """Append those of a track that continues this one."""
         values = list(later.values)
         stride = later.stride
         while self.stride < stride:
@@ -69,7 +69,7 @@ class Sizes:
 
 @dataclass
 class Span:
-    """From when to when something is in view, found without knowing beforehand how large it is.
+    """When an object is in view, found without knowing its size in advance.
 
     Attributes:
         rising: (time, area) at the frame's edge before it was first seen whole, each larger than those before.
@@ -82,7 +82,7 @@ class Span:
     falling: list[tuple[float, float]] = field(default_factory=list)
 
     def see(self, time_s: float, area: float, *, cut: bool) -> None:
-        """Take one observation."""
+        """Add one observation."""
         if not cut:
             self.whole = (self.whole[0] if self.whole is not None else time_s, time_s)
             self.falling = []
@@ -103,7 +103,7 @@ class Span:
         self.falling.append((time_s, area))
 
     def extend(self, later: Span) -> None:
-        """Take that of a track that goes on after this one."""
+        """Append that of a track that continues this one."""
         if self.whole is None:
             for time_s, area in later.rising:
                 self._rise(time_s, area)
@@ -129,7 +129,7 @@ class Span:
 
 @dataclass
 class Profile:
-    """A track so far.
+    """The profile of a track so far.
 
     Attributes:
         first, last: (time, box, area) of the first and of the last observation that it shares with no other track.
@@ -157,7 +157,7 @@ class Profile:
     closing: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=CLOSING))
 
     def see(self, time_s: float, box: Box, area: float, colours: NDArray[np.float32]) -> None:
-        """Take an observation that no other track shares."""
+        """Add an observation that no other track shares."""
         x, y = centre(box), (box[1] + box[3]) / 2
         self.last = (time_s, box, area)
         self.count += 1
@@ -172,7 +172,7 @@ class Profile:
         self.closing.append((time_s, area, x))
 
     def _see_edges(self, box: Box) -> None:
-        """What comes in over an edge of the frame moves its inner side long before its middle."""
+        """The inner side of an object that enters over an edge of the frame moves long before its centre."""
         cut = np.array([box[2] >= 1 - _CUT, box[3] >= 1 - _CUT, box[0] <= _CUT, box[1] <= _CUT])
         if cut.any():
             self.inner[0, cut] = np.minimum(self.inner[0], box)[cut]
@@ -185,7 +185,7 @@ class Profile:
             self.span.see(time_s, 0.0, cut=False)
 
     def extend(self, later: Profile) -> None:
-        """Take that of a track that goes on after this one."""
+        """Append that of a track that continues this one."""
         least, most = np.minimum(self.extent, later.extent), np.maximum(self.extent, later.extent)
         self.extent = (float(least[0]), float(least[1]), float(most[2]), float(most[3]))
         self.inner = np.stack([np.minimum(self.inner[0], later.inner[0]), np.maximum(self.inner[1], later.inner[1])])
@@ -199,7 +199,7 @@ class Profile:
         self.closing.extend(later.closing)
 
     def moved(self) -> float:
-        """How far it came, in its own widths or heights: its middle, or its inner side where an edge of the frame cuts it."""
+        """How far it moved, in its own widths or heights: its centre, or its inner side if an edge of the frame cuts it."""
         width, height = self.sizes.median()
         left, top, right, bottom = self.inner[1] - self.inner[0]
         across, down = self.extent[2] - self.extent[0], self.extent[3] - self.extent[1]
@@ -221,7 +221,7 @@ class Profile:
         return (recent[-1][1] - recent[0][1]) / max(0.5, recent[-1][0] - recent[0][0])
 
     def shift(self, by_s: float) -> None:
-        """Count its times from so many seconds later on."""
+        """Shift its times to an origin that many seconds later."""
         self.first, self.last = (self.first[0] - by_s, *self.first[1:]), (self.last[0] - by_s, *self.last[1:])
         self.span.rising = [(time_s - by_s, area) for time_s, area in self.span.rising]
         self.span.falling = [(time_s - by_s, area) for time_s, area in self.span.falling]
@@ -231,7 +231,7 @@ class Profile:
 
 
 def begun(time_s: float, box: Box, area: float, colours: NDArray[np.float32]) -> Profile:
-    """The profile of what is seen for the first time."""
+    """The profile of an object at its first observation."""
     profile = Profile((time_s, box, area), (time_s, box, area), np.zeros(colours.shape))
     profile.see(time_s, box, area, colours)
     return profile

@@ -1,4 +1,4 @@
-"""Rows of object features as they are written: one for each object and snippet, sorted when all are there."""
+"""Rows of object features, one per object and snippet, sorted once all are there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backbones.tracking.boxes import Box
 
-_COLUMNS = 32  # of the features that are sorted at a time, so that they do not stand in memory twice
+_COLUMNS = 32  # features sorted at a time, so that they are not in memory twice
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Row:
 
 
 class RowStore:
-    """Rows in the order in which they came, as compact as in the file.
+    """Rows in order of arrival, as compact as in the file.
 
     Args (constructor):
         width: numbers per row, D.
@@ -40,14 +40,14 @@ class RowStore:
         self._values, self._times, self._boxes, self._numbers = bytearray(), bytearray(), bytearray(), bytearray()
 
     def add(self, number: int, row: Row) -> None:
-        """Take a row of the track of this number."""
+        """Add a row of the track with this number."""
         self._values += row.values.tobytes()
         self._times += np.array([row.start_s, row.end_s]).tobytes()
         self._boxes += np.array(row.box, np.float32).tobytes()
         self._numbers += np.array([number], np.int64).tobytes()
 
     def sorted(self) -> tuple[NDArray[np.float16], NDArray[np.float64], NDArray[np.float32], NDArray[np.int64]]:
-        """All rows by start, then by number of their track; the store is used up.
+        """All rows, sorted by start and then by track number; this empties the store.
 
         Returns:
             values (R, D), times (R, 2) in seconds, boxes (R, 4) and numbers (R,) of tracks.

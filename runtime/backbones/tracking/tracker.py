@@ -1,7 +1,7 @@
-"""Pieces of foreground, frame by frame, to tracks with rows, lives and views. Nothing looks ahead by more than seconds.
+"""Tracking: turns pieces of foreground, frame by frame, into tracks with rows, lives and views. It looks ahead by seconds at most.
 
-A row is written when it is settled that its track is no noise and which earlier track it goes on from: rows are held back until a new track
-is `DECIDE_S` old, and until it has moved by half its own size.
+A row is written once its track is known not to be noise and is linked to an earlier track, if any: rows are held back until a new track is
+`DECIDE_S` old and has moved by half its own size.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from wsra.runtime.backbones.tracking.views import Candidate, Onlooker, View, Vie
 from wsra.runtime.formats.tracks import Tracks
 from wsra.runtime.video.frames import Frame
 
-FRAME_S = 0.25  # from one frame to the next
-MOST_FRAME_S = 1.0  # what is missing in the video is no frame
-COAST_S, COAST_LEAVING_S = 1.3, 0.6  # how long a track is expected that is not seen
-DECIDE_S = 2.0  # age at which it is settled which track it goes on from
+FRAME_S = 0.25  # usual time between frames
+MOST_FRAME_S = 1.0  # limit for the time between frames; gaps in the video count no more
+COAST_S, COAST_LEAVING_S = 1.3, 0.6  # how long an unseen track is kept
+DECIDE_S = 2.0  # age at which a track is linked to an earlier one, or not
 LEAST_SEEN, LEAST_MOVED = 3, 0.5  # observations; own widths or heights
-SPEED_FROM_S = 1.5  # an observation longer ago tells no speed
+SPEED_FROM_S = 1.5  # an older observation is not used for the speed
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Objects:
     Attributes:
         values: (R, D) float16.
         times_s: (R, 2) float64 start and end of each row in seconds, sorted by start.
-        tracks: whose they are.
-        numbers: (N,) what the tracks were called while they were followed.
+        tracks: the tracks of the rows.
+        numbers: (N,) internal numbers of the tracks.
     """
 
     values: NDArray[np.float16]
@@ -49,12 +49,12 @@ class Objects:
 
 
 class Tracker:
-    """Follows what moves before one camera, from the first frame of a video to the last.
+    """Tracks the objects before one camera, from the first frame of a video to the last.
 
     Args (constructor):
-        tracks: those that the file before ended with (`carried`).
-        last_s: time of the last frame before this video, less than 0.
-        onlooker: who looks at the views of tracks, if anybody.
+        tracks: tracks at the end of the previous file (`carried`).
+        last_s: time of the last frame before this video; negative.
+        onlooker: receives the views of tracks; may be None.
         labels: numbers in the label of a piece. Where there are any, pieces are of a detector: each is one thing, which is neither a
             fragment nor shared, and what never moves is followed, too.
     """
@@ -64,7 +64,7 @@ class Tracker:
     ) -> None:
         self._onlooker = onlooker
         self._live: list[Track] = []
-        self._ended: list[Track] = []  # which a later track may go on from
+        self._ended: list[Track] = []  # tracks that a later one may continue
         for track in tracks:
             (self._live if not track.given_up else self._ended).append(track)
         self._next = 0
@@ -85,14 +85,14 @@ class Tracker:
         light: NDArray[np.float64] | None = None,
         frame: Frame | None = None,
     ) -> None:
-        """Take one frame.
+        """Process one frame.
 
         Args:
-            time_s: of the frame, later than the one before.
-            pieces: of its foreground, or of a detector, the largest first.
+            time_s: time of the frame, later than the previous one.
+            pieces: pieces of its foreground, or from a detector, the largest first.
             shape: height and width of the frame in pixels.
-            light: of the scene, as `described` takes it.
-            frame: itself, for the onlooker.
+            light: light of the scene, see `described`.
+            frame: the frame itself, for the onlooker.
         """
         if self._last_s is not None:
             self._frame_s = min(max(time_s - self._last_s, FRAME_S), MOST_FRAME_S)
@@ -120,7 +120,7 @@ class Tracker:
             self._look(track, time_s, piece, blob, blobs, frame)
 
     def _look(self, track: Track, time_s: float, piece: Piece, blob: Blob, blobs: Sequence[Blob], frame: Frame | None) -> None:
-        """Remember a frame if it shows the track better than those of the snippet before it."""
+        """Keep a frame if it shows the track better than the earlier frames of the snippet."""
         size, onlooker = size_of(blob.area, cut=bool(blob.cut or blob.cut_top or blob.cut_bottom)), self._onlooker
         if onlooker is not None and frame is not None:
             size *= onlooker.clear(frame, blob, blobs)
@@ -129,7 +129,7 @@ class Tracker:
             track.candidate = Candidate(size, time_s, blob.box, piece.image, piece.mask, crop)
 
     def _end_those_not_seen(self, time_s: float) -> None:
-        """Stop following those that are not seen any more; where frames are rarer than usual they are waited for so much longer."""
+        """End tracks that have not been seen for long; the limit is extended if frames are rarer than usual."""
         more_s = self._frame_s - FRAME_S
         kept = []
         for track in self._live:
@@ -143,7 +143,7 @@ class Tracker:
         self._live = kept
 
     def _settle(self, time_s: float, *, end: bool = False) -> None:
-        """Link new tracks that have ended or are old enough, or all at the end; let go what no track can go on from any more."""
+        """Link new tracks that have ended or are old enough (or all, at the end); release tracks that can no longer be continued."""
         open_tracks = [track for track in [*self._live, *self._ended] if not track.decided]
         due = {track.number for track in open_tracks if end or track.given_up or time_s - track.profile.first[0] >= DECIDE_S}
         if due:
@@ -161,7 +161,7 @@ class Tracker:
         self._ended = kept
 
     def _link(self, due: set[int]) -> None:
-        """Settle those of these numbers; others are considered, too, since they may be likelier to go on from the same track."""
+        """Decide the tracks with these numbers; the others take part, since they may be likelier to continue the same track."""
         open_tracks = [track for track in [*self._live, *self._ended] if not track.decided]
         while True:
             found = links([track for track in self._ended if track.decided], open_tracks)
@@ -178,7 +178,7 @@ class Tracker:
             track.decided = track.decided or track.number in due
 
     def close_snippet(self, end_s: float = np.inf) -> None:
-        """End a snippet, which reaches to a time in seconds: a row for each track that was seen in it by itself."""
+        """End a snippet at a time in seconds: add a row for each track that was seen in it alone."""
         self._describe(end_s)
         if self._last_s is not None:
             self._settle(self._last_s)
@@ -202,7 +202,7 @@ class Tracker:
         return Row(values, first_s, min(last_s + self._frame_s, end_s), (left, top, right, bottom))
 
     def _confirm(self, track: Track) -> None:
-        """Write its rows, once it is settled that it is no noise."""
+        """Write the rows of a track once it is known not to be noise."""
         if not track.moves:
             far = self._detected or track.profile.moved() >= LEAST_MOVED
             track.moves = track.decided and track.profile.count >= LEAST_SEEN and far
@@ -212,7 +212,7 @@ class Tracker:
             track.held.clear()
 
     def _note(self, track: Track) -> None:
-        """Keep the life and the views of a track that nothing goes on from."""
+        """Store the life and the views of a track that nothing continues."""
         if track.moves:
             start_s, end_s = track.profile.between()
             self._lives[track.number] = start_s, end_s + self._frame_s
@@ -221,7 +221,7 @@ class Tracker:
             self._views[track.number] = [replace(view, crop=None) for view in track.views.kept]
 
     def end_shot(self) -> None:
-        """End all tracks: what follows is another scene."""
+        """End all tracks, because another scene follows."""
         self._describe()
         for track in self._live:
             track.given_up = True
@@ -231,10 +231,10 @@ class Tracker:
             self._settle(self._last_s, end=True)
 
     def finish(self) -> tuple[Objects, list[Track]]:
-        """End the video, after its last snippet was closed.
+        """End the video after its last snippet.
 
         Returns:
-            All rows, and the tracks that may go on in the camera's next file. They begin there without rows and views.
+            All rows, and the tracks that may continue in the camera's next file, where they start without rows and views.
         """
         followed = [*self._live, *self._ended]
         self._link({track.number for track in followed if not track.decided})
@@ -250,19 +250,19 @@ class Tracker:
         tracks = self._tracks(place, rank_of[of_row], boxes, times_s)
         for track in followed:
             track.continues = place.get(track.number, -1)
-            track.decided = track.moves  # the next file may tell more of what has not moved yet
+            track.decided = track.moves  # the next file may show that it moves
             track.held.clear()
             track.views = Views()
         return Objects(values, times_s, tracks, np.array(list(place), np.int64)), followed
 
     def _tracks(self, place: dict[int, int], of_row: NDArray[np.int32], boxes: NDArray[np.float32], times_s: NDArray[np.float64]) -> Tracks:
-        """All tracks that have rows, in the order of their first ones."""
+        """All tracks with rows, in the order of their first rows."""
         starts, ends = np.full(len(place), np.inf), np.full(len(place), -np.inf)
         np.minimum.at(starts, of_row, times_s[:, 0])
         np.maximum.at(ends, of_row, times_s[:, 1])
         rows_s = np.stack([starts, ends], axis=1)
         lives_s = np.array([self._lives[number] for number in place], np.float64).reshape(-1, 2)
-        lives_s = np.clip(lives_s, rows_s[:, :1], rows_s[:, 1:])  # what lies in the file before, or was forgotten, is not of this life
+        lives_s = np.clip(lives_s, rows_s[:, :1], rows_s[:, 1:])  # the previous file and forgotten rows do not belong to this life
         lives_s = np.where(lives_s[:, 1:] > lives_s[:, :1], lives_s, rows_s)
         views = [(rank, view) for number, rank in place.items() for view in self._views[number]]
         return Tracks(

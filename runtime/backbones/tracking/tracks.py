@@ -1,4 +1,4 @@
-"""One object over time: where it will be, how large it is and what colours it has; what it leaves to the file."""
+"""One tracked object over time: its expected position, size and colours, and its rows and views for the file."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from wsra.runtime.backbones.tracking.profile import Profile, begun
 from wsra.runtime.backbones.tracking.rows import Row
 from wsra.runtime.backbones.tracking.views import Candidate, Views
 
-HELD_ROWS = 120  # of a track that has not moved yet; those before are forgotten
-_AHEAD_S = 1.5  # so long a track that is not seen is expected to go on
-_EDGE = 0.015  # of the frame: so near is at its edge
-_SMALL = 0.6  # of the usual area: less of it than usual
-_OUTWARD = 0.02  # frame widths a second: on its way out
+HELD_ROWS = 120  # rows kept for a track that has not moved yet; older ones are dropped
+_AHEAD_S = 1.5  # an unseen track is expected to keep moving for this long
+_EDGE = 0.015  # fraction of the frame; anything this close is at its edge
+_SMALL = 0.6  # fraction of the usual area; less is small
+_OUTWARD = 0.02  # frame widths per second; faster means on its way out
 
 
 @dataclass
 class Track:
-    """One object, as far as it was followed.
+    """One object as tracked so far.
 
     Attributes:
-        number: of the track; a track that goes on after a gap takes the number of the one before.
-        box, time_s: the last place, also within a shared blob, and its time.
-        shared: whether it was last seen within a blob that holds other tracks, too.
-        speed: frame widths a second to the right, frame heights a second downwards.
+        number: number of the track; a track that continues after a gap takes the number of the earlier one.
+        box, time_s: the last position, even inside a shared blob, and its time.
+        shared: whether it was last seen inside a blob with other tracks.
+        speed: frame widths per second to the right, frame heights per second downwards.
         size: usual width and height.
         area: usual share of the picture.
         colours: (3, 15) usual colours.
         label: (L,) usual label; none without a detector.
-        alone: observations that are not shared.
-        profile: what is kept of all of it.
+        alone: number of observations that are not shared.
+        profile: profile over its whole life.
         waiting: first and last time, and number, of the observations within a shared blob it has not come out of.
         views: its best views in this file.
-        held: rows that are not written yet, since it has not moved.
-        decided: whether it is settled which track it goes on from, if any.
+        held: rows that are not written yet because it has not moved.
+        decided: whether it has been decided which track it continues, if any.
         moves: whether it has moved, so that its rows are written.
-        given_up: whether it was so long within a shared blob that it is believed to have gone.
+        given_up: whether it was inside a shared blob for so long that it has presumably left.
         seen: (time, blob) of the current snippet.
         before: the last (time, blob) of an earlier snippet, where speed is measured from.
         candidate: the best view of the current snippet.
-        continues: number of the track in the file before, or -1.
+        continues: number of the track in the previous file, or -1.
     """
 
     number: int
@@ -72,17 +72,17 @@ class Track:
 
     @property
     def alone_s(self) -> float:
-        """When it was last seen by itself."""
+        """When it was last seen alone."""
         return self.profile.last[0]
 
     def predicted(self, time_s: float) -> Box:
-        """Where it should be."""
+        """Its expected box."""
         ahead_s = min(time_s - self.time_s, _AHEAD_S)
         x, foot = centre(self.box) + self.speed[0] * ahead_s, self.box[3] + self.speed[1] * ahead_s
         return x - self.size[0] / 2, foot - self.size[1], x + self.size[0] / 2, foot
 
     def see(self, time_s: float, blob: Blob) -> None:
-        """It is seen by itself."""
+        """Add an observation in which it is alone."""
         self._move(time_s, blob.box)
         self.box, self.time_s, self.shared = blob.box, time_s, False
         self.alone += 1
@@ -100,7 +100,7 @@ class Track:
         self.seen.append((time_s, blob))
 
     def _move(self, time_s: float, box: Box) -> None:
-        """Where it was within a shared blob is a guess, which tells no speed."""
+        """Positions inside a shared blob are guesses, from which no speed is measured."""
         if self.shared:
             return
         elapsed_s = max(time_s - self.time_s, 0.2)
@@ -109,7 +109,7 @@ class Track:
         self.speed = old * self.speed[0] + (1 - old) * right, old * self.speed[1] + (1 - old) * down
 
     def stay_within(self, time_s: float, blob: Blob) -> None:
-        """It is seen within a blob that holds other tracks, too; it stays where it is expected, as far as the blob reaches."""
+        """Add an observation inside a shared blob; it stays at its expected position, limited to the blob."""
         left, top, right, bottom = self.predicted(time_s)
         wide, high = right - left, bottom - top
         half, room = min(wide, blob.box[2] - blob.box[0]) / 2, min(high, blob.box[3] - blob.box[1])
@@ -117,13 +117,13 @@ class Track:
         foot = min(max(bottom, blob.box[1] + room), blob.box[3])
         elapsed_s = max(time_s - self.time_s, 0.2)
         right, down = (x - centre(self.box)) / elapsed_s, (foot - self.box[3]) / elapsed_s
-        self.speed = (self.speed[0] + right) / 2, (self.speed[1] + down) / 2  # who meets others may stop, and the blob with them
+        self.speed = (self.speed[0] + right) / 2, (self.speed[1] + down) / 2  # people who meet may stop, and the blob with them
         self.box, self.time_s, self.shared = (x - wide / 2, foot - high, x + wide / 2, foot), time_s, True
         first_s, _, count = self.waiting or (time_s, time_s, 0)
         self.waiting = first_s, time_s, count + 1
 
     def is_leaving(self) -> bool:
-        """Whether it was last seen by itself at the frame's edge, on its way out or with less of it in view than usual."""
+        """Whether it was last seen alone at the frame's edge, on its way out or with less of it in view than usual."""
         _, box, area = self.profile.last
         return _at_edge(box, self.speed[0], small=area < _SMALL * self.profile.sizes.usual())
 
@@ -134,7 +134,7 @@ class Track:
         return _at_edge(box, first[0] - first[-1], small=area < _SMALL * self.profile.sizes.usual())
 
     def go_on_from(self, earlier: Track) -> None:
-        """It is the same as a track that ended before."""
+        """Merge with an earlier track that has ended."""
         earlier.profile.extend(self.profile)
         self.profile = earlier.profile
         earlier.views.extend(self.views)
@@ -143,7 +143,7 @@ class Track:
         self.number, self.moves = earlier.number, earlier.moves
 
     def shift(self, by_s: float) -> None:
-        """Count its times from so many seconds later on."""
+        """Shift its times to an origin that many seconds later."""
         self.time_s -= by_s
         self.profile.shift(by_s)
         if self.waiting is not None:
@@ -160,7 +160,7 @@ def _at_edge(box: Box, outward: float, *, small: bool) -> bool:
 
 
 def new_track(number: int, time_s: float, blob: Blob) -> Track:
-    """A track that begins with a blob."""
+    """A new track from a blob."""
     size = blob.box[2] - blob.box[0], blob.box[3] - blob.box[1]
     profile = begun(time_s, blob.box, blob.area, blob.colours)
     colours, label = blob.colours.astype(np.float64), blob.label.astype(np.float64)

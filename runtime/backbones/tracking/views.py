@@ -1,4 +1,4 @@
-"""The best views of a track: large, sharp, not cut by the frame's edge, shared with no other track, and apart in time."""
+"""The best views of a track: large, sharp, not cut by the frame's edge, not shared with other tracks, and apart in time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from wsra.runtime.backbones.tracking.blobs import Blob
 from wsra.runtime.backbones.tracking.boxes import Box
 from wsra.runtime.video.frames import Frame
 
-MOST = 4  # of a track
+MOST = 4  # views per track
 APART_S = 1.0
-_CUT_WORTH = 0.5  # of the size, where the frame's edge cuts it
+_CUT_WORTH = 0.5  # factor for the size if the frame's edge cuts it
 _SHARP = 100.0  # variance of the Laplacian (grey levels squared) at which a view is worth half of a perfectly sharp one
 
 
@@ -25,10 +25,10 @@ class View:
     """One view of a track.
 
     Attributes:
-        worth: what it is sorted by.
-        time_s: of its frame.
-        box: of the track.
-        crop: what an `Onlooker` cut out of the frame, where there is one.
+        worth: the value by which views are sorted.
+        time_s: time of its frame.
+        box: box of the track.
+        crop: what an `Onlooker` cropped from the frame, if there is one.
     """
 
     worth: float
@@ -38,35 +38,35 @@ class View:
 
 
 class Onlooker(Protocol):
-    """Who looks at the views of tracks that are followed."""
+    """Receives the views of active tracks."""
 
     def clear(self, frame: Frame, blob: Blob, blobs: Sequence[Blob]) -> float:
-        """How far what `crop` keeps is free of all other things of a frame: 1 where there are none in it, 0 where it is of no use."""
+        """How free the result of `crop` is of other objects: 1 if there are none in it, 0 if it is useless."""
 
     def crop(self, frame: Frame, blob: Blob) -> Image:
-        """What shall be kept of a frame that shows a track well."""
+        """The part to keep of a frame that shows a track well."""
 
     def take(self, number: int, views: Sequence[View], life_s: float) -> None:
-        """The best views of a track that has ended.
+        """Receive the best views of a track that has ended.
 
         Args:
-            number: of the track; it comes once.
-            views: with their crops, the best first.
-            life_s: how long it was followed in this video, in seconds.
+            number: number of the track; each comes once.
+            views: views with their crops, the best first.
+            life_s: length of the track in this video, in seconds.
         """
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The best view of a snippet, whose sharpness is not measured yet.
+    """The best view of a snippet, before its sharpness is measured.
 
     Attributes:
-        size: square root of its area, less where it is cut.
-        time_s: of its frame.
-        box: of the track.
+        size: square root of its area, reduced if it is cut.
+        time_s: time of its frame.
+        box: box of the track.
         image: (h, w, 3) uint8 BGR, the part of the frame within the box.
         mask: (h, w) bool.
-        crop: gives that of `View`; it is asked once, for the best frame of the snippet.
+        crop: makes the crop of `View`; called once, for the best frame of the snippet.
     """
 
     size: float
@@ -77,14 +77,14 @@ class Candidate:
     crop: Callable[[], Image] | None = None
 
     def view(self) -> View:
-        """With its sharpness."""
+        """The view with its sharpness."""
         sharpness = sharpness_of(self.image, self.mask)
         crop = self.crop() if self.crop is not None else None
         return View(self.size * sharpness / (sharpness + _SHARP), self.time_s, self.box, crop)
 
 
 def size_of(area: float, *, cut: bool) -> float:
-    """What a view is worth before its sharpness is known; the area is a share of the picture."""
+    """The worth of a view before its sharpness is known; the area is a fraction of the picture."""
     return float(np.sqrt(area)) * (_CUT_WORTH if cut else 1.0)
 
 
@@ -101,7 +101,7 @@ class Views:
     kept: list[View] = field(default_factory=list)
 
     def add(self, view: View) -> None:
-        """Take a view, unless a better one is near in time or there are enough that are better."""
+        """Add a view, unless a better one is close in time or there are enough better ones."""
         near = [kept for kept in self.kept if abs(kept.time_s - view.time_s) < APART_S - 1e-6]
         if any(kept.worth >= view.worth for kept in near):
             return
@@ -110,6 +110,6 @@ class Views:
         del self.kept[MOST:]
 
     def extend(self, later: Views) -> None:
-        """Take those of a track that goes on after this one."""
+        """Add those of a track that continues this one."""
         for view in later.kept:
             self.add(view)

@@ -133,7 +133,7 @@ def fewer_shapes(table: dict[str, Any]) -> None:
     ("edit", "told"),
     [
         (lambda table: table["profiles"].pop("keys"), "no profiles for keys"),
-        (longer, "a profile of text does not fit (attention_mask is [[1, 1], [1, 8], [4, 33]]; the encoder takes 32 tokens)"),
+        (longer, "a profile of text does not fit (attention_mask is [[1, 1], [1, 8], [4, 33]]; the encoder accepts 32 tokens)"),
         (wider, "a profile of scorer does not fit (keys is [[16, 7], [64, 7], [64, 7]]; expected smallest, usual and largest, in order"),
         (fewer_shapes, "a profile of keys does not fit"),
     ],

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hostile.materials import Materials
-from wsra.runtime.archive.request import Request
+from wsra.runtime.archive.request import Question, Request, read_queries
 from wsra.runtime.archive.search import search
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.grounder import Grounder
 
@@ -28,24 +29,18 @@ def answer_of(features: Features, materials: Materials, *, keep_keys: bool) -> d
 
 def searched(materials: Materials, *inputs: Path, queries: Path | None = None, between: tuple[str, str] | None = None) -> dict[str, Any]:
     """What `wsra ground` finds in files and folders."""
-    given = [str(path) for path in inputs] + ([] if queries is not None else [materials.sentence])
+    sentences = (materials.sentence,) if queries is None else tuple(read_queries(queries))
     request = Request(
-        inputs=given,
-        queries=queries,
+        paths=inputs,
+        question=Question(sentences),
         bundle=materials.bundle,
-        top_k=5,
-        plan=None,
-        precision="fp32",
-        provider="cpu",
-        threads=1,
-        allow_fallback=False,
+        settings=RunSettings("fp32", "cpu", threads=1, kernel="numpy"),
         between=between,
-        kernel="numpy",
     )
     found = search(request)
     seen = [
         (result.query, s.moment.video, s.moment.start_s, s.moment.end_s, s.moment.score, s.camera, str(s.start))
         for result in found.results
-        for s in result.sightings
+        for s in result.detections
     ]
     return {"seen": seen, "left_out": found.left_out}

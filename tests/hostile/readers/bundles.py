@@ -14,6 +14,7 @@ from hostile.cases import Damage, Reader
 from hostile.materials import Materials
 from hostile.mutate import jsons, onnxs, raw, tensors
 from wsra.runtime.backends.routes import Route, choose, open_route
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import this_device
 from wsra.runtime.formats.bundle import open_bundle
 from wsra.runtime.formats.describe import bundle_table, describe
@@ -150,7 +151,9 @@ class StrangersFiles(BundleReader):
         from wsra.runtime.verification.golden import read_golden
 
         bundle = open_bundle(place / "bundle")
-        open_route(bundle, Route("fp32", "cpu"), this_device(), threads=1)  # all graphs, also the scorer that NumPy does without
+        open_route(
+            bundle, Route("fp32", "cpu"), this_device(), RunSettings(threads=1)
+        )  # all graphs, also the scorer that NumPy does without
         found = super().read(place)
         golden = read_golden(place / "bundle" / "golden.safetensors")
         return found | {"golden": golden.sentences}

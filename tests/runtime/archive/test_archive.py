@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,24 +19,24 @@ from typer.testing import CliRunner
 
 import wsra.runtime.archive.answering
 import wsra.runtime.archive.search
-import wsra.runtime.archive.sources
-import wsra.runtime.archive.tasks
+import wsra.runtime.archive.session
+import wsra.runtime.archive.videos
 import wsra.runtime.extraction.provenance
 import wsra.runtime.files.digests
 import wsra.runtime.formats.features
 from wsra.runtime.archive.answer_json import answer_json
-from wsra.runtime.archive.answering import Answerer, recordings_for
+from wsra.runtime.archive.answering import Answerer, Ranking, recordings_for
 from wsra.runtime.archive.between import read_between, stretches
-from wsra.runtime.archive.cameras import Footage, Recording, footage_of, joined_features, whole
-from wsra.runtime.archive.detections import Sighting, curve_of
-from wsra.runtime.archive.ranking import Ranking
+from wsra.runtime.archive.cameras import Footage, Stretches, footage_of, joined_features, whole
+from wsra.runtime.archive.detections import Detection, curve_of
 from wsra.runtime.archive.report import moments_table
-from wsra.runtime.archive.request import Request, paths_and_queries, read_queries
-from wsra.runtime.archive.search import Found, search
+from wsra.runtime.archive.request import Question, Request, paths_and_queries, read_queries
+from wsra.runtime.archive.search import SearchResults, search
+from wsra.runtime.archive.sidecar import find_sidecar, tag_of
+from wsra.runtime.backends.settings import KernelName, RunSettings
 from wsra.runtime.cli import app
 from wsra.runtime.errors import ConfigError, DataError, FeatureError, QueryError, VideoError, WsraError
 from wsra.runtime.extraction.provenance import provenance
-from wsra.runtime.extraction.sidecar import kept_beside, tag_of
 from wsra.runtime.formats.bundle import SpanPlan
 from wsra.runtime.formats.features import Features, read_features, write_features
 from wsra.runtime.grounding.grounder import Grounder
@@ -101,19 +101,29 @@ def in_parts(folder: Path, features: Features, camera: str = "door") -> list[Foo
 
 def asked(
     grounder: Grounder, files: list[Footage], *, top_k: int = 50, per_video: int | None = None, plan: SpanPlan = "maximal"
-) -> list[Sighting]:
-    answerer = Answerer(grounder, [QUERY], top_k=top_k, per_video=per_video, plan=plan)
-    ranking = Ranking([QUERY], top_k=top_k, per_video=per_video)
+) -> list[Detection]:
+    question = Question((QUERY,), top_k, per_video, plan)
+    answerer, ranking = Answerer(grounder, question), Ranking(question)
     for recording in recordings_for([whole(file) for file in files], plan):
         one = answerer.answer(recording)
         assert not one.refused
         ranking.add(one)
-    return ranking.results()[0].sightings
+    return ranking.results()[0].detections
 
 
-def found(folder: Path, bundle: Path, **changes: object) -> Found:
-    request = Request([str(folder), QUERY], None, bundle, 5, None, "fp32", "cpu", 1, False)
-    return search(replace(request, **changes))  # type: ignore[arg-type]
+def found(
+    folder: Path,
+    bundle: Path,
+    *,
+    inputs: Sequence[str] | None = None,
+    queries: Path | None = None,
+    between: tuple[str, str] | None = None,
+    kernel: KernelName = "auto",
+    **question: object,
+) -> SearchResults:
+    paths, sentences = paths_and_queries(inputs or [str(folder), QUERY], queries)
+    settings = RunSettings("fp32", "cpu", threads=1, kernel=kernel)
+    return search(Request(paths, Question(sentences, **question), bundle, settings, between))  # type: ignore[arg-type]
 
 
 def told(moment: Moment) -> tuple[float, float, float]:
@@ -141,7 +151,7 @@ def test_an_event_that_crosses_the_hour_is_one_moment(plan: SpanPlan, lenient: G
 
 def test_a_moment_over_two_files_as_json(grounder: Grounder, long: Features, tmp_path: Path) -> None:
     always = Grounder(replace(grounder.manifest, theta=-1e3), grounder.encoder, grounder.scorer, bundle=grounder.bundle, precision="fp32")
-    (only,) = answer_json(QUERY, asked(always, in_parts(tmp_path, long)), always)["moments"]
+    (only,) = answer_json(QUERY, asked(always, in_parts(tmp_path, long)), always.ran)["moments"]
     assert only == {
         "video": "door_20261123_135900.mp4",
         "start_s": 0.0,
@@ -166,11 +176,11 @@ def test_the_table_tells_camera_and_time_where_they_are_known(grounder: Grounder
     assert "camera" not in table(asked(always, [replace(files[0], camera=None, start=None)]))[0]
 
 
-def table(sightings: list[Sighting]) -> list[str]:
+def table(detections: list[Detection]) -> list[str]:
     console = stdout_console()
     console.width = 200
     with console.capture() as captured:
-        console.print(moments_table(sightings))
+        console.print(moments_table(detections))
     return captured.get().splitlines()
 
 
@@ -214,7 +224,7 @@ def test_a_limit_for_each_video_keeps_its_best(
 
 
 def test_rows_of_several_files_are_those_of_the_whole(long: Features, tmp_path: Path) -> None:
-    recording: Recording = tuple(whole(file) for file in in_parts(tmp_path, long))
+    recording: Stretches = tuple(whole(file) for file in in_parts(tmp_path, long))
     joined = joined_features(recording)
     np.testing.assert_array_equal(joined.times_s, long.times_s)
     np.testing.assert_array_equal(np.concatenate([part.features().rows(part.first, part.last) for part in joined.parts]), long.values)
@@ -226,7 +236,7 @@ def test_files_that_follow_each_other_keep_their_keys(bundle_folder: Path, long:
     files = in_parts(tmp_path, long)
     keeping = Grounder.open(bundle_folder, threads=1, keep_keys=True)
     between = read_between("2026-11-23T13:59:40", "2026-11-23T14:00:20")
-    answerer = Answerer(keeping, [QUERY], top_k=50)
+    answerer = Answerer(keeping, Question((QUERY,), top_k=50))
     (recording,) = recordings_for([part for file in files for part in stretches(file, between)], "maximal")
     answerer.answer(recording)
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.keys")}
@@ -239,10 +249,10 @@ def test_between_two_times_only_snippets_that_begin_there_count(lenient: Grounde
     files = in_parts(tmp_path, long)
     between = read_between("2026-11-23T13:59:40", "2026-11-23T14:00:20")
     (recording,) = recordings_for([part for file in files for part in stretches(file, between)], "maximal")
-    ((seen_once,),) = Answerer(lenient, [QUERY], top_k=50).answer(recording).seen
+    ((seen_once,),) = Answerer(lenient, Question((QUERY,), top_k=50)).answer(recording).seen
     cut = replace(long, values=long.values[40:80], times_s=long.times_s[40:80], duration_s=80.0)
     starts = {file.video: number * PART_S for number, file in enumerate(files)}
-    seen = [(one.moment.start_s + starts[one.moment.video], one.moment.score) for one in seen_once.sightings]
+    seen = [(one.moment.start_s + starts[one.moment.video], one.moment.score) for one in seen_once.detections]
     wanted = [(moment.start_s, moment.score) for moment in lenient.ground(cut, QUERY, top_k=50)]
     assert seen == wanted and len(seen) > 2
 
@@ -303,12 +313,12 @@ def test_a_folder_is_its_files_ranked(
         single = []
         for name in sorted(names, key=lambda name: tmp_path / "a" / f"{name}.feat"):
             alone = found(tmp_path, bundle_folder, inputs=[str(tmp_path / "a" / f"{name}.feat"), query], top_k=9)
-            single += [(f"{name}.mp4", *told(one.moment)) for one in alone.results[0].sightings]
+            single += [(f"{name}.mp4", *told(one.moment)) for one in alone.results[0].detections]
         wanted = sorted(single, key=lambda row: -row[3])[:9]
-        assert [(one.moment.video, *told(one.moment)) for one in result.sightings] == wanted
+        assert [(one.moment.video, *told(one.moment)) for one in result.detections] == wanted
         assert query == OTHER or len({video for video, *_ in wanted}) > 3
     again = found(tmp_path, bundle_folder, inputs=[str(tmp_path / "a" / "north"), str(tmp_path / "a" / "south" / "deep"), QUERY], top_k=99)
-    assert {one.moment.video for one in again.results[0].sightings} <= {
+    assert {one.moment.video for one in again.results[0].detections} <= {
         (tmp_path / "a" / f"{name}.feat").as_posix() for name in names if "/" in name
     }
 
@@ -319,17 +329,17 @@ def test_a_file_is_answered_once_however_it_is_reached(
     files = in_parts(tmp_path / "a", long)
     (tmp_path / "link").symlink_to(tmp_path / "a")
     monkeypatch.chdir(tmp_path)
-    wanted = found(Path("a"), bundle_folder).results[0].sightings
+    wanted = found(Path("a"), bundle_folder).results[0].detections
     for inputs in (["a", str(tmp_path / "a")], ["a", "link", "."], ["a", "b/../a"], ["a", *(str(file.feat) for file in files)]):
         (tmp_path / "b").mkdir(exist_ok=True)
-        assert [told(one.moment) for one in found(tmp_path, bundle_folder, inputs=[*inputs, QUERY]).results[0].sightings] == [
+        assert [told(one.moment) for one in found(tmp_path, bundle_folder, inputs=[*inputs, QUERY]).results[0].detections] == [
             told(one.moment) for one in wanted
         ]
 
 
 def test_what_cannot_be_looked_into_is_named(bundle_folder: Path, long: Features, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_parts(tmp_path / "a", long)
-    wanted = found(tmp_path / "a", bundle_folder).results[0].sightings
+    wanted = found(tmp_path / "a", bundle_folder).results[0].detections
     (tmp_path / "a" / "away.feat").symlink_to("not_mounted.feat")
     (tmp_path / "a" / "away.mp4").symlink_to("not_mounted.mp4")
     (tmp_path / "a" / "closed").mkdir()
@@ -342,7 +352,7 @@ def test_what_cannot_be_looked_into_is_named(bundle_folder: Path, long: Features
 
     monkeypatch.setattr(os, "scandir", refuse)  # root may look into everything
     seen = found(tmp_path / "a", bundle_folder)
-    assert seen.results[0].sightings == wanted and len(seen.left_out) == 2, seen.left_out
+    assert seen.results[0].detections == wanted and len(seen.left_out) == 2, seen.left_out
     assert any("closed: this folder cannot be listed (Permission denied)" in reason for reason in seen.left_out)
     assert any("away.mp4" in reason for reason in seen.left_out)
     with pytest.raises(VideoError, match="none of these files"):
@@ -352,9 +362,9 @@ def test_what_cannot_be_looked_into_is_named(bundle_folder: Path, long: Features
 def test_a_plan_without_a_score_is_refused_before_anything_is_opened(grounder: Grounder) -> None:
     pooled = replace(grounder.manifest, span_score="pooled", plan="relative")
     other = Grounder(pooled, grounder.encoder, grounder.scorer, bundle=grounder.bundle, precision="fp32")
-    assert Answerer(other, [QUERY], top_k=1).plan == "relative"
+    assert Answerer(other, Question((QUERY,), top_k=1)).plan == "relative"
     with pytest.raises(ConfigError, match="use relative or seconds"):
-        Answerer(other, [QUERY], top_k=1, plan="maximal")
+        Answerer(other, Question((QUERY,), plan="maximal"))
 
 
 def test_a_path_in_the_place_of_the_sentence_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,8 +373,8 @@ def test_a_path_in_the_place_of_the_sentence_is_told(tmp_path: Path, monkeypatch
     (tmp_path / "a.feat").touch()
     for last, kind in (("a.feat", "file"), ("yard/", "folder"), (str(tmp_path / "yard"), "folder")):
         with pytest.raises(QueryError, match=f"is a {kind}; expected a sentence"):
-            paths_and_queries(Request(["x", last], None, None, 5, None, "fp32", "cpu", 1, False))
-    assert paths_and_queries(Request(["x", "yard"], None, None, 5, None, "fp32", "cpu", 1, False)) == ([Path("x")], ["yard"])
+            paths_and_queries(["x", last], None)
+    assert paths_and_queries(["x", "yard"], None) == ([Path("x")], ("yard",))
 
 
 def test_queries_of_an_editor_that_marks_its_files(tmp_path: Path) -> None:
@@ -375,8 +385,8 @@ def test_queries_of_an_editor_that_marks_its_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"duration_s": 1e18}, "duration is 1e+18 s; expected more than 0, and ten years at most"),
-        ({"times_s": 1e15}, "expected ten years at most"),
+        ({"duration_s": 1e18}, "duration is 1e+18 s; expected more than 0 s and at most ten years"),
+        ({"times_s": 1e15}, "expected at most ten years"),
     ],
 )
 @pytest.mark.parametrize("between", [None, ("2026-11-23T13:59:40", "2026-11-23T14:00:20"), ("13:00", "14:00")])
@@ -391,14 +401,14 @@ def test_absurd_times_with_a_clock_are_left_out(
 ) -> None:
     """Finite, but no date so much later exists: one file was enough for a folder to go unanswered."""
     files = in_parts(tmp_path / "a", long)
-    wanted = found(tmp_path / "a", bundle_folder, between=between).results[0].sightings
+    wanted = found(tmp_path / "a", bundle_folder, between=between).results[0].detections
     features = read_features(files[0].feat)
     with monkeypatch.context() as patch:
         patch.setattr(wsra.runtime.formats.features, "_check", lambda features: None)  # as a stranger may write it
         changed = {name: features.times_s + value if name == "times_s" else value for name, value in values.items()}
         put(tmp_path / "a" / "gate_20261123_140000.feat", replace(features, **changed))
     seen = found(tmp_path / "a", bundle_folder, between=between)
-    assert seen.results[0].sightings == wanted
+    assert seen.results[0].detections == wanted
     (reason,) = seen.left_out
     assert "gate_20261123_140000.feat: " in reason and told in reason
 
@@ -406,7 +416,7 @@ def test_absurd_times_with_a_clock_are_left_out(
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        (wsra.runtime.archive.tasks, "footage_of"),
+        (wsra.runtime.archive.session, "footage_of"),
         (wsra.runtime.archive.search, "stretches"),
         (wsra.runtime.archive.answering, "curve_of"),
         (wsra.runtime.archive.answering, "joined_features"),
@@ -418,7 +428,7 @@ def test_whatever_is_raised_over_one_file_does_not_stop_the_rest(
 ) -> None:
     """At every step of an archive: looking at a file, choosing its part, joining and answering it."""
     in_parts(tmp_path / "a", long)
-    wanted = found(tmp_path / "a", bundle_folder).results[0].sightings
+    wanted = found(tmp_path / "a", bundle_folder).results[0].detections
     put(tmp_path / "a" / "bad_20261123_140000.feat", replace(long, values=long.values[:60], times_s=long.times_s[:60], duration_s=60.0))
     real = getattr(module, name)
 
@@ -429,7 +439,7 @@ def test_whatever_is_raised_over_one_file_does_not_stop_the_rest(
 
     monkeypatch.setattr(module, name, fails)
     seen = found(tmp_path / "a", bundle_folder)
-    assert seen.results[0].sightings == wanted
+    assert seen.results[0].detections == wanted
     (reason,) = seen.left_out
     assert "bad_20261123_140000.feat: cannot be " in reason and "\n" not in reason
 
@@ -438,7 +448,7 @@ def test_a_video_over_which_a_library_fails_does_not_stop_the_folder(
     bundle_folder: Path, long: Features, clip_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_parts(tmp_path / "a", long)
-    wanted = found(tmp_path / "a", bundle_folder).results[0].sightings
+    wanted = found(tmp_path / "a", bundle_folder).results[0].detections
     shutil.copy(clip_file, tmp_path / "a" / "bad.mp4")
 
     def fails(*args: object) -> None:
@@ -446,7 +456,7 @@ def test_a_video_over_which_a_library_fails_does_not_stop_the_folder(
 
     monkeypatch.setattr("wsra.runtime.extraction.batch.start_of", fails)
     seen = found(tmp_path / "a", bundle_folder)
-    assert seen.results[0].sightings == wanted
+    assert seen.results[0].detections == wanted
     assert [reason.startswith(f"{tmp_path / 'a' / 'bad.mp4'}: cannot be used (OverflowError") for reason in seen.left_out] == [True]
 
 
@@ -467,7 +477,7 @@ def test_two_hundred_videos_are_their_merged_single_results(
     bundle_folder: Path, grounder: Grounder, make_features: Make, rows: np.ndarray, tmp_path: Path
 ) -> None:
     """The same moments in the order of their scores; BLAS may round a sum by where its numbers lie in memory, so scores differ by 1e-6."""
-    single, wanted = Grounder.open(bundle_folder, threads=1, kernel="numpy"), []
+    single, wanted = Grounder.open(bundle_folder, precision="fp32", threads=1, kernel="numpy"), []
     for number in range(200):
         seed = number % 150
         features = make_features(6 + seed % 11, grounder.manifest.feature_width, seed=seed, backbone=grounder.manifest.backbone)
@@ -475,7 +485,7 @@ def test_two_hundred_videos_are_their_merged_single_results(
         put(tmp_path / "many" / f"v{number:03d}.feat", features)
         wanted += [(f"v{number:03d}.mp4", *told(moment)) for moment in single.ground(features, QUERY, top_k=30)]
     wanted.sort(key=lambda row: -row[3])
-    seen = found(tmp_path / "many", bundle_folder, top_k=30, kernel="numpy").results[0].sightings
+    seen = found(tmp_path / "many", bundle_folder, top_k=30, kernel="numpy").results[0].detections
     scores = {tuple(place): score for *place, score in wanted}
     answers = [(one.moment.video, *told(one.moment)) for one in seen]
     assert [score for *_, score in answers] == pytest.approx([score for *_, score in wanted[:30]], abs=1e-5)
@@ -513,7 +523,7 @@ def test_a_broken_file_is_named_and_the_rest_answered(
     absurd = replace(long, values=np.full_like(values, 3e38), times_s=long.times_s[:PART_S], duration_s=float(PART_S))
     put(tmp_path / "bad" / f"door_{BEGIN + timedelta(seconds=3 * PART_S):%Y%m%d_%H%M%S}.feat", absurd)
     wanted, seen = found(good, bundle_folder), found(tmp_path / "bad", bundle_folder)
-    assert seen.results[0].sightings == wanted.results[0].sightings and not wanted.left_out
+    assert seen.results[0].detections == wanted.results[0].detections and not wanted.left_out
     assert len(seen.left_out) == 4
     for name, why in (
         (files[1].feat.name, "rows 0 to 60 of features are damaged"),
@@ -548,7 +558,7 @@ def test_new_files_are_picked_up_and_unchanged_ones_left_alone(
 ) -> None:  # fmt: skip
     pytest.importorskip("cv2")
     extractor = Extractor(grounder.manifest.feature_width, make_features)
-    monkeypatch.setattr(wsra.runtime.archive.sources, "extract_features", extractor)
+    monkeypatch.setattr(wsra.runtime.archive.videos, "extract_features", extractor)
     archive = tmp_path / "archive"
     archive.mkdir()
     old, new = (Path(shutil.copy(clip_file, tmp_path / "archive" / name)) for name in ("old.mp4", "new.mp4"))
@@ -580,12 +590,12 @@ def test_new_files_are_picked_up_and_unchanged_ones_left_alone(
     assert len(extractor.asked) == 3
 
 
-def test_features_of_another_backbone_are_kept_beside_ones_own(
+def test_features_of_another_backbone_are_find_sidecar_ones_own(
     bundle_folder: Path, grounder: Grounder, make_features: Make, clip_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("cv2")
     extractor = Extractor(grounder.manifest.feature_width, make_features)
-    monkeypatch.setattr(wsra.runtime.archive.sources, "extract_features", extractor)
+    monkeypatch.setattr(wsra.runtime.archive.videos, "extract_features", extractor)
     video = Path(shutil.copy(clip_file, tmp_path / "clip.mp4"))
     others = {"source_sha256": "0" * 64, "snippet_s": "1"}
     plain = put(tmp_path / "clip.feat", replace(make_features(4, 3, backbone="zero@1s"), extra=others))
@@ -594,7 +604,7 @@ def test_features_of_another_backbone_are_kept_beside_ones_own(
     for asked_for in (tmp_path, video, own, tmp_path):
         assert not found(asked_for, bundle_folder).left_out
     assert extractor.asked == ["clip.mp4"] and plain.read_bytes() == before and own.is_file()
-    assert kept_beside(video, "zero@1s")[0] == plain and kept_beside(video, grounder.manifest.backbone)[0] == own
+    assert find_sidecar(video, "zero@1s")[0] == plain and find_sidecar(video, grounder.manifest.backbone)[0] == own
     video.unlink()  # features that were copied without their videos
     assert not found(tmp_path, bundle_folder).left_out
     own.unlink()
@@ -623,8 +633,8 @@ def test_files_without_a_clock_are_left_out_of_a_time_and_said(
 ) -> None:
     in_parts(tmp_path, long)
     put(tmp_path / "clip.feat", long)
-    seen = found(tmp_path, bundle_folder, between=("13:59", "14:00"), top_k=99).results[0].sightings
+    seen = found(tmp_path, bundle_folder, between=("13:59", "14:00"), top_k=99).results[0].detections
     assert {one.moment.video for one in seen} == {"door_20261123_135900.mp4"} and all(one.moment.end_s <= PART_S for one in seen)
     assert f"no wall clock is known of {tmp_path / 'clip.feat'}: left out" in logged.text
     nothing = found(tmp_path, bundle_folder, between=("2027-01-01", "2027-01-02"))
-    assert nothing.results[0].sightings == [] and "no video is of that time" in logged.text
+    assert nothing.results[0].detections == [] and "no video is of that time" in logged.text

@@ -15,6 +15,7 @@ import pytest
 
 from wsra.runtime.backends.engines import SIDECAR, engines_folder
 from wsra.runtime.backends.routes import Route, choose, engine_failure, open_route, read_record, record_paths, routes_here, write_record
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import Device, Gpu
 from wsra.runtime.errors import BackendError, BundleError
 from wsra.runtime.formats.bundle import Bundle, open_bundle, read_manifest, reject
@@ -54,24 +55,24 @@ def test_every_precision_loads_and_grounds(bundle: Bundle, precision: str, make_
 
 def test_auto_is_fp32_until_something_was_verified_here(bundle: Bundle) -> None:
     assert choose(bundle, PC) == Route("fp32", "cpu") and read_record(bundle, PC) == {}
-    assert choose(bundle, PC, precision="int8") == Route("int8", "cpu")
-    assert choose(bundle, PC, provider="engine") == Route("fp32", "engine")
+    assert choose(bundle, PC, RunSettings(precision="int8")) == Route("int8", "cpu")
+    assert choose(bundle, PC, RunSettings(provider="engine")) == Route("fp32", "engine")
 
 
 def test_auto_is_the_fastest_that_passed(bundle: Bundle) -> None:
     record(bundle, PC, fp32=10.0, fp16=8.0, int8=9.0)
     assert choose(bundle, PC) == Route("fp16", "cpu")
-    assert choose(bundle, PC, precision="int8") == Route("int8", "cpu")
+    assert choose(bundle, PC, RunSettings(precision="int8")) == Route("int8", "cpu")
     record(bundle, PC, fp32=8.3)  # within what two runs differ by: then the more precise one
     assert choose(bundle, PC) == Route("fp32", "cpu")
     write_record(bundle, PC, {"int8": entry(Route("int8", "cpu"), 1.0, passed=False, reason="moved")})
     assert choose(bundle, PC) == Route("fp32", "cpu")
     with pytest.raises(BundleError, match="int8: moved"):
-        choose(bundle, PC, precision="int8", provider="cpu")
+        choose(bundle, PC, RunSettings(precision="int8", provider="cpu"))
     on_gpu = {f"{name}/cuda": entry(Route(name, "cuda"), 1.0, passed=False, reason="moved") for name in bundle.passed()}
     write_record(bundle, PC, on_gpu)
     with pytest.raises(BundleError, match="fp32/cuda: moved"):
-        choose(bundle, PC, provider="cuda")
+        choose(bundle, PC, RunSettings(provider="cuda"))
 
 
 def test_a_record_holds_for_its_device_and_its_graphs(bundle: Bundle) -> None:
@@ -101,9 +102,9 @@ def test_what_failed_is_never_chosen(bundle: Bundle) -> None:
     left = reject(bundle, "fp16", "2 of 8 moved")
     assert choose(left, PC) == Route("fp32", "cpu") and open_bundle(bundle.folder).passed() == left.passed()
     with pytest.raises(BundleError, match=r"fp16 failed its gate \(2 of 8 moved\); choose one of fp32"):
-        choose(left, PC, precision="fp16")
+        choose(left, PC, RunSettings(precision="fp16"))
     with pytest.raises(BundleError, match="no precision fp8; it has fp32"):
-        choose(left, PC, precision="fp8")
+        choose(left, PC, RunSettings(precision="fp8"))
     with pytest.raises(BundleError, match="fp16 failed its gate"):
         open_route(left, Route("fp16", "cpu"), PC)
 
@@ -116,7 +117,7 @@ def test_a_record_of_other_engines_does_not_count(bundle: Bundle, monkeypatch: p
     route = Route("fp16", "engine")
     write_record(bundle, ORIN, {"fp32": entry(Route("fp32", "cpu"), 9.0), route.name: entry(route, 2.0)})
     assert route.name == "fp16/engine" and choose(bundle, ORIN) == route
-    assert choose(bundle, ORIN, provider="cpu") == Route("fp32", "cpu")
+    assert choose(bundle, ORIN, RunSettings(provider="cpu")) == Route("fp32", "cpu")
     (folder / SIDECAR).write_text('{"built": "again"}')
     assert choose(bundle, ORIN) == Route("fp32", "cpu")
 
@@ -128,7 +129,7 @@ def test_routes_that_start_here(bundle: Bundle) -> None:
 def test_engines_that_cannot_run_are_refused_or_replaced_aloud(bundle: Bundle) -> None:
     with pytest.raises(BackendError, match=r"cannot run here \(there is no GPU to run them\); accept ONNX Runtime on the CPU"):
         open_route(bundle, Route("fp16", "engine"), PC)
-    graphs = open_route(bundle, Route("fp16", "engine"), PC, threads=1, allow_fallback=True)
+    graphs = open_route(bundle, Route("fp16", "engine"), PC, RunSettings(threads=1, allow_fallback=True))
     assert {backend.device for backend in graphs.values()} == {"cpu"} and graphs["text"].provider == "CPUExecutionProvider"
     assert engine_failure(bundle, "fp16", ORIN) is not None
 
@@ -137,7 +138,7 @@ def test_engines_that_cannot_run_are_refused_or_replaced_aloud(bundle: Bundle) -
 def test_a_provider_that_cannot_be_had_is_refused_or_replaced_aloud(bundle: Bundle, provider: Any) -> None:
     with pytest.raises(BackendError, match=r"--allow-fallback"):
         open_route(bundle, Route("fp32", provider), PC)
-    graphs = open_route(bundle, Route("fp32", provider), PC, threads=1, allow_fallback=True)
+    graphs = open_route(bundle, Route("fp32", provider), PC, RunSettings(threads=1, allow_fallback=True))
     assert {backend.device for backend in graphs.values()} == {"cpu"}
 
 

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from wsra.runtime.backbones.registry import MotionBackbone
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.bench import reading, timing
 from wsra.runtime.bench.asking import STAGES
-from wsra.runtime.bench.film import Film
 from wsra.runtime.bench.memory import Memory, anonymous_mb
 from wsra.runtime.bench.report import bench_json, bench_view
-from wsra.runtime.bench.stages import Wanted, measure
-from wsra.runtime.bench.timing import Stopwatch, Times, in_turns, one_stage, ratio
+from wsra.runtime.bench.stages import BenchRequest, measure
+from wsra.runtime.bench.timed_video import TimedVideo
+from wsra.runtime.bench.timing import LapTimer, Times, in_turns, one_stage, ratio
 from wsra.runtime.errors import FeatureError, OutputError, QueryError, VideoError
 from wsra.runtime.extraction.batch import extract_features
 from wsra.runtime.formats.bundle import open_bundle
@@ -47,7 +48,7 @@ def test_quantiles_of_times() -> None:
 
 
 def test_laps_of_a_name_add_up_also_of_what_fails() -> None:
-    watch = Stopwatch()
+    watch = LapTimer()
     with watch.lap("a"):
         with watch.lap("b"):
             pass
@@ -59,7 +60,7 @@ def test_laps_of_a_name_add_up_also_of_what_fails() -> None:
 def test_of_laps_within_others_only_the_innermost_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = iter([0.0, 1.0, 3.0, 7.0, 15.0, 31.0])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(now_s))
-    watch = Stopwatch()
+    watch = LapTimer()
     with watch.lap("a"), watch.lap("b"), watch.lap("c"):  # a from 0 to 31, b from 1 to 15, c from 3 to 7
         pass
     assert watch.seconds == {"a": 1.0 + 16.0, "b": 2.0 + 8.0, "c": 4.0}
@@ -97,7 +98,7 @@ def test_memory_that_was_given_back_is_in_the_peak() -> None:
 def test_all_keys_are_read_where_only_some_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MOST_BYTES", 4 * 8 * 10)
     keys = np.arange(40 * 8, dtype=np.float16).reshape(40, 8)
-    read = reading.Reading(keys)
+    read = reading.KeyReader(keys)
     assert read.rows == 10 and read.product()[reading.PRODUCT] > 0
     copied = []
     monkeypatch.setattr(np, "copyto", lambda room, block: copied.append((len(room), block.tobytes())))
@@ -118,7 +119,7 @@ def test_blas_threads_are_those_of_the_environment(monkeypatch: pytest.MonkeyPat
 
 def test_a_film_gives_the_features_of_extract(clip_file: Path) -> None:
     whole = extract_features(clip_file)
-    film = Film(clip_file, MotionBackbone(), snippet_s=1.0, first_s=1e6)
+    film = TimedVideo(clip_file, MotionBackbone(), snippet_s=1.0, first_s=1e6)
     spent = film.apart()
     assert set(spent) == {"decode", "features"} and min(spent.values()) > 0
     np.testing.assert_array_equal(film.features().values, whole.values)
@@ -131,7 +132,7 @@ def test_a_film_gives_the_features_of_extract(clip_file: Path) -> None:
 
 
 def test_of_a_film_only_the_first_seconds_are_decoded(clip_file: Path) -> None:
-    film, whole = (Film(clip_file, MotionBackbone(), snippet_s=1.0, first_s=first_s) for first_s in (3.0, 1e6))
+    film, whole = (TimedVideo(clip_file, MotionBackbone(), snippet_s=1.0, first_s=first_s) for first_s in (3.0, 1e6))
     film.apart(), whole.apart()
     assert film.seconds == 3.0 and film.features().duration_s == 3.0 and film.frames < whole.frames
 
@@ -140,7 +141,7 @@ def test_every_stage_of_features_adds_up_and_nothing_is_touched(feat: Path, bund
     kept = feat.with_suffix(".keys")
     kept.write_text("the user's")
     before = {path.name: path.read_bytes() for path in feat.parent.iterdir()}
-    found = measure(bundle_folder, Wanted(feat, threads=1, repeats=4))
+    found = measure(bundle_folder, BenchRequest(feat, settings=RunSettings(threads=1), repeats=4))
     assert {path.name: path.read_bytes() for path in feat.parent.iterdir()} == before
     told = bench_json(found)
     assert list(told["stages"]) == OF_FEATURES and set(found.cold_ms) == set(OF_FEATURES)
@@ -154,8 +155,10 @@ def test_every_stage_of_features_adds_up_and_nothing_is_touched(feat: Path, bund
 
 
 def test_several_sentences_a_plan_and_a_day(feat: Path, bundle_folder: Path) -> None:
-    wanted = Wanted(feat, queries=["a red car", "a dog", "a man"], plan="seconds", precision="fp16", threads=1, repeats=1, hours=0.5)
-    told = bench_json(measure(bundle_folder, wanted))
+    request = BenchRequest(
+        feat, queries=["a red car", "a dog", "a man"], plan="seconds", settings=RunSettings("fp16", threads=1), repeats=1, hours=0.5
+    )
+    told = bench_json(measure(bundle_folder, request))
     assert (told["queries"], told["plan"], told["precision"]) == (3, "seconds", "fp16")
     assert (told["snippets"], told["duration_s"], told["repeated"]) == (1800, 1800.0, True)
     assert told["kernel"] == "numpy"  # as ground takes it for so few
@@ -163,14 +166,17 @@ def test_several_sentences_a_plan_and_a_day(feat: Path, bundle_folder: Path) -> 
 
 @pytest.mark.skipif(fused_failure() is not None, reason="numba cannot run here")
 def test_a_kernel_that_is_asked_for(feat: Path, bundle_folder: Path) -> None:
-    assert bench_json(measure(bundle_folder, Wanted(feat, kernel="numba", threads=1, repeats=1)))["kernel"] == "numba"
+    assert (
+        bench_json(measure(bundle_folder, BenchRequest(feat, settings=RunSettings(kernel="numba", threads=1), repeats=1)))["kernel"]
+        == "numba"
+    )
 
 
 def test_a_video_has_its_own_stages(clip_file: Path, rows_bundle_folder: Path) -> None:
     before = sorted(clip_file.parent.iterdir())
     whole = extract_features(clip_file)
     first_s = float(np.ceil(whole.times_s[3, 1])) + 2.0  # somebody has come by then
-    found = measure(rows_bundle_folder, Wanted(clip_file, threads=1, repeats=1, first_s=first_s))
+    found = measure(rows_bundle_folder, BenchRequest(clip_file, settings=RunSettings(threads=1), repeats=1, first_s=first_s))
     told = bench_json(found)
     assert sorted(clip_file.parent.iterdir()) == before
     assert list(told["stages"]) == OF_A_VIDEO + OF_FEATURES
@@ -192,18 +198,18 @@ def test_what_cannot_be_measured_is_refused(
     foreign = tmp_path / "foreign.feat"
     write_features(foreign, make_features(3, 2, backbone="i3d"))
     with pytest.raises(FeatureError, match="features of i3d"):
-        measure(bundle_folder, Wanted(foreign))
+        measure(bundle_folder, BenchRequest(foreign))
     with pytest.raises(FeatureError, match="no such file, or a folder"):
-        measure(bundle_folder, Wanted(tmp_path))
+        measure(bundle_folder, BenchRequest(tmp_path))
     with pytest.raises(VideoError, match="no video stream"):
-        measure(bundle_folder, Wanted(sound_file))
+        measure(bundle_folder, BenchRequest(sound_file))
     with pytest.raises(QueryError, match="query is empty"):
-        measure(bundle_folder, Wanted(feat, queries=["a man", " "]))
+        measure(bundle_folder, BenchRequest(feat, queries=["a man", " "]))
     monkeypatch.setattr(
         "wsra.runtime.grounding.keys.KeyStore.keys", lambda self, features, chunks: np.zeros((len(features), 4), np.float16)
     )
     with pytest.raises(OutputError, match="cannot hold the keys of 90 rows"):
-        measure(bundle_folder, Wanted(feat))
+        measure(bundle_folder, BenchRequest(feat))
 
 
 def test_the_command_prints_json_on_stdout_alone(feat: Path, bundle_folder: Path) -> None:

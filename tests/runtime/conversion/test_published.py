@@ -65,7 +65,7 @@ def test_weights_by_hand() -> None:
 def test_didemo_rgb_and_flow_together(tmp_path: Path) -> None:
     rgb, flow = segments(4096), segments(1024)
     told = run(hdf5(tmp_path / "rgb.h5", rgb), "-o", tmp_path / "out", "--layout", "didemo", "--flow", hdf5(tmp_path / "flow.h5", flow))
-    assert "2 videos written" in told and "didemo:rgb.h5+flow.h5+context" in told and "snippets of 5 s" in told
+    assert "2 videos written" in told and "didemo:rgb.h5+flow.h5+context" in told and "median snippet 5 s" in told
     for name, count in ((SIX, 6), (FIVE, 5)):
         features = read_features(tmp_path / "out" / f"{name}.feat")
         assert (features.video, len(features), features.width, features.duration_s) == (name, count, 2 * (4096 + 1024), 5.0 * count)
@@ -127,7 +127,7 @@ def test_an_interrupted_conversion_goes_on_and_never_mixes(tmp_path: Path) -> No
     (out / f"{SIX}.feat").unlink()
     done = convert_all(published(source, "didemo"), out, overwrite=False)
     assert (done.written, done.kept) == (1, 1)
-    with pytest.raises(OutputError, match="features of another source"):
+    with pytest.raises(OutputError, match="features from elsewhere"):
         convert_all(published(source, "didemo", context=False), out, overwrite=False)
     assert convert_all(published(source, "didemo", context=False), out, overwrite=True).written == 2
 
@@ -159,7 +159,7 @@ def test_files_of_another_layout(tmp_path: Path) -> None:
     assert "no duration of a" in told(flat, "charades-i3d", durations_s={"b": 3.0})
     grouped = hdf5(tmp_path / "grouped.h5", {"a/c3d_features": np.ones((7, 4), np.float32)})
     assert "no data set a;" in told(grouped, "charades-i3d", snippet_s=1.0)
-    assert "zeros only" in told(hdf5(tmp_path / "zeros.h5", {"a": np.zeros((6, 4), np.float32)}), "didemo")
+    assert "only zeros" in told(hdf5(tmp_path / "zeros.h5", {"a": np.zeros((6, 4), np.float32)}), "didemo")
     rgb, flow = hdf5(tmp_path / "rgb.h5", segments(4)), hdf5(tmp_path / "flow.h5", {SIX: np.ones((6, 2))})
     assert f"no data set {FIVE}" in told(rgb, "didemo", flow=flow)
     (tmp_path / "damaged.h5").write_bytes(b"not HDF5")
@@ -174,4 +174,4 @@ def test_files_of_another_layout(tmp_path: Path) -> None:
 def test_one_array_still_needs_the_length_of_a_snippet(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.ones((3, 2)))
     done = CliRunner().invoke(app, ["convert", str(tmp_path / "a.npy"), "-o", str(tmp_path / "a.feat")])
-    assert done.exit_code == 2 and "snippet-s is needed" in done.stderr
+    assert done.exit_code == 2 and "snippet-s is missing" in done.stderr

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.cli import app
 from wsra.runtime.errors import BundleError, ConfigError, DataError, FeatureError, WsraError
 from wsra.runtime.evaluation.controls import fixed_windows, of_other_videos
@@ -86,10 +87,10 @@ def test_didemo_gives_one_window_per_annotator(tmp_path: Path) -> None:
     [
         ("hello\n", "line 1: not JSON .*; expected JSON lines with .*; DiDeMo's JSON; UCA's JSON; or Charades-STA's text"),
         ("", "no annotations in it"),
-        ("[1]", "entry 0: not of DiDeMo"),
+        ("[1]", "entry 0: not an entry of DiDeMo"),
         ("[{", "line 1: not JSON"),
         ("a 1 x##walks\n", "line 1: 'a 1 x##walks'; expected VIDEO START END##SENTENCE"),
-        ('{"a": {"duration": 3, "timestamps": [], "sentences": ["x"]}}', "video a: not of UCA"),
+        ('{"a": {"duration": 3, "timestamps": [], "sentences": ["x"]}}', "video a: not an entry of UCA"),
         ('{"qid": 1, "query": "x", "vid": "a"}\n', "lacks relevant_windows"),
         ('{"qid": 1, "query": "x", "vid": "a", "relevant_windows": []}\n', "lacks duration"),
         ('{"query": "x", "vid": "a", "duration": 3, "relevant_windows": [[2, 1]]}\n', "a window from 2.0 to 1.0"),
@@ -112,11 +113,11 @@ def test_annotations_of_no_known_form(tmp_path: Path, content: str, told: str) -
 @pytest.mark.parametrize(
     ("answers", "told"),
     [
-        ({9: [[0, 1, 1]]}, "qid 9 is none of the 3 annotated queries"),
+        ({9: [[0, 1, 1]]}, "qid 9 is not among the 3 annotated queries"),
         ({1: [[0, 1]]}, "windows of 2 numbers; expected .start, end, score."),
-        ({1: [[0, 1, 1], [0, 1]]}, "windows are not .start, end, score. throughout"),
-        ({1: [["a", 1, 1]]}, "windows are not"),
-        ({1: 3}, "windows are not"),
+        ({1: [[0, 1, 1], [0, 1]]}, "not every window is .start, end, score."),
+        ({1: [["a", 1, 1]]}, "not every window"),
+        ({1: 3}, "not every window"),
         ({1: [[0, float("nan"), 1]]}, "NaN or infinite"),
         ({1: [[0, 1, float("inf")]]}, "NaN or infinite"),
         ({1: [[5, 2, 1]]}, "ends at 2 before it starts at 5"),
@@ -135,13 +136,13 @@ def test_more_faults_of_predictions(tmp_path: Path) -> None:
     row = {"qid": 1, "vid": "a", "pred_relevant_windows": [[0, 1, 1]]}
     for rows, told in (
         ([row, row], "qid 1 occurs twice"),
-        ([{**row, "vid": "z"}], "qid 1 is of video z, annotated is a"),
-        ([{"qid": 1}], "no prediction .KeyError"),
+        ([{**row, "vid": "z"}], "qid 1 is for video z, but annotated for a"),
+        ([{"qid": 1}], "not a prediction .KeyError"),
     ):
         with pytest.raises(DataError, match=told):
             read_predictions(lines(tmp_path / "p.jsonl", rows), annotations)
     (tmp_path / "p.jsonl").write_text("[1]\n")
-    with pytest.raises(DataError, match="line 1: no prediction"):
+    with pytest.raises(DataError, match="line 1: not a prediction"):
         read_predictions(tmp_path / "p.jsonl", annotations)
 
 
@@ -169,7 +170,7 @@ def test_what_is_missing_counts_nothing_and_is_said(tmp_path: Path, logged: pyte
 def test_queries_without_a_true_span_are_not_counted_and_it_is_said(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     rows = [*ROWS, {"qid": 4, "query": "a ghost", "vid": "b", "duration": 40, "relevant_windows": []}]
     annotations = lines(tmp_path / "a.jsonl", rows)
-    with pytest.raises(DataError, match="qid 4 is none of the 3"):
+    with pytest.raises(DataError, match="qid 4 is not among the 3"):
         evaluate(EvaluationRequest(predicted(tmp_path / "p.jsonl", {4: []}), annotations, "spans"))
     assert "1 of 4 queries have no true span and are not counted" in logged.text
 
@@ -344,7 +345,9 @@ def test_a_bundle_from_end_to_end(bundle_folder: Path, videos: Path, tmp_path: P
 
 @pytest.mark.parametrize("plan", ["relative", "seconds", "segments"])
 def test_a_bundle_with_any_plan(bundle_folder: Path, videos: Path, tmp_path: Path, plan: Any) -> None:
-    request = EvaluationRequest(bundle_folder, lines(tmp_path / "a.jsonl", ROWS), "charades", features=videos, plan=plan, threads=1)
+    request = EvaluationRequest(
+        bundle_folder, lines(tmp_path / "a.jsonl", ROWS), "charades", features=videos, plan=plan, settings=RunSettings(threads=1)
+    )
     told = evaluate(request)
     assert told.plan == plan and told.controls["shuffled"] is not None
     assert f"plan {plan}" in told.notes["chance"]
@@ -352,7 +355,7 @@ def test_a_bundle_with_any_plan(bundle_folder: Path, videos: Path, tmp_path: Pat
 
 def test_a_bundle_ranks_the_moments_of_didemo(bundle_folder: Path, videos: Path, tmp_path: Path) -> None:
     annotations, _ = didemo_files(tmp_path)
-    told = evaluate(EvaluationRequest(bundle_folder, annotations, "didemo", features=videos, threads=1))
+    told = evaluate(EvaluationRequest(bundle_folder, annotations, "didemo", features=videos, settings=RunSettings(threads=1)))
     assert set(told.result) == {"r1", "r5", "miou"}
     grounder = Grounder.open(bundle_folder, threads=1)
     from wsra.runtime.formats.features import read_features

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from objects import lives_bundle, object_features
 
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.errors import ConfigError, FeatureError
 from wsra.runtime.evaluation.evaluate import Evaluation, EvaluationRequest, evaluate
 from wsra.runtime.formats.bundle import read_manifest
@@ -34,7 +35,13 @@ def made(bundle_folder: Path, tmp_path: Path) -> Path:
 
 
 def measured(made: Path, **settings: object) -> Evaluation:
-    request = EvaluationRequest(made / "bundle", made / "spans.jsonl", "spans", features=made / "features", precision="fp32", threads=1)
+    request = EvaluationRequest(
+        made / "bundle",
+        made / "spans.jsonl",
+        "spans",
+        features=made / "features",
+        settings=RunSettings("fp32", threads=1),
+    )
     return evaluate(replace(request, **settings))
 
 

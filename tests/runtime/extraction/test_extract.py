@@ -31,7 +31,7 @@ from wsra.runtime.errors import OutputError, WsraError
 from wsra.runtime.extraction.batch import extract_batch
 from wsra.runtime.extraction.continued import extract_recording
 from wsra.runtime.formats.features import read_features, write_features
-from wsra.runtime.video.wallclock import Start
+from wsra.runtime.formats.wallclock import Start
 from wsra.runtime.workers.processes import Processes
 
 pytestmark = pytest.mark.device

@@ -129,7 +129,7 @@ def test_a_camera_that_was_moved_begins_anew(parts: list[Path], tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("door_20261123_160000", "7160 s lie between"), ("door_20261123_130000", "give the files in the order")]
+    ("name", "told"), [("door_20261123_160000", "a gap of 7160 s"), ("door_20261123_130000", "give the files in chronological order")]
 )
 def test_a_long_gap_or_a_wrong_order_begins_anew_and_is_told(name: str, told: str, parts: list[Path], tmp_path: Path) -> None:
     later = tmp_path / f"{name}.mkv"

@@ -12,6 +12,7 @@ from wsra.runtime.errors import BundleError
 from wsra.runtime.files.digests import Digests
 from wsra.runtime.files.writing import sha256_of
 from wsra.runtime.formats.bundle import open_bundle
+from wsra.runtime.grounding.stock import stock_folder
 
 pytestmark = pytest.mark.device
 
@@ -86,3 +87,13 @@ def test_a_bundle_that_changed_is_refused_although_it_was_known(bundle_folder: P
     graph.write_bytes(content)
     with pytest.raises(BundleError, match="changed after it was written"):
         open_bundle(copied, trust_unchanged=True)
+
+
+@pytest.mark.parametrize("cache_home", ["", "elsewhere"])
+def test_the_cache_lies_in_the_users_cache_folder(folder: Path, tmp_path: Path, cache_home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / cache_home) if cache_home else "")
+    Digests(folder, trust=True).of("x")
+    expected = tmp_path / (cache_home or "home/.cache") / "wsra"
+    assert [path.parent for path in tmp_path.rglob("*.lines")] == [expected / "digests"]
+    assert stock_folder().parent == expected

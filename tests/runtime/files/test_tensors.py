@@ -75,7 +75,7 @@ def test_other_readers_open_it_and_pieces_give_the_same_bytes(tmp_path: Path) ->
 
 
 def test_pieces_that_are_too_few_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="16 bytes of 24"):
+    with pytest.raises(ValueError, match="16 bytes; expected 24"):
         write_tensors(tmp_path / "a", {"a": Pieces(np.dtype(np.float64), (3,), [np.zeros(2)])}, {})
 
 
@@ -158,6 +158,6 @@ def test_a_message_stays_short_however_long_what_it_quotes(tmp_path: Path) -> No
         tmp_path / "a",
         {"format": "wsra.feat", "version": "9" * 10**6},
     )
-    with pytest.raises(FeatureError, match="extract it anew$") as error:
+    with pytest.raises(FeatureError, match="extract it again$") as error:
         read_features(tmp_path / "a")
     assert len(str(error.value)) < 2000 and str(error.value).startswith(str(tmp_path / "a"))

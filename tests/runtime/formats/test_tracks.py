@@ -60,16 +60,16 @@ def test_the_best_view_of_each_track_is_its_first() -> None:
     ("changes", "told"),
     [
         ({"of_row": np.array([0, 0, 0], np.int32)}, "tracks is int32 (3,); expected int32 (6,)"),
-        ({"of_row": np.zeros(6, np.int32)}, "tracks are not those of 2 tracks"),
-        ({"of_row": np.array([0, 0, 1, 0, 1, 7], np.int32)}, "tracks are not those of 2 tracks"),
+        ({"of_row": np.zeros(6, np.int32)}, "tracks do not number 2 tracks"),
+        ({"of_row": np.array([0, 0, 1, 0, 1, 7], np.int32)}, "tracks do not number 2 tracks"),
         ({"lives_s": np.array([[0.0, 3], [4, 4]])}, "each start before its end"),
-        ({"lives_s": np.array([[0.0, np.nan], [1, 4]])}, "times that are none"),
-        ({"views_s": np.array([0.0, np.inf])}, "times that are none"),
+        ({"lives_s": np.array([[0.0, np.nan], [1, 4]])}, "impossible times"),
+        ({"views_s": np.array([0.0, np.inf])}, "impossible times"),
         ({"view_of": np.array([1, 0], np.int32)}, "not sorted"),
         ({"continues": np.array([-2, 0], np.int32)}, "continues holds -2"),
-        ({"view_boxes": np.array([[0, 0, 1, 1], [0.5, 0, 0.2, 1]], np.float32)}, "view_boxes hold no boxes"),
-        ({"view_boxes": np.array([[0, 0, 1, 1], [0, 0, 2, 1]], np.float32)}, "view_boxes hold no boxes"),
-        ({"view_boxes": np.array([[0, 0, 1, 1], [0, 0, np.nan, 1]], np.float32)}, "view_boxes hold no boxes"),
+        ({"view_boxes": np.array([[0, 0, 1, 1], [0.5, 0, 0.2, 1]], np.float32)}, "view_boxes are not boxes"),
+        ({"view_boxes": np.array([[0, 0, 1, 1], [0, 0, 2, 1]], np.float32)}, "view_boxes are not boxes"),
+        ({"view_boxes": np.array([[0, 0, 1, 1], [0, 0, np.nan, 1]], np.float32)}, "view_boxes are not boxes"),
     ],
 )
 def test_refuses_tracks_that_do_not_fit(changes: dict[str, np.ndarray], told: str) -> None:

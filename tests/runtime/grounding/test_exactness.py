@@ -62,7 +62,7 @@ def video(values: np.ndarray, name: str = "v") -> Features:
     return Features(values, np.stack([starts, starts + 1], axis=1), name, float(len(values)), "test")
 
 
-def answers(one: Grounder, features: Recording, text: np.ndarray, plan: str, top_k: int = 8) -> list[Answer]:
+def answers(one: Grounder, features: Features | Recording, text: np.ndarray, plan: str, top_k: int = 8) -> list[Answer]:
     return one.answers_to_vectors(features, [str(q) for q in range(len(text))], text, plan=plan, top_k=top_k)  # type: ignore[arg-type]
 
 

@@ -12,12 +12,14 @@ import pytest
 from wsra.runtime.archive.answer_json import answer_json
 from wsra.runtime.archive.report import curve_drawing
 from wsra.runtime.backends.routes import Route
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BundleError, FeatureError, QueryError
 from wsra.runtime.formats.bundle import MANIFEST, open_bundle
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.kernels.choose import START, kernels_on_cpu, open_kernel
+from wsra.runtime.grounding.scorer import SnippetScorer
+from wsra.runtime.kernels.choose import START, AutoKernel, kernels_on_cpu, open_kernel
 from wsra.runtime.spans.sums import pooled_means
 from wsra.runtime.terminal.display import clock
 
@@ -67,7 +69,7 @@ def test_what_speaks_for_nothing_finds_nothing(grounder: Grounder, video: Featur
     strict = Grounder(replace(grounder.manifest, theta=1e6), grounder.encoder, grounder.scorer, bundle=bundle_folder, precision="fp32")
     for plan in ("maximal", "seconds"):
         answer = strict.answer(video, QUERY, plan=plan)  # type: ignore[arg-type]
-        assert answer.moments == [] and answer_json(QUERY, answer.moments, strict)["found"] is False
+        assert answer.moments == [] and answer_json(QUERY, answer.moments, strict.ran)["found"] is False
 
 
 def test_fp16_finds_nearly_the_same(bundle_folder: Path, grounder: Grounder, video: Features) -> None:
@@ -155,12 +157,16 @@ def test_numba_is_for_much_and_for_who_asks(bundle_folder: Path, grounder: Groun
     route = Route("fp32", "cpu")
     fastest = kernels_on_cpu()[-1]
     for numbers, name in ((0.0, "numpy"), (START - 1, "numpy"), (START, fastest), (inf, fastest)):
-        kernel = open_kernel(bundle, route, device, on_cpu=True, numbers=numbers)
-        assert kernel.name == name
+        kernel = open_kernel(bundle, route, device, on_cpu=True)
+        assert isinstance(kernel, AutoKernel)
+        kernel.expect(numbers)
+        assert kernel.name == name and kernel.compiled == (name == "numba")
+        scorer = SnippetScorer(grounder.scorer.keys_graph, kernel)
+        other = Grounder(grounder.manifest, grounder.encoder, scorer, bundle=bundle_folder, precision="fp32")
         np.testing.assert_allclose(
-            [moment.score for moment in grounder.scoring_with(kernel).ground(video, QUERY)],
+            [moment.score for moment in other.ground(video, QUERY)],
             [moment.score for moment in grounder.ground(video, QUERY)],
             rtol=1e-4,
         )
-    assert open_kernel(bundle, route, device, "graph", on_cpu=True, numbers=0).name == "graph"
+    assert open_kernel(bundle, route, device, RunSettings(kernel="graph"), on_cpu=True).name == "graph"
     assert Grounder.open(bundle_folder).scorer.kernel.name == fastest

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from objects import lives_bundle, object_features
 
 from wsra.runtime.archive.report import curve_drawing, where_in_picture
-from wsra.runtime.archive.request import Request
+from wsra.runtime.archive.request import Question, Request
 from wsra.runtime.archive.search import search
 from wsra.runtime.backends.routes import Route
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.formats.bundle import open_bundle
@@ -22,6 +23,7 @@ from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.lives import Lives, best_lives
 from wsra.runtime.grounding.recording import Part, joined
+from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.kernels.choose import kernels_on_cpu, open_kernel
 from wsra.runtime.spans.moments import iou
 
@@ -130,8 +132,9 @@ def test_neither_chunk_nor_batch_nor_threads_change_an_answer(grounder: Grounder
 def test_kernels_agree(grounder: Grounder, bundle: Path, video: Features) -> None:
     opened, expected = open_bundle(bundle), grounder.answer(video, QUERIES[0])
     for name in kernels_on_cpu():
-        kernel = open_kernel(opened, Route("fp32", "cpu"), this_device(), name, on_cpu=True, threads=1)
-        found = grounder.scoring_with(kernel).answer(video, QUERIES[0])
+        kernel = open_kernel(opened, Route("fp32", "cpu"), this_device(), RunSettings(kernel=name, threads=1), on_cpu=True)
+        scorer = SnippetScorer(grounder.scorer.keys_graph, kernel)
+        found = Grounder(grounder.manifest, grounder.encoder, scorer, bundle=bundle, precision=grounder.precision).answer(video, QUERIES[0])
         np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
         assert [moment.track for moment in found.moments] == [moment.track for moment in expected.moments]
 
@@ -217,11 +220,9 @@ def test_plans_and_features_that_do_not_fit(
 
 
 def ask(bundle: Path, *inputs: Path, **changes: object) -> list[tuple[float, float, str, str | None]]:
-    asked = Request(
-        inputs=[*map(str, inputs), QUERIES[0]], queries=None, bundle=bundle, top_k=9, plan=None, precision="fp32", provider="cpu",
-        threads=1, allow_fallback=False, between=changes.get("between"), per_video=None, kernel="numpy", ray=None,  # type: ignore[arg-type]
-    )  # fmt: skip
-    found = search(asked).results[0].sightings
+    settings = RunSettings("fp32", "cpu", threads=1, kernel="numpy")
+    request = Request(inputs, Question((QUERIES[0],), top_k=9), bundle, settings, between=changes.get("between"))  # type: ignore[arg-type]
+    found = search(request).results[0].detections
     return sorted((round(s.moment.start_s, 3), round(s.moment.end_s, 3), s.moment.video, s.until and s.until.video) for s in found)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.formats.features import Features, read_features
-from wsra.runtime.grounding.recording import JoinedRows, Part, joined
+from wsra.runtime.grounding.recording import Part, RecordingRows, joined
 
 pytestmark = pytest.mark.device
 Make = Callable[..., Features]
@@ -64,7 +64,7 @@ def test_joined_rows_are_the_rows_of_one_array(lengths: list[int], start: int, s
         opened.append(number)
         return pieces[number]
 
-    rows = JoinedRows(lengths, width=2, rows=open_part)
+    rows = RecordingRows(lengths, width=2, rows=open_part)
     assert rows.shape == whole.shape and not opened
     for row in range(len(whole)):
         np.testing.assert_array_equal(rows[row : row + 1], whole[row : row + 1])

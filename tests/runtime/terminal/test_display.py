@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsra.runtime.archive.detections import Sighting
-from wsra.runtime.archive.ranking import Result
+from wsra.runtime.archive.answering import Result
+from wsra.runtime.archive.detections import Detection
 from wsra.runtime.archive.report import answer_view
 from wsra.runtime.doctor.checks import Check
 from wsra.runtime.doctor.doctor import doctor_table
@@ -131,12 +131,12 @@ def test_info_of_features_with_markup_in_a_name(tmp_path: Path) -> None:
 
 def test_an_answer_with_an_evil_sentence_video_and_camera() -> None:
     moment = Moment(video=EVIL, start_s=0.0, end_s=1.0, score=1.0)
-    told = shown(answer_view(Result(EVIL, [replace(_sighting(moment), camera=EVIL)], []), width=80))
+    told = shown(answer_view(Result(EVIL, [replace(_detection(moment), camera=EVIL)], []), width=80))
     assert told.count(SEEN) == 3 and told.replace("\n", "").isprintable()
 
 
-def _sighting(moment: Moment) -> Sighting:
-    return Sighting(moment, None, None, None)
+def _detection(moment: Moment) -> Detection:
+    return Detection(moment, None, None, None)
 
 
 def test_doctor_on_what_a_library_says() -> None:

@@ -23,8 +23,9 @@ import tasks
 from films import Film
 from numpy.typing import NDArray
 
-from wsra.runtime.archive.request import Request
-from wsra.runtime.archive.search import Found, search
+from wsra.runtime.archive.request import Question, Request, paths_and_queries
+from wsra.runtime.archive.search import SearchResults, search
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.errors import ClusterError, VideoError
 from wsra.runtime.extraction.batch import extract_batch
 from wsra.runtime.files.tensors import TensorFile
@@ -106,8 +107,12 @@ def fill(folder: Path, rows: NDArray[np.float32], make_features: Make, backbone:
     return folder
 
 
-def found(bundle: Path, inputs: list[str], queries: Path | None = None, **changes: object) -> Found:
-    request = Request(inputs, queries, bundle, 9, None, "fp32", "cpu", 1, False)
+def found(
+    bundle: Path, inputs: list[str], queries: Path | None = None, *, per_video: int | None = None, **changes: object
+) -> SearchResults:
+    paths, sentences = paths_and_queries(inputs, queries)
+    question = Question(sentences, top_k=9, per_video=per_video)
+    request = Request(paths, question, bundle, RunSettings("fp32", "cpu", threads=1))
     return search(replace(request, **changes))  # type: ignore[arg-type]
 
 
@@ -210,11 +215,11 @@ def test_an_archive_is_answered_as_in_one_process(cluster: Cluster, bundle_folde
             one = found(bundle_folder, [str(folder)], tmp_path / "queries.txt", ray=ray, per_video=per_video)
             curves = [(curve.title, curve.curve.tolist(), curve.marked) for result in one.results for curve in result.curves]
             left_out = [reason.replace(str(folder), "") for reason in one.left_out]
-            answers[name, per_video] = ([(result.query, result.sightings) for result in one.results], curves, left_out)
+            answers[name, per_video] = ([(result.query, result.detections) for result in one.results], curves, left_out)
     assert answers["here", None] == answers["there", None] and answers["here", 1] == answers["there", 1]
     results, _, left_out = answers["there", None]
     assert len(results[0][1]) == 9 and len(left_out) == 3
-    assert any(one.until is not None for _, sightings in results for one in sightings)
+    assert any(one.until is not None for _, detections in results for one in detections)
     keys, made = (
         {path.relative_to(tmp_path / place): TensorFile(path).map("keys").tobytes() for path in (tmp_path / place).rglob("*.keys")}
         for place in ("here", "there")
@@ -245,11 +250,11 @@ def test_a_killed_worker_changes_no_answer(
     with in_the_midst(video, lambda worker: os.kill(worker, signal.SIGKILL)):
         there = found(rows_bundle_folder, asked, ray="auto")
     warnings = [record.getMessage() for record in logged.records if record.levelname == "WARNING"]
-    assert f"{video}: its worker was lost; given to another (1 of 3)" in warnings
+    assert f"{video}: its worker was lost; retried on another (1 of 3)" in warnings
     features = video.with_suffix(".feat").read_bytes()
     video.with_suffix(".feat").unlink()
     here = found(rows_bundle_folder, asked)
-    assert [result.sightings for result in there.results] == [result.sightings for result in here.results]
+    assert [result.detections for result in there.results] == [result.detections for result in here.results]
     assert there.left_out and there.left_out == here.left_out and not any(str(video) in told for told in there.left_out)
     assert features == video.with_suffix(".feat").read_bytes()
 
@@ -266,7 +271,7 @@ def test_a_task_that_kills_every_worker_is_lost_and_no_other(
             assert [record.name for record in logged.records if record.getMessage() == "seven"] == ["wsra.tests"] * 2
             assert logged.text.count("a library warns (UserWarning of") == 2
             assert logged.text.count("13: its worker was lost") == 3
-            assert logged.text.count("its 8 files are given to others, one by one") == (chunksize == 8)
+            assert logged.text.count("its 8 files are retried one by one") == (chunksize == 8)
             logged.clear()
 
 
@@ -276,9 +281,9 @@ def test_a_file_that_only_this_machine_sees(cluster: Cluster, bundle_folder: Pat
     opened = os.open(tmp_path, os.O_RDONLY)
     private = Path(f"/proc/self/fd/{opened}")
     try:
-        with pytest.raises(ClusterError, match=f"^{private}/.*: here, but not on the node {socket.gethostname()}; files, bundle"):
+        with pytest.raises(ClusterError, match=f"^{private}/.*: exists here, but not on the node {socket.gethostname()}; files, bundle"):
             found(bundle_folder, [str(private), QUERY], ray="auto")
-        with pytest.raises(ClusterError, match=f"^{private}/.wsra-.*: here, but not on the node"):
+        with pytest.raises(ClusterError, match=f"^{private}/.wsra-.*: exists here, but not on the node"):
             list(extract_batch([tmp_path / "a.mp4"], private, pool=cluster))
         with pytest.raises(VideoError, match="another video of this batch"):
             list(extract_batch([tmp_path / "a.mp4", tmp_path / "a.mkv"], tmp_path, pool=cluster))

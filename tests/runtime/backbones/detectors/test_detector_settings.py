@@ -83,7 +83,7 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ("threshold", True, "threshold is true"),
         ("nms", 1, "nms is 1; expected null, or a number"),
         ("follow", [], "follow is []; expected null, or names"),
-        ("follow", ["dog"], "follow names dog, which is none of classes"),
+        ("follow", ["dog"], "follow names dog, which is not in classes"),
         ("frames_per_s", 0.5, "frames_per_s is 0.5; expected a number from 1 to 30"),
         ("batch", "any", 'batch is "any"'),
         ("batch", 4096, None),
@@ -117,7 +117,7 @@ def test_a_missing_key_is_named(tmp_path: Path, key: str) -> None:
 def test_other_json(tmp_path: Path, table: object) -> None:
     with pytest.raises(BackboneError, match="not a wsra.detector of version 1"):
         read_detector(written(tmp_path, table))
-    with pytest.raises(BackboneError, match="no such file; expected the JSON that tells how the detector is used"):
+    with pytest.raises(BackboneError, match="no such file; expected the JSON settings of the detector"):
         read_detector(tmp_path / "none.json")
 
 

@@ -206,9 +206,9 @@ def test_extract_from_a_file(pan: Pan, knowing: Path, tmp_path: Path) -> None:
     [
         (("--detector", "d.json", "--backbone", "e.json"), "--detector is a backbone of its own; leave out"),
         (("--detector", "d.json", "--regions", "grid"), "--detector is a backbone of its own; leave out"),
-        (("--detector", "d.json", "--continue"), "--continue is not for detectors"),
-        (("--detector", "d"), "d: no detector; expected X.onnx with X.json beside it, or a folder with detector.json"),
-        (("--detector", "."), "detector.json: no such file; expected the JSON that tells how the detector is used (docs/detectors.md)"),
+        (("--detector", "d.json", "--continue"), "--continue does not work with detectors"),
+        (("--detector", "d"), "d: not a detector; expected X.onnx next to X.json, or a folder with detector.json"),
+        (("--detector", "."), "detector.json: no such file; expected the JSON settings of the detector (docs/detectors.md)"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
@@ -233,12 +233,12 @@ TOLD: dict[str, Any] = {"size": (240, 320), "outputs": "boxes", "names": ("boxes
 @pytest.mark.parametrize(
     ("changes", "held", "told"),
     [
-        ({"input": "y"}, {}, "the input is x; the JSON says y: a detector has that input alone"),
+        ({"input": "y"}, {}, "the input is x; the JSON says y: a detector must have only that input"),
         ({"names": ("boxes", "scores", "classes")}, {}, "no output classes; it has boxes, scores, labels: name those in the JSON"),
         ({"size": (64, 64)}, {}, "x is nx3x240x320; layout NCHW and size of the JSON make nx3x64x64"),
         ({"layout": "NHWC"}, {}, "x is nx3x240x320; layout NHWC and size of the JSON make nx240x320x3"),
         ({"sha256": "0" * 64}, {}, "not the graph that g.json describes (sha256 differs)"),
-        ({"graph": "other.onnx"}, {}, "its graph other.onnx is not beside it"),
+        ({"graph": "other.onnx"}, {}, "its graph other.onnx is not in the same folder"),
         ({"names": ("scores", "boxes", "labels")}, {}, "scores is (4, 8); by outputs and classes of the JSON, expected (frames, boxes, 4)"),
         ({"classes": ("person",)}, {"labels": np.full((1, MOST), 1, np.float32)}, "there is a box of class 1; classes has 1 names"),
         ({}, {"scores": np.full((1, MOST), np.nan, np.float32)}, "scores holds NaN or infinite numbers"),
@@ -254,7 +254,7 @@ def test_a_graph_that_does_not_fit_its_json(changes: dict[str, Any], held: dict[
 def test_a_graph_that_takes_one_batch_or_other_numbers(tmp_path: Path) -> None:
     for dtype, shape, told in (
         (TensorProto.FLOAT, [2, 3, 240, 320], "takes 2 rows per call, and batch of the JSON is dynamic"),
-        (TensorProto.DOUBLE, ["n", 3, 240, 320], "x is float64; expected float32, float16 or uint8: export a detector with that"),
+        (TensorProto.DOUBLE, ["n", 3, 240, 320], "x is float64; expected float32, float16 or uint8: export a detector so"),
         (TensorProto.UINT8, ["n", 3, 240, 320], "x is uint8; then scale must be 1"),
     ):
         node = helper.make_node("Cast", ["x"], ["all"], to=TensorProto.FLOAT)

@@ -95,8 +95,8 @@ def test_a_wrong_value_names_its_key(tmp_path: Path, key: str, value: object, to
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"frames_per_snippet": 4}, "frames_per_snippet is 4; of a clip encoder it is frames, 8"),
-        ({"sampling": "middle"}, 'sampling is "middle", which is one frame, and frames_per_snippet 8'),
+        ({"frames_per_snippet": 4}, "frames_per_snippet is 4; for a clip encoder it must be frames, 8"),
+        ({"sampling": "middle"}, 'sampling is "middle", which is one frame, but frames_per_snippet is 8'),
     ],
 )
 def test_what_does_not_fit_a_clip_encoder(tmp_path: Path, changes: dict[str, object], told: str) -> None:
@@ -121,7 +121,7 @@ def test_what_is_no_json_or_not_there(tmp_path: Path) -> None:
     deep, long = b"[" * 50_000, b'{"width": ' + b"9" * 5000 + b"}"
     for content, told in ((b"\xff{", "byte 0 is not UTF-8"), (b"{", "line 1: not JSON"), (deep, "nested more than"), (long, "5000 digits")):
         (tmp_path / "tiny.json").write_bytes(content)
-        with pytest.raises(BackboneError, match=rf"tiny\.json.*{told}.*write it anew"):
+        with pytest.raises(BackboneError, match=rf"tiny\.json.*{told}.*write it again"):
             read_settings(tmp_path / "tiny.json")
     os.mkfifo(tmp_path / "pipe.json")
     with pytest.raises(BackboneError, match="a pipe, device or socket"):

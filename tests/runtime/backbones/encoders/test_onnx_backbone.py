@@ -165,7 +165,7 @@ def test_every_way_to_name_a_backbone(tmp_path: Path) -> None:
         load_backbone(path).id(1.0)
     }
     for place in (tmp_path / "e.pt", "clip", tmp_path / "none"):
-        with pytest.raises(BackboneError, match="no backbone; expected motion, X.onnx with X.json beside it, or a folder"):
+        with pytest.raises(BackboneError, match="not a backbone; expected motion, X.onnx next to X.json, or a folder"):
             load_backbone(place)
     with pytest.raises(BackboneError, match="--regions grid with the motion backbone"):
         load_backbone("motion", regions="grid")
@@ -187,7 +187,7 @@ def test_a_batch_in_processes_resumes_and_keeps_other_features_apart(tmp_path: P
     (again,) = extract_batch(videos[:1], tmp_path / "out", backbone=grid, overwrite=True)
     assert not again.kept and again.error is None and read_features(again.feat).width == 15
     write_features(done[1].feat, Features(first.values, first.times_s, "b", first.duration_s, "i3d", {"snippet_s": "1"}))
-    with pytest.raises(OutputError, match="not of wsra extract"):
+    with pytest.raises(OutputError, match="not from wsra extract"):
         refuse_others(done[1].feat, backbone="i3d")
 
 
@@ -245,11 +245,11 @@ def broken(folder: Path, kind: str) -> Path:
     ("kind", "told"),
     [
         ("digest", "e.onnx: not the graph that e.json describes (sha256 differs)"),
-        ("missing graph", "its graph e.onnx is not beside it"),
+        ("missing graph", "its graph e.onnx is not in the same folder"),
         ("other graph", "its graph is e.onnx, not other.onnx"),
         ("no graph", "not an ONNX graph"),
         ("input", "the input is x; the JSON says pixels"),
-        ("two inputs", "the input is x, w; the JSON says x: an encoder has that input alone"),
+        ("two inputs", "the input is x, w; the JSON says x: an encoder must have only that input"),
         ("output", "no output z; it has y"),
         ("size", "x is nx3x8x8; layout NCHW, size and frames of the JSON make nx3x16x8"),
         ("layout", "x is nx3x8x8; layout NHWC, size and frames of the JSON make nx8x8x3"),

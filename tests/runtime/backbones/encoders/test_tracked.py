@@ -263,7 +263,7 @@ def test_the_command_continues_with_views(tmp_path: Path, colours: Path) -> None
     run = CliRunner().invoke(app, ["extract", *videos, "-o", str(tmp_path / "tracks"), *options])
     assert run.exit_code == 0 and run.output.count("kept, already extracted") == 2
     refused = CliRunner().invoke(app, ["extract", *videos, "-o", str(tmp_path / "x"), "--backbone", str(colours), "--continue"])
-    assert refused.exit_code != 0 and "follow nothing from one file into the next" in str(refused.exception)
+    assert refused.exit_code != 0 and "track nothing from one file into the next" in str(refused.exception)
 
 
 def test_nothing_moves(colours: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsra.runtime.video.wallclock import Start, start_of, time_in_name
+from wsra.runtime.formats.wallclock import Start, start_of, time_in_name
 
 pytestmark = pytest.mark.device
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from wsra.runtime.backbones.common.protocol import Backbone
-from wsra.runtime.bench.timing import Stopwatch
+from wsra.runtime.bench.timing import LapTimer
 from wsra.runtime.errors import VideoError
 from wsra.runtime.extraction.batch import AHEAD
 from wsra.runtime.extraction.gathering import Gathered, gather
@@ -16,7 +16,7 @@ from wsra.runtime.prefetch import ahead
 from wsra.runtime.video.frames import Frame, Video
 
 
-class Film:
+class TimedVideo:
     """The first seconds of a video, to be decoded and described again and again.
 
     `frames` and `seconds` tell, after a run, how much of it was decoded: frames, also those that no backbone reads, and seconds of video.
@@ -40,7 +40,7 @@ class Film:
 
     def apart(self) -> Mapping[str, float]:
         """Seconds of the stages "decode" and "features", one waiting for the other."""
-        watch = Stopwatch()
+        watch = LapTimer()
         with watch.lap("decode"):
             video = self._open()
         with video, watch.lap("features"):
@@ -50,8 +50,8 @@ class Film:
 
     def together(self) -> Mapping[str, float]:
         """Seconds of the stage "extract": frames are decoded ahead in a thread of their own."""
-        watch = Stopwatch()
-        with watch.lap("extract"), self._open() as video, closing(ahead(self._decoded(video, Stopwatch()), AHEAD)) as frames:
+        watch = LapTimer()
+        with watch.lap("extract"), self._open() as video, closing(ahead(self._decoded(video, LapTimer()), AHEAD)) as frames:
             gather(self._backbone, frames, self._snippet_s)
         return watch.seconds
 
@@ -69,7 +69,7 @@ class Film:
     def _open(self) -> Video:
         return Video(self._path, **self._backbone.reads_at(self._snippet_s)._asdict())
 
-    def _decoded(self, video: Video, watch: Stopwatch) -> Generator[Frame, None, None]:
+    def _decoded(self, video: Video, watch: LapTimer) -> Generator[Frame, None, None]:
         frames: Iterator[Frame] = video.frames()
         while True:
             with watch.lap("decode"):

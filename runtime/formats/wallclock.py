@@ -1,4 +1,4 @@
-"""The wall clock at second 0 of a video: from its metadata, else its name, else its file time, and which of them."""
+"""The wall clock at second 0 of a video, from its metadata, else its name, else its file time, with the source."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Literal
 
-_METADATA = ("com.apple.quicktime.creationdate", "creation_time")  # the first has the time zone of the place
-_YEARS = range(1990, 2100)  # clocks that were never set stand at 1904 or 1970
+_METADATA = ("com.apple.quicktime.creationdate", "creation_time")  # the first one has the local time zone
+_YEARS = range(1990, 2100)  # clocks that were never set show 1904 or 1970
 _SEPARATORS = " _-.,~"
 _IN_NAME = re.compile(
     r"(?<!\d)(?=(?P<all>(?P<year>\d{4})(?P<d>[-_.]?)(?P<month>\d\d)(?P=d)(?P<day>\d\d)"
@@ -25,8 +25,8 @@ class Start:
     """When a video starts.
 
     Attributes:
-        time: ISO 8601; without a time zone where the source tells none.
-        source: metadata (of the container), name (of the file) or modified (the file's time less the length of the video).
+        time: ISO 8601; without a time zone if the source has none.
+        source: "metadata" (of the container), "name" (of the file) or "modified" (the file's time minus the length of the video).
     """
 
     time: str
@@ -38,7 +38,7 @@ def start_of(path: Path, metadata: Mapping[str, str], duration_s: float) -> Star
 
     Args:
         path: the video.
-        metadata: of its container, with keys in lower case.
+        metadata: metadata of its container, with keys in lower case.
         duration_s: length of the video in seconds.
     """
     for key in _METADATA:
@@ -53,12 +53,12 @@ def start_of(path: Path, metadata: Mapping[str, str], duration_s: float) -> Star
 
 
 def time_in_name(name: str) -> datetime | None:
-    """The first date with a time in a file's name, such as 2026-11-23_14-05-00 or ch01_20261123140500; None where there is none."""
+    """The first date with a time in a file's name, such as 2026-11-23_14-05-00 or ch01_20261123140500; None if there is none."""
     return next((time for time, _, _ in _times_in(name)), None)
 
 
 def without_times(name: str) -> str | None:
-    """A name without its dates with times and what separates them, such as ch01 of ch01_20261123140500; None where it holds none."""
+    """A name without its timestamps and their separators, such as ch01 for ch01_20261123140500; None if it has no timestamp."""
     kept, end = [], 0
     for _, first, last in _times_in(name):
         if first >= end:
@@ -69,18 +69,18 @@ def without_times(name: str) -> str | None:
 
 
 def instant(time: datetime) -> datetime:
-    """The same moment in UTC; a time without a zone is one of this machine's."""
+    """The same moment in UTC; a time without a zone is local time of this machine."""
     return time.astimezone(timezone.utc)
 
 
 def later(time: datetime, seconds: float) -> datetime:
-    """The time so many seconds later, told as `time` is: in its zone, or without one."""
+    """The time that many seconds later, in the zone of `time`, or without a zone if it has none."""
     moved = instant(time) + timedelta(seconds=seconds)
     return moved.astimezone().replace(tzinfo=None) if time.tzinfo is None else moved.astimezone(time.tzinfo)
 
 
 def _times_in(name: str) -> Iterator[tuple[datetime, int, int]]:
-    """Each date with a time in a name, and where it begins and ends."""
+    """Each date with a time in a name, with its start and end in the name."""
     for found in _IN_NAME.finditer(name):
         year, month, day, hour, minute, second = found.group("year", "month", "day", "hour", "minute", "second")
         time = from_iso(f"{year}-{month}-{day}T{hour}:{minute}:{second}{found['utc'] or ''}")
@@ -89,7 +89,7 @@ def _times_in(name: str) -> Iterator[tuple[datetime, int, int]]:
 
 
 def from_iso(text: str) -> datetime | None:
-    """A time in a believable year, or None. Python 3.10 itself reads neither Z nor +0100."""
+    """A time in a plausible year, or None. Python 3.10 itself parses neither Z nor +0100."""
     try:
         time = datetime.fromisoformat(re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text.strip().replace("Z", "+00:00")))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Features that are kept beside their video, one file for each backbone."""
+"""Sidecar files: features stored next to their video, one .feat file per backbone."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from pathlib import Path
 
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
+from wsra.runtime.files.names import FEAT
 from wsra.runtime.formats.features import Features, read_features
-
-FEAT = ".feat"
 
 
 def tag_of(backbone: str) -> str:
-    """What tells a backbone in the name of a second .feat file: its name and eight digits of its id's digest."""
+    """The tag of a backbone in the name of a second .feat file: its name and eight digits of the digest of its id."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", backbone.split("@", maxsplit=1)[0])[:24].strip("-")
     return f"{name}-{hashlib.sha256(backbone.encode()).hexdigest()[:8]}"
 
 
-def kept_beside(video: Path, backbone: str) -> tuple[Path, Features | None]:
-    """Where a video's features of a backbone are, or belong.
+def find_sidecar(video: Path, backbone: str) -> tuple[Path, Features | None]:
+    """The sidecar file of a video for a backbone.
 
-    `NAME.feat`, unless that holds features of another backbone, which are never replaced: then `NAME.TAG.feat`.
+    It is `NAME.feat`, unless that holds features of another backbone, which are never replaced; then it is `NAME.TAG.feat`.
 
     Returns:
-        The file, and its features where it has those of this backbone.
+        The file, and its features if they exist and are of this backbone.
     """
     plain, tagged = video.with_suffix(FEAT), video.with_name(f"{video.stem}.{tag_of(backbone)}{FEAT}")
     for path in (plain, tagged):
@@ -36,7 +35,7 @@ def kept_beside(video: Path, backbone: str) -> tuple[Path, Features | None]:
 
 
 def base_of(feat: Path) -> tuple[str, str | None]:
-    """Name of the video to which a .feat file belongs, without its suffix, and the backbone of the file, None where it is unreadable."""
+    """Stem of the video to which a .feat file belongs, and the backbone of the file (None if it is unreadable)."""
     features = _read(feat)
     if features is None:
         return feat.stem, None

@@ -1,0 +1,52 @@
+"""How a bundle runs, and how it ran. The settings are made where the command line or a Python caller gives them, and passed on whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Provider = Literal["cpu", "cuda", "tensorrt", "engine"]
+ProviderName = Literal["auto", "cpu", "cuda", "tensorrt", "engine"]
+KernelName = Literal["auto", "numba", "numpy", "graph"]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a bundle runs.
+
+    Attributes:
+        precision: "auto" for the fastest that `wsra verify` passed on this device, or one of the bundle's; `Bundle.check` refuses others.
+        provider: "auto", "cpu", "cuda" or "tensorrt" (ONNX Runtime's), or "engine" (plans of `wsra build`).
+        threads: of ONNX Runtime on the CPU, where 0 lets it decide, and of the kernel, where 0 takes every core.
+        allow_fallback: run on the CPU where the provider is not available, instead of refusing.
+        kernel: what scores snippets: "numba" (extra `fast`), "numpy", "graph" or "auto"; see `open_kernel`.
+    """
+
+    precision: str = "auto"
+    provider: ProviderName = "auto"
+    threads: int = 0
+    allow_fallback: bool = False
+    kernel: KernelName = "auto"
+
+
+DEFAULT = RunSettings()
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """How a bundle really ran.
+
+    Attributes:
+        bundle: its folder.
+        precision: of the graphs.
+        provider: what ran them.
+        device: "cpu", or the name of the GPU.
+        kernel: what scored snippets.
+    """
+
+    bundle: Path
+    precision: str
+    provider: str
+    device: str
+    kernel: str
