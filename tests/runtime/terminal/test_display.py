@@ -163,7 +163,7 @@ SHOWS = {"print_message", "print_path", "stdout_console", "show_messages", "mess
 MAY_SHOW = {
     "runtime/workers/processes.py": {"show_messages"},  # in processes of the command line
     "runtime/archive/search.py": {"progress"},  # both draw a bar only within the command line
-    "runtime/archive/sources.py": {"progress"},
+    "runtime/archive/videos.py": {"progress"},
 }
 
 
