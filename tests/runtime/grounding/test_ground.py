@@ -115,7 +115,7 @@ def test_one_changed_byte_anywhere_is_noticed(bundle_folder: Path, tmp_path: Pat
 
 
 def test_a_missing_file_and_a_missing_precision(bundle_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no precision fp8; it has fp32, fp16, int8"):
+    with pytest.raises(BundleError, match="no precision fp8; choose one of fp32, fp16, int8"):
         Grounder.open(bundle_folder, precision="fp8")
     shutil.copytree(bundle_folder, tmp_path / "b")
     (tmp_path / "b" / "fp32" / "keys.onnx").unlink()
