@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from wsra.runtime.errors import FeatureError, VideoError, WsraError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import Bundle, default_bundle, open_bundle
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.terminal.console import progress
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.workers.choose import open_pool
 from wsra.runtime.workers.protocol import Pool
 
@@ -65,8 +64,13 @@ class _LeftOut:
             raise VideoError(f"none of these files can be used ({len(self.reasons)} left out); what was said of each tells why")
 
 
-def search(request: Request) -> SearchResults:
+def search(request: Request, *, progress: Progress = unseen) -> SearchResults:
     """Answer a request.
+
+    Args:
+        request: what is asked.
+        progress: called with what is counted ("files", "seconds" of a video, "videos" or "recordings"), how many are done, and how many
+            there are.
 
     Raises:
         WsraError: an input that was named, a query or the bundle cannot be used, or nothing is left of a folder.
@@ -80,7 +84,7 @@ def search(request: Request) -> SearchResults:
     if request.ray is not None:
         settings = replace(settings, threads=cpus)
     left_out = _LeftOut()
-    with Session(SessionSpec(bundle.folder, route, settings, question)) as session:
+    with Session(SessionSpec(bundle.folder, route, settings, question), progress) as session:
         grounder, plan = session.grounder, session.answerer.plan
         with open_pool(request.ray, cpus=cpus, gpus=gpus) as pool:
             located = _located(inputs, session, pool, left_out)
@@ -98,25 +102,23 @@ def search(request: Request) -> SearchResults:
                 logger.info("no video is of that time")
             session.expect(rows)
             ranking = Ranking(question)
-            with progress("recordings", len(recordings)) as bar:
-                for answered in pool.map(AnswerRecording(session, rows), recordings):
-                    for stretch, err in answered.refused:
-                        left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
-                    ranking.add(answered)
-                    bar.advance(bar.task_ids[0])
+            for done, answered in enumerate(pool.map(AnswerRecording(session, rows), recordings), 1):
+                for stretch, err in answered.refused:
+                    left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
+                ranking.add(answered)
+                progress("recordings", done, len(recordings))
         return SearchResults(grounder.ran, ranking.results(), left_out.reasons)
 
 
 def _located(inputs: Sequence[Input], session: Session, pool: Pool, left_out: _LeftOut) -> list[Footage | FeatureLocation]:
     """The inputs that can be used."""
     located: list[Footage | FeatureLocation] = []
-    with progress("files", len(inputs)) as bar:
-        for given, found in zip(inputs, pool.map(Look(session), inputs, chunksize=LOOKS), strict=True):
-            if isinstance(found, Footage | FeatureLocation):
-                located.append(found)
-            else:
-                left_out.add(given.path, found, named=given.root is None)
-            bar.advance(bar.task_ids[0])
+    for done, (given, found) in enumerate(zip(inputs, pool.map(Look(session), inputs, chunksize=LOOKS), strict=True), 1):
+        if isinstance(found, Footage | FeatureLocation):
+            located.append(found)
+        else:
+            left_out.add(given.path, found, named=given.root is None)
+        session.progress("files", done, len(inputs))
     left_out.refuse_none(located)
     return located
 
@@ -125,14 +127,13 @@ def _footage(located: Sequence[Footage | FeatureLocation], session: Session, poo
     """The features of all, made where they are missing; where this process makes them, each file shows its own progress."""
     missing = [one for one in located if isinstance(one, FeatureLocation)]
     made: dict[Path, Footage] = {}
-    with nullcontext() if pool.place == "process" or not missing else progress("videos", len(missing)) as bar:
-        for location, done in zip(missing, pool.map(Extract(session), missing), strict=True):
-            if isinstance(done, Footage):
-                made[location.given.path] = done
-            else:
-                left_out.add(location.given.path, done, named=location.given.root is None)
-            if bar is not None:
-                bar.advance(bar.task_ids[0])
+    for count, (location, done) in enumerate(zip(missing, pool.map(Extract(session), missing), strict=True), 1):
+        if isinstance(done, Footage):
+            made[location.given.path] = done
+        else:
+            left_out.add(location.given.path, done, named=location.given.root is None)
+        if pool.place != "process":
+            session.progress("videos", count, len(missing))
     everything = (made.get(one.given.path) if isinstance(one, FeatureLocation) else one for one in located)
     footage = [one for one in everything if one is not None]
     left_out.refuse_none(footage)

@@ -23,6 +23,7 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import Bundle, open_bundle
 from wsra.runtime.formats.features import read_features
 from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.progress import Progress, unseen
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,13 @@ class Session:
 
     Args (constructor):
         spec: what it opens.
+        progress: of a video that this process extracts; a worker process reports none.
     """
 
     _of_this_worker: Session | None = None
 
-    def __init__(self, spec: SessionSpec) -> None:
-        self.spec = spec
+    def __init__(self, spec: SessionSpec, progress: Progress = unseen) -> None:
+        self.spec, self.progress = spec, progress
         self._owned = ExitStack()
         self._rows: int | None = None
 
@@ -174,7 +176,7 @@ class Extract:
         snippet_s, backbone = self.session.bundle.manifest.snippet_s, self.session.backbone
         try:
             with one_file(location.given.path, VideoError):
-                extract_missing(location, snippet_s, backbone)
+                extract_missing(location, snippet_s, backbone, self.session.progress)
                 return _footage(location)
         except _REFUSALS as err:
             return err

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import partial
 
 from wsra.runtime.archive.inputs import FeatureLocation, Input
 from wsra.runtime.archive.sidecar import find_sidecar
@@ -24,7 +25,7 @@ from wsra.runtime.files.writing import refuse_existing
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import write_features
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.terminal.console import progress
+from wsra.runtime.progress import Progress
 from wsra.runtime.video.frames import Video
 
 logger = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ def open_backbone(bundle: Bundle, route: Route, settings: RunSettings) -> Backbo
     )
 
 
-def extract_missing(location: FeatureLocation, snippet_s: float, backbone: Backbone) -> None:
-    """Make the features of a video and keep them.
+def extract_missing(location: FeatureLocation, snippet_s: float, backbone: Backbone, progress: Progress) -> None:
+    """Make the features of a video and keep them; `progress` is called with the seconds done and all.
 
     Raises:
         VideoError: it cannot be decoded.
@@ -88,11 +89,5 @@ def extract_missing(location: FeatureLocation, snippet_s: float, backbone: Backb
         if features is not None and is_extracted(features) and is_of(features, path):
             return  # another process made them while this one waited
         logger.info(f"extracting {path}; the features are kept in {location.feat}")
-        with progress("seconds", None) as bar:
-            features = extract_features(
-                path,
-                backbone=backbone,
-                snippet_s=snippet_s,
-                progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
-            )
+        features = extract_features(path, backbone=backbone, snippet_s=snippet_s, progress=partial(progress, "seconds"))
         write_features(location.feat, features)

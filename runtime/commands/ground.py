@@ -47,6 +47,7 @@ def ground(
     from wsra.runtime.archive.search import search
     from wsra.runtime.backends.settings import RunSettings
     from wsra.runtime.commands.stock import bundle_or_stock
+    from wsra.runtime.terminal.console import progress_shown
 
     bundle = bundle_or_stock(bundle)
     if rebuild == "auto":
@@ -62,7 +63,8 @@ def ground(
         between=between,
         ray=ray,
     )
-    found = search(request)
+    with progress_shown() as progress:
+        found = search(request, progress=progress)
     if as_json:
         from wsra.runtime.archive.answer_json import answer_json
 

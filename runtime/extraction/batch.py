@@ -25,7 +25,7 @@ from wsra.runtime.video.hardware import CPU
 from wsra.runtime.workers.processes import ThisProcess
 from wsra.runtime.workers.protocol import Pool
 
-Progress = Callable[[float, float | None], None]  # seconds done, and total seconds if known
+SecondsDone = Callable[[float, float | None], None]  # seconds done, and total seconds if known
 AHEAD = 8  # frames decoded ahead of the backbone
 
 
@@ -35,7 +35,7 @@ def extract_features(
     backbone: Backbone | None = None,
     snippet_s: float = 1.0,
     decoder: str = CPU,
-    progress: Progress | None = None,
+    progress: SecondsDone | None = None,
 ) -> Features:
     """Extract the features of one video, streaming.
 
@@ -132,7 +132,7 @@ class _Extraction:
     choice: BackboneChoice
     snippet_s: float
     decoder: str
-    progress: Progress | None
+    progress: SecondsDone | None
     mark: Path | None
     overwrite: bool
 
@@ -180,7 +180,7 @@ def extract_batch(
     snippet_s: float = 1.0,
     pool: Pool | None = None,
     decoder: str = CPU,
-    progress: Progress | None = None,
+    progress: SecondsDone | None = None,
     overwrite: bool = False,
 ) -> Iterator[Extracted]:
     """Extract many videos; current .feat files are kept, and a broken video does not stop the others.

@@ -10,7 +10,7 @@ from wsra.runtime.backbones.common.protocol import ContinuingBackbone
 from wsra.runtime.backbones.registry import BackboneChoice
 from wsra.runtime.backbones.tracking.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.errors import BackboneError, VideoError, WsraError
-from wsra.runtime.extraction.batch import Extracted, Progress, extract_features, feat_paths, warning
+from wsra.runtime.extraction.batch import Extracted, SecondsDone, extract_features, feat_paths, warning
 from wsra.runtime.extraction.provenance import is_current, refuse_others
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.locks import locked
@@ -31,7 +31,7 @@ def extract_recording(
     backbone: BackboneChoice | None = None,
     snippet_s: float = 1.0,
     decoder: str = CPU,
-    progress: Progress | None = None,
+    progress: SecondsDone | None = None,
     overwrite: bool = False,
 ) -> Iterator[Extracted]:
     """Extract the files of one camera in the given order, one after the other.
@@ -80,7 +80,13 @@ def extract_recording(
 
 
 def _extract_next(
-    video: Path, feat: Path, previous: Path | None, backbone: ContinuingBackbone, snippet_s: float, decoder: str, progress: Progress | None
+    video: Path,
+    feat: Path,
+    previous: Path | None,
+    backbone: ContinuingBackbone,
+    snippet_s: float,
+    decoder: str,
+    progress: SecondsDone | None,
 ) -> Extracted:
     reset = _reset_reason(video, read_features(previous)) if previous is not None else None
     carried = previous.with_suffix(SUFFIX) if previous is not None and reset is None else None

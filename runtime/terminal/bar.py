@@ -19,7 +19,6 @@ from rich.progress import (
 from rich.text import Text
 
 from wsra.runtime.progress import Progress as Report
-from wsra.runtime.terminal.console import Bar
 from wsra.runtime.terminal.visible import visible
 
 
@@ -35,14 +34,6 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:,.1f}/s" if task.speed else "")
-
-
-@contextmanager
-def shown(label: str, total: float | None) -> Iterator[Bar]:
-    """A bar on stderr; see `wsra.runtime.terminal.console.progress`."""
-    with _bar() as bar:
-        bar.add_task(label, total=total)
-        yield bar
 
 
 @contextmanager

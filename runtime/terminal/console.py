@@ -8,45 +8,14 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.terminal.visible import visible
 
 LOGGER = logging.getLogger("wsra")
-
-
-class Bar(Protocol):
-    """A progress bar with one task, `task_ids[0]`; the part of Rich's interface that callers use."""
-
-    @property
-    def task_ids(self) -> Sequence[Any]:
-        """Ids of its tasks."""
-
-    def advance(self, task_id: Any, advance: float = 1) -> None:
-        """Advance by some steps."""
-
-    def update(self, task_id: Any, *, total: float | None = None, completed: float | None = None, description: str | None = None) -> None:
-        """Set the position, the total or the label."""
-
-    def reset(self, task_id: Any, *, total: float | None = None, completed: int = 0, description: str | None = None) -> None:
-        """Start over."""
-
-
-class _NoBar:
-    """A bar that shows nothing."""
-
-    task_ids = (0,)
-
-    def advance(self, task_id: Any, advance: float = 1) -> None: ...
-
-    def update(
-        self, task_id: Any, *, total: float | None = None, completed: float | None = None, description: str | None = None
-    ) -> None: ...
-
-    def reset(self, task_id: Any, *, total: float | None = None, completed: int = 0, description: str | None = None) -> None: ...
 
 
 def print_message(message: str) -> None:
@@ -119,15 +88,6 @@ def _log_warning(
     LOGGER.warning(f"{message} ({category.__name__} of {filename}, line {lineno})")
 
 
-def progress(label: str, total: float | None) -> AbstractContextManager[Bar]:
-    """A progress bar on stderr, where the command line shows messages on a terminal; advance its only task, number 0."""
-    if not messages_are_shown() or not sys.stderr.isatty():
-        return _nothing()
-    from wsra.runtime.terminal.bar import shown
-
-    return shown(label, total)
-
-
 @contextmanager
 def progress_shown() -> Iterator[Progress]:
     """A callback that draws a bar on stderr, where that is a terminal; the bar begins anew for each thing that is counted."""
@@ -138,8 +98,3 @@ def progress_shown() -> Iterator[Progress]:
 
     with drawn() as progress:
         yield progress
-
-
-@contextmanager
-def _nothing() -> Iterator[Bar]:
-    yield _NoBar()

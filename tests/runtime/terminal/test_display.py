@@ -91,12 +91,8 @@ def test_messages_are_printed_while_they_are_shown_and_at_no_other_time(capsys: 
 
 
 def test_the_library_prints_nothing_by_itself() -> None:
-    """Python prints warnings that no handler takes; a Python caller who attaches none sees nothing, and no progress bar either."""
-    code = (
-        "import logging, sys, wsra.runtime; logging.getLogger('wsra.runtime.part').warning('nobody listens');"
-        " sys.stderr.isatty = lambda: True; from wsra.runtime.terminal.console import progress\n"
-        "with progress('videos', 2) as bar: bar.advance(bar.task_ids[0])"
-    )
+    """Python prints warnings that no handler takes; a Python caller who attaches none sees nothing."""
+    code = "import logging, wsra.runtime; logging.getLogger('wsra.runtime.part').warning('nobody listens')"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (run.stdout, run.stderr) == ("", "")
 
@@ -159,11 +155,9 @@ def test_a_label_of_the_progress_bar_is_visible(monkeypatch: pytest.MonkeyPatch,
 MAY_USE_RICH = {"runtime/terminal/display.py", "runtime/terminal/bar.py", "runtime/archive/report.py"}
 MAY_PRINT = {"runtime/terminal/streams.py", "runtime/terminal/console.py", "runtime/commands/options.py"}
 COMMAND_LINE = ("runtime/cli.py", "runtime/commands/", "runtime/terminal/")  # all else logs, reports progress and returns what is shown
-SHOWS = {"print_message", "print_path", "stdout_console", "show_messages", "messages_shown", "progress_shown", "progress"}
+SHOWS = {"print_message", "print_path", "stdout_console", "show_messages", "messages_shown", "progress_shown"}
 MAY_SHOW = {
     "runtime/workers/processes.py": {"show_messages"},  # in processes of the command line
-    "runtime/archive/search.py": {"progress"},  # both draw a bar only within the command line
-    "runtime/archive/videos.py": {"progress"},
 }
 
 
