@@ -20,7 +20,7 @@ from wsra.export.encoder import scene_pixels
 from wsra.export.graphs import AnyScorer, graphs_of
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, with_answers
-from wsra.export.theta import theta_of
+from wsra.export.theta_from_captions import theta_of
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
 from wsra.runtime.backbones.encoders.onnx_backbone import encoder_id

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sets import Part
 from torch import Tensor
 
-from wsra.calib.threshold import calibrate_theta
+from wsra.calib.theta import calibrate_theta
 from wsra.runtime.evaluation.controls import fixed_windows
 from wsra.runtime.evaluation.metrics import Figures, chance, figures
 from wsra.runtime.formats.annotations import Annotation

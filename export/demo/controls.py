@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsra.export.graphs import keys_graph, scorer_graph
 from wsra.export.reference import TorchBackend
-from wsra.export.theta import theta_of
+from wsra.export.theta_from_captions import theta_of
 from wsra.runtime.errors import DataError
 from wsra.runtime.evaluation.controls import fixed_windows, lives_of, of_other_videos
 from wsra.runtime.evaluation.metrics import Figures, chance, figures

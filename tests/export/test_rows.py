@@ -19,7 +19,7 @@ from schemas import check
 from tiny import make_rows_run
 from wsra.calib.samples import SNIPPETS, choose_samples
 from wsra.export.reference import choose_golden
-from wsra.export.theta import best_life_scores
+from wsra.export.theta_from_captions import best_life_scores
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.cli import app
 from wsra.runtime.device import this_device

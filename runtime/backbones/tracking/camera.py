@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from wsra.runtime.backbones.tracking.background import UPDATE_S, Background
-from wsra.runtime.backbones.tracking.carried import FIRST, MOST_TRACKS, check, packed, shapes, unpacked
+from wsra.runtime.backbones.tracking.track_arrays import FIRST, MOST_TRACKS, check, packed, shapes, unpacked
 from wsra.runtime.backbones.tracking.tracks import Track
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file

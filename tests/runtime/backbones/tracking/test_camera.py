@@ -79,7 +79,7 @@ def test_a_camera_without_tracks_comes_back_too(seen: Camera, tmp_path: Path) ->
 
 
 def test_of_too_many_tracks_those_that_were_seen_most_are_kept(seen: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.backbones.tracking.carried.MOST_TRACKS", 2)
+    monkeypatch.setattr("wsra.runtime.backbones.tracking.track_arrays.MOST_TRACKS", 2)
     seen.write(tmp_path / "a.camera")
     most = sorted(track.alone for track in seen.tracks)[1:]
     assert sorted(track.alone for track in read_camera(tmp_path / "a.camera").tracks) == most

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wsra.calib.threshold import calibrate_lives, calibrate_theta
+from wsra.calib.theta import calibrate_lives, calibrate_theta
 from wsra.runtime.grounding.recording import recording_of
 from wsra.train.data import CaptionedVideos
 from wsra.train.model import Scorer

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsra.calib.threshold import LIFE_SHARE, SHARE, calibrate_lives, calibrate_theta
+from wsra.calib.theta import LIFE_SHARE, SHARE, calibrate_lives, calibrate_theta
 from wsra.runtime.errors import DataError
 
 pytestmark = pytest.mark.device
