@@ -33,7 +33,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_comes_with_wsra_is_small() -> None:
     sizes = {path.name: path.stat().st_size for path in CHECKPOINT.rglob("*") if path.is_file()}
-    assert sizes["model.safetensors"] < 400_000 and sum(sizes.values()) < 3_000_000
+    assert sizes["model.safetensors"] < 700_000 and sum(sizes.values()) < 3_000_000
 
 
 def test_it_answers_about_clips_it_has_never_seen(stock: Path, tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_numbers_before_the_vectors_are_of_objects_alone(tracks_folder: Path) ->
         {"key_width": manifest.feature_width + 2},
     ]
     for changed in changes:
-        with pytest.raises(ValueError, match=r"a cosine scorer has a multiple of text_width|has axes"):
+        with pytest.raises(ValueError, match=r"for a cosine scorer, a multiple of text_width|has axes"):
             check_manifest(replace(manifest, **changed))
 
 

@@ -264,13 +264,13 @@ def test_ctrl_c_at_a_terminal(bundle: Path) -> None:
         "import logging, signal, sys; from pathlib import Path; from wsra.export.tensorrt.build import build_bundle\n"
         "if __name__ == '__main__':\n"
         "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='logged')\n"
+        "    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format='%(name)s')\n"
         f"    build_bundle(Path({str(bundle)!r}), None)\n"
     )
     script = bundle.parent / "script.py"
     script.write_text(code)
     run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert run.stdout is not None and run.stdout.readline() == "logged\n"
+    assert run.stdout is not None and run.stdout.readline() == "wsra.export.tensorrt.build\n"
     time.sleep(0.3)  # somewhere in the first child
     os.killpg(run.pid, signal.SIGINT)
     _, told = run.communicate(timeout=60)

@@ -183,7 +183,7 @@ class RecordReader(Reader):
         bundle = replace(self._bundle, folder=place)
         for precision in bundle.passed():
             (place / precision).mkdir(exist_ok=True)
-        return repr(choose(bundle, this_device(), "auto", "auto"))
+        return repr(choose(bundle, this_device(), RunSettings()))
 
     def made(self, place: Path) -> frozenset[str]:
         return frozenset({"fp32", "fp16", "int8"})

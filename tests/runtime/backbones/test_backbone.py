@@ -112,7 +112,7 @@ def test_bundles_whose_features_cannot_be_made(place: Path) -> None:
     sealed(bundle, "i3d")
     run = wsra("ground", "video.mp4", "a red car", folder=place)
     assert run.returncode == 1 and run.stderr.count("\n") == 1
-    assert "its backbone is i3d, which wsra does not carry; give a .feat file made with it" in run.stderr
+    assert "its backbone is i3d, which wsra does not include; give a .feat file made with it" in run.stderr
     assert not (place / "video.feat").exists()
 
 
@@ -126,7 +126,7 @@ def test_extract_with_an_encoder_and_regions(place: Path) -> None:
 
 
 BAD = {
-    "no such backbone": (["--backbone", "clip"], 1, "clip: no backbone; expected motion, X.onnx"),
+    "no such backbone": (["--backbone", "clip"], 1, "clip: not a backbone; expected motion, X.onnx"),
     "no JSON": (["--backbone", "bare.onnx"], 1, "bare.json: no such file"),
     "a folder without backbone.json": (["--backbone", "encoder"], 1, "encoder/backbone.json: no such file"),
     "wrong JSON": (["--backbone", "wrong.json"], 1, "wrong.json: unknown key sizes"),
