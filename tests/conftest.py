@@ -22,15 +22,6 @@ ENGINES = ("PyTorch's own half", "ONNX Runtime", "TensorRT-RTX")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-RAY = ("test_ray.py", "test_cluster_token.py", "test_quiet.py")  # they start a cluster, and look for processes of any
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With pytest-xdist one worker runs the tests of a file, which share fixtures, and one runs all that start Ray."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path.name in RAY else item.path.as_posix()))
-
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:

@@ -97,7 +97,7 @@ def test_commands_and_options_exist(page: str) -> None:
 def test_the_two_commands_of_the_readme() -> None:
     first, second, *_ = blocks("README.md", "bash")
     assert "wsra demo" in first and "wsra ground" in first and len(first.splitlines()) == 1
-    assert ".venv-test/bin/pytest -n auto" in second.splitlines()[0]
+    assert ".venv-test/bin/pytest -m" in second.splitlines()[0]
     assert "<!-- test -->\n```bash\n" + second in (ROOT / "README.md").read_text(encoding="utf-8")  # as .ci/run reads it
 
 
