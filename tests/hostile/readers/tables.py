@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from hostile.cases import Damage, Reader
 from hostile.mutate import jsons, raw, texts
 from hostile.readers.asking import searched
+from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.evaluation.evaluate import EvaluationRequest, evaluate
 from wsra.runtime.evaluation.protocols import ProtocolName
 from wsra.runtime.evaluation.report import evaluation_json
@@ -151,7 +152,7 @@ class BundleAnnotationsReader(AnnotationsReader):
 
     def read(self, place: Path) -> Any:
         request = EvaluationRequest(
-            self.materials.bundle, place / "annotations", "spans", features=place / "features", precision="fp32", provider="cpu", threads=1
+            self.materials.bundle, place / "annotations", "spans", features=place / "features", settings=RunSettings("fp32", "cpu", 1)
         )
         return evaluation_json(evaluate(request))
 
