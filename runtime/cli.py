@@ -76,19 +76,19 @@ def _run() -> int:
             code = _asked()
         sys.stdout.flush()
     except WsraError as err:
-        told: WsraError = err
+        error: WsraError = err
     except ModuleNotFoundError as err:
         library = (err.name or "").split(".")[0]
         if library not in EXTRA_OF:
             raise
-        told = MissingExtraError(library, EXTRA_OF[library], "this command")
+        error = MissingExtraError(library, EXTRA_OF[library], "this command")
     except OSError as err:  # of a path that was looked at: its name is too long, a folder on the way may not be entered
         if err.filename is None:
             raise
-        told = WsraError(f"{os.fsdecode(err.filename)}: cannot be used ({err.strerror}); give another path")
+        error = WsraError(f"{os.fsdecode(err.filename)}: cannot be used ({err.strerror}); give another path")
     else:
         return code
-    print_message(f"wsra: {told}")
+    print_message(f"wsra: {error}")
     return 1
 
 
@@ -102,9 +102,9 @@ def _asked() -> int:
     try:
         ended = app_of([asked] if asked in COMMANDS else COMMANDS)(standalone_mode=False)
     except usage_error as err:
-        told = io.StringIO()
-        err.show(told)
-        for line in told.getvalue().splitlines():
+        usage = io.StringIO()
+        err.show(usage)
+        for line in usage.getvalue().splitlines():
             print_message(line)
         return int(err.exit_code)
     return int(ended or 0)
