@@ -25,10 +25,13 @@ from wsra.runtime.files.reading import json_value
 from wsra.runtime.files.tensors import write_tensors
 from wsra.runtime.files.writing import replacing
 from wsra.runtime.formats.epochs import METRICS, read_metrics
-from wsra.train.config import Run, read_run, table_from_run
+from wsra.train.base_scorer import BaseScorer
+from wsra.train.config import OWN_SCORER, Run, read_run, table_from_run
+from wsra.train.custom import new_scorer
 from wsra.train.model import Scorer
 
 MODEL, LAST, CONFIG = "model.safetensors", "last.safetensors", "config.toml"
+UPPER_BOUND = "trained with the spans of its captions"  # in the metadata of such weights
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,16 @@ class Checkpoint:
         backbone: the backbone that made the features.
         snippet_s: length of a snippet in seconds.
         metrics: one row per epoch.
+        upper_bound: whether spans were read in training.
     """
 
     folder: Path
-    scorer: Scorer
+    scorer: BaseScorer
     run: Run
     backbone: str
     snippet_s: float
     metrics: list[dict[str, float]]
+    upper_bound: bool = False
 
 
 @dataclass
@@ -61,7 +66,7 @@ class Reached:
         step: number of steps done in the current epoch.
         order: order of the captions in the current epoch; empty before its first step.
         sums: figures of the current epoch, summed over its steps.
-        best: highest `val_match` so far.
+        best: `goodness` of the best epoch so far.
         rows: figures of each finished epoch.
     """
 
@@ -78,14 +83,15 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str
         write_tensors(part, {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}, metadata)
 
 
-def save_model(folder: Path, scorer: Scorer, *, backbone: str, snippet_s: float, epoch: int) -> None:
-    """Write the best weights."""
+def save_model(folder: Path, scorer: BaseScorer, *, backbone: str, snippet_s: float, epoch: int, upper_bound: bool) -> None:
+    """Write the best weights; an upper bound is marked as such in the metadata."""
     metadata = {
         "format": "wsra.checkpoint",
         "version": "1",
         "backbone": backbone,
         "snippet_s": repr(snippet_s),
         "epoch": str(epoch),
+        **({"upper_bound": UPPER_BOUND} if upper_bound else {}),
     }
     _write(folder / MODEL, scorer.state_dict(), metadata)
 
@@ -104,7 +110,7 @@ def save_metrics(folder: Path, rows: list[dict[str, float]]) -> None:
         writer.writerows(rows)
 
 
-def save_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, generator: torch.Generator, reached: Reached) -> None:
+def save_last(folder: Path, scorer: BaseScorer, optimizer: torch.optim.Optimizer, generator: torch.Generator, reached: Reached) -> None:
     """Write the state for resuming into one file: weights, Adam's moments, the random generator, and the progress of the run."""
     tensors: dict[str, Tensor] = {f"model.{name}": value for name, value in scorer.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
@@ -114,7 +120,7 @@ def save_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, ge
     _write(folder / LAST, tensors, {"state": json.dumps(state)})
 
 
-def load_last(folder: Path, scorer: Scorer, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Reached:
+def load_last(folder: Path, scorer: BaseScorer, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Reached:
     """Restore what `save_last` wrote, in place.
 
     Returns:
@@ -176,15 +182,24 @@ def _moments(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) ->
     return moments
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
+def load_checkpoint(folder: Path, *, scorer: str = OWN_SCORER) -> Checkpoint:
     """Read the best weights of a run.
 
+    Args:
+        folder: the checkpoint.
+        scorer: `training.scorer` of the run. A checkpoint may come from a stranger, so the code of a scorer that is not wsra's own is run
+            only if it is named here.
+
     Raises:
-        ConfigError: the folder is not a checkpoint, or it is damaged.
+        ConfigError: the folder is not a checkpoint, it is damaged, or its scorer is another one.
     """
     path = folder / MODEL
     if not path.is_file() or not (folder / CONFIG).is_file():
         raise ConfigError(f"{folder}: not a checkpoint (no {MODEL} and {CONFIG}); train one with wsra train RUN.toml")
+    run = read_run(folder / CONFIG)
+    if run.training.scorer != scorer:
+        named = f"give --scorer {run.training.scorer}, which runs this code" if run.training.scorer != OWN_SCORER else "leave out --scorer"
+        raise ConfigError(f"{folder}: was trained with the scorer {run.training.scorer}, not with {scorer}; {named}")
     hint = "train again or use another checkpoint"
     with one_file(path, ConfigError, hint=f"{hint}."):
         try:
@@ -193,7 +208,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                 weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if metadata.get("format") != "wsra.checkpoint":
                 raise ConfigError(f"{path}: a safetensors file that wsra did not write; expected a checkpoint of wsra train")
-            scorer = _scorer_of(weights)
+            model = _scorer_of(weights) if scorer == OWN_SCORER else _custom_scorer(weights, run)
             backbone, snippet_s = metadata["backbone"], float(metadata["snippet_s"])
             if not 0 < snippet_s < math.inf:
                 raise ValueError(f"snippets of {snippet_s} s")
@@ -201,7 +216,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             raise ConfigError(f"{path}: cannot be read ({err}); it may be truncated: {hint}") from err
         except (KeyError, ValueError) as err:
             raise ConfigError(f"{path}: a part is missing or does not fit ({err}); {hint}") from err
-    return Checkpoint(folder, scorer.eval(), read_run(folder / CONFIG), backbone, snippet_s, read_metrics(folder))
+    return Checkpoint(folder, model.eval(), run, backbone, snippet_s, read_metrics(folder), "upper_bound" in metadata)
+
+
+# Earlier checkpoints have no cosine; with zeros for its weights it adds nothing.
+COSINE = {"direction.weight", "direction.bias", "gain"}
 
 
 def _scorer_of(weights: Mapping[str, Tensor]) -> Scorer:
@@ -210,8 +229,22 @@ def _scorer_of(weights: Mapping[str, Tensor]) -> Scorer:
     text_key_width, text_width = weights["text.weight"].shape
     if text_key_width != key_width or min(key_width, feature_width, text_width) < 1:
         raise ValueError(f"keys of {key_width} and {text_key_width} numbers, of {feature_width} of features and {text_width} of text")
-    if wrong := [name for name, value in weights.items() if not torch.isfinite(value).all()]:
-        raise ValueError(f"{wrong[0]} holds NaN or infinite numbers")
+    _check_finite(weights)
     scorer = Scorer(feature_width, text_width, key_width)
+    if not weights.keys() & COSINE:
+        weights = {**weights, **{name: torch.zeros_like(scorer.state_dict()[name]) for name in COSINE}}
     scorer.load_state_dict(dict(weights))
     return scorer
+
+
+def _custom_scorer(weights: Mapping[str, Tensor], run: Run) -> BaseScorer:
+    """A scorer of the user's own with these weights."""
+    _check_finite(weights)
+    scorer = new_scorer(run.training.scorer, len(weights["feature_mean"]), len(weights["text_mean"]), run.training.key_width)
+    scorer.load_state_dict(dict(weights))
+    return scorer
+
+
+def _check_finite(weights: Mapping[str, Tensor]) -> None:
+    if wrong := [name for name, value in weights.items() if not torch.isfinite(value).all()]:
+        raise ValueError(f"{wrong[0]} holds NaN or infinite numbers")

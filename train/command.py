@@ -1,4 +1,4 @@
-"""`wsra train`: trains from a run file and shows progress."""
+"""`wsra train`: trains from a run file, shows progress, and draws the curves."""
 
 from __future__ import annotations
 
@@ -8,18 +8,30 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
 from wsra.runtime.errors import OutputError
 from wsra.runtime.files.locks import sweep_lock
+from wsra.runtime.files.writing import replacing
 from wsra.runtime.formats.epochs import read_metrics
 from wsra.runtime.progress import Progress, unseen
 from wsra.train.checkpoint import LAST
-from wsra.train.config import read_run
-from wsra.train.curves import CURVES, draw_curves
+from wsra.train.config import SPANS, read_run
 from wsra.train.data import CaptionedVideos
 from wsra.train.device import choose_device
 from wsra.train.run import prepare, train
 
+SHOWN = {  # figures in the message of an epoch; an objective may leave out some
+    "loss": "loss {:.3f}",
+    "val_loss": "validation {:.3f}",
+    "val_match": "own sentence wins {:.1f} %",
+    "val_attended": "attends to {:.0f} % of a video",
+    "val_open_gates": "gates open {:.0f} %",
+}
 logger = logging.getLogger(__name__)
+
+CURVES = "curves.png"
 
 
 def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool, progress: Progress = unseen) -> Path:
@@ -44,8 +56,11 @@ def train_run(path: Path, out: Path, settings: Sequence[str], *, resume: bool, p
         sweep_lock(out)
         raise OutputError(f"{out}: already holds a run; continue it with --resume or choose another --out")
     prepared = prepare(run, out.parent / "text-cache", lambda done, total: progress("sentences", done, total))
-    for name, (data, _) in {run.data.captions: prepared.train, run.data.val_captions: prepared.val}.items():
-        _mention_times(name, data)
+    if run.training.objective == SPANS:
+        logger.warning("this run reads the spans of its captions: an upper bound, not a model to use; wsra export refuses it")
+    else:
+        for name, (data, _) in {run.data.captions: prepared.train, run.data.val_captions: prepared.val}.items():
+            _mention_times(name, data)
     data = prepared.train[0]
     logger.info(f"{len(data.captions)} captions of {len(data.values)} videos, features of {data.backbone}; on {device}; checkpoint {out}")
     try:
@@ -92,13 +107,43 @@ class _Shown:
 
     def report(self, row: dict[str, float]) -> None:
         speed = f"; {self._rate:,.0f} pairs/s" if self._rate else ""
-        logger.info(
-            f"epoch {int(row['epoch'])}: loss {row['loss']:.3f}, validation {row['val_loss']:.3f}, own sentence wins"
-            f" {row['val_match']:.1f} %, attends to {row['val_attended']:.0f} % of a video, gates open {row['val_open_gates']:.0f} %{speed}"
-        )
+        given = [text.format(row[name]) for name, text in SHOWN.items() if name in row]
+        logger.info(f"epoch {int(row['epoch'])}: {', '.join(given)}{speed}")
         if row["collapsed"] and not self._warned:
             self._warned = True
             logger.warning(
                 "attention has settled on the background (other sentences find the same foreground as a video's own):"
                 " lower loss.background or raise loss.temperature and start again"
             )
+
+
+def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
+    """Draw the figures of the epochs as PNG.
+
+    Args:
+        rows: one per epoch, as in metrics.csv, at least one; figures that the objective does not compute are left out.
+        path: the PNG file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    figure = Figure(figsize=(11, 3.5), layout="constrained")
+    loss, match, watch = figure.subplots(1, 3)
+    _lines(loss, rows, ("loss", "val_loss"), "loss")
+    _lines(match, rows, ("match", "val_match"), "own sentence wins, %")
+    if "val_match" in rows[0]:
+        match.axhline(50, color="grey", linewidth=0.8, linestyle=":", label="chance")
+    _lines(watch, rows, ("val_attended", "val_open_gates"), "attended share of a video, open gates, %")
+    for axes in (loss, match, watch):
+        axes.set_xlabel("epoch")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+    with replacing(path) as part:
+        figure.savefig(part, format="png", dpi=120)
+
+
+def _lines(axes: Axes, rows: Sequence[dict[str, float]], names: Sequence[str], title: str) -> None:
+    axes.set_title(title, fontsize="medium")
+    for name in names:
+        if name in rows[0]:
+            axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker=".", label=name)

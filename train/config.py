@@ -20,6 +20,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+OWN_SCORER = "wsra"  # of training.scorer
+CAPTIONS, SPANS = "captions", "spans"  # of training.objective
+Named = r"[\w.]+:[^:]+"  # module:name
 _STRICT = ConfigDict(extra="forbid", strict=False)
 _MOST = 1_000_000_000
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -77,12 +80,17 @@ class Loss:
         cross_video: weight of Eq. 9.
         contrast: weight of the multiple-instance InfoNCE term among sentences (not in the paper).
         contrast_videos: weight of the same term among videos (not in the paper).
+        ranking: weight of the ranking loss of text-guided attention on the cosines of the scorer (not in the paper).
+        ranking_margin: its margin.
+        ranking_temperature: of its attention, a softmax over cosines.
         margin: m.
         gamma: of Eq. 3.
         temperature: of the attention of Eq. 2; 1 is the paper.
+        similar_temperature: of the attention over the similar video (Eq. 8), or none for `temperature`; 1 is the paper.
         contrast_temperature: of the soft maximum over snippets.
         instance_scaled: multiply alpha by T in Eq. 6; false is the paper.
-        cross_video_space: compare "features" (the paper) or "keys" in Eq. 7 to 9.
+        cross_video_space: what Eq. 7 to 9 compare: "features", normalised by mean and deviation of the training set; "raw" features as
+            they are stored (the paper); or "keys".
         gate: tau of Eq. 10.
         gate_quantile: share of pairs that pass, instead of tau, or none.
     """
@@ -93,13 +101,17 @@ class Loss:
     instance: Weight = 1.0
     cross_video: Weight = 0.1
     contrast: Weight = 0.5
-    contrast_videos: Weight = 0.0
+    contrast_videos: Weight = 0.5
+    ranking: Weight = 0.0
+    ranking_margin: Positive = 0.2
+    ranking_temperature: Positive = 0.3
     margin: Positive = 0.5
     gamma: Positive = 4.0
     temperature: Positive = 0.25
+    similar_temperature: Positive | None = None
     contrast_temperature: Positive = 1.0
     instance_scaled: Annotated[bool, Field(strict=True)] = True
-    cross_video_space: Literal["features", "keys"] = "features"
+    cross_video_space: Literal["features", "raw", "keys"] = "features"
     gate: Finite = 0.9
     gate_quantile: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
 
@@ -124,6 +136,9 @@ class Training:
     """The optimisation.
 
     Attributes:
+        objective: "captions" (the losses of the section `loss`); "spans", an upper bound that reads the spans of the captions; or
+            module:name of the user's own, a factory (Run) -> `wsra.train.objective.Objective`.
+        scorer: "wsra", or module:name of the user's own, see `wsra.train.custom.new_scorer`.
         key_width: H, the width of the keys.
         batch: pairs per step.
         epochs: passes over all captions.
@@ -138,6 +153,8 @@ class Training:
         cache_mb: memory for features, for training and for validation videos each; other features are read from disk each time.
     """
 
+    objective: Annotated[str, Field(pattern=f"^({CAPTIONS}|{SPANS}|{Named})$")] = CAPTIONS
+    scorer: Annotated[str, Field(pattern=f"^({OWN_SCORER}|{Named})$")] = OWN_SCORER
     key_width: Annotated[int, Field(ge=1, le=16_384, strict=True)] = 128
     batch: Count = 42
     epochs: Count = 20

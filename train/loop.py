@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -14,11 +15,12 @@ from torch import Tensor
 from wsra.runtime.errors import ConfigError, OutputError, TrainingError
 from wsra.runtime.prefetch import ahead
 from wsra.runtime.progress import Progress
+from wsra.train.base_scorer import BaseScorer
 from wsra.train.checkpoint import CONFIG, LAST, Reached, load_last, save_last, save_metrics, save_model, save_run
-from wsra.train.config import Run, read_run, table_from_run
+from wsra.train.config import SPANS, Run, read_run, table_from_run
+from wsra.train.custom import new_scorer
 from wsra.train.data import Batch, CaptionedVideos, moments_of_features
 from wsra.train.device import autocast, choose_device
-from wsra.train.model import Scorer
 from wsra.train.objective import Objective
 
 Report = Callable[[dict[str, float]], None]
@@ -27,7 +29,7 @@ AHEAD = 2  # batches read ahead by a separate thread
 MAY_CHANGE = {("training", name) for name in ("epochs", "threads", "save_every_s", "cache_mb")}
 COLLAPSE_EPOCHS = 3  # number of epochs in a row
 COLLAPSE_CONTRAST = 0.1  # least difference of phi between foreground and background; below it, training is merely slow
-COLLAPSE_SHARE = 0.25  # share of that contrast due to the sentence; 0.05 to 0.14 in collapsed planted runs, 0.35 or more in sound ones
+COLLAPSE_SHARE = 0.6  # share of that contrast due to the sentence; 0.40 to 0.55 in collapsed planted runs, 0.83 or more in sound ones
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ class Trainer:
     """
 
     run: Run
-    scorer: Scorer
+    scorer: BaseScorer
     optimizer: torch.optim.Optimizer
     generator: torch.Generator
     device: torch.device
 
     def step(self, batch: Batch, objective: Objective) -> dict[str, float]:
-        """Learn from one batch and return its figures.
+        """Learn from one batch and return its figures, with the loss among them.
 
         Raises:
             TrainingError: the loss is not finite, or the batch has no negatives.
@@ -66,7 +68,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return figures
+        return {"loss": float(loss.detach()), **figures}
 
     def save(self, folder: Path, reached: Reached) -> None:
         """Write the state for resuming."""
@@ -75,9 +77,14 @@ class Trainer:
 
 @torch.no_grad()
 def validate(
-    scorer: Scorer, data: CaptionedVideos, text: Tensor, objective: Objective, run: Run, *, progress: Progress | None = None
+    scorer: BaseScorer, data: CaptionedVideos, text: Tensor, objective: Objective, run: Run, *, progress: Progress | None = None
 ) -> dict[str, float]:
-    """Figures of an objective on held-out captions, with the same random draws every time."""
+    """Figures of an objective on held-out captions, with the same random draws every time.
+
+    Raises:
+        TrainingError: an objective gives other figures for one batch than for another.
+    """
+    scorer.eval()
     generator = torch.Generator().manual_seed(run.training.seed + 1)
     order = torch.randperm(len(data.captions), generator=generator)
     device, steps = scorer.feature_mean.device, data.steps(run.training.batch)
@@ -85,16 +92,24 @@ def validate(
     with closing(ahead(data.batches(text, order, run.training.batch), AHEAD)) as batches:
         for done, batch in enumerate(batches, 1):
             with autocast(run.training, device):
-                figures = objective(scorer, batch.to(device), generator)[1]
-            _add(sums, figures)
+                loss, figures = objective(scorer, batch.to(device), generator)
+            _add(sums, {"loss": float(loss), **figures})
             if progress is not None:
                 progress("validation", done * run.training.batch, steps * run.training.batch)
+    scorer.train()
     return {name: value / steps for name, value in sums.items()}
 
 
 def _add(sums: dict[str, float], figures: dict[str, float]) -> None:
+    _check_same_figures(sums or figures, figures, "batch")
     for name, value in figures.items():
-        sums[name] = sums.get(name, 0.0) + value
+        sums[name] = sums.get(name, 0.0) + float(value)
+
+
+def _check_same_figures(first: dict[str, float], figures: dict[str, float], part: str) -> None:
+    if first.keys() != figures.keys():
+        one, other = (", ".join(sorted(names)) for names in (first, figures))
+        raise TrainingError(f"the objective gave the figures {one} for one {part} and {other} for another; expected the same for each")
 
 
 def has_collapsed(rows: list[dict[str, float]], margin: float) -> bool:
@@ -105,10 +120,11 @@ def has_collapsed(rows: list[dict[str, float]], margin: float) -> bool:
     these values are similar.
 
     Args:
-        rows: one per epoch.
+        rows: one per epoch; without these figures there is no collapse to see.
         margin: m of the losses, the largest difference that the association loss can show.
     """
-    recent = [row for row in rows[-COLLAPSE_EPOCHS:] if "val_association" in row]
+    needed = {"val_association", "val_foreground_phi", "val_background_phi"}
+    recent = [row for row in rows[-COLLAPSE_EPOCHS:] if needed <= row.keys()]
     return len(recent) == COLLAPSE_EPOCHS and all(_on_background(row, margin) for row in recent)
 
 
@@ -116,6 +132,11 @@ def _on_background(row: dict[str, float], margin: float) -> bool:
     contrast = row["val_foreground_phi"] - row["val_background_phi"]
     by_sentence = margin - row["val_association"]
     return contrast > COLLAPSE_CONTRAST and by_sentence < COLLAPSE_SHARE * min(contrast, margin)
+
+
+def goodness(row: dict[str, float]) -> float:
+    """What the best epoch has most of: `val_match`, or, where the objective does not give it, the lowest validation loss."""
+    return row.get("val_match", -row["val_loss"])
 
 
 def fit(
@@ -137,8 +158,8 @@ def fit(
         folder: the folder of the checkpoint.
         train: captioned videos, and the vectors of their captions (captions, Dt).
         val: the same for other videos. The best epoch has the highest `match`, the share of comparisons in which a video's own sentence
-            finds a better snippet than another video's sentence does.
-        objective: what to minimise.
+            finds a better snippet than another video's sentence does, or the lowest loss if the objective gives no `match`.
+        objective: what to minimise, on its figures; it may leave out any of them, but must give the same for every batch.
         val_objective: objective for validation, if different.
         resume: continue from the last saved state in `folder`.
         report: called with the figures of each epoch.
@@ -148,9 +169,9 @@ def fit(
         One row of figures per epoch.
 
     Raises:
-        TrainingError: a loss is not finite, or the batch has no negatives.
+        TrainingError: a loss is not finite, the batch has no negatives, or figures are missing for some batches.
         FeatureError: a .feat file cannot be used.
-        ConfigError: the requested GPU is missing, or a run is resumed with other settings.
+        ConfigError: the requested GPU is missing, the scorer cannot be made, or a run is resumed with other settings.
         OutputError: `folder` already holds a run and `resume` is not set.
     """
     device = choose_device(run.training)
@@ -159,7 +180,7 @@ def fit(
         raise OutputError(f"{folder}: already holds a run; continue it with --resume or choose another --out")
     data, text = train
     torch.manual_seed(run.training.seed)
-    scorer = Scorer(data.values[0].shape[1], text.shape[1], run.training.key_width).to(device)
+    scorer = new_scorer(run.training.scorer, data.values[0].shape[1], text.shape[1], run.training.key_width).to(device)
     optimizer = torch.optim.Adam(
         scorer.parameters(), lr=run.training.learning_rate, betas=(0.9, 0.999), weight_decay=run.training.weight_decay
     )
@@ -185,12 +206,17 @@ def fit(
         figures = _epoch(trainer, folder, train, objective, reached, progress)
         checked = validate(scorer, val[0], val[1], val_objective or objective, run, progress=progress)
         row = {"epoch": reached.epoch + 1, **figures, **{f"val_{name}": value for name, value in checked.items()}}
+        if not math.isfinite(row["val_loss"]):
+            raise TrainingError(f"the validation loss is {row['val_loss']}; lower training.learning_rate")
         rows = [*reached.rows, row]
         row["collapsed"] = float(has_collapsed(rows, run.loss.margin))
-        if row["val_match"] > reached.best:
-            save_model(folder, scorer, backbone=data.backbone, snippet_s=data.snippet_s, epoch=reached.epoch + 1)
+        _check_same_figures(rows[0], row, "epoch")
+        best = goodness(row) if not reached.rows else max(reached.best, goodness(row))
+        if not reached.rows or best > reached.best:
+            upper_bound = run.training.objective == SPANS
+            save_model(folder, scorer, backbone=data.backbone, snippet_s=data.snippet_s, epoch=reached.epoch + 1, upper_bound=upper_bound)
         save_metrics(folder, rows)
-        reached = Reached(epoch=reached.epoch + 1, best=max(reached.best, row["val_match"]), rows=rows)
+        reached = Reached(epoch=reached.epoch + 1, best=best, rows=rows)
         trainer.save(folder, reached)
         if report is not None:
             report(row)

@@ -178,3 +178,20 @@ def video_contrast(best: Tensor, negatives: Tensor) -> Tensor:
     # A repeated negative has one cell, so its gradient must be shared: amax does that, scatter would count it twice.
     between = best.new_full((len(best), len(best)), -torch.inf).scatter_reduce(1, sentences, best, "amax")
     return F.cross_entropy(between.T, own)
+
+
+def ranking_loss(similarity: Tensor, left_out: Tensor, *, margin: float) -> Tensor:
+    """Max-margin ranking loss over a batch in both directions, of text-guided attention (Mithun et al. 2019).
+
+    For every pair i it sums max(0, m - S_ii + S_ij) and max(0, m - S_ii + S_ji) over the negatives j. It takes the mean over the batch;
+    that paper takes the sum.
+
+    Args:
+        similarity: (B, B) S_ij of video i, pooled for its own sentence, with sentence j.
+        left_out: (B, B) bool, True for pairs that are not negatives: the diagonal, further captions of one video, and those not drawn.
+        margin: m.
+    """
+    diagonal = similarity.diagonal()
+    sentences = F.relu(margin - diagonal[:, None] + similarity)
+    videos = F.relu(margin - diagonal[None, :] + similarity)
+    return (sentences + videos).masked_fill(left_out, 0.0).sum() / len(similarity)

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from wsra.runtime.errors import ConfigError
+from wsra.train.base_scorer import BaseScorer
 from wsra.train.config import Loss, Sampling
 from wsra.train.data import Batch
 from wsra.train.losses import (
@@ -22,6 +26,7 @@ from wsra.train.losses import (
     instance_loss,
     open_gates,
     pool,
+    ranking_loss,
     similar_video,
     soft_best,
     video_contrast,
@@ -30,11 +35,11 @@ from wsra.train.model import Scorer
 from wsra.train.pairs import batch_keys, pair_logits
 from wsra.train.sampling import choose_negatives, rank_batch
 
-# (scorer, batch, generator) -> (loss to minimise, figures to average over the epoch)
-Objective = Callable[[Scorer, Batch, torch.Generator], tuple[Tensor, dict[str, float]]]
+# (scorer, batch, generator) -> (loss to minimise, figures to average over the epoch). Any: an objective may be made for one kind of scorer.
+Objective = Callable[[Any, Batch, torch.Generator], tuple[Tensor, dict[str, float]]]
 
 
-def own_and_other_logits(scorer: Scorer, keys: Tensor, text: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+def own_and_other_logits(scorer: BaseScorer, keys: Tensor, text: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
     """Logits of each video's snippets for its own sentence and for each of its negatives.
 
     Args:
@@ -62,7 +67,7 @@ class CaptionObjective:
     loss: Loss
     sampling: Sampling
 
-    def __call__(self, scorer: Scorer, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def __call__(self, scorer: BaseScorer, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """Loss and figures of one batch."""
         weights, mask, text = self.loss, batch.mask, batch.text
         ranked = rank_batch(text, batch.videos, first=self.sampling.first, last=self.sampling.last)
@@ -96,6 +101,8 @@ class CaptionObjective:
             "contrast": instance_contrast(suits),
             "contrast_videos": video_contrast(suits, negatives),
         }
+        if weights.ranking > 0:
+            losses["ranking"] = self._ranking(scorer, batch, keys)
         shares = {name: getattr(weights, name) for name in losses}
         if weights.background_after:
             shares["background"] *= max(0.0, 1 - float(losses["association"].detach()) / weights.margin)
@@ -113,7 +120,17 @@ class CaptionObjective:
         }
         return total, figures
 
-    def _cross_video(self, scorer: Scorer, batch: Batch, keys: Tensor, alpha: Tensor, nearest: Tensor, gate: Tensor) -> Tensor:
+    def _ranking(self, scorer: BaseScorer, batch: Batch, keys: Tensor) -> Tensor:
+        """The ranking loss of text-guided attention over the whole batch, on the cosines of keys and sentences."""
+        if not isinstance(scorer, Scorer):
+            raise ConfigError("loss.ranking needs the cosine of wsra's own scorer; with training.scorer of your own set it to 0")
+        sentences, units = F.normalize(scorer.directions(batch.text), dim=-1), F.normalize(keys, dim=-1)
+        alpha = attention((units @ sentences[..., None]).squeeze(-1), batch.mask, temperature=self.loss.ranking_temperature)
+        videos = F.normalize(pool(keys, alpha, batch.mask).foreground, dim=-1)
+        own = batch.videos[:, None] == batch.videos[None, :]
+        return ranking_loss(videos @ sentences.T, own, margin=self.loss.ranking_margin)
+
+    def _cross_video(self, scorer: BaseScorer, batch: Batch, keys: Tensor, alpha: Tensor, nearest: Tensor, gate: Tensor) -> Tensor:
         """Eq. 7 to 10; only pairs with an open gate are computed."""
         if self.loss.cross_video == 0 or not bool(gate.any()):
             return keys.new_zeros(())
@@ -121,14 +138,16 @@ class CaptionObjective:
         similar = nearest[chosen]
         space, similar_space = (self._space(scorer, batch, keys, rows) for rows in (chosen, similar))
         video = pool(space, alpha[chosen], batch.mask[chosen])
-        temperature = self.loss.temperature
+        temperature = self.loss.similar_temperature or self.loss.temperature
         other = similar_video(similar_space, batch.mask[similar], video.foreground, temperature=temperature)
         several = batch.mask[similar].sum(dim=1) > 1
         loss = cross_video_loss(video, other, several, margin=self.loss.margin)
         return loss * (len(chosen) / len(gate))
 
-    def _space(self, scorer: Scorer, batch: Batch, keys: Tensor, rows: Tensor) -> Tensor:
-        """The space that Eq. 7 to 9 compare, for the pairs in `rows`: keys or normalised features."""
+    def _space(self, scorer: BaseScorer, batch: Batch, keys: Tensor, rows: Tensor) -> Tensor:
+        """The space that Eq. 7 to 9 compare, for the pairs in `rows`: keys, or features as they are stored or normalised."""
         if self.loss.cross_video_space == "keys":
             return keys[rows]
+        if self.loss.cross_video_space == "raw":
+            return batch.values[rows]
         return (batch.values[rows] - scorer.feature_mean) * scorer.feature_scale

@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from wsra.train.base_scorer import BaseScorer
 from wsra.train.model import Scorer
 
 # Numbers in a piece: half a megabyte for a core's cache; more on a GPU, since every piece takes several kernel launches.
@@ -46,8 +48,8 @@ class _Keys(torch.autograd.Function):
         return None, None, None, to_weight
 
 
-def batch_keys(scorer: Scorer, values: Tensor) -> Tensor:
-    """`scorer.keys(values)` up to rounding, with a gradient for the weights only.
+def batch_keys(scorer: BaseScorer, values: Tensor) -> Tensor:
+    """`scorer.keys(values)` up to rounding, with a gradient for the weights only; of a user's own scorer by plain autograd.
 
     Args:
         scorer: the model.
@@ -56,7 +58,7 @@ def batch_keys(scorer: Scorer, values: Tensor) -> Tensor:
     Returns:
         (B, T, H).
     """
-    if values.device.type != "cpu":
+    if not isinstance(scorer, Scorer) or values.device.type != "cpu":
         return scorer.keys(values)  # on a GPU a normalised copy costs little, and the product may be in bfloat16
     keys: Tensor = _Keys.apply(values.flatten(0, 1), scorer.feature_mean, scorer.feature_scale, scorer.video.weight)  # type: ignore[no-untyped-call]
     return keys.view(*values.shape[:2], -1)
@@ -96,8 +98,10 @@ class _PairLogits(torch.autograd.Function):
         return to_keys.mul_(weight), to_sentences.mul_(weight), to_weight
 
 
-def pair_logits(scorer: Scorer, keys: Tensor, text: Tensor) -> Tensor:
-    """Logits of phi, with gradients, equal to `scorer.logits(keys[:, None], text[:, :, None])` up to rounding; in float32.
+def pair_logits(scorer: BaseScorer, keys: Tensor, text: Tensor) -> Tensor:
+    """Logits of phi, with gradients, equal to `scorer.logits(keys[:, None], text[:, :, None])` up to rounding.
+
+    They are in float32, also where keys are in bfloat16, and in float64 where keys are; of a user's own scorer by plain autograd.
 
     Args:
         scorer: the model.
@@ -107,7 +111,13 @@ def pair_logits(scorer: Scorer, keys: Tensor, text: Tensor) -> Tensor:
     Returns:
         (B, Q, T).
     """
-    sentences = scorer.sentences(text)
+    precise = torch.promote_types(keys.dtype, torch.float32)
+    if not isinstance(scorer, Scorer):
+        with torch.autocast(keys.device.type, enabled=False):
+            return scorer.matrix(keys.to(precise), text)
+    sentences, directions = scorer.sentences(text), scorer.directions(text)
     with torch.autocast(keys.device.type, enabled=False):
-        logits: Tensor = _PairLogits.apply(keys.float(), sentences.float(), scorer.out.weight[0])  # type: ignore[no-untyped-call]
-        return logits + scorer.out.bias
+        keys = keys.to(precise)
+        logits: Tensor = _PairLogits.apply(keys, sentences.to(precise), scorer.out.weight[0])  # type: ignore[no-untyped-call]
+        cosines = directions.to(precise) @ F.normalize(keys, dim=-1).transpose(1, 2)  # times the gain
+        return logits + scorer.out.bias + cosines

@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from wsra.runtime.errors import DataError
+from wsra.runtime.errors import ConfigError, DataError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.progress import Progress
-from wsra.train.config import Run
+from wsra.train.config import CAPTIONS, SPANS, Run
+from wsra.train.custom import imported
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.loop import Report, fit
 from wsra.train.objective import CaptionObjective, Objective
+from wsra.train.spans import SpanObjective, span_objective
 from wsra.train.text import cached_vectors, load_encoder
 
 TextProgress = Callable[[int, int], None]
@@ -96,6 +98,39 @@ def permuted(prepared: TrainingSets, seed: int) -> TrainingSets:
     return replace(prepared, train=(replace(data, video_of=data.video_of[order]), text))
 
 
+def objectives_of(run: Run, prepared: TrainingSets) -> tuple[Objective, Objective]:
+    """The objectives for training and for validation that `training.objective` names.
+
+    Raises:
+        ConfigError: the user's own objective cannot be imported, or is none.
+        DataError: spans are to be read, and a caption has none.
+    """
+    name = run.training.objective
+    if name == SPANS:
+        (train_data, _), (val_data, _) = prepared.train, prepared.val
+        return (
+            span_objective(train_data, Path(run.data.captions), run.sampling),
+            span_objective(val_data, Path(run.data.val_captions), run.sampling),
+        )
+    objective: Objective = CaptionObjective(run.loss, run.sampling)
+    if name != CAPTIONS:
+        objective = imported(name, "training.objective")(run)
+        if not callable(objective):
+            raise ConfigError(
+                f"training.objective {name}: gives a {type(objective).__name__}; expected a function (scorer, batch, generator) -> (loss,"
+                " figures)"
+            )
+    return objective, objective
+
+
+def _name_of(objective: Objective) -> str:
+    """The module and name of an objective that was not named."""
+    if isinstance(objective, CaptionObjective | SpanObjective):
+        return CAPTIONS if isinstance(objective, CaptionObjective) else SPANS
+    kind = objective if hasattr(objective, "__qualname__") else type(objective)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
 def train(
     run: Run,
     out: Path,
@@ -107,13 +142,19 @@ def train(
     report: Report | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
-    """Train on captions, or with another objective; see `fit`.
+    """Train with the objective of the run (`training.objective`), or with a given one; see `fit`.
+
+    The name of a given objective, the module and the name of its function or class, becomes `training.objective` of the checkpoint, so
+    that a run is not resumed with another one.
 
     Raises:
         OutputError: another process is writing `out`.
-        WsraError: as in `fit`.
+        WsraError: as in `fit`, or as in `objectives_of`.
     """
-    chosen = objective or CaptionObjective(run.loss, run.sampling)
+    if objective is None:
+        chosen, val_objective = objectives_of(run, prepared)
+    else:
+        chosen, run = objective, replace(run, training=replace(run.training, objective=_name_of(objective)))
     with locked(out):
         return fit(
             run,

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from wsra.runtime.errors import FeatureError
-from wsra.runtime.files.arrays import check_array
+from wsra.runtime.files.limits import check_array
 
 
 def array_from_pt(path: Path, key: str | None) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from wsra.train.losses import (
     instance_loss,
     open_gates,
     pool,
+    ranking_loss,
     similar_video,
     soft_best,
     video_contrast,
@@ -165,3 +166,18 @@ def test_video_contrast_against_loops() -> None:
     loss.backward()
     assert best.grad is not None
     assert float(best.grad.sum()) == pytest.approx(0.0, abs=1e-6)  # a shift of everything changes nothing: no entry is counted twice
+
+
+def test_the_ranking_loss_by_hand() -> None:
+    similarity = torch.tensor([[0.9, 0.4, 0.8], [0.1, 0.5, 0.45], [0.3, 0.2, 0.6]])
+    # Margin 0.2. Sentences, row by row: 0.8 of the first video misses by 0.1, 0.45 of the second by 0.15.
+    # Videos, column by column: 0.4 of the second sentence by 0.1; of the third 0.8 by 0.4 and 0.45 by 0.05.
+    expected = (0.1 + 0.15 + 0.1 + 0.4 + 0.05) / 3
+    own = torch.eye(3, dtype=torch.bool)
+    torch.testing.assert_close(ranking_loss(similarity, own, margin=0.2), torch.tensor(expected))
+
+
+def test_captions_of_one_video_are_no_negatives_of_each_other() -> None:
+    similarity = torch.tensor([[0.5, 0.9], [0.9, 0.5]])
+    own = torch.ones(2, 2, dtype=torch.bool)
+    assert float(ranking_loss(similarity, own, margin=0.2)) == 0.0

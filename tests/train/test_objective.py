@@ -5,12 +5,15 @@ import math
 import pytest
 import torch
 
+from tga import TextGuidedObjective
+from wsra.runtime.errors import ConfigError
 from wsra.train.config import Loss, Sampling
+from wsra.train.custom import CustomScorer
 from wsra.train.data import Batch
 from wsra.train.model import Scorer
 from wsra.train.objective import CaptionObjective
 
-LOSSES = ("background", "association", "instance", "cross_video", "contrast", "contrast_videos")
+LOSSES = ("background", "association", "instance", "cross_video", "contrast", "contrast_videos", "ranking")
 
 
 def batch(size: int = 8, length: int = 6, width: int = 5, text_width: int = 4) -> Batch:
@@ -100,3 +103,53 @@ def test_bags_of_one_row_alone_give_finite_losses_and_gradients(space: str) -> N
     total.backward()
     gradients = [weight.grad for weight in scorer.parameters() if weight.grad is not None]
     assert all(torch.isfinite(gradient).all() for gradient in gradients) and scorer.video.weight.grad.abs().sum() > 0
+
+
+def test_raw_features_are_those_that_were_stored() -> None:
+    """Normalised features move with the scorer's mean; raw ones do not."""
+    weights = dict.fromkeys(LOSSES, 0.0) | {"cross_video": 1.0, "gate": -1.0}
+
+    def cross_video(space: str, mean: float) -> float:
+        torch.manual_seed(1)
+        scorer = Scorer(5, 4, 8)
+        objective = CaptionObjective(Loss(**weights, cross_video_space=space), Sampling(first=1, last=1, draws=2))  # type: ignore[arg-type]
+        with torch.no_grad():  # a shift of the mean that keys, and so the attention, do not feel
+            scorer.video.weight.sub_(scorer.video.weight.mean(dim=1, keepdim=True))
+            scorer.feature_mean.fill_(mean)
+        return objective(scorer, batch(), torch.Generator().manual_seed(2))[1]["cross_video"]
+
+    assert cross_video("raw", 0.0) == pytest.approx(cross_video("raw", 3.0), rel=1e-5)
+    assert cross_video("raw", 0.0) == pytest.approx(cross_video("features", 0.0), rel=1e-5)
+    assert cross_video("features", 0.0) != pytest.approx(cross_video("features", 3.0), rel=1e-2)
+
+
+def test_the_attention_over_the_similar_video_has_its_own_temperature() -> None:
+    weights = dict.fromkeys(LOSSES, 0.0) | {"cross_video": 1.0, "association": 1.0, "gate": -1.0, "temperature": 0.1}
+    plain, same, other = (run(Loss(**weights, similar_temperature=t))[1] for t in (None, 0.1, 1.0))
+    assert plain == same and other["association"] == plain["association"]
+    assert other["cross_video"] != pytest.approx(plain["cross_video"], rel=1e-3)
+
+
+def test_the_ranking_loss_is_that_of_text_guided_attention() -> None:
+    """With the weights of the cosine in the place of those that the baseline uses."""
+    weights = dict.fromkeys(LOSSES, 0.0) | {"ranking": 1.0}
+    total, _, scorer = run(Loss(**weights, ranking_margin=0.4, ranking_temperature=0.5))
+    with torch.no_grad():
+        scorer.text.weight.copy_(scorer.direction.weight)
+        scorer.text.bias.copy_(scorer.direction.bias)
+    expected = TextGuidedObjective(margin=0.4, temperature=0.5)(scorer, batch(), torch.Generator())[0]
+    assert float(total.detach()) == pytest.approx(float(expected.detach()), rel=1e-5) and float(total.detach()) > 0
+
+
+def test_the_ranking_loss_needs_a_scorer_with_a_cosine() -> None:
+    class Plain(torch.nn.Module):
+        def keys(self, features: torch.Tensor) -> torch.Tensor:
+            return features
+
+        def matrix(self, keys: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+            return text @ keys.transpose(-1, -2)
+
+    objective = CaptionObjective(Loss(ranking=1.0), Sampling(first=1, last=1, draws=2))
+    data = batch(width=4)
+    with pytest.raises(ConfigError, match=r"loss\.ranking needs the cosine of wsra's own scorer"):
+        objective(CustomScorer(Plain(), 4, 4, 4), data, torch.Generator().manual_seed(0))

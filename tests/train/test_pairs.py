@@ -43,3 +43,20 @@ def test_logits_stay_in_float32_where_products_are_bfloat16() -> None:
     assert keys.dtype == torch.bfloat16 and logits.dtype == torch.float32
     logits.sum().backward()
     assert ours.video.weight.grad is not None and ours.video.weight.grad.abs().sum() > 0
+
+
+def test_gradients_are_those_of_finite_differences_in_float64() -> None:
+    scorer, _, _, text, _ = models()
+    scorer.double()
+    keys, text = torch.randn(2, 3, 8, dtype=torch.float64, requires_grad=True), text[:2].double().requires_grad_()
+    assert pairs.pair_logits(scorer, keys, text).dtype == torch.float64
+    used = [weight for name, weight in scorer.named_parameters() if name != "video.weight"]
+    for piece in (1, 40, 1 << 17):  # a snippet, some videos, everything
+        with patch.object(pairs, "PIECE_CPU", piece):
+            assert torch.autograd.gradcheck(lambda keys, text, *_: pairs.pair_logits(scorer, keys, text), (keys, text, *used))
+
+
+def test_the_gradient_of_keys_is_that_of_finite_differences_in_float64() -> None:
+    scorer, _, values, _, _ = models()
+    scorer.double()
+    assert torch.autograd.gradcheck(lambda _: pairs.batch_keys(scorer, values.double()), (scorer.video.weight,))

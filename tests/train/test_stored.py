@@ -163,6 +163,7 @@ def make_large(folder: Path, *, videos: int, snippets: int, width: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_DATA counts mappings on Linux only")
 def test_a_set_larger_than_memory(tmp_path: Path) -> None:
     """600 MB of features as float16 (1,200 as float32), 200 MB allowed, and far fewer file handles than videos."""

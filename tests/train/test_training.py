@@ -10,7 +10,6 @@ from objects import object_features
 from safetensors.torch import load_file
 
 from tiny import make_checkpoint, make_encoder, make_rows_run, make_run
-from wsra.export.demo.skyline import SpanObjective, shares_inside
 from wsra.runtime.errors import ConfigError, DataError, OutputError, WsraError
 from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.formats.epochs import read_metrics
@@ -22,6 +21,7 @@ from wsra.train.data import load
 from wsra.train.loop import has_collapsed
 from wsra.train.model import Scorer
 from wsra.train.run import permuted, prepare, train
+from wsra.train.spans import SpanObjective, shares_inside
 from wsra.train.stored import SeenAs
 from wsra.train.text import cached_vectors, load_encoder, minilm_folder
 

@@ -17,9 +17,8 @@ import numpy as np
 
 from wsra.runtime.files.writing import replacing
 from wsra.train.scenes.cameras.backdrop import draw_backdrop
-from wsra.train.scenes.cameras.body import paint_actor, pose_of
+from wsra.train.scenes.cameras.body import draw_cloth, paint_actor, pose_of
 from wsra.train.scenes.cameras.camera import FPS, HEIGHT_PX, WIDTH_PX
-from wsra.train.scenes.cameras.cloth import draw_cloth
 from wsra.train.scenes.cameras.light import Photography
 from wsra.train.scenes.cameras.nuisances import draw_nuisances
 from wsra.train.scenes.cameras.pen import Image
