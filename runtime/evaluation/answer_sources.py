@@ -35,10 +35,12 @@ class AnswerSource(Protocol):
     Attributes:
         plan: of candidate spans.
         shuffling: what `shuffled` does, for people.
+        found: of each query whether the source itself takes it to be present, once `answers` was called; None where that is not known.
     """
 
     plan: SpanPlan
     shuffling: str
+    found: list[bool] | None
 
     def answers(self) -> list[Array]:
         """An answer to every query."""
@@ -79,6 +81,7 @@ class PredictionSource:
         self._answers = [found.get(annotation.qid, np.zeros((0, 3))) for annotation in annotations]
         self._annotations, self._rules = annotations, rules
         self.plan: SpanPlan = plan or DEFAULT_PLANS[protocol]
+        self.found: list[bool] | None = None
 
     def answers(self) -> list[Array]:
         """The predictions."""
@@ -100,7 +103,7 @@ class PredictionSource:
 
 
 class BundleSource:
-    """Answers that a bundle finds.
+    """Answers of a bundle. A protocol presupposes that each sentence is true of its video, so every candidate counts, found or not.
 
     Args (constructor):
         grounder: the opened bundle.
@@ -134,6 +137,7 @@ class BundleSource:
         if self._ranks_all and grounder.manifest.span_score == "lives":
             raise ConfigError(f"{grounder.bundle}: scores lives of objects; the protocol didemo ranks 21 moments: choose spans or charades")
         self.plan: SpanPlan = "segments" if self._ranks_all else grounder.planned(plan)
+        self.found: list[bool] | None = None
         self._numbers: dict[str, list[int]] = {}
         for number, annotation in enumerate(annotations):
             self._numbers.setdefault(annotation.vid, []).append(number)
@@ -146,11 +150,13 @@ class BundleSource:
 
     def answers(self) -> list[Array]:
         """Answers to the queries."""
-        return self._ask([annotation.query for annotation in self._annotations], "videos")
+        answers, found = self._ask([annotation.query for annotation in self._annotations], "videos")
+        self.found = None if self._ranks_all else found
+        return answers
 
     def shuffled(self, others: Sequence[int]) -> list[Array]:
         """Answers to the sentences of other videos."""
-        return self._ask([self._annotations[other].query for other in others], "videos, shuffled queries")
+        return self._ask([self._annotations[other].query for other in others], "videos, shuffled queries")[0]
 
     def times_s(self, annotation: Annotation) -> Array:
         """Snippets of the features."""
@@ -165,28 +171,30 @@ class BundleSource:
     def _path(self, vid: str) -> Path:
         return feat_of(self._folder, vid, error=DataError, source="annotations")
 
-    def _ask(self, queries: Sequence[str], label: str) -> list[Array]:
-        found: list[Array] = [np.zeros((0, 3))] * len(queries)
+    def _ask(self, queries: Sequence[str], label: str) -> tuple[list[Array], list[bool]]:
+        """An answer to every query, and whether the bundle finds it."""
+        given: list[Array] = [np.zeros((0, 3))] * len(queries)
+        found = [False] * len(queries)
         self._progress(label, 0, len(self._numbers))
         for done, (vid, numbers) in enumerate(self._numbers.items(), 1):
             asked = [queries[number] for number in numbers]
             with one_file(self._path(vid), FeatureError):
                 features = read_features(self._path(vid))
-                answers = self._rank(features, asked) if self._ranks_all else self._find(features, asked)
-            for number, answer in zip(numbers, answers, strict=True):
-                found[number] = answer
+                answers = self._rank(features, asked) if self._ranks_all else self._candidates(features, asked)
+            for number, (answer, is_found) in zip(numbers, answers, strict=True):
+                given[number], found[number] = answer, is_found
             self._progress(label, done, len(self._numbers))
-        return found
+        return given, found
 
-    def _find(self, features: Features, queries: Sequence[str]) -> list[Array]:
-        answers = self._grounder.answers(features, queries, top_k=self._top_k, plan=self.plan)
-        return [np.array([[m.start_s, m.end_s, m.score] for m in answer.moments]).reshape(-1, 3) for answer in answers]
+    def _candidates(self, features: Features, queries: Sequence[str]) -> list[tuple[Array, bool]]:
+        answers = self._grounder.answers(features, queries, top_k=self._top_k, plan=self.plan, false_alarms=np.inf)
+        return [(np.array([[m.start_s, m.end_s, m.score] for m in a.moments]).reshape(-1, 3), a.present) for a in answers]
 
-    def _rank(self, features: Features, queries: Sequence[str]) -> list[Array]:
+    def _rank(self, features: Features, queries: Sequence[str]) -> list[tuple[Array, bool]]:
         windows = segment_windows()
         ranked = []
         for scores in self._grounder.window_scores(features, queries, windows):
             ranking = ranking_of_scores(scores, features.duration_s)
             falling = np.minimum.accumulate(scores[ranking])
-            ranked.append(np.hstack([windows[ranking], falling[:, None]]))
+            ranked.append((np.hstack([windows[ranking], falling[:, None]]), True))
         return ranked

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backends.routes import choose
+from wsra.runtime.backends.choice import choose
 from wsra.runtime.backends.settings import DEFAULT, RunSettings
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BundleError, ConfigError, DataError
 from wsra.runtime.evaluation.answer_sources import SNIPPET_S, AnswerSource, BundleSource, PredictionSource
 from wsra.runtime.evaluation.controls import FITTED_IOU, of_other_videos, plan_windows
-from wsra.runtime.evaluation.intervals import intervals
 from wsra.runtime.evaluation.metrics import percent
 from wsra.runtime.evaluation.protocols import ProtocolName, Rules, rules_of
 from wsra.runtime.files.limits import WINDOWED_S
@@ -30,6 +29,8 @@ from wsra.runtime.progress import Progress, unseen
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
+RESAMPLES = 2000
+_BYTES = 64_000_000  # of counts held at a time
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Evaluation:
         queries: how many were counted.
         videos: of how many videos.
         unanswered: queries without any answer, each counted 0.
+        found: percent of the queries that the bundle finds by itself; None for predictions and for the protocol didemo.
         result: figures in percent.
         controls: name -> figures in percent; none where a control cannot be had.
         interval95: figure of the result -> 95 % interval in percent.
@@ -86,6 +88,7 @@ class Evaluation:
     queries: int
     videos: int
     unanswered: int
+    found: float | None
     result: dict[str, float]
     controls: dict[str, dict[str, float] | None]
     interval95: dict[str, tuple[float, float]]
@@ -116,7 +119,7 @@ def evaluate(request: EvaluationRequest, progress: Progress = unseen) -> Evaluat
         return _measured(request, annotations, rules, predictions)
     if request.features is None:
         raise ConfigError(f"{request.source}: a bundle, which needs the features of the videos: give their folder with --features")
-    bundle, device = open_bundle(request.source), this_device()
+    bundle, device = open_bundle(request.source), this_device(gpu=request.settings.device)
     route = choose(bundle, device, request.settings)
     with Grounder.of_route(bundle, route, device, request.settings) as grounder:
         logger.info(f"bundle {request.source} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
@@ -178,6 +181,7 @@ def _measured(request: EvaluationRequest, annotations: Sequence[Annotation], rul
         queries=len(annotations),
         videos=len(set(videos)),
         unanswered=unanswered,
+        found=None if source.found is None else round(100 * float(np.mean(source.found)), 3),
         result=percent(scores),
         controls=controls,
         interval95=intervals(scores, videos, seed=request.seed),
@@ -193,7 +197,7 @@ def _chance_windows(request: EvaluationRequest, annotations: Sequence[Annotation
         lives_s = {vid: source.lives_s(annotation) for vid, annotation in {a.vid: a for a in annotations}.items()}
         note = "a random ranking of the lives of the video's objects, exact; none is dropped for overlapping another"
         return [lives_s[annotation.vid] for annotation in annotations], note
-    plan = "seconds" if source.plan == "maximal" else source.plan
+    plan = "seconds" if source.plan == "peaks" or source.plan == "maximal" else source.plan
     if plan == "seconds" and isinstance(source, PredictionSource):
         total_s = sum({annotation.vid: annotation.duration_s for annotation in annotations}.values())
         if total_s > WINDOWED_S:
@@ -207,8 +211,35 @@ def _chance_windows(request: EvaluationRequest, annotations: Sequence[Annotation
             times_s = source.times_s(annotation) if plan == "seconds" else np.zeros((0, 2))
             windows[annotation.vid] = plan_windows(plan, annotation.duration_s, times_s)
     note = f"a random ranking of the windows of the plan {plan}, exact"
-    if source.plan == "maximal":
-        note += "; maximal spans are no plan to draw from"
+    if source.plan in ("peaks", "maximal"):
+        note += f"; the spans of {source.plan} depend on the sentence, so there is nothing to draw from"
     if plan == "seconds" and isinstance(source, PredictionSource):
         note += f"; snippets of {SNIPPET_S:g} s"
     return [windows[annotation.vid] for annotation in annotations], note
+
+
+def intervals(scores: Mapping[str, Array], videos: Sequence[str], *, seed: int) -> dict[str, tuple[float, float]]:
+    """Percentiles 2.5 and 97.5 of each figure over 2000 samples of as many videos, drawn with replacement.
+
+    Args:
+        scores: per figure (Q,) values in [0, 1].
+        videos: per query its video.
+        seed: of the drawing.
+
+    Returns:
+        Low and high ends in percent with three decimals.
+    """
+    names, place = np.unique(np.asarray(videos), return_inverse=True)
+    values = np.stack([np.ones(len(videos)), *scores.values()], axis=1)
+    totals = np.zeros((len(names), values.shape[1]))
+    np.add.at(totals, place, values)
+    rng = np.random.default_rng(seed)
+    at_once = max(1, _BYTES // (8 * len(names)))
+    sums = np.concatenate(
+        [
+            rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=min(at_once, RESAMPLES - start)) @ totals
+            for start in range(0, RESAMPLES, at_once)
+        ]
+    )
+    low, high = np.percentile(100 * sums[:, 1:] / sums[:, :1], [2.5, 97.5], axis=0)
+    return {name: (round(float(low[i]), 3), round(float(high[i]), 3)) for i, name in enumerate(scores)}

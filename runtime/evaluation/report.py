@@ -17,7 +17,7 @@ FIGURES = {
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     """What `evaluate --json` prints."""
-    names = ("protocol", "plan", "queries", "videos", "unanswered", "result", "controls", "interval95", "notes")
+    names = ("protocol", "plan", "queries", "videos", "unanswered", "found", "result", "controls", "interval95", "notes")
     return {name: getattr(evaluation, name) for name in names}
 
 
@@ -35,10 +35,17 @@ def evaluation_view(evaluation: Evaluation) -> RenderableType:
         table.add_row(label, _cell(evaluation.result, name), interval, *(_cell(c, name) for c in evaluation.controls.values()))
     notes = [
         f"{evaluation.queries} queries of {evaluation.videos} videos; plan {evaluation.plan}; intervals by the bootstrap over videos",
+        *_found(evaluation),
         *(f"{control}: {note}" for control, note in evaluation.notes.items()),
         _verdict(evaluation),
     ]
     return Group(table, *notes)
+
+
+def _found(evaluation: Evaluation) -> list[str]:
+    if evaluation.found is None:
+        return []
+    return [f"figures presuppose that each sentence is true of its video; by itself the bundle finds {evaluation.found:.1f} % of them"]
 
 
 def _cell(figures: dict[str, float] | None, name: str) -> str:

@@ -2,58 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backends.routes import Route, choose, open_route
+from wsra.runtime.backends.choice import choose
+from wsra.runtime.backends.routes import Route, open_route
 from wsra.runtime.backends.settings import DEFAULT, KernelName, ProviderName, RunInfo, RunSettings
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BackendError, ConfigError, FeatureError
 from wsra.runtime.formats.bundle import TOKENIZER, Bundle, Manifest, SpanPlan, open_bundle
-from wsra.runtime.formats.features import Features
-from wsra.runtime.grounding.candidates import Spans, additive_spans, phi, pooled_spans
+from wsra.runtime.formats.features import Features, FeatureSummary
+from wsra.runtime.formats.vocabulary import Vocabulary, vocabulary_in
+from wsra.runtime.grounding.answers import Answer, judged, moments_of
+from wsra.runtime.grounding.candidates import phi
 from wsra.runtime.grounding.keys import made_by
-from wsra.runtime.grounding.lives import Lives, best_lives
+from wsra.runtime.grounding.presence import least_score, read_reference
 from wsra.runtime.grounding.recording import Recording, recording_of
 from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.grounding.text import QueryEncoder
 from wsra.runtime.kernels.choose import open_kernel
 from wsra.runtime.kernels.graph import GraphKernel
+from wsra.runtime.sentences.notes import Note, notes_on
 from wsra.runtime.spans.moments import Moment
 from wsra.runtime.spans.sums import running_sums, sums_between
 from wsra.runtime.spans.windows import Timeline
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is known of one query in one video.
-
-    Attributes:
-        query: the sentence.
-        video: name of the video.
-        moments: best first; empty when nothing speaks for the sentence.
-        logits: (T,) of the rows: snippets, or objects in snippets.
-        theta: the logit at which a row speaks neither for nor against.
-        times_s: (T, 2) of the rows.
-    """
-
-    query: str
-    video: str
-    moments: list[Moment]
-    logits: NDArray[np.float32]
-    theta: float
-    times_s: NDArray[np.float64]
-
-    @property
-    def curve(self) -> NDArray[np.float64]:
-        """(T,) logit phi - theta of each row; above 0 speaks for the sentence."""
-        return np.asarray(self.logits.astype(np.float64) - self.theta)
 
 
 class Grounder:
@@ -96,6 +74,7 @@ class Grounder:
         allow_fallback: bool = False,
         kernel: KernelName = "auto",
         keep_keys: bool = False,
+        device: int = 0,
     ) -> Grounder:
         """Open a bundle.
 
@@ -107,15 +86,17 @@ class Grounder:
             allow_fallback: run on the CPU where the provider is not available.
             kernel: what scores snippets.
             keep_keys: keep the keys of .feat files next to them as `x.keys`.
+            device: number of the GPU, from 0.
 
         Raises:
+            ConfigError: there is no such GPU.
             BundleError: the bundle cannot be used.
             BackendError: the provider cannot be had, or a graph cannot be loaded.
             MissingExtraError: a library is not installed.
         """
-        settings = RunSettings(precision, provider, threads, allow_fallback, kernel)
-        bundle, device = open_bundle(Path(folder)), this_device()
-        return cls.of_route(bundle, choose(bundle, device, settings), device, settings, keep_keys=keep_keys)
+        settings = RunSettings(precision, provider, threads, allow_fallback, kernel, device)
+        bundle, machine = open_bundle(Path(folder)), this_device(gpu=device)
+        return cls.of_route(bundle, choose(bundle, machine, settings), machine, settings, keep_keys=keep_keys)
 
     @classmethod
     def of_route(
@@ -131,7 +112,8 @@ class Grounder:
             kernel = open_kernel(bundle, route, device, settings, on_cpu=keys.device == "cpu")
             if isinstance(kernel, GraphKernel):
                 owned.enter_context(kernel.graph)
-            scorer = SnippetScorer(keys, kernel, made=made_by(bundle, route.precision, keys.provider) if keep_keys else None)
+            made = made_by(bundle, route.precision, keys.provider) if keep_keys else None
+            scorer = SnippetScorer(keys, kernel, reference=read_reference(bundle), made=made)
             return cls(bundle.manifest, encoder, scorer, bundle=bundle.folder, precision=route.precision, owned=owned.pop_all())
 
     def __enter__(self) -> Grounder:
@@ -146,34 +128,75 @@ class Grounder:
         """How it runs."""
         return RunInfo(self.bundle, self.precision, self.scorer.provider, self.scorer.device, self.scorer.kernel.name)
 
-    def ground(self, features: Features | Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> list[Moment]:
+    def ground(
+        self,
+        features: Features | Recording,
+        query: str,
+        *,
+        top_k: int = 5,
+        plan: SpanPlan | None = None,
+        false_alarms: float | None = None,
+        hours: float | None = None,
+    ) -> list[Moment]:
         """The moments of a video that match a sentence, best first.
 
         Args:
             features: of the video, or of the parts of a recording.
             query: the sentence.
-            top_k: how many at most; changes no span.
+            top_k: how many at most; changes no span and no confidence.
             plan: of candidate spans, if not the bundle's.
+            false_alarms: per hour that are accepted, above 0; infinity finds every candidate. None: a confidence of 1/2 is enough.
+            hours: of video that are asked, if this is only a part of them.
 
         Returns:
-            Moments in presentation seconds; none when no span speaks for the sentence.
+            Moments in presentation seconds; none when no candidate is found.
 
         Raises:
             QueryError: the sentence is empty or too long.
             FeatureError: the features are not of the bundle's backbone.
             BackendError: a graph fails, or gives numbers that are not finite.
+            ConfigError: the bundle has no score for the spans of the plan, or `false_alarms` or `hours` is not above 0.
         """
-        return self.answer(features, query, top_k=top_k, plan=plan).moments
+        return self.answer(features, query, top_k=top_k, plan=plan, false_alarms=false_alarms, hours=hours).moments
 
-    def answer(self, features: Features | Recording, query: str, *, top_k: int = 5, plan: SpanPlan | None = None) -> Answer:
-        """As `ground`, with the score curve of the whole video."""
-        return self.answers(features, [query], top_k=top_k, plan=plan)[0]
+    def notes(self, query: str) -> list[Note]:
+        """What this bundle cannot take from a sentence: words that it never learned, negation, numbers, times, other languages.
+
+        Raises:
+            BundleError: the bundle's vocabulary cannot be read.
+        """
+        return notes_on(query, self._vocabulary, of_objects=self.manifest.span_score == "lives")
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary | None:
+        return vocabulary_in(Bundle(self.bundle, self.manifest))
+
+    def answer(
+        self,
+        features: Features | Recording,
+        query: str,
+        *,
+        top_k: int = 5,
+        plan: SpanPlan | None = None,
+        false_alarms: float | None = None,
+        hours: float | None = None,
+    ) -> Answer:
+        """As `ground`, with the best candidate and the score curve of the whole video."""
+        return self.answers(features, [query], top_k=top_k, plan=plan, false_alarms=false_alarms, hours=hours)[0]
 
     def answers(
-        self, features: Features | Recording, queries: Sequence[str], *, top_k: int = 5, plan: SpanPlan | None = None
+        self,
+        features: Features | Recording,
+        queries: Sequence[str],
+        *,
+        top_k: int = 5,
+        plan: SpanPlan | None = None,
+        false_alarms: float | None = None,
+        hours: float | None = None,
     ) -> list[Answer]:
         """As `answer` for several sentences; the keys of the video are computed once."""
-        return self.answers_to_vectors(features, queries, self.encoder.encode(queries), top_k=top_k, plan=plan)
+        text = self.encoder.encode(queries)
+        return self.answers_to_vectors(features, queries, text, top_k=top_k, plan=plan, false_alarms=false_alarms, hours=hours)
 
     def answers_to_vectors(
         self,
@@ -183,36 +206,34 @@ class Grounder:
         *,
         top_k: int = 5,
         plan: SpanPlan | None = None,
+        false_alarms: float | None = None,
+        hours: float | None = None,
+        levels: NDArray[np.float64] | None = None,
     ) -> list[Answer]:
-        """As `answers`, for sentences whose vectors (Q, Dt) are there already."""
+        """As `answers`, for sentences whose vectors (Q, Dt) and perhaps levels (Q,), those of `Scorer.levels`, are there already."""
+        for name, value in (("false_alarms", false_alarms), ("hours", hours)):
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} is {value}; expected a number above 0")
         recording, plan = self._checked(features), self.planned(plan)
+        hours = hours or max(recording.duration_s, 1.0) / 3600
+        least = least_score(self.manifest.presence, hours, false_alarms)
         logits = self.scorer.logits(recording, text)
-        found = self._moments(recording, logits, text, plan, top_k)
-        answers = []
-        for query, row, moments in zip(queries, logits, found, strict=True):
-            if not (np.isfinite(row).all() and all(np.isfinite(moment.score) for moment in moments)):
-                raise BackendError(
-                    f"{self.bundle}: {self.precision} gives NaN or infinite scores for {query!r} in {features.video}; run wsra verify"
-                )
-            answers.append(Answer(query, recording.video, moments, row, self.manifest.theta, recording.times_s))
+        levels = self.scorer.levels(text) if levels is None else levels
+        for query, row, level in zip(queries, logits, levels, strict=True):
+            if not (np.isfinite(row).all() and np.isfinite(level)):
+                raise self._not_finite(query, features.video)
+        answers, theta = [], self.manifest.theta
+        found = moments_of(recording, logits, text, self.scorer, self.manifest, plan=plan, levels=levels, least=least, top_k=top_k)
+        for query, row, (moments, best) in zip(queries, logits, found, strict=True):
+            if not all(np.isfinite(moment.score) for moment in [*moments, *best]):
+                raise self._not_finite(query, features.video)
+            moments, best = ([judged(moment, self.manifest.presence, hours) for moment in some] for some in (moments, best))
+            only = recording.parts[0].source if len(recording.parts) == 1 else None
+            answers.append(Answer(query, recording.video, moments, best[0] if best else None, row, theta, recording.times_s, hours, only))
         return answers
 
-    def _moments(
-        self, recording: Recording, logits: NDArray[np.float32], text: NDArray[np.float32], plan: SpanPlan, top_k: int
-    ) -> Iterable[list[Moment]]:
-        """Per sentence its moments, best first; lazily, so that one sentence at a time stands in memory."""
-        theta = self.manifest.theta
-        if recording.lives is not None:
-            lives = recording.lives
-            return (_moments_of_lives(recording.video, lives, lives.scores(row - np.float64(theta)), top_k) for row in logits)
-        if self.manifest.span_score == "pooled":
-            assert plan != "maximal" and plan != "tracks"
-            best: Iterable[Spans] = pooled_spans(recording, self.scorer, text, plan=plan, top_k=top_k)
-        else:
-            compiled = self.scorer.kernel.compiled
-            best = (additive_spans(recording, row, plan=plan, theta=theta, top_k=top_k, compiled=compiled) for row in logits)
-        timeline = Timeline(recording.times_s)
-        return (_moments_of_spans(recording.video, timeline, spans) for spans in best)
+    def _not_finite(self, query: str, video: str) -> BackendError:
+        return BackendError(f"{self.bundle}: {self.precision} gives NaN or infinite scores for {query!r} in {video}; run wsra verify")
 
     def window_scores(self, features: Features | Recording, queries: Sequence[str], windows_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scores of given windows, all of them, in their order.
@@ -254,11 +275,11 @@ class Grounder:
         if (self.manifest.span_score == "lives") != (plan == "tracks"):
             has, wants = ("objects", "tracks") if self.manifest.span_score == "lives" else ("snippets", "another plan")
             raise ConfigError(f"--plan {plan}: {self.bundle} is for features of {has}; expected {wants}: leave --plan out")
-        if self.manifest.span_score == "pooled" and plan == "maximal":
-            raise ConfigError(f"{self.bundle}: scores pooled windows; the plan maximal needs a score per snippet: use relative or seconds")
+        if self.manifest.span_score == "pooled" and plan in ("peaks", "maximal"):
+            raise ConfigError(f"{self.bundle}: scores pooled windows; the plan {plan} needs a score per snippet: use relative or seconds")
         return plan
 
-    def check(self, features: Features | Recording) -> None:
+    def check(self, features: Features | FeatureSummary | Recording) -> None:
         """Refuse features that another backbone made.
 
         Raises:
@@ -277,21 +298,3 @@ class Grounder:
             has, wants = ("snippets", "objects") if recording.lives is None else ("objects", "snippets")
             raise FeatureError(f"{features.video}: features of {has}; the bundle {self.bundle} expects those of {wants}: extract it anew")
         return recording
-
-
-def _moments_of_spans(video: str, timeline: Timeline, spans: Spans) -> list[Moment]:
-    positions, scores = spans
-    starts_s, ends_s = timeline.seconds(positions[:, 0], positions[:, 1])
-    return [Moment(video, float(start), float(end), float(score)) for start, end, score in zip(starts_s, ends_s, scores, strict=True)]
-
-
-def _moments_of_lives(video: str, lives: Lives, scores: NDArray[np.float64], top_k: int) -> list[Moment]:
-    if np.isnan(scores).any():
-        return [Moment(video, 0.0, 0.0, np.nan)]
-    moments = []
-    for life in best_lives(lives, scores, top_k=top_k):
-        start_s, end_s = lives.lives_s[life].tolist()
-        left, top, right, bottom = lives.boxes[life].tolist()
-        best_s, number = float(lives.best_s[life]), int(lives.numbers[life])
-        moments.append(Moment(video, start_s, end_s, float(scores[life]), number, (left, top, right, bottom), best_s))
-    return moments

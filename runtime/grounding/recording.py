@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.formats.features import Features, read_features
-from wsra.runtime.grounding.joined_lives import joined_lives, piece_of
-from wsra.runtime.grounding.lives import Lives
+from wsra.runtime.grounding.lives import Lives, joined_lives, piece_of
 
 GAP_S = 5.0  # a recording that was off for longer is two stretches
 _OPEN = 2  # parts: windows that begin in one end in the next
@@ -99,6 +98,8 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
         raise FeatureError(f"{video}: {len(starts_s)} starts for {len(parts)} parts; expected one for each")
     held = [part if isinstance(part, Part) else Part(part, 0, len(part), 0.0, part.duration_s) for part in parts]
     first = before = held[0].features()
+    if len(held) == 1:
+        held = [replace(held[0], source=first)]  # so that it is opened once
     times = [first.times_s[held[0].first : held[0].last]]
     if held[0].from_s:
         times = [times[0] - held[0].from_s]

@@ -16,10 +16,11 @@ from wsra.runtime.errors import BackendError
 from wsra.runtime.files.mapping import intact
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.keys import KeyStore, Made, keys_in_memory
+from wsra.runtime.grounding.presence import levels
 from wsra.runtime.grounding.recording import Recording, RecordingRows
 from wsra.runtime.kernels.choose import AutoKernel
 from wsra.runtime.kernels.graph import CHUNK, GraphKernel
-from wsra.runtime.kernels.protocol import Kernel
+from wsra.runtime.kernels.protocol import Kernel, Keys
 from wsra.runtime.spans.sums import BlockSums
 from wsra.runtime.spans.windows import Rung
 
@@ -32,16 +33,18 @@ class SnippetScorer:
 
     Attributes:
         kernel: keys and sentences -> logits.
+        reference: keys (N, H) of other videos, over which a sentence has its level.
 
     Args (constructor):
         keys_graph: features (T, Dv) -> keys (T, H).
         kernel: as above.
+        reference: as above.
         made: what the keys are made by, to keep them next to the features; None keeps them in memory.
         chunk: rows per call of the graph; engines take at most 1,024.
     """
 
-    def __init__(self, keys_graph: Backend, kernel: Kernel, *, made: Made | None = None, chunk: int = CHUNK) -> None:
-        self.keys_graph, self.kernel, self._chunk = keys_graph, kernel, chunk
+    def __init__(self, keys_graph: Backend, kernel: Kernel, *, reference: Keys, made: Made | None = None, chunk: int = CHUNK) -> None:
+        self.keys_graph, self.kernel, self.reference, self._chunk = keys_graph, kernel, reference, chunk
         self._store = KeyStore(width=self.key_width, made=made) if made is not None else None
 
     @property
@@ -114,6 +117,10 @@ class SnippetScorer:
             logits[:, row : row + len(part)] = self._logits(recording, number, text)
             row += len(part)
         return logits
+
+    def levels(self, text: Array32) -> NDArray[np.float64]:
+        """The level (Q,) of each sentence: what any video gives for it."""
+        return levels(self.kernel.logits(self.reference, text))
 
     def ladder_logits(self, recording: Recording, ladder: Sequence[Rung], text: Array32) -> list[Array32]:
         """Logits (Q, N) of the mean keys of every window of a ladder, rung by rung; errors as of `logits`."""

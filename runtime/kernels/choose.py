@@ -1,4 +1,4 @@
-"""Which kernel scores snippets: on the CPU the fastest for the amount of work, on a GPU the exported graph."""
+"""Which kernel scores snippets: the fastest on the CPU for the amount of work, or the exported graph on a GPU that is faster."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from math import inf
 from typing import Literal
 
+from wsra.runtime.backends.records import graph_scores_faster
 from wsra.runtime.backends.routes import Route, open_route
 from wsra.runtime.backends.settings import DEFAULT, RunSettings
 from wsra.runtime.device import Device
+from wsra.runtime.errors import BackendError
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.kernels.numba_kernel import FusedKernel, fused_failure
@@ -78,7 +80,10 @@ def kernels_on_cpu() -> list[Literal["numpy", "numba"]]:
 
 
 def open_kernel(bundle: Bundle, route: Route, device: Device, settings: RunSettings = DEFAULT, *, on_cpu: bool) -> Kernel:
-    """Open the kernel of the settings; "auto" is an `AutoKernel` on the CPU, and elsewhere the graph.
+    """Open the kernel of the settings; "auto" is an `AutoKernel` on the CPU, or the graph where `wsra verify` found that a GPU is faster.
+
+    A scorer is a small product over many keys, which lie in the memory of the host: copying them may take longer than scoring them. A
+    custom scorer has only its graph.
 
     Args:
         bundle: an open bundle.
@@ -89,11 +94,15 @@ def open_kernel(bundle: Bundle, route: Route, device: Device, settings: RunSetti
 
     Raises:
         MissingExtraError: numba was asked for and is not installed.
-        BackendError: the kernel or the graph cannot run here.
+        BackendError: the kernel or the graph cannot run here, or the kernel cannot run this scorer.
         BundleError: the weights cannot be read.
     """
-    if settings.kernel == "graph" or (settings.kernel == "auto" and not on_cpu):
+    custom = bundle.manifest.scorer == "custom"
+    faster = settings.kernel == "auto" and not on_cpu and not custom and graph_scores_faster(bundle, device, route)
+    if settings.kernel == "graph" or faster or (settings.kernel == "auto" and custom):
         return GraphKernel(open_route(bundle, route, device, settings, graphs=("scorer",))["scorer"])
+    if custom:
+        raise BackendError(f"{bundle.folder}: the kernel {settings.kernel} cannot run its custom scorer; choose the kernel graph or auto")
     weights = read_weights(bundle)
     if settings.kernel == "numba":
         return FusedKernel(weights, threads=settings.threads)

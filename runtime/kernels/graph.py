@@ -1,4 +1,4 @@
-"""The kernel "graph": the exported scorer, on whatever runs it; on a GPU the only one."""
+"""The kernel "graph": the exported scorer, on whatever runs it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.kernels.protocol import Array32, Keys, logits_of_means
-from wsra.runtime.spans.sums import Rows
-from wsra.runtime.spans.widen import widen
+from wsra.runtime.spans.sums import Rows, widen
 from wsra.runtime.spans.windows import Rung
 
 CHUNK = 1024  # rows per call of a graph, so that no (Q, N, H) tensor of a whole video ever stands in memory

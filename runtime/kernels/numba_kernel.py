@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.errors import BackendError, MissingExtraError
 from wsra.runtime.kernels.protocol import Array32, Keys, in_threads, logits_of_means
-from wsra.runtime.kernels.weights import Trained, Weights
+from wsra.runtime.kernels.weights import SHORTEST, Trained, Weights
 from wsra.runtime.spans.sums import Rows
 from wsra.runtime.spans.windows import Rung
 
@@ -61,9 +61,10 @@ class FusedKernel:
         weights, rows, out = self._weights, _plain(keys), np.empty((len(text), len(keys)), np.float32)
         if isinstance(weights, Trained):
             offsets, half_out, bias = weights.offsets(text), weights.out * np.float32(0.5), np.float32(weights.bias)
+            towards = weights.directions(text)
 
             def work(first: int, last: int) -> None:
-                compiled.trained(rows, first, last, offsets, half_out, bias, out)
+                compiled.trained(rows, first, last, offsets, half_out, bias, towards, out)
         else:
             directions, slots, scale = weights.directions(text), weights.slots, np.float32(weights.scale)
 
@@ -82,16 +83,18 @@ class FusedKernel:
 
         (count, width), longest = rows.shape, max(rung.length for rung in ladder)
         offsets, half_out, bias = weights.offsets(text), weights.out * np.float32(0.5), np.float32(weights.bias)
-        rungs = np.array(ladder)
+        rungs, directions = np.array(ladder), weights.directions(text)
         edges = np.cumsum([0, *rungs[:, 2]])
         out = np.full((len(text), edges[-1]), bias, np.float32)
+        products, squares = np.zeros_like(out), np.zeros(edges[-1], np.float32)
 
         def work(first_tile: int, last_tile: int) -> None:
             for first in range(first_tile * TILE, last_tile * TILE, TILE):
                 piece = _plain(rows[first : first + TILE + longest])
-                compiled.windows(piece, first, first + TILE, rungs, edges, offsets, half_out, out)
+                compiled.windows(piece, first, first + TILE, rungs, edges, offsets, half_out, directions, out, products, squares)
 
         in_threads(work, rows=-(-count // TILE), width=TILE * width, threads=self._threads)
+        out += products / np.maximum(np.sqrt(squares), SHORTEST)
         return [out[:, edge : edge + rung.windows] for edge, rung in zip(edges.tolist(), ladder, strict=False)]
 
 

@@ -11,9 +11,8 @@ from typing import cast
 import numpy as np
 
 from wsra.runtime.kernels.protocol import Array32, Keys, in_threads, logits_of_means
-from wsra.runtime.kernels.weights import Cosine, Trained, Weights
-from wsra.runtime.spans.sums import Rows
-from wsra.runtime.spans.widen import widen
+from wsra.runtime.kernels.weights import SHORTEST, Cosine, Trained, Weights
+from wsra.runtime.spans.sums import Rows, widen
 from wsra.runtime.spans.windows import Rung
 
 Score = Callable[[Array32, Array32, Array32], None]  # rows (n, H), as much room, and where the logits (Q, n) go
@@ -58,15 +57,17 @@ class NumpyKernel:
         return logits_of_means(self, rows, ladder, text)
 
     def _trained(self, text: Array32) -> Score:
-        """Out . relu(key + offset) = out . max(key, -offset) + out . offset: one pass over the rows less."""
+        """Out . relu(key + offset) = out . max(key, -offset) + out . offset: one pass over the rows less. Then the cosines are added."""
         weights = cast("Trained", self._weights)
-        offsets = weights.offsets(text)
+        offsets, directions = weights.offsets(text), weights.directions(text)
         added = (offsets.astype(np.float64) @ weights.out.astype(np.float64) + weights.bias).astype(np.float32)
 
         def score(rows: Array32, room: Array32, out: Array32) -> None:
-            for lowest, level, logits in zip(-offsets, added, out, strict=True):
+            lengths = np.maximum(np.sqrt(np.einsum("th,th->t", rows, rows)), SHORTEST)
+            for lowest, level, direction, logits in zip(-offsets, added, directions, out, strict=True):
                 np.maximum(rows, lowest, out=room)
                 np.add(room @ weights.out, level, out=logits)
+                logits += rows @ direction / lengths  # one by one: a product of all sentences would round by how many there are
 
         return score
 

@@ -18,11 +18,12 @@ from wsra.runtime.errors import BundleError
 from wsra.runtime.formats.bundle import SCORER, Bundle
 
 Array32 = NDArray[np.float32]
+SHORTEST = 1e-12  # a vector that is shorter is divided by this instead of its length
 
 
 @dataclass(frozen=True)
 class Trained:
-    """logit = out . relu(key + offset of the sentence) + bias.
+    """logit = out . relu(key + offset of the sentence) + bias + cosine of the key and the sentence's direction, times the gain.
 
     Attributes:
         mean: (Dt,) of the training sentences.
@@ -31,6 +32,9 @@ class Trained:
         added: (H,).
         out: (H,).
         bias: a number.
+        direction_weight: (H, Dt).
+        direction_added: (H,).
+        gain: a number.
     """
 
     mean: Array32
@@ -39,11 +43,21 @@ class Trained:
     added: Array32
     out: Array32
     bias: float
+    direction_weight: Array32
+    direction_added: Array32
+    gain: float
 
     def offsets(self, text: Array32) -> Array32:
         """What each sentence (Q, Dt) adds to every key, (Q, H); summed in float64, for large offsets cancel."""
-        centred = (text.astype(np.float64) - self.mean) * self.scale
-        return np.asarray(centred @ self.weight.T.astype(np.float64) + self.added, np.float32)
+        return np.asarray(self._centred(text) @ self.weight.T.astype(np.float64) + self.added, np.float32)
+
+    def directions(self, text: Array32) -> Array32:
+        """What the cosine compares keys with, (Q, H), of length `gain`."""
+        wide = self._centred(text) @ self.direction_weight.T.astype(np.float64) + self.direction_added
+        return np.asarray(self.gain * wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), SHORTEST), np.float32)
+
+    def _centred(self, text: Array32) -> NDArray[np.float64]:
+        return np.asarray((text.astype(np.float64) - self.mean) * self.scale)
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,7 @@ class Cosine:
     def directions(self, text: Array32) -> Array32:
         """Sentences (Q, D) at length 1."""
         wide = text.astype(np.float64)
-        return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12), np.float32)
+        return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), SHORTEST), np.float32)
 
 
 Weights = Trained | Cosine
@@ -83,7 +97,11 @@ def read_weights(bundle: Bundle) -> Weights:
             _check(table, {"scale": (1,)})
             return Cosine(slots=(keys - 1) // text, width=text, scale=float(table["scale"][0]))
         shapes = {"text_mean": (text,), "text_scale": (1,), "text.weight": (keys, text), "text.bias": (keys,)}
-        _check(table, shapes | {"out.weight": (1, keys), "out.bias": (1,)})
+        shapes |= {"out.weight": (1, keys), "out.bias": (1,)}
+        if not table.keys() & {"direction.weight", "direction.bias", "gain"}:  # an earlier bundle, whose scorer has no cosine
+            table |= {"direction.weight": np.zeros((keys, text), np.float32), "direction.bias": np.zeros(keys, np.float32)}
+            table["gain"] = np.zeros(1, np.float32)
+        _check(table, shapes | {"direction.weight": (keys, text), "direction.bias": (keys,), "gain": (1,)})
         return Trained(
             mean=table["text_mean"],
             scale=float(table["text_scale"][0]),
@@ -91,6 +109,9 @@ def read_weights(bundle: Bundle) -> Weights:
             added=table["text.bias"],
             out=np.ascontiguousarray(table["out.weight"][0]),
             bias=float(table["out.bias"][0]),
+            direction_weight=table["direction.weight"],
+            direction_added=table["direction.bias"],
+            gain=float(table["gain"][0]),
         )
     except (SafetensorError, OSError, ValueError) as err:
         raise BundleError(f"{path}: does not hold the weights of a {manifest.scorer} scorer ({err}); export the bundle again") from err

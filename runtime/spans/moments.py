@@ -25,6 +25,9 @@ class Moment:
         start_s: start in presentation seconds.
         end_s: end in presentation seconds.
         score: span score; higher is better, comparable within one bundle and plan.
+        presence: presence score; see `wsra.runtime.grounding.presence`.
+        confidence: probability that the sentence is true of the moment, in [0, 1].
+        false_alarms_per_hour: how many moments as good as this an hour of video gives for a sentence that is not true of it.
         track: number of the track in its .feat file, if the moment is the life of a tracked object; else None.
         box: left, top, right, bottom of its best view, as fractions of the picture; or None.
         best_s: time of its best view in presentation seconds; or None.
@@ -34,6 +37,9 @@ class Moment:
     start_s: float
     end_s: float
     score: float
+    presence: float
+    confidence: float
+    false_alarms_per_hour: float
     track: int | None = None
     box: tuple[float, float, float, float] | None = None
     best_s: float | None = None

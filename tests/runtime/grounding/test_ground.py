@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from presences import ALWAYS, NEVER
 
-from wsra.runtime.archive.answer_json import answer_json
 from wsra.runtime.archive.report import curve_drawing
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import this_device
-from wsra.runtime.errors import BundleError, FeatureError, QueryError
+from wsra.runtime.errors import BundleError, ConfigError, FeatureError, QueryError
 from wsra.runtime.formats.bundle import MANIFEST, open_bundle
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.grounder import Grounder
@@ -50,7 +50,7 @@ def test_the_key_of_a_pooled_window_is_the_mean_of_its_keys(grounder: Grounder, 
 def test_top_k_changes_no_span(grounder: Grounder, video: Features, plan: str) -> None:
     share = {"maximal": 0.8, "seconds": 0.5, "relative": 0.2}[plan]  # low enough that many spans speak for the sentence
     theta = float(np.quantile(grounder.answer(video, QUERY).curve, share)) + grounder.manifest.theta
-    manifest = replace(grounder.manifest, theta=theta)
+    manifest = replace(grounder.manifest, theta=theta, presence=ALWAYS)
     lenient = Grounder(manifest, grounder.encoder, grounder.scorer, bundle=grounder.bundle, precision="fp32")
     many = lenient.ground(video, QUERY, plan=plan, top_k=20)  # type: ignore[arg-type]
     assert len(many) > 3
@@ -59,7 +59,8 @@ def test_top_k_changes_no_span(grounder: Grounder, video: Features, plan: str) -
 
 
 def test_scores_are_sums_of_the_curve(grounder: Grounder, video: Features) -> None:
-    answer = grounder.answer(video, QUERY)
+    answer = grounder.answer(video, QUERY, plan="maximal", false_alarms=inf)
+    assert answer.moments
     for moment in answer.moments:
         assert moment.score == pytest.approx(answer.curve[int(moment.start_s) : int(moment.end_s)].sum(), rel=1e-6)
     assert [m.score for m in answer.moments] == sorted((m.score for m in answer.moments), reverse=True)
@@ -67,14 +68,34 @@ def test_scores_are_sums_of_the_curve(grounder: Grounder, video: Features) -> No
 
 def test_what_speaks_for_nothing_finds_nothing(grounder: Grounder, video: Features, bundle_folder: Path) -> None:
     strict = Grounder(replace(grounder.manifest, theta=1e6), grounder.encoder, grounder.scorer, bundle=bundle_folder, precision="fp32")
+    never = Grounder(replace(grounder.manifest, presence=NEVER), grounder.encoder, grounder.scorer, bundle=bundle_folder, precision="fp32")
     for plan in ("maximal", "seconds"):
-        answer = strict.answer(video, QUERY, plan=plan)  # type: ignore[arg-type]
-        assert answer.moments == [] and answer_json(QUERY, answer.moments, strict.ran)["found"] is False
+        answer = strict.answer(video, QUERY, plan=plan, false_alarms=inf)  # type: ignore[arg-type]
+        assert answer.moments == [] and answer.best is None and not answer.found
+        answer = never.answer(video, QUERY, plan=plan)  # type: ignore[arg-type]
+        assert answer.moments == [] and answer.best is not None and answer.best.confidence < 1e-9 and not answer.found
+
+
+def test_presence_does_not_depend_on_top_k_and_falls_with_the_hours(grounder: Grounder, video: Features) -> None:
+    one, many = (grounder.answer(video, QUERY, top_k=top_k, false_alarms=inf) for top_k in (1, 50))
+    assert one.best == many.best and one.best is not None and one.moments == many.moments[:1]
+    assert max(moment.presence for moment in many.moments) == one.best.presence
+    ranked = sorted(many.moments, key=lambda moment: moment.presence)
+    for name, sign in (("confidence", 1), ("false_alarms_per_hour", -1)):
+        values = [sign * getattr(moment, name) for moment in ranked]
+        assert values == sorted(values)
+    month = grounder.answer(video, QUERY, hours=720.0).best
+    assert month is not None and month.presence == one.best.presence and month.confidence < one.best.confidence
+    for limit in (0.1, 1.0, 1000.0):
+        found = grounder.answer(video, QUERY, top_k=50, false_alarms=limit).moments
+        assert found == [moment for moment in many.moments if moment.false_alarms_per_hour < limit]
+    with pytest.raises(ConfigError, match="false_alarms is 0; expected a number above 0"):
+        grounder.ground(video, QUERY, false_alarms=0)
 
 
 def test_fp16_finds_nearly_the_same(bundle_folder: Path, grounder: Grounder, video: Features) -> None:
-    half = Grounder.open(bundle_folder, precision="fp16", threads=1).ground(video, QUERY)
-    full = grounder.ground(video, QUERY)
+    half = Grounder.open(bundle_folder, precision="fp16", threads=1).ground(video, QUERY, false_alarms=inf)
+    full = grounder.ground(video, QUERY, false_alarms=inf)
     assert (half[0].start_s, half[0].end_s) == (full[0].start_s, full[0].end_s)
 
 
@@ -144,11 +165,13 @@ def test_the_curve_shows_where(video: Features) -> None:
 
 
 def test_no_span_reaches_over_a_gap(grounder: Grounder, video: Features, bundle_folder: Path) -> None:
-    lenient = Grounder(replace(grounder.manifest, theta=-1e6), grounder.encoder, grounder.scorer, bundle=bundle_folder, precision="fp32")
-    assert len(lenient.ground(video, QUERY)) == 1
+    manifest = replace(grounder.manifest, theta=-1e6, presence=ALWAYS)
+    lenient = Grounder(manifest, grounder.encoder, grounder.scorer, bundle=bundle_folder, precision="fp32")
+    assert len(lenient.ground(video, QUERY, plan="maximal")) == 1
     times = video.times_s.copy()
     times[100:] += 3600.0
-    first, second = sorted(lenient.ground(replace(video, times_s=times, duration_s=4000.0), QUERY), key=lambda m: m.start_s)
+    apart = lenient.ground(replace(video, times_s=times, duration_s=4000.0), QUERY, plan="maximal")
+    first, second = sorted(apart, key=lambda m: m.start_s)
     assert (first.start_s, first.end_s, second.start_s, second.end_s) == (0.0, 100.0, 3700.0, 3900.0)
 
 
@@ -161,11 +184,11 @@ def test_numba_is_for_much_and_for_who_asks(bundle_folder: Path, grounder: Groun
         assert isinstance(kernel, AutoKernel)
         kernel.expect(numbers)
         assert kernel.name == name and kernel.compiled == (name == "numba")
-        scorer = SnippetScorer(grounder.scorer.keys_graph, kernel)
+        scorer = SnippetScorer(grounder.scorer.keys_graph, kernel, reference=grounder.scorer.reference)
         other = Grounder(grounder.manifest, grounder.encoder, scorer, bundle=bundle_folder, precision="fp32")
         np.testing.assert_allclose(
-            [moment.score for moment in other.ground(video, QUERY)],
-            [moment.score for moment in grounder.ground(video, QUERY)],
+            [moment.score for moment in other.ground(video, QUERY, false_alarms=inf)],
+            [moment.score for moment in grounder.ground(video, QUERY, false_alarms=inf)],
             rtol=1e-4,
         )
     assert open_kernel(bundle, route, device, RunSettings(kernel="graph"), on_cpu=True).name == "graph"

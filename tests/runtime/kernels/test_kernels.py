@@ -12,8 +12,8 @@ from wsra.runtime.kernels.graph import MOST_QUERIES, GraphKernel
 from wsra.runtime.kernels.numba_kernel import FusedKernel, fused_failure
 from wsra.runtime.kernels.numpy_kernel import NumpyKernel
 from wsra.runtime.kernels.protocol import FEWEST, Kernel, in_threads
-from wsra.runtime.kernels.weights import Cosine, Trained, Weights
-from wsra.runtime.spans.widen import widen
+from wsra.runtime.kernels.weights import SHORTEST, Cosine, Trained, Weights
+from wsra.runtime.spans.sums import widen
 from wsra.runtime.spans.windows import seconds_ladder
 
 pytestmark = pytest.mark.device
@@ -40,7 +40,11 @@ def exact(weights: Weights, keys: np.ndarray, text: np.ndarray) -> tuple[np.ndar
         sums = keys[None] + (products.sum(axis=2) + weights.added)[:, None]
         size = np.abs(keys)[None] + (np.abs(products).sum(axis=2) + np.abs(weights.added))[:, None]
         out = weights.out.astype(np.float64)
-        return np.maximum(sums, 0) @ out + weights.bias, size @ np.abs(out) + abs(weights.bias)
+        towards = ((text - weights.mean) * weights.scale) @ weights.direction_weight.astype(np.float64).T + weights.direction_added
+        towards *= weights.gain / np.maximum(np.linalg.norm(towards, axis=1, keepdims=True), SHORTEST)
+        cosines = towards @ (keys / np.maximum(np.linalg.norm(keys, axis=1, keepdims=True), SHORTEST)).T
+        scale = size @ np.abs(out) + abs(weights.bias) + abs(weights.gain)
+        return np.maximum(sums, 0) @ out + weights.bias + cosines, scale
     directions = text / np.linalg.norm(text, axis=1, keepdims=True)
     vectors = keys[:, :-1].reshape(len(keys), weights.slots, weights.width)
     logits = weights.scale * (np.einsum("trd,qd->qtr", vectors, directions).max(axis=2) - keys[:, -1])
@@ -50,7 +54,17 @@ def exact(weights: Weights, keys: np.ndarray, text: np.ndarray) -> tuple[np.ndar
 
 def trained(rng: np.random.Generator, width: int, *, text_width: int = 5) -> Trained:
     draw: Callable[..., np.ndarray] = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
-    return Trained(draw(text_width), 1.7, draw(width, text_width), draw(width), draw(width), float(rng.normal()))
+    return Trained(
+        mean=draw(text_width),
+        scale=1.7,
+        weight=draw(width, text_width),
+        added=draw(width),
+        out=draw(width),
+        bias=float(rng.normal()),
+        direction_weight=draw(width, text_width),
+        direction_added=draw(width),
+        gain=4.0,
+    )
 
 
 def kernel_of(name: str, weights: Weights, *, block: int = 128, threads: int = 1) -> Kernel:

@@ -1,0 +1,1 @@
+"""A look at the sentence before it is answered: its words, and notes on what a bundle cannot take from it."""
