@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.text import Text
 
 from wsra.runtime.progress import Progress as Report
-from wsra.runtime.terminal.visible import visible
+from wsra.runtime.terminal.console import visible
 
 
 class _Label(ProgressColumn):

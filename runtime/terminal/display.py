@@ -6,6 +6,7 @@ progress use anything else of Rich; tests/runtime/terminal/test_display.py enfor
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,14 +14,19 @@ from rich.styled import Styled
 from rich.table import Table
 from rich.text import Text
 
-from wsra.runtime.terminal.visible import visible
+from wsra.runtime.terminal.console import visible
+
+WIDTH_OF_A_FILE = 160  # columns
 
 __all__ = ["Group", "RenderableType", "Styled", "Table", "clock", "plain_table", "stdout_console"]
 
 
 def stdout_console() -> Console:
-    """The console that prints on stdout."""
-    return _Plain(markup=False, emoji=False, highlight=False)
+    """The console that prints on stdout; where that is a file or a pipe and $COLUMNS says nothing, it is wide, so that nothing is cut."""
+    console = _Plain(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_A_FILE
+    return console
 
 
 def plain_table(**options: Any) -> Table:

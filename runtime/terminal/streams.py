@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wsra.runtime.errors import OutputError
-from wsra.runtime.terminal.visible import visible
+from wsra.runtime.terminal.console import visible
 
 BROKEN_PIPE = 141  # 128 and the number of SIGPIPE
 _DRAWN = "wsra.drawn"  # the error handler of stdout

@@ -17,14 +17,15 @@ import pytest
 from wsra.runtime.archive.answering import Result
 from wsra.runtime.archive.detections import Detection
 from wsra.runtime.archive.report import answer_view
+from wsra.runtime.archive.search import SearchResults
+from wsra.runtime.backends.settings import RunInfo
 from wsra.runtime.doctor.checks import Check
 from wsra.runtime.doctor.doctor import doctor_table
 from wsra.runtime.formats.describe import describe, info_table
 from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.spans.moments import Moment
-from wsra.runtime.terminal.console import LOGGER, log_warnings, messages_indented, messages_shown, print_message
+from wsra.runtime.terminal.console import LOGGER, log_warnings, messages_indented, messages_shown, print_message, visible
 from wsra.runtime.terminal.display import Styled, plain_table, stdout_console
-from wsra.runtime.terminal.visible import visible
 
 pytestmark = pytest.mark.device
 ROOT = Path(__file__).parents[3]
@@ -103,8 +104,8 @@ def test_a_warning_of_a_library_is_a_message(capsys: pytest.CaptureFixture[str],
     with messages_shown(), warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn(EVIL, stacklevel=1)
-    told = capsys.readouterr().err
-    assert told.startswith(f"WARNING: {SEEN} (UserWarning of ") and told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"WARNING: {SEEN} (UserWarning of ") and output.count("\n") == 1
 
 
 def test_the_console_shows_strings_as_they_are_wherever_they_stand() -> None:
@@ -112,23 +113,24 @@ def test_the_console_shows_strings_as_they_are_wherever_they_stand() -> None:
     table.add_column(EVIL)
     table.add_row(Styled(EVIL, "red"))
     table.add_row(f"{EVIL}\n1")
-    told = shown(table, EVIL, Styled(EVIL, "bold"), ":smile: 12 'x'")
-    assert told.count(SEEN) == 6 and rf"{SEEN}\n1" in told and ":smile: 12 'x'" in told
-    assert told.replace("\n", "").isprintable()
+    output = shown(table, EVIL, Styled(EVIL, "bold"), ":smile: 12 'x'")
+    assert output.count(SEEN) == 6 and rf"{SEEN}\n1" in output and ":smile: 12 'x'" in output
+    assert output.replace("\n", "").isprintable()
 
 
 def test_info_of_features_with_markup_in_a_name(tmp_path: Path) -> None:
     times = np.array([[0.0, 1.0]])
     features = Features(np.ones((1, 2), np.float32), times, EVIL, 1.0, EVIL, {"[/red]": EVIL})
     write_features(tmp_path / "x.feat", features)
-    told = shown(info_table(describe(tmp_path / "x.feat")))
-    assert "[/red]" in told and told.count(SEEN) == 3 and told.replace("\n", "").isprintable()
+    output = shown(info_table(describe(tmp_path / "x.feat")))
+    assert "[/red]" in output and output.count(SEEN) == 3 and output.replace("\n", "").isprintable()
 
 
 def test_an_answer_with_an_evil_sentence_video_and_camera() -> None:
-    moment = Moment(video=EVIL, start_s=0.0, end_s=1.0, score=1.0)
-    told = shown(answer_view(Result(EVIL, [replace(_detection(moment), camera=EVIL)], []), width=80))
-    assert told.count(SEEN) == 3 and told.replace("\n", "").isprintable()
+    moment = Moment(video=EVIL, start_s=0.0, end_s=1.0, score=1.0, presence=0.0, confidence=1.0, false_alarms_per_hour=0.1)
+    found = SearchResults(RunInfo(Path("b"), "fp32", "cpu", "cpu", "numpy"), [], [], 1.0, "captions")
+    output = shown(answer_view(Result(EVIL, [replace(_detection(moment), camera=EVIL)], []), found, width=80))
+    assert output.count(SEEN) == 3 and output.replace("\n", "").isprintable()
 
 
 def _detection(moment: Moment) -> Detection:
@@ -136,8 +138,8 @@ def _detection(moment: Moment) -> Detection:
 
 
 def test_doctor_on_what_a_library_says() -> None:
-    told = shown(doctor_table([Check(EVIL, "fatal", EVIL, EVIL)]))
-    assert told.count(SEEN) == 3 and f"→ {SEEN}" in told
+    output = shown(doctor_table([Check(EVIL, "fatal", EVIL, EVIL)]))
+    assert output.count(SEEN) == 3 and f"→ {SEEN}" in output
 
 
 def test_a_label_of_the_progress_bar_is_visible(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,17 +150,15 @@ def test_a_label_of_the_progress_bar_is_visible(monkeypatch: pytest.MonkeyPatch,
     with drawn() as progress:
         progress("[/red]", 0, 2)
         progress(EVIL, 1, 2)
-    told = capsys.readouterr().err
-    assert SEEN in told and "\u202e" not in told and "\x07" not in told
+    output = capsys.readouterr().err
+    assert SEEN in output and "\u202e" not in output and "\x07" not in output
 
 
 MAY_USE_RICH = {"runtime/terminal/display.py", "runtime/terminal/bar.py", "runtime/archive/report.py"}
 MAY_PRINT = {"runtime/terminal/streams.py", "runtime/terminal/console.py", "runtime/commands/options.py"}
 COMMAND_LINE = ("runtime/cli.py", "runtime/commands/", "runtime/terminal/")  # all else logs, reports progress and returns what is shown
 SHOWS = {"print_message", "print_path", "stdout_console", "show_messages", "messages_shown", "progress_shown"}
-MAY_SHOW = {
-    "runtime/workers/processes.py": {"show_messages"},  # in processes of the command line
-}
+MAY_SHOW = {}
 
 
 @pytest.mark.parametrize("package", ["runtime", "calib", "train", "export"])

@@ -123,7 +123,7 @@ def writers(tmp_path: Path) -> subprocess.Popen[str]:
     (tmp_path / "writers.py").write_text(WRITERS)
     command = [sys.executable, "writers.py"]
     run = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    until(lambda: len(list((tmp_path / "out").glob("*.pid"))) == 2)
+    until(lambda: sum(path.stat().st_size > 0 for path in (tmp_path / "out").glob("*.pid")) == 2)
     return run
 
 
