@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+from wsra.runtime.archive.answering import Result
 from wsra.runtime.archive.detections import Detection
-from wsra.runtime.backends.settings import RunInfo
+from wsra.runtime.archive.search import SearchResults
+from wsra.runtime.grounding.likelihood import likelihood
 
 
-def answer_json(query: str, detections: Sequence[Detection], ran: RunInfo) -> dict[str, Any]:
+def answer_json(result: Result, found: SearchResults) -> dict[str, Any]:
     """What `ground --json` prints for one query."""
+    ran = found.ran
     return {
-        "query": query,
-        "found": bool(detections),
-        "moments": [_moment_json(seen) for seen in detections],
+        "query": result.query,
+        "found": bool(result.detections),
+        "moments": [moment_json(seen, found=True) for seen in result.detections],
+        "best_candidate": None if result.detections or result.best is None else moment_json(result.best, found=False),
+        "notes": [asdict(note) for note in result.notes],
+        "hours": found.hours,
+        "calibration": found.calibration,
         "bundle": str(ran.bundle),
         "precision": ran.precision,
         "provider": ran.provider,
@@ -23,13 +30,17 @@ def answer_json(query: str, detections: Sequence[Detection], ran: RunInfo) -> di
     }
 
 
-def _moment_json(seen: Detection) -> dict[str, Any]:
+def moment_json(seen: Detection, *, found: bool) -> dict[str, Any]:
+    """One moment, or the best candidate where nothing is found."""
     moment, start, until = seen.moment, seen.start, seen.until
     return {
         "video": moment.video,
         "start_s": moment.start_s,
         "end_s": moment.end_s,
         "score": moment.score,
+        "likelihood": likelihood(moment.confidence, found=found),
+        "confidence": moment.confidence,
+        "false_alarms_per_hour": moment.false_alarms_per_hour,
         "track": moment.track,
         "box": None if moment.box is None else list(moment.box),
         "best_s": moment.best_s,

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wsra.runtime.archive.cameras import Stretch, Stretches, joined_features, recordings
 from wsra.runtime.archive.detections import Curve, Detection, curve_of, located
@@ -12,17 +16,20 @@ from wsra.runtime.archive.request import Question
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import SpanPlan
-from wsra.runtime.grounding.grounder import Answer, Grounder
+from wsra.runtime.grounding.answers import Answer
+from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.recording import Recording
+from wsra.runtime.sentences.notes import Note
 
 OF_THE_VIDEO: frozenset[SpanPlan] = frozenset({"relative", "segments"})  # plans made of a video's length: its files are not joined
 
 
 @dataclass(frozen=True)
 class QueryAnswer:
-    """One query in one recording: its moments, best first, and its curve."""
+    """One query in one recording: its moments, best first, its best candidate, found or not, and its curve."""
 
     detections: tuple[Detection, ...]
+    best: Detection | None
     curve: Curve
 
 
@@ -50,16 +57,22 @@ class Answerer:
     Args (constructor):
         grounder: the bundle.
         question: what is asked.
+        hours: of video that are asked, all recordings together.
 
     Raises (constructor):
         ConfigError: the bundle has no score for the spans of the plan.
         QueryError: a sentence is empty or too long.
     """
 
-    def __init__(self, grounder: Grounder, question: Question) -> None:
+    def __init__(self, grounder: Grounder, question: Question, *, hours: float | None = None) -> None:
         self.grounder, self.plan = grounder, grounder.planned(question.plan)
-        self._question = question
+        self.hours, self._question = hours, question
         self._text = grounder.encoder.encode(question.queries)
+
+    @cached_property
+    def _levels(self) -> NDArray[np.float64]:
+        """Of the sentences, by the kernel that was chosen for all recordings."""
+        return self.grounder.scorer.levels(self._text)
 
     def answer(self, recording: Stretches) -> Answered:
         """Answer one recording; a file of it that cannot be used is refused, and what is left of it answered.
@@ -84,6 +97,7 @@ class Answerer:
         return tuple(
             QueryAnswer(
                 tuple(located(moment, recording, features.starts_s) for moment in answer.moments),
+                located(answer.best, recording, features.starts_s) if answer.best is not None else None,
                 curve_of(answer, title=title, duration_s=features.duration_s),
             )
             for answer in self._answers(features, recording)
@@ -93,7 +107,16 @@ class Answerer:
         """The answers of a recording, with as many moments as the limit per video needs; more of them change no span."""
         count = self._question.top_k
         while True:
-            answers = self.grounder.answers_to_vectors(features, self._question.queries, self._text, top_k=count, plan=self.plan)
+            answers = self.grounder.answers_to_vectors(
+                features,
+                self._question.queries,
+                self._text,
+                top_k=count,
+                plan=self.plan,
+                false_alarms=self._question.false_alarms,
+                hours=self.hours,
+                levels=self._levels,
+            )
             if self._question.per_video is None or all(self._enough(answer, count, recording, features.starts_s) for answer in answers):
                 return answers
             count *= 4
@@ -121,11 +144,21 @@ class Answerer:
 
 @dataclass(frozen=True)
 class Result:
-    """One query: its moments in all videos, best first, and the recordings in which they are; of a single recording its curve anyway."""
+    """One query in all videos.
+
+    Attributes:
+        query: the sentence.
+        detections: its moments that are found, best first.
+        curves: of the recordings in which they are; of a single recording anyway.
+        best: its candidate of the highest confidence, found or not; None where there is no candidate.
+        notes: what the bundle cannot take from the sentence.
+    """
 
     query: str
     detections: list[Detection] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
+    best: Detection | None = None
+    notes: list[Note] = field(default_factory=list)
 
 
 class Ranking:
@@ -138,6 +171,7 @@ class Ranking:
     def __init__(self, question: Question) -> None:
         self._question = question
         self._kept: list[list[tuple[Detection, Curve]]] = [[] for _ in question.queries]
+        self._best: list[Detection | None] = [None] * len(question.queries)
         self._last: tuple[QueryAnswer, ...] = ()
         self._answered = 0
 
@@ -150,6 +184,7 @@ class Ranking:
                 new = [(detection, of_query.curve) for detection in of_query.detections]
                 ranked = sorted([*self._kept[number], *new], key=lambda pair: -pair[0].moment.score)  # stable
                 self._kept[number] = _at_most(self._question.per_video, ranked)[: self._question.top_k]
+                self._best[number] = _better(self._best[number], of_query.best)
 
     def results(self) -> list[Result]:
         """One per query."""
@@ -158,8 +193,15 @@ class Ranking:
             curves = list({id(curve): curve for _, curve in kept}.values())
             if self._answered == 1:
                 curves = [self._last[number].curve]
-            results.append(Result(query, [detection for detection, _ in kept], curves))
+            results.append(Result(query, [detection for detection, _ in kept], curves, self._best[number]))
         return results
+
+
+def _better(one: Detection | None, other: Detection | None) -> Detection | None:
+    """The detection of the higher presence score; of equal ones the first."""
+    if one is None or other is None:
+        return one or other
+    return other if other.moment.presence > one.moment.presence else one
 
 
 def _at_most(per_video: int | None, ranked: list[tuple[Detection, Curve]]) -> list[tuple[Detection, Curve]]:

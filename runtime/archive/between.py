@@ -75,14 +75,12 @@ def read_between(start: str, end: str) -> Between:
     return Between(*clock)
 
 
-def stretches(footage: Footage, between: Between | None) -> list[Stretch]:
-    """The parts of a file whose rows begin between; all of it where nothing was asked.
+def stretches(footage: Footage, between: Between) -> list[Stretch]:
+    """The parts of a file whose rows begin between the two times.
 
     Raises:
         FeatureError: the file cannot be read.
     """
-    if between is None:
-        return [whole(footage)]
     if footage.start is None:
         return []
     parts = []

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from wsra.runtime.formats.features import Features
+from wsra.runtime.formats.features import FeatureSummary
 from wsra.runtime.formats.wallclock import from_iso, instant, time_in_name, without_times
 from wsra.runtime.grounding.recording import GAP_S, Part, Recording, joined
 
@@ -30,6 +30,7 @@ class Footage:
         duration_s: of the video.
         snippets: how many it has.
         named: whether the file was named itself, not found in a folder.
+        file: the video, where the input was a video; None where it was the .feat file.
     """
 
     feat: Path
@@ -40,6 +41,7 @@ class Footage:
     duration_s: float
     snippets: int
     named: bool
+    file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ class Stretch:
 Stretches = tuple[Stretch, ...]  # of one camera, which follow each other and are answered as one recording
 
 
-def footage_of(feat: Path, features: Features, *, root: Path | None) -> Footage:
+def footage_of(feat: Path, features: FeatureSummary, *, root: Path | None, file: Path | None = None) -> Footage:
     """Read the video, the camera and the wall clock of a file of features.
 
     Args:
         feat: the file.
-        features: what it holds.
+        features: what it says of its video.
         root: the folder that was asked for, or None where the file was named.
+        file: the video, where the input was a video.
     """
     names = Path(features.video).stem, feat.stem
     within = feat.parent.relative_to(root).as_posix() if root is not None else "."
@@ -75,7 +78,7 @@ def footage_of(feat: Path, features: Features, *, root: Path | None) -> Footage:
         start = next((time for name in names if (time := time_in_name(name)) is not None), None)
         clock = "name" if start is not None else None
     video = Path(features.video).name if root is None else (Path(within) / Path(features.video).name).as_posix()
-    return Footage(feat, video, camera, start, clock, features.duration_s, len(features), root is None)
+    return Footage(feat, video, camera, start, clock, features.duration_s, features.rows, root is None, file)
 
 
 def distinct_names(footage: Sequence[Footage]) -> list[Footage]:

@@ -10,30 +10,63 @@ from rich.text import Text
 
 from wsra.runtime.archive.answering import Result
 from wsra.runtime.archive.detections import Detection
+from wsra.runtime.archive.search import SearchResults
 from wsra.runtime.formats.wallclock import instant
+from wsra.runtime.grounding.likelihood import in_words, percent
 from wsra.runtime.spans.moments import Moment
 from wsra.runtime.terminal.display import Group, RenderableType, Styled, Table, clock, plain_table
 
 CURVE_ROWS = 4
+WIDE = 100  # columns from which on every figure is shown
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
-def moments_table(detections: Sequence[Detection]) -> Table:
-    """A table of moments, best first; with camera and local time where one of them is known."""
-    table = plain_table()
-    for heading in ("#", "start", "end", "score"):
-        table.add_column(heading, justify="right")
+def moments_table(detections: Sequence[Detection], *, width: int, found: bool = True) -> Table:
+    """A table of moments, best first; with camera and local time where they are known.
+
+    Args:
+        detections: the moments.
+        width: columns of the terminal. Below `WIDE` the score and the place in the picture are left out, and where camera and local time
+            say which recording it is, the video, too: only the name of a video is ever shortened.
+        found: False for a best candidate, which has no word.
+    """
+    table, wide = plain_table(), width >= WIDE
     cameras, clocks = any(seen.camera for seen in detections), any(seen.start for seen in detections)
-    boxes = any(seen.moment.box for seen in detections)
-    for heading in ["where"] * boxes + ["camera"] * cameras + ["at"] * clocks + ["video"]:
-        table.add_column(heading)
+    boxes = wide and any(seen.moment.box for seen in detections)
+    videos = wide or not (cameras and clocks)
+    for heading in ["#", "start", "end"] + ["score"] * wide + ["confidence", "false alarms" if wide else "false"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ["where"] * boxes + ["camera"] * cameras + ["at"] * clocks:
+        table.add_column(heading, no_wrap=True)
+    if videos:
+        table.add_column("video", overflow="ellipsis")
     for number, seen in enumerate(detections, 1):
         moment, until = seen.moment, seen.until
-        cells = [str(number), clock(moment.start_s), clock(until.end_s if until else moment.end_s), f"{moment.score:.2f}"]
+        cells = [str(number), clock(moment.start_s), clock(until.end_s if until else moment.end_s)]
+        cells += [f"{moment.score:.2f}"] * wide
+        cells += [
+            in_words(moment.confidence, found=True) if found else percent(moment.confidence),
+            f"{rate(moment.false_alarms_per_hour)}/h",
+        ]
         at = "" if seen.start is None else f"{instant(seen.start).astimezone():%Y-%m-%d %H:%M:%S}"
         video = f"{moment.video} to {until.video}" if until else moment.video
-        table.add_row(*cells, *[where_in_picture(moment)] * boxes, *[seen.camera or ""] * cameras, *[at] * clocks, video)
+        table.add_row(*cells, *[where_in_picture(moment)] * boxes, *[seen.camera or ""] * cameras, *[at] * clocks, *[video] * videos)
     return table
+
+
+def hours_in_words(hours: float) -> str:
+    """A length of video in the unit that suits it."""
+    for unit, each in (("days", 24.0), ("hours", 1.0), ("minutes", 1 / 60)):
+        if hours >= 2 * each:
+            return f"{hours / each:.3g} {unit}"
+    return f"{hours * 3600:.3g} seconds"
+
+
+def rate(per_hour: float) -> str:
+    """Moments per hour with two digits, or as a whole number; below one in a thousand hours as such."""
+    if per_hour >= 10:
+        return f"{per_hour:.0f}"
+    return f"{per_hour:.2g}" if per_hour >= 0.001 else "<0.001"
 
 
 def where_in_picture(moment: Moment) -> str:
@@ -85,13 +118,21 @@ def _underlines(marked: Sequence[tuple[float, float]], duration_s: float, column
     return text
 
 
-def answer_view(result: Result, *, width: int) -> RenderableType:
-    """What `ground` shows for one query: the table, then the curve of each recording in it, at most `width` columns wide."""
+def answer_view(result: Result, found: SearchResults, *, width: int) -> RenderableType:
+    """What `ground` shows for one query: notes, the table, then the curve of each recording in it, at most `width` columns wide."""
     parts: list[RenderableType] = [Styled(f"“{result.query}”", "bold")]
-    if not result.detections:
-        parts.append("no moment found: nothing in the video speaks for the sentence")
+    parts += [Styled(f"note: {note.text}", "yellow") for note in result.notes]
+    if result.detections:
+        parts.append(moments_table(result.detections, width=width))
+    elif result.best is not None:
+        parts += [
+            f"not found in {hours_in_words(found.hours)} of video; the best candidate:",
+            moments_table([result.best], width=width, found=False),
+        ]
     else:
-        parts.append(moments_table(result.detections))
+        parts.append(f"not found in {hours_in_words(found.hours)} of video: it holds no candidate")
+    if found.calibration == "rendered scenes":
+        parts.append(Styled("confidence was calibrated on rendered scenes and is a rough guide: see wsra calibrate", "dim"))
     for curve in result.curves:
         drawing = curve_drawing(curve.curve, curve.times_s, curve.duration_s, width=width, marked=curve.marked)
         parts += [Styled(curve.title, "dim"), drawing]

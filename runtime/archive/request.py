@@ -21,12 +21,14 @@ class Question:
         top_k: moments per query.
         per_video: moments of one video per query, or None for any number.
         plan: of candidate spans, or None for the bundle's.
+        false_alarms: per hour that are accepted, above 0, or None for moments of a confidence above 1/2.
     """
 
     queries: tuple[str, ...]
     top_k: int = 5
     per_video: int | None = None
     plan: SpanPlan | None = None
+    false_alarms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,25 +52,6 @@ class Request:
     ray: str | None = None
 
 
-def paths_and_queries(inputs: Sequence[str], queries: Path | None) -> tuple[list[Path], tuple[str, ...]]:
-    """Separate the inputs from the sentences.
-
-    Args:
-        inputs: of the command line: files and folders, and the query last unless `queries` is given.
-        queries: file with one query per line.
-
-    Raises:
-        QueryError: there is no sentence, or its file cannot be read.
-    """
-    if queries is not None:
-        return [Path(name) for name in inputs], tuple(read_queries(queries))
-    if len(inputs) < 2:
-        raise QueryError(f'got only {inputs[0]!r}; expected a video or .feat file and a sentence: wsra ground VIDEO "QUERY"')
-    if (kind := _path_kind(inputs[-1])) is not None:
-        raise QueryError(f'the last argument {inputs[-1]!r} is a {kind}; expected a sentence there: wsra ground VIDEO "QUERY"')
-    return [Path(name) for name in inputs[:-1]], (inputs[-1],)
-
-
 def read_queries(path: Path) -> list[str]:
     """Sentences of a file, one per line; blank lines do not count.
 
@@ -80,11 +63,3 @@ def read_queries(path: Path) -> list[str]:
     if not queries:
         raise QueryError(f"{path}: holds no query; expected one per line")
     return queries
-
-
-def _path_kind(name: str) -> str | None:
-    """What lies at a path that is no sentence; a folder only where its name has a slash, because a folder may be named by a word."""
-    try:
-        return "file" if Path(name).is_file() else "folder" if "/" in name and Path(name).is_dir() else None
-    except (OSError, ValueError):  # no name of a file: too long, or with a null in it
-        return None

@@ -9,24 +9,23 @@ from pathlib import Path
 
 from wsra.runtime.archive.answering import Ranking, Result, recordings_for
 from wsra.runtime.archive.between import Between, read_between, stretches
-from wsra.runtime.archive.cameras import Footage, Stretch, distinct_names
-from wsra.runtime.archive.inputs import FeatureLocation, Input, inputs_of_all
+from wsra.runtime.archive.cameras import Footage, Stretch, distinct_names, whole
+from wsra.runtime.archive.catalogue import Catalogue
+from wsra.runtime.archive.inputs import Input, MissingFeatures, inputs_of_all, look
+from wsra.runtime.archive.opened import OpenBundle
 from wsra.runtime.archive.request import Request
-from wsra.runtime.archive.session import AnswerRecording, Extract, Look, Session, SessionSpec
-from wsra.runtime.backends.routes import Route, choose, read_record
+from wsra.runtime.archive.session import AnswerRecording, Extract, Session, SessionSpec
+from wsra.runtime.backends.choice import choose
 from wsra.runtime.backends.settings import RunInfo
 from wsra.runtime.device import this_device
-from wsra.runtime.errors import FeatureError, VideoError, WsraError
+from wsra.runtime.errors import FeatureError, OutputError, VideoError, WsraError
 from wsra.runtime.files.boundary import one_file
-from wsra.runtime.formats.bundle import Bundle, default_bundle, open_bundle
-from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.formats.bundle import default_bundle, open_bundle
+from wsra.runtime.formats.presence import Source
 from wsra.runtime.progress import Progress, unseen
-from wsra.runtime.workers.choose import open_pool
-from wsra.runtime.workers.protocol import Pool
+from wsra.runtime.workers.pool import Pool, open_pool
 
 logger = logging.getLogger(__name__)
-
-LOOKS = 64  # files that are looked at in one task: each takes less than a millisecond
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,15 @@ class SearchResults:
         ran: how the bundle ran.
         results: one per query.
         left_out: files of folders that could not be used, each with the reason; a warning was printed for each.
+        hours: of video that were scored, by which confidences go.
+        calibration: what the bundle's confidences were calibrated on.
     """
 
     ran: RunInfo
     results: list[Result]
     left_out: list[str]
+    hours: float
+    calibration: Source
 
 
 class _LeftOut:
@@ -75,57 +78,93 @@ def search(request: Request, *, progress: Progress = unseen) -> SearchResults:
     Raises:
         WsraError: an input that was named, a query or the bundle cannot be used, or nothing is left of a folder.
     """
-    question, settings = request.question, request.settings
-    between = read_between(*request.between) if request.between is not None else None
+    settings = request.settings
     bundle = open_bundle(default_bundle(request.bundle), trust_unchanged=True)
-    route = choose(bundle, this_device(), settings)
-    inputs = inputs_of_all(request.paths, bundle.manifest.backbone)
-    cpus, gpus = max(1, settings.threads), int(route.provider != "cpu")  # of a task on a cluster
-    if request.ray is not None:
-        settings = replace(settings, threads=cpus)
+    with Catalogue() as catalogue:
+        inputs = inputs_of_all(request.paths, bundle.manifest.backbone, catalogue)
+        answers = len(request.question.queries) * len(inputs)
+        route = choose(bundle, this_device(gpu=settings.device), settings, answers=answers)
+        if request.ray is not None:
+            settings = replace(settings, threads=max(1, settings.threads))
+        with OpenBundle(bundle.folder, route, settings) as opened:
+            return _search(opened, request, inputs, catalogue, progress)
+
+
+def search_open(opened: OpenBundle, request: Request, *, progress: Progress = unseen) -> SearchResults:
+    """Answer a request with a bundle that is open already, and stays so.
+
+    Args:
+        opened: the bundle; that of the request and its settings are not looked at.
+        request: what is asked.
+        progress: as for `search`; what it raises ends the search.
+
+    Raises:
+        WsraError: as for `search`.
+    """
+    with Catalogue() as catalogue:
+        inputs = inputs_of_all(request.paths, opened.bundle.manifest.backbone, catalogue)
+        return _search(opened, request, inputs, catalogue, progress)
+
+
+def _search(opened: OpenBundle, request: Request, inputs: Sequence[Input], catalogue: Catalogue, progress: Progress) -> SearchResults:
+    question = request.question
+    between = read_between(*request.between) if request.between is not None else None
+    cpus, gpus = max(1, opened.settings.threads), int(opened.route.provider != "cpu")  # of a task on a cluster
     left_out = _LeftOut()
-    with Session(SessionSpec(bundle.folder, route, settings, question), progress) as session:
-        grounder, plan = session.grounder, session.answerer.plan
+    with Session(SessionSpec(opened.folder, opened.route, opened.settings, question), progress, opened=opened) as session:
+        grounder = session.grounder
+        located = _located(inputs, session, catalogue, left_out)
         with open_pool(request.ray, cpus=cpus, gpus=gpus) as pool:
-            located = _located(inputs, session, pool, left_out)
-            if pool.place == "process" and any(isinstance(one, FeatureLocation) for one in located):
+            if pool.place == "process" and any(isinstance(one, MissingFeatures) for one in located):
                 _ = session.backbone
             # Whatever can be refused has been refused by now, before an hour of video is extracted.
-            _say_how_it_runs(bundle, route, grounder)
+            opened.log_how_it_runs()
+            notes = [grounder.notes(query) for query in question.queries]
             footage = _footage(located, session, pool, left_out)
             if between is not None:
                 _warn_of_unknown_clocks([file for file in footage if file.start is None])
             parts = [part for file in distinct_names(footage) for part in _parts(file, between, left_out)]
-            rows = sum(part.last - part.first for part in parts)
-            recordings = recordings_for(parts, plan)
-            if not recordings:
+            if not parts:
                 logger.info("no video is of that time")
-            session.expect(rows)
-            ranking = Ranking(question)
-            for done, answered in enumerate(pool.map(AnswerRecording(session, rows), recordings), 1):
-                for stretch, err in answered.refused:
-                    left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
-                ranking.add(answered)
-                progress("recordings", done, len(recordings))
-        return SearchResults(grounder.ran, ranking.results(), left_out.reasons)
+            ranking, hours = _ranked(parts, session, pool, left_out)
+        results = [replace(result, notes=of_query) for result, of_query in zip(ranking.results(), notes, strict=True)]
+        return SearchResults(grounder.ran, results, left_out.reasons, hours, opened.bundle.manifest.presence.source)
 
 
-def _located(inputs: Sequence[Input], session: Session, pool: Pool, left_out: _LeftOut) -> list[Footage | FeatureLocation]:
+def _ranked(parts: Sequence[Stretch], session: Session, pool: Pool, left_out: _LeftOut) -> tuple[Ranking, float]:
+    """The moments of all recordings, and the hours that were scored.
+
+    If a file turns out broken, the rest is asked again without it, for confidences go by the hours.
+    """
+    hours, rows = sum(part.to_s - part.from_s for part in parts) / 3600, sum(part.last - part.first for part in parts)
+    recordings, ranking, broken = recordings_for(parts, session.answerer.plan), Ranking(session.spec.question), set[Stretch]()
+    session.expect(rows, hours)
+    for done, answered in enumerate(pool.map(AnswerRecording(session, rows, hours), recordings), 1):
+        for stretch, err in answered.refused:
+            left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
+            broken.add(stretch)
+        ranking.add(answered)
+        session.progress("recordings", done, len(recordings))
+    return _ranked([part for part in parts if part not in broken], session, pool, left_out) if broken else (ranking, hours)
+
+
+def _located(inputs: Sequence[Input], session: Session, catalogue: Catalogue, left_out: _LeftOut) -> list[Footage | MissingFeatures]:
     """The inputs that can be used."""
-    located: list[Footage | FeatureLocation] = []
-    for done, (given, found) in enumerate(zip(inputs, pool.map(Look(session), inputs, chunksize=LOOKS), strict=True), 1):
-        if isinstance(found, Footage | FeatureLocation):
-            located.append(found)
-        else:
-            left_out.add(given.path, found, named=given.root is None)
+    located: list[Footage | MissingFeatures] = []
+    for done, given in enumerate(inputs, 1):
+        try:
+            with one_file(given.path, VideoError):
+                located.append(look(given, session.grounder, catalogue))
+        except (FeatureError, VideoError, OutputError) as err:
+            left_out.add(given.path, err, named=given.root is None)
         session.progress("files", done, len(inputs))
     left_out.refuse_none(located)
     return located
 
 
-def _footage(located: Sequence[Footage | FeatureLocation], session: Session, pool: Pool, left_out: _LeftOut) -> list[Footage]:
+def _footage(located: Sequence[Footage | MissingFeatures], session: Session, pool: Pool, left_out: _LeftOut) -> list[Footage]:
     """The features of all, made where they are missing; where this process makes them, each file shows its own progress."""
-    missing = [one for one in located if isinstance(one, FeatureLocation)]
+    missing = [one for one in located if isinstance(one, MissingFeatures)]
     made: dict[Path, Footage] = {}
     for count, (location, done) in enumerate(zip(missing, pool.map(Extract(session), missing), strict=True), 1):
         if isinstance(done, Footage):
@@ -134,7 +173,7 @@ def _footage(located: Sequence[Footage | FeatureLocation], session: Session, poo
             left_out.add(location.given.path, done, named=location.given.root is None)
         if pool.place != "process":
             session.progress("videos", count, len(missing))
-    everything = (made.get(one.given.path) if isinstance(one, FeatureLocation) else one for one in located)
+    everything = (made.get(one.given.path) if isinstance(one, MissingFeatures) else one for one in located)
     footage = [one for one in everything if one is not None]
     left_out.refuse_none(footage)
     return footage
@@ -143,19 +182,10 @@ def _footage(located: Sequence[Footage | FeatureLocation], session: Session, poo
 def _parts(footage: Footage, between: Between | None, left_out: _LeftOut) -> list[Stretch]:
     try:
         with one_file(footage.feat, FeatureError):
-            return stretches(footage, between)
+            return [whole(footage)] if between is None else stretches(footage, between)
     except FeatureError as err:
         left_out.add(footage.feat, err, named=footage.named)
         return []
-
-
-def _say_how_it_runs(bundle: Bundle, route: Route, grounder: Grounder) -> None:
-    """Say what runs, whether the CPU stands in for the provider, and whether the route was verified."""
-    logger.info(f"bundle {bundle.folder} ({grounder.precision}, {grounder.scorer.provider}, {grounder.scorer.device})")
-    if route.provider != "cpu" and grounder.scorer.device == "cpu":
-        logger.warning(f"{route.name} cannot be had here; ONNX Runtime runs it on the CPU, as --allow-fallback accepts")
-    if route.name not in read_record(bundle, this_device()):
-        logger.info(f"{route.name} was not verified on this device; after wsra verify {bundle.folder} auto takes the fastest that passes")
 
 
 def _warn_of_unknown_clocks(footage: list[Footage]) -> None:

@@ -1,4 +1,4 @@
-"""The session of `wsra ground`: what it holds open, and its three steps as tasks: look at a file, extract it, answer a recording."""
+"""The session of a question, and its two steps as tasks: extract a video, answer a recording."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from wsra.runtime.archive.answering import Answered, Answerer
 from wsra.runtime.archive.cameras import Footage, Stretches, footage_of
-from wsra.runtime.archive.inputs import FeatureLocation, Input, locate_features
+from wsra.runtime.archive.catalogue import read_summary
+from wsra.runtime.archive.inputs import MissingFeatures
+from wsra.runtime.archive.opened import OpenBundle
 from wsra.runtime.archive.request import Question
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.backends.settings import RunSettings
-from wsra.runtime.device import this_device
 from wsra.runtime.errors import FeatureError, OutputError, VideoError
 from wsra.runtime.files.boundary import one_file
-from wsra.runtime.formats.bundle import Bundle, open_bundle
-from wsra.runtime.formats.features import read_features
+from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.progress import Progress, unseen
 
@@ -52,21 +52,23 @@ class SessionSpec:
 
 
 class Session:
-    """Owns what answering a question opens: graphs, kernel and, for videos, the backbone. Each is opened when it is first needed.
+    """Answers one question with an open bundle.
 
-    A context manager: the end of its block closes everything. To a worker process of a cluster it is sent as its specification. There it
-    stays open between tasks, until a task of another session comes or the process ends.
+    A context manager: the end of its block closes what the session opened itself. To a worker process of a cluster it is sent as its
+    specification. There it stays open between tasks, until a task of another session comes or the process ends.
 
     Args (constructor):
-        spec: what it opens.
+        spec: what it answers, and with what.
         progress: of a video that this process extracts; a worker process reports none.
+        opened: the bundle, where it is open already; it stays open after the session.
     """
 
     _of_this_worker: Session | None = None
 
-    def __init__(self, spec: SessionSpec, progress: Progress = unseen) -> None:
+    def __init__(self, spec: SessionSpec, progress: Progress = unseen, *, opened: OpenBundle | None = None) -> None:
         self.spec, self.progress = spec, progress
         self._owned = ExitStack()
+        self._opened = opened or self._owned.enter_context(OpenBundle(spec.bundle, spec.route, spec.settings))
         self._rows: int | None = None
 
     @classmethod
@@ -93,14 +95,10 @@ class Session:
         """As the end of the block."""
         self._owned.close()
 
-    @cached_property
+    @property
     def bundle(self) -> Bundle:
-        """The bundle, its files checked.
-
-        Raises:
-            BundleError: it cannot be used.
-        """
-        return open_bundle(self.spec.bundle, trust_unchanged=True)
+        """See `OpenBundle.bundle`."""
+        return self._opened.bundle
 
     @cached_property
     def answerer(self) -> Answerer:
@@ -111,56 +109,24 @@ class Session:
             QueryError: a sentence is empty or too long.
             BackendError, BundleError, MissingExtraError: as `Grounder.open`.
         """
-        grounder = Grounder.of_route(self.bundle, self.spec.route, this_device(), self.spec.settings, keep_keys=True)
-        return Answerer(self._owned.enter_context(grounder), self.spec.question)
+        return Answerer(self._opened.grounder, self.spec.question)
 
     @property
     def grounder(self) -> Grounder:
         """The open bundle."""
         return self.answerer.grounder
 
-    @cached_property
+    @property
     def backbone(self) -> Backbone:
-        """What makes the features of videos, on the provider of the route where it has that."""
-        from wsra.runtime.archive.videos import open_backbone
+        """See `OpenBundle.backbone`."""
+        return self._opened.backbone
 
-        self._owned.callback(self.__dict__.pop, "backbone", None)  # backbones close when nothing refers to them
-        return open_backbone(self.bundle, self.spec.route, self.spec.settings)
-
-    def expect(self, rows: int) -> None:
-        """Say how many rows of features will be scored, all recordings together."""
+    def expect(self, rows: int, hours: float) -> None:
+        """Say how many rows of features will be scored, and how many hours of video are asked, all recordings together."""
+        self.answerer.hours = hours
         if rows != self._rows:
             self.grounder.scorer.expect(rows, len(self.spec.question.queries))
             self._rows = rows
-
-
-@dataclass(frozen=True)
-class Look:
-    """What an input is: its features, or where they must be made first; refuses what cannot be used, quickly and without writing."""
-
-    session: Session
-
-    def __call__(self, given: Input, /) -> Footage | FeatureLocation | Refusal:
-        """Do it."""
-        grounder = self.session.grounder
-        try:
-            with one_file(given.path, VideoError):
-                location = locate_features(given, grounder)
-                if location.missing:
-                    return location
-                if given.root is None and given.path != location.feat:
-                    logger.info(f"features {location.feat}")
-                return _footage(location)
-        except _REFUSALS as err:
-            return err
-
-    def reads(self, given: Input, /) -> Sequence[Path]:
-        """The input and the bundle."""
-        return given.path, self.session.spec.bundle
-
-    def lost(self, given: Input, why: str, /) -> Refusal:
-        """It is left out."""
-        return VideoError(f"{given.path}: {why}")
 
 
 @dataclass(frozen=True)
@@ -169,7 +135,7 @@ class Extract:
 
     session: Session
 
-    def __call__(self, location: FeatureLocation, /) -> Footage | Refusal:
+    def __call__(self, location: MissingFeatures, /) -> Footage | Refusal:
         """Do it."""
         from wsra.runtime.archive.videos import extract_missing
 
@@ -177,21 +143,18 @@ class Extract:
         try:
             with one_file(location.given.path, VideoError):
                 extract_missing(location, snippet_s, backbone, self.session.progress)
-                return _footage(location)
+                given = location.given
+                return footage_of(location.feat, read_summary(location.feat), root=given.root, file=given.path)
         except _REFUSALS as err:
             return err
 
-    def reads(self, location: FeatureLocation, /) -> Sequence[Path]:
+    def reads(self, location: MissingFeatures, /) -> Sequence[Path]:
         """The video and the bundle."""
         return location.given.path, self.session.spec.bundle
 
-    def lost(self, location: FeatureLocation, why: str, /) -> Refusal:
+    def lost(self, location: MissingFeatures, why: str, /) -> Refusal:
         """It is left out."""
         return VideoError(f"{location.given.path}: {why}")
-
-
-def _footage(location: FeatureLocation) -> Footage:
-    return footage_of(location.feat, read_features(location.feat), root=location.given.root)
 
 
 @dataclass(frozen=True)
@@ -201,14 +164,16 @@ class AnswerRecording:
     Attributes:
         session: that answers it.
         rows: of all recordings of the question together.
+        hours: of video of all recordings together.
     """
 
     session: Session
     rows: int
+    hours: float
 
     def __call__(self, recording: Stretches, /) -> Answered:
         """Do it."""
-        self.session.expect(self.rows)
+        self.session.expect(self.rows, self.hours)
         return self.session.answerer.answer(recording)
 
     def reads(self, recording: Stretches, /) -> Sequence[Path]:

@@ -9,10 +9,10 @@ import logging
 import os
 from functools import partial
 
-from wsra.runtime.archive.inputs import FeatureLocation, Input
-from wsra.runtime.archive.sidecar import find_sidecar
-from wsra.runtime.backbones.common.protocol import BACKBONE_JSON, Backbone
-from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
+from wsra.runtime.archive.cameras import Footage, footage_of
+from wsra.runtime.archive.catalogue import Catalogue
+from wsra.runtime.archive.inputs import Input, MissingFeatures, find_sidecar
+from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.backbones.registry import backbone_of
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.backends.settings import RunSettings
@@ -31,8 +31,8 @@ from wsra.runtime.video.frames import Video
 logger = logging.getLogger(__name__)
 
 
-def locate_of_video(given: Input, grounder: Grounder) -> FeatureLocation:
-    """Where the features of a video are, or belong.
+def look_at_video(given: Input, grounder: Grounder, catalogue: Catalogue) -> Footage | MissingFeatures:
+    """The features of a video, or where they are to be kept.
 
     Raises:
         FeatureError: they are of another backbone than the bundle's.
@@ -40,12 +40,14 @@ def locate_of_video(given: Input, grounder: Grounder) -> FeatureLocation:
         OutputError: features are missing, and the folder of the video cannot hold them.
     """
     path = given.path
-    feat, features = find_sidecar(path, grounder.manifest.backbone)
-    if features is not None:
-        grounder.check(features)
-        if not is_extracted(features) or is_of(features, path):
+    feat, summary = find_sidecar(path, grounder.manifest.backbone, catalogue.summary)
+    if summary is not None:
+        grounder.check(summary)
+        if not is_extracted(summary) or is_of(summary, path):
             sweep_lock(feat)
-            return FeatureLocation(given, feat, missing=False)
+            if given.root is None:
+                logger.info(f"features {feat}")
+            return footage_of(feat, summary, root=given.root, file=path)
         logger.info(f"{path}: changed since it was extracted")
     refuse_existing(feat, overwrite=True)
     with Video(path, height_px=1, frames_per_s=1.0):
@@ -54,28 +56,29 @@ def locate_of_video(given: Input, grounder: Grounder) -> FeatureLocation:
         raise OutputError(
             f"{path.parent}: not writable, so features cannot be kept there; run wsra extract {path} -o DIR and ground the {FEAT}"
         )
-    return FeatureLocation(given, feat, missing=True)
+    return MissingFeatures(given, feat)
 
 
 def open_backbone(bundle: Bundle, route: Route, settings: RunSettings) -> Backbone:
-    """The backbone of a bundle, on the provider of the route where it has that.
+    """The backbone of a bundle, on the provider of the route.
+
+    If the provider was chosen by "auto" and has nothing for the backbone, such as no plan of a detector, ONNX Runtime runs it on the CPU,
+    with a message.
 
     Raises:
         BackboneError, BackendError, BundleError, MissingExtraError: as `backbone_of`.
     """
-    carried = (bundle.folder / BACKBONE_JSON, bundle.folder / CARRIED / DETECTOR_JSON)
-    if route.provider == "engine" and any(path.is_file() for path in carried):
-        logger.info("engines are of the text and the scorer; ONNX Runtime runs the encoder or detector of videos on the CPU")
     return backbone_of(
         bundle,
         precision=route.precision,
         provider=route.provider,
         threads=settings.threads,
-        allow_fallback=settings.allow_fallback,
+        allow_fallback=settings.allow_fallback or settings.provider == "auto",
+        gpu=settings.device,
     )
 
 
-def extract_missing(location: FeatureLocation, snippet_s: float, backbone: Backbone, progress: Progress) -> None:
+def extract_missing(location: MissingFeatures, snippet_s: float, backbone: Backbone, progress: Progress) -> None:
     """Make the features of a video and keep them; `progress` is called with the seconds done and all.
 
     Raises:
@@ -85,8 +88,8 @@ def extract_missing(location: FeatureLocation, snippet_s: float, backbone: Backb
     """
     path = location.given.path
     with locked(location.feat, wait=True):
-        _, features = find_sidecar(path, backbone.id(snippet_s))
-        if features is not None and is_extracted(features) and is_of(features, path):
+        _, known = find_sidecar(path, backbone.id(snippet_s))
+        if known is not None and is_extracted(known) and is_of(known, path):
             return  # another process made them while this one waited
         logger.info(f"extracting {path}; the features are kept in {location.feat}")
         features = extract_features(path, backbone=backbone, snippet_s=snippet_s, progress=partial(progress, "seconds"))

@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -122,12 +122,15 @@ def usable_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be written to ({err.strerror}); choose another place") from err
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
+def sha256_of(path: Path, read: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file in hexadecimal; `read` is called with the bytes read so far."""
+    digest, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
+            done += len(block)
+            if read is not None:
+                read(done)
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,18 +87,18 @@ def read_captions(path: Path) -> list[Caption]:
     return captions
 
 
-def read_annotations(path: Path, *, durations: Path | None = None) -> list[Annotation]:
+def read_annotations(path: Path, *, durations: Path | Mapping[str, float] | None = None) -> list[Annotation]:
     """Read annotations with their spans, in any known format.
 
     Args:
         path: JSON lines, DiDeMo's JSON (each annotator's moment becomes a window), UCA's JSON, or Charades-STA's text.
-        durations: JSON with the durations of videos, for formats that have none.
+        durations: seconds of each video, for rows that have none, or a JSON file with them.
 
     Raises:
         DataError: the file cannot be read, a row is wrong, a qid occurs twice, or a duration is missing.
     """
     form, rows = read_rows(path)
-    known_s = read_durations(durations) if durations is not None else {}
+    known_s = read_durations(durations) if isinstance(durations, Path) else durations or {}
     annotations = []
     seen: set[str] = set()
     for row in rows:

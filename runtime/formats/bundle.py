@@ -16,15 +16,16 @@ from wsra.runtime.files.digests import Digests
 from wsra.runtime.files.typed import from_table, read_versioned
 from wsra.runtime.files.writing import replacing, sha256_of
 from wsra.runtime.formats.manifest_checks import GOLDEN, GRAPHS, MANIFEST, PRECISIONS, SCORER, TOKENIZER, check_manifest
+from wsra.runtime.formats.presence import Presence
 
 __all__ = ["GOLDEN", "GRAPHS", "MANIFEST", "PRECISIONS", "SCORER", "TOKENIZER"]  # in addition to what is defined here
 
-FORMAT, VERSION = "wsra.bundle", 2
+FORMAT, VERSION = "wsra.bundle", 3
 REJECTED = ".rejected"
 UNSEALED = ("engines", "verified")  # folders that belong to a device, not to the bundle
-SpanPlan = Literal["tracks", "maximal", "seconds", "relative", "segments"]
+SpanPlan = Literal["tracks", "peaks", "maximal", "seconds", "relative", "segments"]
 SpanScore = Literal["additive", "pooled", "lives"]
-ScorerKind = Literal["trained", "cosine"]
+ScorerKind = Literal["trained", "custom", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Manifest:
     Attributes:
         wsra: version of wsra that wrote it.
         checkpoint_sha256: digest of the weights that it was made from.
-        scorer: "trained", or "cosine" between the towers of a zero-shot bundle.
+        scorer: "trained"; "custom", trained but not wsra's own, which only its graph can score; or "cosine" between the towers of a
+            zero-shot bundle.
         feature_width: Dv.
         text_width: Dt.
         key_width: H.
@@ -43,6 +45,7 @@ class Manifest:
         plan: default window plan.
         span_score: "additive" over snippets, "pooled" (the paper), or "lives" of tracked objects.
         theta: logit at which a row is neither evidence for nor against the sentence.
+        presence: what presence scores mean.
         text: name of the encoder, pooling and longest sentence in tokens.
         tensors: graph -> inputs and outputs with dtype and shape.
         profiles: graph -> ranges of shapes that engines are built for: input -> smallest, usual and largest shape.
@@ -62,6 +65,7 @@ class Manifest:
     plan: SpanPlan
     span_score: SpanScore
     theta: float
+    presence: Presence
     text: dict[str, Any]
     tensors: dict[str, dict[str, dict[str, list[Any]]]]
     profiles: dict[str, list[dict[str, list[list[int]]]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ from wsra.runtime.files.headers import read_header
 from wsra.runtime.formats.bundle import MANIFEST, open_bundle
 from wsra.runtime.formats.epochs import read_metrics
 from wsra.runtime.formats.features import Features, read_features
+from wsra.runtime.formats.vocabulary import vocabulary_in
 from wsra.runtime.terminal.display import Group, Table, clock, plain_table
 
 CHECKPOINT = "model.safetensors"
@@ -100,6 +102,7 @@ def _bundle(path: Path) -> dict[str, Any]:
         "plan": manifest.plan,
         "span_score": manifest.span_score,
         "theta": manifest.theta,
+        "presence": {"source": manifest.presence.source, "hours": manifest.presence.hours},
         "text": manifest.text,
         "widths": {"feature": manifest.feature_width, "text": manifest.text_width, "key": manifest.key_width},
         "precisions": manifest.precisions,
@@ -108,6 +111,40 @@ def _bundle(path: Path) -> dict[str, Any]:
         "versions": manifest.versions,
         "bytes": sum((path / name).stat().st_size for name in manifest.files),
     }
+
+
+def describe_vocabulary(path: Path) -> dict[str, Any]:
+    """Read and check the vocabulary of a bundle.
+
+    Returns:
+        Its fields by name; `kind` is "vocabulary".
+
+    Raises:
+        WsraError: the path is no bundle, the bundle is damaged, or it has no vocabulary.
+    """
+    with one_file(path, DataError):
+        if not (path / MANIFEST).is_file():
+            raise DataError(f"{path}: not a bundle, and only bundles have a vocabulary; give a folder written by wsra export")
+        vocabulary = vocabulary_in(open_bundle(path))
+    if vocabulary is None:
+        raise DataError(
+            f"{path}: the bundle has no vocabulary; a zero-shot bundle has none, and any other gets one when it is exported anew"
+        )
+    return {"kind": "vocabulary", **asdict(vocabulary)}
+
+
+def vocabulary_table(facts: Mapping[str, Any]) -> Table:
+    """The words of a vocabulary with their counts, one row per group; of the other words only how many there are.
+
+    Args:
+        facts: from `describe_vocabulary`.
+    """
+    table = _names_and_values()
+    table.add_row("captions", f"{facts['captions']:,} ({facts['source']})")
+    for group in ("kinds", "colours", "garments", "actions"):
+        table.add_row(group, ", ".join(f"{word} {count:,}" for word, count in facts[group].items()) or "none")
+    table.add_row("others", f"{len(facts['others']):,} words; --json lists them")
+    return table
 
 
 def info_table(facts: Mapping[str, Any]) -> Table:
@@ -131,6 +168,7 @@ def bundle_table(facts: Mapping[str, Any], speeds_ms: Mapping[str, float]) -> Gr
     table.add_row("features", f"{facts['backbone']}, {widths['feature']} numbers per row, a snippet every {facts['snippet_s']:g} s")
     table.add_row("sentences", f"{text['encoder']}, pooling {text['pooling']}, at most {text['max_tokens']} tokens")
     table.add_row("keys", f"{widths['key']} numbers per row")
+    table.add_row("presence", f"calibrated on {facts['presence']['source']}, {facts['presence']['hours']:.3g} hours without the sentence")
     table.add_row("size", f"{facts['bytes'] / 1e6:.1f} MB, written by wsra {facts['wsra']}")
     for folder, graphs in groupby(facts["engines"], key=lambda plan: str(PurePosixPath(plan).parent)):
         table.add_row("engines", f"{folder} ({', '.join(PurePosixPath(plan).stem for plan in graphs)})")

@@ -24,6 +24,27 @@ _OVERLAP_S = 1e-6
 
 
 @dataclass(frozen=True)
+class FeatureSummary:
+    """What a .feat file says of its video, without its numbers; the attributes are those of `Features`.
+
+    Attributes:
+        video: name or path of the video.
+        duration_s: length of the video in seconds.
+        backbone: name and digest of what made the features.
+        width: numbers per row.
+        rows: how many rows there are.
+        extra: further metadata, as strings.
+    """
+
+    video: str
+    duration_s: float
+    backbone: str
+    width: int
+    rows: int
+    extra: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Features:
     """Features of one video: a row per snippet, or a row per object in a snippet.
 
@@ -65,6 +86,11 @@ class Features:
     def width(self) -> int:
         """Width of a row, D."""
         return int(self.values.shape[1])
+
+    @property
+    def summary(self) -> FeatureSummary:
+        """What they say of the video."""
+        return FeatureSummary(self.video, self.duration_s, self.backbone, self.width, len(self), self.extra)
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wsra.runtime.files.names import is_inside
 from wsra.runtime.files.typed import from_table
+from wsra.runtime.formats.presence import REFERENCE, check_presence
 
 if TYPE_CHECKING:
     from wsra.runtime.formats.bundle import Manifest
@@ -68,8 +69,9 @@ def check_manifest(manifest: Manifest) -> None:
         raise ValueError(f"snippet_s is {manifest.snippet_s}; expected seconds above 0, at most {LONGEST_S:g}")
     if (manifest.span_score == "lives") != (manifest.plan == "tracks"):
         raise ValueError(f"plan is {manifest.plan} and span_score {manifest.span_score}; expected tracks together with lives, or neither")
-    if manifest.span_score == "pooled" and manifest.plan == "maximal":
-        raise ValueError("plan is maximal and span_score pooled; expected another plan")
+    if manifest.span_score == "pooled" and manifest.plan in ("peaks", "maximal"):
+        raise ValueError(f"plan is {manifest.plan} and span_score pooled; expected relative, segments or seconds")
+    check_presence(manifest.presence)
     _check_count("text.max_tokens", from_table(_Text, manifest.text, "text").max_tokens)
     sides = _checked_tensors(manifest)
     _check_profiles(manifest, sides)
@@ -157,6 +159,6 @@ def _check_files(manifest: Manifest) -> None:
         if not _SHA256.fullmatch(digest):
             raise ValueError(f"files.{name} is {digest!r}; expected a sha256")
     passed = [name for name, entry in manifest.precisions.items() if entry["passed"]]
-    needed = [TOKENIZER, SCORER, GOLDEN, *(f"{precision}/{graph}.onnx" for precision in passed for graph in manifest.tensors)]
+    needed = [TOKENIZER, SCORER, GOLDEN, REFERENCE, *(f"{precision}/{graph}.onnx" for precision in passed for graph in manifest.tensors)]
     if missing := [name for name in needed if name not in manifest.files]:
         raise ValueError(f"files has no digest of {missing[0]}")

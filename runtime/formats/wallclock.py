@@ -73,6 +73,12 @@ def instant(time: datetime) -> datetime:
     return time.astimezone(timezone.utc)
 
 
+def local(time: datetime) -> datetime:
+    """The same moment as local time of this machine: with its offset, or without a zone if `time` has none."""
+    here = instant(time).astimezone()
+    return here.replace(tzinfo=None) if time.tzinfo is None else here
+
+
 def later(time: datetime, seconds: float) -> datetime:
     """The time that many seconds later, in the zone of `time`, or without a zone if it has none."""
     moved = instant(time) + timedelta(seconds=seconds)

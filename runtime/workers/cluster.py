@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import logging.handlers
 import os
-import queue
 import secrets
 import signal
 import socket
 import sys
 import threading
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +21,8 @@ from types import TracebackType
 from typing import Any
 
 from wsra.runtime.errors import ClusterError, MissingExtraError
-from wsra.runtime.terminal.console import LOGGER, log_warnings
-from wsra.runtime.workers.protocol import Item, Place, Result, Work
+from wsra.runtime.workers.pool import Item, Place, Result, Work
+from wsra.runtime.workers.worker import Done, work_on
 
 logger = logging.getLogger(__name__)
 
@@ -119,9 +116,8 @@ class Cluster:
                     for ref in self._ready(running):
                         places = running.pop(ref)
                         outcome = self._outcome(ref)
-                        if isinstance(outcome, _Done):
-                            for record in outcome.records:
-                                _log(record)
+                        if isinstance(outcome, Done):
+                            outcome.log()
                             results.update(zip(places, outcome.results, strict=True))
                         elif isinstance(outcome, _Unseen):
                             outcome.refuse()
@@ -191,11 +187,11 @@ class Cluster:
         ready: list[Any] = self._ray.wait(refs, num_returns=len(refs), timeout=0, fetch_local=False)[0]
         return ready
 
-    def _outcome(self, ref: Any) -> _Done | _Unseen | None:
+    def _outcome(self, ref: Any) -> Done | _Unseen | None:
         """What a task returned; None if it was lost."""
         errors = self._ray.exceptions
         try:
-            outcome: _Done | _Unseen = self._ray.get(ref)
+            outcome: Done | _Unseen = self._ray.get(ref)
         except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError, errors.ObjectLostError):
             return None
         except errors.RayError as err:
@@ -217,12 +213,6 @@ class Cluster:
 
 
 @dataclass(frozen=True)
-class _Done:
-    results: list[Any]
-    records: tuple[logging.LogRecord, ...]
-
-
-@dataclass(frozen=True)
 class _Unseen:
     path: Path
     node: str
@@ -240,7 +230,7 @@ class _Unseen:
             )
 
 
-def _work_on(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], folder: str, version: str) -> _Done | _Unseen:
+def _work_on(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], folder: str, version: str) -> Done | _Unseen:
     """Work on some items in a worker, if it sees the files `seen` and has the same version of wsra as the caller."""
     node = socket.gethostname()
     if _version() != version:
@@ -250,34 +240,7 @@ def _work_on(work: Work[Any, Any], items: Sequence[Any], seen: Sequence[Path], f
     unseen = next((path for path in seen if not path.exists()), None)
     if unseen is not None:
         return _Unseen(unseen, node)
-    with _recorded() as records:
-        results = [work(item) for item in items]
-    return _Done(results, tuple(records))
-
-
-@contextlib.contextmanager
-def _recorded() -> Iterator[list[logging.LogRecord]]:
-    """What wsra logs in the block, from level INFO on, and warnings of libraries: records that can be pickled, complete after the block."""
-    records: list[logging.LogRecord] = []
-    logged: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    handler = logging.handlers.QueueHandler(logged)  # it makes them such that they can be pickled
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(logging.INFO)
-    try:
-        with warnings.catch_warnings():
-            log_warnings()
-            yield records
-    finally:
-        LOGGER.removeHandler(handler)
-        while not logged.empty():
-            records.append(logged.get())
-
-
-def _log(record: logging.LogRecord) -> None:
-    """Log what a worker logged, where it is wanted here."""
-    named = logging.getLogger(record.name)
-    if named.isEnabledFor(record.levelno):
-        named.handle(record)
+    return work_on(work, items)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Tasks on this machine: one after the other in this process, or in several."""
+"""Tasks in several processes of this machine."""
 
 from __future__ import annotations
 
@@ -15,29 +15,18 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from wsra.runtime.errors import WsraError
-from wsra.runtime.terminal.console import messages_are_shown, show_messages
 from wsra.runtime.terminal.signals import heed_signals, postponed
 from wsra.runtime.terminal.streams import claim_streams
-from wsra.runtime.workers.protocol import Item, Place, Result, Work
+from wsra.runtime.workers.pool import Item, Place, Result, Work
+from wsra.runtime.workers.worker import Done, work_on
 
 _CLEAN_S = 5.0  # time for a child to remove what it has begun to write
-
-
-class ThisProcess:
-    """Runs one task after the other in this process, each when its result is requested."""
-
-    place: Place = "process"
-    threads = 0
-
-    def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
-        """See `Pool`."""
-        return map(work, items)
 
 
 class Processes:
     """Runs tasks in several processes of this machine, which share its processors.
 
-    Where the command line shows messages, they print theirs; they do not reach the handlers that a Python caller attached in this process.
+    What they log is logged in this process once their task is done.
 
     Args (constructor):
         jobs: number of processes.
@@ -53,14 +42,15 @@ class Processes:
         """See `Pool`. If it is left early, as for a signal, the processes end too, with time to remove unfinished files."""
         others = active_children()
         try:
-            context, shown = get_context("spawn"), messages_are_shown()
-            with ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_begin, initargs=(shown,)) as pool:
+            with ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_begin) as pool:
                 try:
                     with postponed(), _blocked_in_children(signal.SIGINT):
                         parts = (items[place : place + chunksize] for place in range(0, len(items), chunksize))
                         submitted = deque(pool.submit(_work_on, work, part) for part in parts)
                     while submitted:
-                        yield from submitted.popleft().result()
+                        done = submitted.popleft().result()
+                        done.log()
+                        yield from done.results
                 except BaseException:
                     _end([child for child in active_children() if child not in others])
                     raise
@@ -81,11 +71,9 @@ def _blocked_in_children(number: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(shown: bool) -> None:
-    """Prepare a child: it prints messages if this process does, and ends when this process ends."""
+def _begin() -> None:
+    """Prepare a child: it ends when this process ends."""
     claim_streams()
-    if shown:
-        show_messages()
     threading.Thread(target=_follow_parent, daemon=True).start()
 
 
@@ -96,11 +84,11 @@ def _follow_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _work_on(work: Work[Item, Result], items: Sequence[Item]) -> list[Result]:
+def _work_on(work: Work[Item, Result], items: Sequence[Item]) -> Done:
     """Work on some items in a child. SIGTERM ends the child; the pool would treat it as an error of the items and continue."""
     try:
         heed_signals()
-        return [work(item) for item in items]
+        return work_on(work, items)
     except SystemExit as err:
         os._exit(err.code if isinstance(err.code, int) else 1)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+from presences import upgrade
 
 import wsra.runtime.archive.search
 from wsra.runtime.archive.request import Question, Request
@@ -30,6 +31,7 @@ GRAPHS = ["keys.onnx", "scorer.onnx", "text.onnx"]
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     shutil.copytree(FIXTURES, tmp_path / "old")
+    upgrade(tmp_path / "old" / "bundle")
     return tmp_path / "old"
 
 

@@ -1,4 +1,7 @@
-"""Files that wsra 0.1.0 wrote are read, and give the answers that it gave: see tests/fixtures/v0.1.0/make.py."""
+"""Files that wsra 0.1.0 wrote are read, and give the answers that it gave: see tests/fixtures/v0.1.0/make.py.
+
+Its bundles know nothing of presence and are refused; where an answer needs one, `upgrade` brings the bundle up to date first.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from presences import upgrade
 from typer.testing import CliRunner
 
 from wsra.runtime.cli import app_of
-from wsra.runtime.device import Device
+from wsra.runtime.errors import BundleError, ConfigError
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "v0.1.0"
 RECORDED: dict[str, list[str]] = runpy.run_path(str(FIXTURES / "make.py"))["RECORDED"]
+READ = [name for name in RECORDED if name != "info-bundle"]
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy, which commands may change."""
     shutil.copytree(FIXTURES, tmp_path / "old")
+    upgrade(tmp_path / "old" / "bundle")
     monkeypatch.chdir(tmp_path / "old")
     return tmp_path / "old"
 
@@ -53,7 +59,16 @@ def without_weak_moments(answer: Any) -> Any:
 
 
 @pytest.mark.device
-@pytest.mark.parametrize("name", RECORDED)
+def test_a_bundle_of_another_version_is_refused_in_one_line() -> None:
+    command = ["ground", str(FIXTURES / "features" / "val3.feat"), "a bus", "-b", str(FIXTURES / "bundle")]
+    for arguments in (command, ["info", str(FIXTURES / "bundle")]):
+        run = CliRunner().invoke(app_of(arguments[:1]), arguments)
+        assert isinstance(run.exception, BundleError)
+        assert "wsra.bundle version 2; this wsra reads wsra.bundle version 3: copy or export the bundle again" in str(run.exception)
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("name", READ)
 def test_the_answer_is_the_recorded_one(place: Path, name: str) -> None:
     recorded = json.loads((place / "answers" / f"{name}.json").read_text())
     stdout, _ = wsra(*RECORDED[name])
@@ -93,18 +108,7 @@ def test_keys_are_used_or_made_again(place: Path) -> None:
     assert "stay in memory" not in told and told.count("is made again") in (0, 5)
 
 
-@pytest.mark.device
-def test_the_record_of_verification_holds(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wsra.runtime.backends import routes
-    from wsra.runtime.formats.bundle import open_bundle
-
-    device = Device(cpu="Some CPU", cores=1, memory_mb=1, free_mb=1, gpu=None, l4t="", board="")
-    assert device.name == "some-cpu-1"
-    monkeypatch.setattr(routes, "_libraries", lambda: {"onnxruntime": "1.32.0", "numba": "0.68.1"})
-    assert set(routes.read_record(open_bundle(Path("bundle")), device)) == {"fp32", "fp16"}
-
-
-def test_a_checkpoint_is_loaded_and_gone_on_with(place: Path) -> None:
+def test_a_checkpoint_is_loaded_and_its_run_is_not_resumed(place: Path) -> None:
     torch = pytest.importorskip("torch")
     from wsra.train.checkpoint import load_checkpoint, load_last
     from wsra.train.model import Scorer
@@ -112,5 +116,6 @@ def test_a_checkpoint_is_loaded_and_gone_on_with(place: Path) -> None:
     checkpoint = load_checkpoint(Path("checkpoint"))
     assert (checkpoint.backbone, len(checkpoint.metrics), checkpoint.run.training.epochs) == ("tiny-a2b1741196cf@1s", 24, 24)
     scorer = Scorer(3, 32, 4)
-    reached = load_last(Path("checkpoint"), scorer, torch.optim.Adam(scorer.parameters()), torch.Generator())
-    assert reached.epoch == 24 and len(reached.rows) == 24
+    assert checkpoint.scorer.state_dict().keys() == scorer.state_dict().keys() and not checkpoint.scorer.gain  # it had no cosine
+    with pytest.raises(ConfigError, match="written by another version of wsra .* expected 8 parameters.*start a new run"):
+        load_last(Path("checkpoint"), scorer, torch.optim.Adam(scorer.parameters()), torch.Generator())

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from wsra.runtime.backends.routes import Route, measured_ms, write_record
+from wsra.runtime.backends.records import measured_ms, write_record
+from wsra.runtime.backends.routes import Route
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import WsraError
 from wsra.runtime.formats.bundle import open_bundle, reject
@@ -62,6 +63,7 @@ def test_a_bundle_is_a_short_table(bundle_folder: Path, tmp_path: Path, monkeypa
     assert len(lines) < 15
     assert lines[0].startswith("finds spans of snippets") and f"(plan {bundle.manifest.plan}, theta " in lines[0]
     assert any(line.startswith(f"features {bundle.manifest.backbone}, ") for line in lines)
+    assert f"presence calibrated on captions, {bundle.manifest.presence.hours:.3g} hours without the sentence" in lines
     assert "engines engines/some-gpu/fp16 (text)" in lines
     half = facts["precisions"]["fp16"]
     assert f"fp16 {half['bytes'] / 1e6:.1f} passed {half['grounding']['agreement']:.1f} fp16: 12.3" in lines

@@ -15,10 +15,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from wsra.runtime.backends.routes import Route, choose, open_route, read_record, record_paths, write_record
+from wsra.runtime.backends.choice import choose
+from wsra.runtime.backends.records import read_record, record_paths, write_record
+from wsra.runtime.backends.routes import Route, open_route
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BundleError
 from wsra.runtime.formats.bundle import Bundle, open_bundle, read_manifest, sealed_files, write_manifest
+from wsra.runtime.formats.presence import KEYS, REFERENCE
+from wsra.runtime.grounding.presence import read_reference
 from wsra.runtime.grounding.text import QueryEncoder
 from wsra.runtime.kernels.weights import read_weights
 
@@ -48,10 +52,10 @@ def test_resealing_alone_changes_nothing(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "told"),
     [
-        (lambda t: t.update(plan="sometimes"), 'plan is sometimes; expected "tracks" or "maximal" or'),
+        (lambda t: t.update(plan="sometimes"), 'plan is sometimes; expected "tracks" or "peaks" or "maximal" or'),
         (lambda t: t.update(span_score=7), 'span_score is 7; expected "additive" or "pooled"'),
-        (lambda t: t.update(span_score="pooled"), "plan is maximal and span_score pooled; expected another plan"),
-        (lambda t: t.update(scorer=None), 'scorer is null; expected "trained" or "cosine"'),
+        (lambda t: t.update(span_score="pooled"), "plan is peaks and span_score pooled; expected relative, segments or seconds"),
+        (lambda t: t.update(scorer=None), 'scorer is null; expected "trained" or "custom" or "cosine"'),
         (lambda t: t.update(scorer="cosine"), "for a cosine scorer, a multiple of text_width"),
         (lambda t: t.update(theta=float("nan")), "theta is NaN; expected a finite number"),
         (lambda t: t.update(theta=10**308 * 9), "an integer of 309 digits"),
@@ -91,7 +95,17 @@ def test_resealing_alone_changes_nothing(bundle: Path) -> None:
         (lambda t: t["files"].pop("tokenizer.json"), "files has no digest of tokenizer.json"),
         (lambda t: t["files"].pop("golden.safetensors"), "files has no digest of golden.safetensors"),
         (lambda t: t["files"].pop("int8/keys.onnx"), "files has no digest of int8/keys.onnx"),
-        (lambda t: t.update(format="wsra.feat"), "wsra.feat version 2; this wsra reads wsra.bundle version 2"),
+        (lambda t: t["files"].pop("presence.safetensors"), "files has no digest of presence.safetensors"),
+        (lambda t: t.pop("presence"), "presence is missing"),
+        (lambda t: t["presence"].update(source="hearsay"), "presence.source is hearsay; expected"),
+        (lambda t: t["presence"].update(slope=0.0), "presence.slope is 0.0; expected a number above 0"),
+        (lambda t: t["presence"].update(slope=float("nan")), "presence.slope is NaN; expected a finite number"),
+        (lambda t: t["presence"].update(hours=-1.0), "presence.hours is -1.0; expected a number above 0"),
+        (lambda t: t["presence"].update(scores=[0.0]), "presence has 1 scores and"),
+        (lambda t: t["presence"]["scores"].sort(reverse=True), "presence.scores do not ascend"),
+        (lambda t: t["presence"]["rates"].sort(), "presence.rates do not descend to a number above 0"),
+        (lambda t: t["presence"]["rates"].__setitem__(-1, 0.0), "presence.rates do not descend to a number above 0"),
+        (lambda t: t.update(format="wsra.feat"), "wsra.feat version 3; this wsra reads wsra.bundle version 3"),
         (lambda t: t.update(version=[]), "wsra.bundle version []"),
         (lambda t: t.pop("format"), "damaged, it has no format and version"),
     ],
@@ -175,6 +189,29 @@ def test_weights_of_other_shapes(bundle: Path, change: Edit, told: str) -> None:
     save_file(table, bundle / "scorer.safetensors")
     with pytest.raises(BundleError, match=f"does not hold the weights of a trained scorer .{told}"):
         read_weights(Bundle(bundle, read_manifest(bundle)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda keys: {}, "does not hold reference keys .*; export the bundle again"),
+        (lambda keys: {KEYS: keys[:, :-1].copy()}, r"holds float16 \(\d+, 15\), expected float16 \(1 to 65536, 16\)"),
+        (lambda keys: {KEYS: keys[:0]}, r"holds float16 \(0, 16\), expected float16 \(1 to 65536, 16\)"),
+        (lambda keys: {KEYS: keys[0]}, r"holds float16 \(16,\), expected float16"),
+        (lambda keys: {KEYS: keys.astype(np.int32)}, "holds int32 "),
+        (lambda keys: {KEYS: np.full_like(keys, np.nan)}, "holds keys that are NaN or infinite"),
+    ],
+)
+def test_reference_keys_of_presence_that_are_none(
+    bundle: Path, change: Callable[[np.ndarray], dict[str, np.ndarray]], message: str
+) -> None:
+    path = bundle / REFERENCE
+    save_file(change(load_file(path)[KEYS]), path)
+    with pytest.raises(BundleError, match=message):
+        read_reference(Bundle(bundle, read_manifest(bundle)))
+    path.write_bytes(b"none")
+    with pytest.raises(BundleError, match="does not hold reference keys"):
+        read_reference(Bundle(bundle, read_manifest(bundle)))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from objects import object_features
 
-from wsra.runtime.bench.repeated import repeated
+from wsra.runtime.bench.stages import repeated
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.formats.describe import describe
 from wsra.runtime.formats.features import Features, read_features, write_features

@@ -1,8 +1,9 @@
-"""The interfaces of a task and of a pool that runs tasks."""
+"""The interfaces of a task and of a pool that runs tasks, and the choice of a pool: this process, several processes, or a Ray cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -54,3 +55,41 @@ class Pool(Protocol):
         Raises:
             WsraError: the work cannot continue.
         """
+
+
+class ThisProcess:
+    """Runs one task after the other in this process, each when its result is requested."""
+
+    place: Place = "process"
+    threads = 0
+
+    def map(self, work: Work[Item, Result], items: Sequence[Item], *, chunksize: int = 1) -> Iterator[Result]:
+        """See `Pool`."""
+        return map(work, items)
+
+
+@contextmanager
+def open_pool(ray: str | None = None, *, jobs: int = 1, cpus: int = 1, gpus: int = 0) -> Iterator[Pool]:
+    """Open a pool.
+
+    Args:
+        ray: address of a cluster, see `Cluster`, or None for this machine.
+        jobs: number of processes on this machine.
+        cpus: CPUs per task on a cluster.
+        gpus: GPUs per task on a cluster.
+
+    Raises:
+        ClusterError: the cluster cannot be reached, or has no node for such a task.
+        MissingExtraError: Ray is not installed.
+    """
+    if ray is not None:
+        from wsra.runtime.workers.cluster import Cluster
+
+        with Cluster(ray, cpus=cpus, gpus=gpus) as cluster:
+            yield cluster
+    elif jobs > 1:
+        from wsra.runtime.workers.processes import Processes
+
+        yield Processes(jobs)
+    else:
+        yield ThisProcess()

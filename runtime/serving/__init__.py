@@ -1,0 +1,1 @@
+"""A server within a process: one bundle stays open and answers many requests."""

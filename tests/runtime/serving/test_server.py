@@ -1,0 +1,224 @@
+"""A server answers as `wsra ground` does, number for number, whoever else asks and whatever goes wrong with other requests."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+from presences import upgrade
+
+from wsra.runtime.archive.answer_json import answer_json
+from wsra.runtime.archive.request import Question, Request
+from wsra.runtime.archive.search import SearchResults, search
+from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.backends.settings import RunSettings
+from wsra.runtime.errors import BackendError, BundleError, ConfigError, DataError, FeatureError, QueryError, ServerError
+from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.serving import server as serving
+from wsra.runtime.serving.server import Server
+
+pytestmark = pytest.mark.device
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "v0.1.0"
+SETTINGS = RunSettings("fp32", "cpu", threads=1)
+BUS = Question(("the yellow bus",), top_k=3)
+SEVERAL = Question(("the yellow bus", "a man walks", "someone opens a door"), top_k=4, false_alarms=1e9)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    shutil.copytree(FIXTURES, tmp_path / "old")
+    upgrade(tmp_path / "old" / "bundle")
+    (tmp_path / "old" / "yard").mkdir()
+    for hour in (13, 14):
+        shutil.copy(tmp_path / "old" / "features" / "val3.feat", tmp_path / "old" / "yard" / f"ch01_2026-11-23_{hour}-00-00.feat")
+    return tmp_path / "old"
+
+
+@pytest.fixture
+def server(place: Path) -> Iterator[Server]:
+    with Server(place / "bundle", SETTINGS) as opened:
+        yield opened
+
+
+def as_json(found: SearchResults) -> list[dict[str, Any]]:
+    """All that `wsra ground --json` prints: moments, confidences, false alarms per hour, and the hours that were asked."""
+    return [answer_json(result, found) for result in found.results]
+
+
+def one_shot(place: Path, paths: list[Path], question: Question, between: tuple[str, str] | None = None) -> list[dict[str, Any]]:
+    return as_json(search(Request(paths, question, place / "bundle", SETTINGS, between)))
+
+
+class Held:
+    """Holds the server's thread within a request until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.entered, self.free, self.asked = threading.Event(), threading.Event(), 0
+        answer = serving.search_open
+
+        def slow(opened: Any, request: Request, *, progress: Any) -> SearchResults:
+            self.asked += 1
+            self.entered.set()
+            assert self.free.wait(30)
+            progress("files", 0, 1)
+            return answer(opened, request, progress=progress)
+
+        monkeypatch.setattr(serving, "search_open", slow)
+
+
+def test_answers_are_those_of_ground_number_for_number(place: Path, server: Server) -> None:
+    asked: list[tuple[list[Path], Question, tuple[str, str] | None]] = [
+        ([place / "features" / "val3.feat"], BUS, None),
+        ([place / "features" / "val3.feat"], SEVERAL, None),
+        ([place / "features"], SEVERAL, None),
+        ([place / "yard", place / "features"], SEVERAL, None),
+        ([place / "yard"], BUS, ("2026-11-23T14:00:00", "2026-11-23T15:00:00")),
+    ]
+    expected = [one_shot(place, *each) for each in asked]
+    assert any(answer["found"] for answers in expected for answer in answers)
+    with ThreadPoolExecutor(4) as clients:
+        answers = [clients.submit(server.ask, paths, question, between=between) for paths, question, between in asked * 3]
+        assert [as_json(answer.result(60)) for answer in answers] == expected * 3
+
+
+def test_the_bundle_is_opened_once_and_closed_at_the_end(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, closed = [], []
+    of_route, leave = Grounder.of_route.__func__, OrtBackend.__exit__  # type: ignore[attr-defined]
+
+    def count(cls: type[Grounder], *given: Any, **options: Any) -> Grounder:
+        opened.append(threading.current_thread().name)
+        return of_route(cls, *given, **options)  # type: ignore[no-any-return]
+
+    def note(graph: OrtBackend, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        closed.append(threading.current_thread().name)
+        leave(graph, kind, error, trace)
+
+    monkeypatch.setattr(Grounder, "of_route", classmethod(count))
+    monkeypatch.setattr(OrtBackend, "__exit__", note)
+    with pytest.raises(RuntimeError, match="of the block"), Server(place / "bundle", SETTINGS) as server:
+        for _ in range(3):
+            server.ask([place / "features" / "val3.feat"], BUS)
+        assert closed == []
+        raise RuntimeError("of the block")
+    assert opened == ["wsra-server"] and closed == ["wsra-server"] * 2
+    with pytest.raises(ServerError, match="the server is closed; ask within its block"):
+        server.ask([place / "features" / "val3.feat"], BUS)
+
+
+def test_an_error_of_one_request_is_that_of_no_other(place: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    feat, broken = place / "features" / "val3.feat", place / "broken.feat"
+    broken.write_bytes(b"no features")
+    expected = one_shot(place, [feat], BUS)
+    held = Held(monkeypatch)
+    answers: list[Future[SearchResults]] = [server.submit([feat], BUS)]
+    wrong: list[tuple[type[Exception], Path, Question]] = [
+        (DataError, place / "nothing", BUS),
+        (Exception, broken, BUS),
+        (QueryError, feat, Question(("",))),
+        (ConfigError, feat, Question(("a bus",), plan="tracks")),
+    ]
+    refused = [(kind, server.submit([path], question)) for kind, path, question in wrong]
+    answers.append(server.submit([feat], BUS))
+    held.free.set()
+    for kind, future in refused:
+        with pytest.raises(kind):
+            future.result(30)
+    assert [as_json(answer.result(30)) for answer in answers] == [expected] * 2
+    monkeypatch.setattr(Grounder, "answers_to_vectors", lambda *given, **options: 1 / 0)
+    with pytest.raises(FeatureError, match="ZeroDivisionError"):
+        server.ask([feat], SEVERAL)
+    monkeypatch.undo()
+    assert as_json(server.ask([feat], BUS)) == expected
+
+
+def test_equal_requests_that_wait_are_answered_once(place: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, feat = Held(monkeypatch), place / "features" / "val3.feat"
+    first = server.submit([feat], SEVERAL)
+    assert held.entered.wait(10)
+    same = [server.submit([feat], BUS) for _ in range(5)]
+    cancelled = server.submit([feat], BUS)
+    assert cancelled.cancel()
+    held.free.set()
+    assert len({id(future.result(30)) for future in same}) == 1 and first.result(30) is not None
+    assert held.asked == 2
+
+
+def test_more_than_may_wait_are_refused_at_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, feat = Held(monkeypatch), place / "features" / "val3.feat"
+    with Server(place / "bundle", SETTINGS, most_waiting=2) as server:
+        first = server.submit([feat], BUS)
+        assert held.entered.wait(10)
+        waiting = [server.submit([feat], BUS), server.submit([feat], SEVERAL)]
+        with pytest.raises(ServerError, match="2 requests wait already; ask again later"):
+            server.submit([feat], BUS)
+        held.free.set()
+        assert all(future.result(30).results for future in [first, *waiting])
+
+
+def test_a_deadline_ends_a_request_that_waits_and_one_in_hand(place: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, feat = Held(monkeypatch), place / "features" / "val3.feat"
+    in_hand = server.submit([feat], BUS, deadline_s=0.05)
+    assert held.entered.wait(10)
+    waits, patient = server.submit([feat], SEVERAL, deadline_s=0.05), server.submit([feat], SEVERAL)
+    threading.Event().wait(0.1)
+    held.free.set()
+    for future in (in_hand, waits):
+        with pytest.raises(ServerError, match="the deadline passed before there was an answer"):
+            future.result(30)
+    assert patient.result(30).results  # it is equal to the one that was late
+
+
+def test_closing_refuses_what_has_no_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, feat = Held(monkeypatch), place / "features" / "val3.feat"
+    server = Server(place / "bundle", SETTINGS)
+    with server:
+        futures = [server.submit([feat], BUS)]
+        assert held.entered.wait(10)
+        futures.append(server.submit([feat], SEVERAL))
+        threading.Timer(0.2, held.free.set).start()
+    for future in futures:
+        with pytest.raises(ServerError, match="the server was closed before it answered"):
+            future.result(30)
+
+
+def test_new_files_of_a_folder_are_seen(place: Path, server: Server) -> None:
+    before = server.ask([place / "features"], SEVERAL)
+    shutil.copy(place / "features" / "val3.feat", place / "features" / "val9.feat")
+    after = server.ask([place / "features"], SEVERAL)
+    assert after.hours > before.hours
+    assert as_json(after) == one_shot(place, [place / "features"], SEVERAL)
+
+
+def test_a_bundle_that_cannot_be_opened(place: Path) -> None:
+    server = Server(place / "nowhere", SETTINGS)
+    with pytest.raises(BundleError, match="nowhere"), server:
+        pass
+    with pytest.raises(ServerError):
+        server.submit([place / "features"], BUS)
+    with pytest.raises(BackendError, match="engine"), Server(place / "bundle", RunSettings("fp32", "engine")):
+        pass
+    with pytest.raises(ConfigError, match="most_waiting is 0"):
+        Server(place / "bundle", most_waiting=0)
+
+
+def test_memory_stays_flat(place: Path, server: Server) -> None:
+    """Python's blocks that are in use; benchmarks/server.py measures the process over thousands of requests."""
+    feat = place / "features" / "val3.feat"
+
+    def blocks_after(count: int) -> int:
+        for _ in range(count):
+            server.ask([feat], BUS)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    blocks_after(20)
+    first = blocks_after(20)
+    assert blocks_after(150) - first < 150  # less than one block for each request
