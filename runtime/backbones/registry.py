@@ -11,6 +11,7 @@ from wsra.runtime.backbones.common.protocol import BACKBONE_JSON, BUILT_IN, Back
 from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON, load_detector
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings, read_settings
+from wsra.runtime.backends.settings import Provider
 from wsra.runtime.errors import BackboneError, BundleError, MissingExtraError
 from wsra.runtime.formats.bundle import MANIFEST, Bundle, open_bundle
 from wsra.runtime.video.frames import Frame, Reading
@@ -70,25 +71,27 @@ class BackboneChoice:
     Attributes:
         name: "motion", X.onnx or X.json (in one folder), or a folder with backbone.json (detector.json for a detector).
         regions: "whole", "grid", "moving" or "tracks"; for encoders.
-        provider: provider of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine" for plans of `wsra build`.
         threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: whether to run on the CPU if the provider is unavailable.
+        gpu: number of the GPU, from 0, where the provider runs on one.
         detector: whether `name` is a detector.
     """
 
     name: str = BUILT_IN
     regions: Regions = "whole"
-    provider: str = "cpu"
+    provider: Provider = "cpu"
     threads: int = 0
     allow_fallback: bool = False
+    gpu: int = 0
     detector: bool = False
 
     def load(self) -> Backbone:
         """See `load_backbone` and `load_detector`."""
         if self.detector:
-            return load_detector(self.name, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback)
+            return load_detector(self.name, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback, gpu=self.gpu)
         return load_backbone(
-            self.name, regions=self.regions, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback
+            self.name, regions=self.regions, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback, gpu=self.gpu
         )
 
 
@@ -96,18 +99,20 @@ def load_backbone(
     name_or_path: Path | str,
     *,
     regions: Regions = "whole",
-    provider: str = "cpu",
+    provider: Provider = "cpu",
     threads: int = 0,
     allow_fallback: bool = False,
+    gpu: int = 0,
 ) -> Backbone:
     """Load a backbone.
 
     Args:
         name_or_path: "motion", X.onnx or X.json (in one folder), a folder with backbone.json, or a bundle that contains one.
         regions: input of an encoder: "whole", "grid", "moving" or "tracks"; a bundle defines its own.
-        provider: provider of ONNX Runtime for encoders: "cpu", "cuda" or "tensorrt".
+        provider: for encoders: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine" for plans of `wsra build`.
         threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: whether to run on the CPU if the provider is unavailable.
+        gpu: number of the GPU, from 0, where the provider runs on one.
 
     Raises:
         BackboneError: there is no backbone, its JSON is wrong, or JSON and graph do not match.
@@ -122,26 +127,27 @@ def load_backbone(
         return MotionBackbone()
     given = Path(name_or_path)
     if (given / MANIFEST).is_file():
-        return backbone_of(open_bundle(given), provider=provider, threads=threads, allow_fallback=allow_fallback)
+        return backbone_of(open_bundle(given), provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu)
     path = given / BACKBONE_JSON if given.is_dir() else given.with_suffix(".json")
     if given.suffix not in (".onnx", ".json") and not given.is_dir():
         raise BackboneError(f"{given}: not a backbone; expected motion, X.onnx next to X.json, or a folder with {BACKBONE_JSON}")
     settings = read_settings(path)
     graph = find_graph(path, given, graph=settings.graph, sha256=settings.sha256)
-    return encoder_backbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
+    return encoder_backbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu)
 
 
 def backbone_of(
-    bundle: Bundle, *, precision: str = "fp32", provider: str = "cpu", threads: int = 0, allow_fallback: bool = False
+    bundle: Bundle, *, precision: str = "fp32", provider: Provider = "cpu", threads: int = 0, allow_fallback: bool = False, gpu: int = 0
 ) -> Backbone:
     """The backbone whose features a bundle accepts.
 
     Args:
         bundle: an open bundle.
         precision: precision of the image graph, if the bundle contains an encoder; FP32 if that precision has none.
-        provider: "cpu", "cuda" or "tensorrt"; anything else means the CPU, since image graphs have no engines.
+        provider: see `load_backbone`.
         threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: whether to run on the CPU if the provider is unavailable.
+        gpu: number of the GPU, from 0, where the provider runs on one.
 
     Raises:
         BundleError: wsra cannot make such features, or the bundle contains another backbone than it names.
@@ -150,10 +156,9 @@ def backbone_of(
     required, snippet_s = bundle.manifest.backbone, bundle.manifest.snippet_s
     if required == backbone_id(snippet_s):
         return MotionBackbone()
-    how = provider if provider in ("cuda", "tensorrt") else "cpu"
     place = bundle.folder / CARRIED
     if (place / DETECTOR_JSON).is_file():
-        detector = load_detector(place, provider=how, threads=threads, allow_fallback=allow_fallback)
+        detector = load_detector(place, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle.folder)
         if detector.id(snippet_s) != required:
             raise BundleError(f"{place}: makes {detector.id(snippet_s)}, the bundle is for {required}; export it again")
         return detector
@@ -172,7 +177,16 @@ def backbone_of(
         raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
     for regions in REGIONS:
         if encoder_id(settings, regions, snippet_s) == required:
-            return encoder_backbone(settings, graph, regions=regions, provider=how, threads=threads, allow_fallback=allow_fallback)
+            return encoder_backbone(
+                settings,
+                graph,
+                regions=regions,
+                provider=provider,
+                threads=threads,
+                allow_fallback=allow_fallback,
+                gpu=gpu,
+                bundle=bundle.folder,
+            )
     raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {required}; export it again")
 
 
@@ -181,9 +195,11 @@ def encoder_backbone(
     graph: Path,
     *,
     regions: Regions = "whole",
-    provider: str = "cpu",
+    provider: Provider = "cpu",
     threads: int = 0,
     allow_fallback: bool = False,
+    gpu: int = 0,
+    bundle: Path | None = None,
 ) -> OnnxBackbone | TrackedBackbone:
     """The backbone of an encoder.
 
@@ -194,6 +210,8 @@ def encoder_backbone(
         provider: see `load_backbone`.
         threads: see `load_backbone`.
         allow_fallback: see `load_backbone`.
+        gpu: number of the GPU, from 0, where the provider runs on one.
+        bundle: the bundle that contains the graph, whose engines are used; None takes the plan beside the graph.
 
     Raises:
         BackboneError: the settings do not match the graph, or the regions do not suit the encoder.
@@ -206,5 +224,8 @@ def encoder_backbone(
     except ImportError as err:
         raise MissingExtraError("OpenCV or SciPy", "video", "extracting features from video") from err
     if regions == "tracks":
-        return TrackedBackbone(Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback))
-    return OnnxBackbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback)
+        encoder = Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
+        return TrackedBackbone(encoder)
+    return OnnxBackbone(
+        settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle
+    )

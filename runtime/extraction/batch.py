@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from wsra.runtime.backbones.common.pipeline import Staged
 from wsra.runtime.backbones.common.protocol import BUILT_IN, Backbone
 from wsra.runtime.backbones.registry import BackboneChoice, MotionBackbone
 from wsra.runtime.errors import VideoError, WsraError
@@ -20,10 +21,9 @@ from wsra.runtime.files.writing import refuse_existing, usable_folder
 from wsra.runtime.formats.features import Features, write_features
 from wsra.runtime.formats.wallclock import start_of
 from wsra.runtime.prefetch import ahead
-from wsra.runtime.video.frames import Video
 from wsra.runtime.video.hardware import CPU
-from wsra.runtime.workers.processes import ThisProcess
-from wsra.runtime.workers.protocol import Pool
+from wsra.runtime.video.opening import open_video
+from wsra.runtime.workers.pool import Pool, ThisProcess
 
 SecondsDone = Callable[[float, float | None], None]  # seconds done, and total seconds if known
 AHEAD = 8  # frames decoded ahead of the backbone
@@ -43,7 +43,7 @@ def extract_features(
         path: the video.
         backbone: backbone that makes them; None for the built-in `motion`.
         snippet_s: length of a snippet in seconds.
-        decoder: see `Video`.
+        decoder: see `open_video`.
         progress: called with the seconds done and the total.
 
     Returns:
@@ -56,7 +56,7 @@ def extract_features(
         MissingExtraError: PyAV, OpenCV or SciPy is not installed.
     """
     path, backbone = Path(path), backbone or MotionBackbone()
-    video = Video(path, **backbone.reads_at(snippet_s)._asdict(), decoder=decoder)
+    video = open_video(path, backbone.reads_at(snippet_s), decoder=decoder)
 
     def seen(number: int) -> None:
         if progress is not None:
@@ -86,6 +86,7 @@ class Extracted:
         kept: whether it existed already and is current.
         error: why there is none, or None.
         warning: a problem of the video that did not prevent the extraction, or None.
+        stages: how long the graph of the backbone waited, in one line, or None if it runs none.
     """
 
     video: Path
@@ -93,6 +94,7 @@ class Extracted:
     kept: bool
     error: str | None
     warning: str | None = None
+    stages: str | None = None
 
 
 def feat_paths(videos: Sequence[Path], folder: Path) -> dict[Path, Path]:
@@ -123,7 +125,7 @@ class _Extraction:
     Attributes:
         choice: the backbone.
         snippet_s: length of a snippet in seconds.
-        decoder: see `Video`.
+        decoder: see `open_video`.
         progress: called within each video, if all run in this process.
         mark: a file in the output folder that the worker must see, or None.
         overwrite: whether to replace features of another origin.
@@ -154,7 +156,7 @@ class _Extraction:
             return Extracted(video, feat, True, None)
         features = extract_features(video, backbone=backbone, snippet_s=self.snippet_s, decoder=self.decoder, progress=self.progress)
         write_features(feat, features)
-        return Extracted(video, feat, False, None, warning(features, self.decoder))
+        return Extracted(video, feat, False, None, warning(features, self.decoder), stages(backbone))
 
     def reads(self, paths: tuple[Path, Path], /) -> Sequence[Path]:
         """The video, the mark in the output folder, and the encoder."""
@@ -170,6 +172,11 @@ def warning(features: Features, decoder: str) -> str | None:
     """The warning for features that were just extracted, or None."""
     fallback = features.extra.get("decoder", decoder)
     return "; ".join(text for text in (fallback if fallback != decoder else None, features.extra.get("damage")) if text) or None
+
+
+def stages(backbone: Backbone) -> str | None:
+    """How long the graph of a backbone waited in the video that it described last, in one line; None if it runs none."""
+    return backbone.stages() if isinstance(backbone, Staged) else None
 
 
 def extract_batch(
@@ -192,7 +199,7 @@ def extract_batch(
             threads per task.
         snippet_s: length of a snippet in seconds.
         pool: the pool that runs the extraction; None for this process.
-        decoder: see `Video`.
+        decoder: see `open_video`.
         progress: called within each video, if all run in this process.
         overwrite: whether to replace features of another backbone, snippet length or tool.
 

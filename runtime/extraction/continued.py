@@ -10,7 +10,7 @@ from wsra.runtime.backbones.common.protocol import ContinuingBackbone
 from wsra.runtime.backbones.registry import BackboneChoice
 from wsra.runtime.backbones.tracking.camera import SUFFIX, Camera, read_camera
 from wsra.runtime.errors import BackboneError, VideoError, WsraError
-from wsra.runtime.extraction.batch import Extracted, SecondsDone, extract_features, feat_paths, warning
+from wsra.runtime.extraction.batch import Extracted, SecondsDone, extract_features, feat_paths, stages, warning
 from wsra.runtime.extraction.provenance import is_current, refuse_others
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.locks import locked
@@ -45,7 +45,7 @@ def extract_recording(
         folder: output folder of the .feat and .camera files.
         backbone: the backbone; None for the built-in `motion`.
         snippet_s: length of a snippet in seconds.
-        decoder: see `Video`.
+        decoder: see `open_video`.
         progress: called within each video.
         overwrite: whether to replace features of another backbone, snippet length or tool.
 
@@ -97,12 +97,14 @@ def _extract_next(
         if extra.get("continues") == continues and extra.get("camera_sha256") == sha256_of(state):
             return Extracted(video, feat, True, None, reset)
     camera = read_camera(carried) if carried is not None else Camera()
-    features = extract_features(video, backbone=backbone.continuing(camera), snippet_s=snippet_s, decoder=decoder, progress=progress)
+    continuing = backbone.continuing(camera)
+    features = extract_features(video, backbone=continuing, snippet_s=snippet_s, decoder=decoder, progress=progress)
     camera.next_file(features.duration_s)
     camera.write(state)  # before the features, which contain its digest: current features always have their state
     extra = {**features.extra, "continues": continues, "camera_sha256": sha256_of(state)}
     write_features(feat, replace(features, extra=extra))
-    return Extracted(video, feat, False, None, "; ".join(text for text in (reset, warning(features, decoder)) if text) or None)
+    problems = "; ".join(text for text in (reset, warning(features, decoder)) if text) or None
+    return Extracted(video, feat, False, None, problems, stages(continuing))
 
 
 def _reset_reason(video: Path, previous: Features) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,11 +55,12 @@ def gather(backbone: Backbone, frames: Iterator[Frame], snippet_s: float, seen: 
     if not isinstance(backbone, SnippetBackbone):
         raise TypeError(f"{type(backbone).__name__} describes neither snippets nor objects")
     rows, numbers = bytearray(), []  # it grows in place; joining a list of rows would copy them
-    for number, row in backbone.features(frames, snippet_s):
-        rows += row.tobytes()
-        numbers.append(number)
-        if seen is not None:
-            seen(number)
+    with closing(backbone.features(frames, snippet_s)) as described:  # it may read `frames` in a thread, which ends here
+        for number, row in described:
+            rows += row.tobytes()
+            numbers.append(number)
+            if seen is not None:
+                seen(number)
     starts = np.array(numbers, np.float64) * snippet_s
     values = np.frombuffer(rows, np.float32).reshape(len(numbers), -1)
     return Gathered(values, np.stack([starts, starts + snippet_s], axis=1), None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from wsra.runtime.errors import FeatureError, OutputError
 from wsra.runtime.files.digests import Digests
 from wsra.runtime.files.writing import sha256_of
-from wsra.runtime.formats.features import Features, read_features
+from wsra.runtime.formats.features import Features, FeatureSummary, read_features
 from wsra.runtime.video.frames import file_state
 
 _WRITTEN = frozenset({"source_sha256", "snippet_s"})  # metadata of .feat files that wsra extract wrote, and can make again
@@ -29,12 +29,12 @@ def provenance(path: Path, state: tuple[int, int] | None) -> dict[str, str]:
     return {"source_sha256": digest, "source_size": str(state[0]), "source_mtime_ns": str(state[1])}
 
 
-def is_extracted(features: Features) -> bool:
+def is_extracted(features: Features | FeatureSummary) -> bool:
     """Whether wsra extract wrote these features."""
     return _WRITTEN.issubset(features.extra)
 
 
-def is_of(features: Features, video: Path) -> bool:
+def is_of(features: Features | FeatureSummary, video: Path) -> bool:
     """Whether features were made from this very video; its bytes are read only if the stored size and time do not match.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,9 @@ from wsra.runtime.video.container import declared_length_s, is_complete, video_s
 from wsra.runtime.video.hardware import CPU, open_decoder
 from wsra.runtime.video.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
 from wsra.runtime.video.stamps import RESET_S, Stamps
+
+_INDEXED = ("mov", "matroska")  # their files have an index of key frames, and one clock
+_BEFORE_S = 1.0  # the key frame is sought this much earlier, because some frames before it in the file may be shown after it
 
 
 class Reading(NamedTuple):
@@ -51,6 +55,25 @@ class Frame:
     def finest(self) -> NDArray[Any]:
         """The picture with the most rows."""
         return self.image if self.detail is None else self.detail
+
+
+class Every:
+    """Which frames are converted: the first one from each multiple of 1 / `frames_per_s` on.
+
+    Args (constructor):
+        frames_per_s: at most this many are taken per second.
+        from_s: none is taken before this second.
+    """
+
+    def __init__(self, frames_per_s: float, *, from_s: float = 0.0) -> None:
+        self._frames_per_s, self._next_s = frames_per_s, from_s
+
+    def takes(self, time_s: float) -> bool:
+        """Whether a frame is taken; frames must come in presentation order."""
+        if time_s + 1e-6 < self._next_s:
+            return False
+        self._next_s = (np.floor((time_s + 1e-6) * self._frames_per_s) + 1) / self._frames_per_s
+        return True
 
 
 class Video:
@@ -106,6 +129,11 @@ class Video:
     def __exit__(self, *_: object) -> None:
         self._container.close()
 
+    @property
+    def indexed(self) -> bool:
+        """Whether it can be read from a later time on, again and again; else it is read once from its start."""
+        return is_indexed(self._container)
+
     def _decoded(self) -> Iterator[Any]:
         import av
 
@@ -116,24 +144,54 @@ class Video:
             except av.FFmpegError:
                 self.broken += 1
 
-    def _shown(self) -> Iterator[tuple[float, Any]]:
-        """Every frame with its time, in presentation order."""
-        stamps, fields = Stamps(self._container.format.name), Deinterlacer()
+    def _shown(self, origin_s: float | None = None) -> Iterator[tuple[float, Any]]:
+        """Every frame from here on with its time, in presentation order; `origin_s` as `Stamps` takes it."""
+        stamps, fields = Stamps(self._container.format.name, origin_s=origin_s), Deinterlacer()
         for frame in self._decoded():
-            self.decoded += 1
-            time_s = stamps.time_s(frame)
-            self.broken += frame.is_corrupt or time_s is None
-            if time_s is None:
-                continue
-            self.end_s = stamps.end_s
-            if self.end_s > MOST_S:
-                raise VideoError(f"{self.path}: a frame ends at second {self.end_s:.3g}; expected at most ten years: is the file damaged?")
-            yield from fields.feed(time_s, frame)
+            time_s = self._timed(stamps, frame, damaged=frame.is_corrupt)
+            if time_s is not None:
+                yield from fields.feed(time_s, frame)
         yield from fields.flush()
         self.interlaced, self._assumed_per_s, self._resets = fields.interlaced, stamps.assumed_per_s, stamps.resets
 
-    def frames(self) -> Generator[Frame, None, None]:
+    def _timed(self, stamps: Stamps, frame: Any, *, damaged: bool) -> float | None:
+        """Count a decoded frame; its time, or None for a frame that is not displayed."""
+        self.decoded += 1
+        time_s = stamps.time_s(frame)
+        self.broken += damaged or time_s is None
+        if time_s is None:
+            return None
+        self.end_s = stamps.end_s
+        if self.end_s > MOST_S:
+            raise VideoError(f"{self.path}: a frame ends at second {self.end_s:.3g}; expected at most ten years: is the file damaged?")
+        return time_s
+
+    def _matrix_of(self, frame: Any) -> tuple[int, int, int, int]:
+        """The display matrix of a frame, see `display_matrix`."""
+        return display_matrix(frame)
+
+    def _shown_from(self, from_s: float) -> Iterator[tuple[float, Any]]:
+        """As `_shown`, from a key frame before a time on where the container has an index."""
+        stream = self._stream
+        origin_s = first_stamp_s(self._container, stream)
+        if origin_s is None:
+            yield from self._shown()
+            return
+        for target_s in (max(0.0, from_s - _BEFORE_S), 0.0):
+            self._container.seek(int((origin_s + target_s) / stream.time_base), stream=stream)
+            shown = self._shown(origin_s)
+            first = next(shown, None)
+            if first is not None and (first[0] <= from_s + 1e-6 or target_s == 0):
+                yield first
+                yield from shown
+                return
+
+    def frames(self, *, from_s: float = 0.0) -> Generator[Frame, None, None]:
         """Decode to the end.
+
+        Args:
+            from_s: where to begin. In an MP4 or a Matroska file, which have an index, decoding begins at a key frame before it; other files
+                are decoded from their start.
 
         Yields:
             Frames in presentation order, about `frames_per_s` per second.
@@ -144,17 +202,16 @@ class Video:
         from av.video.reformatter import VideoReformatter
 
         scaler, finer = VideoReformatter(), VideoReformatter()
-        next_s = 0.0
+        every = Every(self.frames_per_s, from_s=from_s)
         with one_file(self.path, VideoError):
-            for time_s, frame in self._shown():
-                if time_s + 1e-6 < next_s:
+            for time_s, frame in self._shown_from(from_s) if from_s > 0 else self._shown():
+                if not every.takes(time_s):
                     continue
-                next_s = (np.floor((time_s + 1e-6) * self.frames_per_s) + 1) / self.frames_per_s
-                matrix = display_matrix(frame)
+                matrix = self._matrix_of(frame)
                 image = self._picture(frame, scaler, matrix, self.height_px)
                 has_more = min(self.detail_px, self._shown_rows()) > len(image)
                 yield Frame(time_s, image, detail=self._picture(frame, finer, matrix, self.detail_px) if has_more else None)
-        if self._shown_px is None:
+        if self._shown_px is None and not from_s:
             raise VideoError(f"{self.path}: the video stream has no decodable frame; is the file damaged or still empty?")
 
     def _picture(self, frame: Any, scaler: Any, matrix: tuple[int, int, int, int], height_px: int) -> NDArray[Any]:
@@ -201,6 +258,32 @@ class Video:
         if self._assumed_per_s is not None:
             problems.append(f"its frames carry no times: {self._assumed_per_s:g} a second are assumed")
         return "; ".join(problems) or None
+
+
+def is_indexed(container: Any) -> bool:
+    """Whether a container has an index of its key frames and one clock: MP4 and Matroska."""
+    return bool(container.format.name.startswith(_INDEXED))
+
+
+def first_stamp_s(container: Any, stream: Any) -> float | None:
+    """The timestamp of the first frame in seconds, by which all times count; the container is read from its start then.
+
+    Returns:
+        None of a container without an index of key frames, where nothing can be sought, and of a stream without timestamps.
+    """
+    import av
+
+    if not is_indexed(container):
+        return None
+    stamp = None
+    container.seek(0)
+    for packet in container.demux(stream):
+        with suppress(av.FFmpegError):
+            stamp = next(((frame.pts, frame.time_base) for frame in packet.decode() if frame.pts is not None), None)
+        if stamp is not None:
+            break
+    container.seek(0)
+    return None if stamp is None else float(stamp[0] * stamp[1])
 
 
 def file_state(path: Path) -> tuple[int, int] | None:

@@ -12,12 +12,16 @@ class Stamps:
     """Times of the frames of one stream, in decoding order.
 
     A frame without a timestamp follows the previous frame after the length of that frame. `resets` counts how often timestamps were reset.
+
+    Args (constructor):
+        format_name: of the container.
+        origin_s: the timestamp of the first frame of the stream, where decoding begins at a later one.
     """
 
-    def __init__(self, format_name: str) -> None:
+    def __init__(self, format_name: str, *, origin_s: float | None = None) -> None:
         self._in_file_order = format_name == "avi"  # AVI has an order but no presentation timestamps; FFmpeg's guesses jump with B-frames
         self.resets = 0
-        self._origin_s: float | None = None
+        self._origin_s = origin_s
         self._last_s = -1.0
         self._step_s = _ASSUMED_STEP_S
 

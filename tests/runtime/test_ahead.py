@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
 
-from wsra.runtime.prefetch import ahead
+from wsra.runtime.prefetch import ahead, produced
 
 pytestmark = pytest.mark.device
 
@@ -83,3 +83,25 @@ def test_an_error_of_the_user_ends_the_thread() -> None:
         for _ in items:
             raise RuntimeError
     assert made[-1] == -1
+
+
+def test_without_depth_they_take_turns() -> None:
+    """The thread works only while the user waits."""
+    working, overlapped = threading.Event(), []
+
+    def make(put: Callable[[int], None]) -> None:
+        for number in range(5):
+            working.set()
+            time.sleep(0.01)
+            working.clear()
+            put(number)
+
+    got = []
+    with closing(produced(make, 0)) as items:
+        for item in items:
+            time.sleep(0.02)
+            overlapped.append(working.is_set())
+            got.append(item)
+    assert got == [0, 1, 2, 3, 4] and not any(overlapped)
+    with closing(produced(make, 0)) as items:
+        assert next(items) == 0

@@ -21,10 +21,6 @@ class InputSettings(Preparation, Protocol):
         """Name of the input."""
 
     @property
-    def layout(self) -> str:
-        """Axes of the input, such as "NCHW"."""
-
-    @property
     def batch(self) -> int | Literal["dynamic"]:
         """Rows per call."""
 

@@ -1,9 +1,9 @@
-"""Frames as the input of an encoder or detector: resized, converted to its colours, scaled, and arranged in its layout."""
+"""Frames as the input of an encoder or detector: resized one by one, then, call by call, converted to its colours, scaled and arranged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -21,6 +21,10 @@ class Preparation(Protocol):
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the input in pixels."""
+
+    @property
+    def layout(self) -> str:
+        """Axes of the input, such as "NCHW"."""
 
     @property
     def resize(self) -> str:
@@ -43,42 +47,26 @@ class Preparation(Protocol):
         """Divides after that."""
 
 
-def fitted(image: Image, settings: Preparation, *, fill: int = 0) -> NDArray[np.float32]:
-    """One frame, or a part of one, as the graph expects it.
+def arranged(rows: Sequence[Sequence[Image]], settings: Preparation, dtype: str) -> NDArray[Any]:
+    """Resized frames as the input of a call.
 
     Args:
-        image: (H, W, 3) uint8 BGR.
-        settings: size, resize, colour, scale, mean and std.
-        fill: grey level, 0 to 255, of the padding with "pad" and "corner".
+        rows: the frames of each row, each (*size, 3) uint8 BGR from `resized`; one frame per row for an image encoder or a detector.
+        settings: layout, colour, scale, mean and std.
+        dtype: of the input: "float32" or "float16"; or "uint8" for a graph that scales by itself, and gets the values 0 to 255.
 
     Returns:
-        (*size, 3) float32.
+        A contiguous array in the layout; the first axis is over rows.
     """
-    return prepared(resized(image, settings, fill=fill), settings)
-
-
-def prepared(image: Image, settings: Preparation) -> NDArray[np.float32]:
-    """The result of `resized` in the graph's colours, scaled: (*size, 3) float32."""
+    values: NDArray[Any] = np.stack([np.stack(frames) for frames in rows])
+    if len(settings.layout) == 4:
+        values = values[:, 0]
     if settings.colour == "RGB":
-        image = image[..., ::-1]
-    mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
-    return np.asarray((image * np.float32(settings.scale) - mean) / std, np.float32)
-
-
-def arranged(rows: Sequence[Sequence[NDArray[np.float32]]], layout: str) -> NDArray[np.float32]:
-    """Fitted frames in the layout of an encoder's input.
-
-    Args:
-        rows: the frames of each row, each (H, W, 3); one frame per row for an image encoder.
-        layout: see `EncoderSettings`.
-
-    Returns:
-        Contiguous float32 array, whose first axis is over rows.
-    """
-    stacked = np.stack([np.stack(frames) for frames in rows])
-    if len(layout) == 4:
-        stacked = stacked[:, 0]
-    return np.ascontiguousarray(stacked.transpose(_AXES[layout]))
+        values = values[..., ::-1]
+    if dtype != "uint8":
+        mean, std = np.array(settings.mean, np.float32), np.array(settings.std, np.float32)
+        values = (values * np.float32(settings.scale) - mean) / std
+    return np.ascontiguousarray(values.transpose(_AXES[settings.layout]), dtype)
 
 
 def place_of(rows: int, columns: int, size: tuple[int, int], resize: str) -> tuple[int, int, int, int]:
@@ -102,7 +90,13 @@ def place_of(rows: int, columns: int, size: tuple[int, int], resize: str) -> tup
 
 
 def resized(image: Image, settings: Preparation, *, fill: int = 0) -> Image:
-    """One frame, or a part of one, at the graph's size: (*size, 3) uint8 BGR from (H, W, 3); for `fill` see `fitted`."""
+    """One frame, or a part of one, at the graph's size: (*size, 3) uint8 BGR.
+
+    Args:
+        image: (H, W, 3) uint8 BGR.
+        settings: size and resize.
+        fill: grey level, 0 to 255, of the padding with "pad" and "corner".
+    """
     height, width = settings.size
     rows, columns = image.shape[:2]
     if settings.resize == "crop":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -42,7 +42,7 @@ class Backbone(Protocol):
 class SnippetBackbone(Backbone, Protocol):
     """Turns frames into features of snippets."""
 
-    def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def features(self, frames: Iterator[Frame], snippet_s: float) -> Generator[tuple[int, NDArray[np.float32]], None, None]:
         """Describe snippets.
 
         Args:

@@ -6,13 +6,14 @@ No background is needed, so no frames are held back at the start, and a change o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 
 import cv2
 
+from wsra.runtime.backbones.common.pipeline import Pipeline
 from wsra.runtime.backbones.detectors import classes
-from wsra.runtime.backbones.detectors.found import Detector
-from wsra.runtime.backbones.detectors.pieces import pieces_of
+from wsra.runtime.backbones.detectors.detections import Detector, DetectorCall, pieces_of
 from wsra.runtime.backbones.tracking import describe
 from wsra.runtime.backbones.tracking.motion import HEIGHT_PX
 from wsra.runtime.backbones.tracking.tracker import Objects, Tracker
@@ -39,11 +40,17 @@ class DetectorBackbone:
 
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
+        self.overlaps = True
+        self._pipeline = Pipeline()
 
     @property
     def width(self) -> int:
         """Numbers per row."""
         return WIDTH
+
+    def stages(self) -> str:
+        """See `Staged`."""
+        return self._pipeline.in_words("detector")
 
     def id(self, snippet_s: float) -> str:
         """See `detector_id`."""
@@ -54,10 +61,10 @@ class DetectorBackbone:
         return Reading(max(HEIGHT_PX, self.detector.height_px), max(self.detector.frames_per_s, 1.0 / snippet_s))
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
-        """Track and describe the detections.
+        """Track and describe the detections. Calls are prepared in a thread; the detector and the tracker run in this one.
 
         Args:
-            frames: frames in presentation order; as many as the detector takes per call are held in memory.
+            frames: frames in presentation order; those of up to four calls of the detector are held in memory.
             snippet_s: length of a snippet in seconds; an object has one row in each snippet in which it is found.
             seen: called with the number of each snippet when it is done.
 
@@ -76,12 +83,18 @@ class DetectorBackbone:
                 if seen is not None:
                     seen(index)
 
-        while batch := list(islice(frames, self.detector.per_call)):
-            for frame, found in zip(batch, self.detector.find([frame.image for frame in batch]), strict=True):
-                number = number_of(frame.time_s, snippet_s)
-                if number != index:
-                    close()
-                index = number
-                tracker.add(frame.time_s, pieces_of(found, frame.image), frame.image.shape)
+        def prepare(shown: Iterator[Frame], put: Callable[[tuple[list[Frame], DetectorCall]], None]) -> None:
+            while batch := list(islice(shown, self.detector.per_call)):
+                put((batch, self.detector.prepare([frame.image for frame in batch])))
+
+        self._pipeline = Pipeline(overlaps=self.overlaps)
+        with closing(self._pipeline.run(frames, prepare)) as calls:
+            for batch, call in calls:
+                for frame, found in zip(batch, self.detector.find(call), strict=True):
+                    number = number_of(frame.time_s, snippet_s)
+                    if number != index:
+                        close()
+                    index = number
+                    tracker.add(frame.time_s, pieces_of(found, frame.image), frame.image.shape)
         close()
         return tracker.finish()[0]

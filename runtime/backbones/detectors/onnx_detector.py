@@ -1,4 +1,4 @@
-"""Running an ONNX detector: it turns frames into boxes with a class and a score, on any provider of ONNX Runtime."""
+"""Running a detector: it turns frames into boxes with a class and a score, in ONNX Runtime or as an engine."""
 
 from __future__ import annotations
 
@@ -6,46 +6,55 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsra.runtime.backbones.common.graph_input import input_dtype
-from wsra.runtime.backbones.common.pixels import arranged, fitted, place_of
-from wsra.runtime.backbones.detectors.choose import chosen
+from wsra.runtime.backbones.common.pixels import arranged, place_of, resized
 from wsra.runtime.backbones.detectors.decode import decoded
-from wsra.runtime.backbones.detectors.found import Found
+from wsra.runtime.backbones.detectors.detections import DetectorCall, Found, chosen
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.backbones.tracking.background import Image
-from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.backends.open_graph import open_graph
+from wsra.runtime.backends.settings import Provider
 from wsra.runtime.errors import BackboneError, BackendError
 
-FRAMES_PER_CALL = 8  # for a dynamic batch
+FRAMES_PER_CALL = 8  # for a dynamic batch in ONNX Runtime
 
 
 class OnnxDetector:
-    """An ONNX detector; see `wsra.runtime.backbones.detectors.found.Detector`.
+    """An ONNX detector; see `wsra.runtime.backbones.detectors.detections.Detector`.
 
     Args (constructor):
         settings: settings of the detector.
         graph: the ONNX file.
-        provider: provider of ONNX Runtime: "cpu", "cuda" or "tensorrt".
+        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine".
         threads: threads on the CPU; 0 lets ONNX Runtime decide.
         allow_fallback: whether to run on the CPU if the provider is unavailable.
+        gpu: number of the GPU, from 0, where the provider runs on one.
+        bundle: see `open_graph`.
 
     Raises:
         BackboneError: the settings do not match the graph.
-        BackendError: ONNX Runtime refuses the graph, or the provider is unavailable.
-        MissingExtraError: ONNX Runtime is not installed.
+        BackendError, MissingExtraError: see `open_graph`.
     """
 
     def __init__(
-        self, settings: DetectorSettings, graph: Path, *, provider: str = "cpu", threads: int = 0, allow_fallback: bool = False
+        self,
+        settings: DetectorSettings,
+        graph: Path,
+        *,
+        provider: Provider = "cpu",
+        threads: int = 0,
+        allow_fallback: bool = False,
+        gpu: int = 0,
+        bundle: Path | None = None,
     ) -> None:
         self.settings = settings
         self._graph = graph
-        self._backend: Backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback)
+        self._open = open_graph(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
+        self._backend = self._open.backend
         self._dtype = input_dtype(self._backend, settings, graph, what="a detector", keys=f"layout {settings.layout} and size")
         for name in settings.names:
             if name not in self._backend.outputs:
                 raise BackboneError(f"{graph}: no output {name}; it has {', '.join(self._backend.outputs)}: name those in the JSON")
-        self._per_call = FRAMES_PER_CALL if settings.batch == "dynamic" else settings.batch
+        self._per_call = self._open.most(FRAMES_PER_CALL if settings.batch == "dynamic" else settings.batch)
 
     @property
     def id(self) -> str:
@@ -64,7 +73,7 @@ class OnnxDetector:
 
     @property
     def per_call(self) -> int:
-        """The batch size of the graph, or 8 if it is dynamic."""
+        """The batch size of the graph; if it is dynamic, the largest of the engine, or 8 in ONNX Runtime."""
         return self._per_call
 
     @property
@@ -72,24 +81,28 @@ class OnnxDetector:
         """Where it runs: "cpu" or the name of the GPU."""
         return self._backend.device
 
-    def find(self, images: Sequence[Image]) -> list[Found]:
+    def prepare(self, images: Sequence[Image]) -> DetectorCall:
+        """See `Detector.prepare`."""
+        settings = self.settings
+        rows = [[resized(image, settings, fill=settings.fill)] for image in images]
+        full = self._open.filled(len(rows)) if settings.batch == "dynamic" else settings.batch
+        rows += [rows[-1]] * (full - len(rows))
+        return DetectorCall(arranged(rows, settings, self._dtype), [(image.shape[0], image.shape[1]) for image in images])
+
+    def find(self, call: DetectorCall) -> list[Found]:
         """See `Detector.find`."""
         settings = self.settings
-        rows = [[fitted(image, settings, fill=settings.fill)] for image in images]
-        if settings.batch != "dynamic":
-            rows += [rows[-1]] * (settings.batch - len(rows))
-        feeds = {settings.input: arranged(rows, settings.layout).astype(self._dtype, copy=False)}
         try:
-            outputs = self._backend.infer(feeds)
-            found = decoded([outputs[name] for name in settings.names], settings, len(rows))
+            outputs = self._backend.infer({settings.input: call.pixels})
+            found = decoded([outputs[name] for name in settings.names], settings, len(call.pixels))
         except BackendError as err:
             raise BackboneError(
-                f"{self._graph}: does not run on {settings.input} {feeds[settings.input].shape} ({err}); compare size and batch of the"
+                f"{self._graph}: does not run on {settings.input} {call.pixels.shape} ({err}); compare size and batch of the"
                 " JSON with the graph"
             ) from err
         except ValueError as err:
             raise BackboneError(f"{self._graph}: {err}") from err
         return [
-            chosen(candidates, settings, place_of(image.shape[0], image.shape[1], settings.size, settings.resize))
-            for candidates, image in zip(found, images, strict=False)  # padding of the call is left out
+            chosen(candidates, settings, place_of(*size, settings.size, settings.resize))
+            for candidates, size in zip(found, call.sizes, strict=False)  # padding of the call is left out
         ]

@@ -1,20 +1,24 @@
-"""Features from any ONNX encoder for images or clips; frames of several snippets share a call, so little is held in memory."""
+"""Features from any encoder for images or clips; frames of several snippets share a call, so little is held in memory."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backbones.common.pixels import fitted
+from wsra.runtime.backbones.common.pipeline import Pipeline
+from wsra.runtime.backbones.common.pixels import resized
 from wsra.runtime.backbones.common.protocol import BACKBONE
 from wsra.runtime.backbones.encoders.encoder import Encoder, Row
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
 from wsra.runtime.backbones.encoders.regions import SLOTS, Regions, Sample, read_at, samples
+from wsra.runtime.backends.settings import Provider
 from wsra.runtime.video.frames import Frame, Reading
 
 
@@ -30,6 +34,15 @@ class _Recipe:
         return int(self.rows.max()) + 1
 
 
+@dataclass(frozen=True)
+class _Call:
+    """A prepared call: its input, its rows without filling, and the snippets that came since the call before."""
+
+    pixels: NDArray[Any]
+    count: int
+    recipes: list[_Recipe]
+
+
 class OnnxBackbone:
     """An ONNX encoder as a backbone; see `wsra.runtime.backbones.registry.Backbone`.
 
@@ -37,14 +50,15 @@ class OnnxBackbone:
         settings: settings of the encoder.
         graph: the ONNX file.
         regions: the parts of a frame to encode.
-        provider: provider of ONNX Runtime: "cpu", "cuda" or "tensorrt".
-        threads: threads on the CPU; 0 lets ONNX Runtime decide.
-        allow_fallback: whether to run on the CPU if the provider is unavailable.
+        provider: see `open_graph`.
+        threads: see `open_graph`.
+        allow_fallback: see `open_graph`.
+        gpu: number of the GPU, from 0, where the provider runs on one.
+        bundle: see `open_graph`.
 
     Raises:
         BackboneError: the settings do not match the graph.
-        BackendError: ONNX Runtime refuses the graph, or the provider is unavailable.
-        MissingExtraError: ONNX Runtime is not installed.
+        BackendError, MissingExtraError: see `open_graph`.
     """
 
     def __init__(
@@ -53,13 +67,17 @@ class OnnxBackbone:
         graph: Path,
         *,
         regions: Regions = "whole",
-        provider: str = "cpu",
+        provider: Provider = "cpu",
         threads: int = 0,
         allow_fallback: bool = False,
+        gpu: int = 0,
+        bundle: Path | None = None,
     ) -> None:
         self.settings = settings
         self.regions = regions
-        self._encoder = Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback)
+        self._encoder = Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
+        self.overlaps = True
+        self._pipeline = Pipeline()
 
     @property
     def width(self) -> int:
@@ -71,6 +89,10 @@ class OnnxBackbone:
         """Where it runs: "cpu" or the name of the GPU."""
         return self._encoder.device
 
+    def stages(self) -> str:
+        """See `Staged`."""
+        return self._pipeline.in_words("encoder")
+
     def id(self, snippet_s: float) -> str:
         """Name, digest of graph and settings, length of a snippet, and regions."""
         return encoder_id(self.settings, self.regions, snippet_s)
@@ -80,7 +102,7 @@ class OnnxBackbone:
         count = self.settings.frames_per_snippet
         return Reading(*read_at(self.regions, count=count, snippet_s=snippet_s, input_height_px=self.settings.size[0]))
 
-    def features(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def features(self, frames: Iterator[Frame], snippet_s: float) -> Generator[tuple[int, NDArray[np.float32]], None, None]:
         """Encode snippets.
 
         Args:
@@ -93,30 +115,40 @@ class OnnxBackbone:
         Raises:
             BackboneError: the output does not match the settings, or is not finite.
         """
+        recipes: deque[_Recipe] = deque()
+        done: list[NDArray[np.float32]] = []
+        self._pipeline = Pipeline(overlaps=self.overlaps)
+
+        def prepare(shown: Iterator[Frame], put: Callable[[_Call], None]) -> None:
+            for call in self._calls(shown, snippet_s):
+                put(call)
+
+        with closing(self._pipeline.run(frames, prepare)) as calls:
+            for call in calls:
+                recipes += call.recipes
+                done += self._encoder.embeddings(call.pixels, call.count)
+                while recipes and recipes[0].count <= len(done):
+                    recipe = recipes.popleft()
+                    embeddings = np.stack(done[: recipe.count])
+                    del done[: recipe.count]
+                    yield recipe.number, embeddings[recipe.rows].mean(axis=0, dtype=np.float32).reshape(-1)
+
+    def _calls(self, frames: Iterator[Frame], snippet_s: float) -> Iterator[_Call]:
+        """Full calls, and a last one with the rest; they need nothing of what the encoder returns."""
         height, width = self.settings.size
         chosen = samples(frames, self.regions, count=self.settings.frames_per_snippet, snippet_s=snippet_s, aspect=width / height)
-        recipes: deque[_Recipe] = deque()
+        full = self._encoder.per_call
+        recipes: list[_Recipe] = []
         waiting: list[Row] = []
-        done: list[NDArray[np.float32]] = []
-
-        def ready() -> Iterator[tuple[int, NDArray[np.float32]]]:
-            while recipes and recipes[0].count <= len(done):
-                recipe = recipes.popleft()
-                embeddings = np.stack(done[: recipe.count])
-                del done[: recipe.count]
-                yield recipe.number, embeddings[recipe.rows].mean(axis=0, dtype=np.float32).reshape(-1)
-
         for sample in chosen:
             rows, places = self._rows(sample)
             recipes.append(_Recipe(sample.number, places))
             waiting += rows
-            while len(waiting) >= self._encoder.per_call:
-                done += self._encoder.embeddings(waiting[: self._encoder.per_call])
-                del waiting[: self._encoder.per_call]
-            yield from ready()
+            while len(waiting) >= full:
+                yield _Call(self._encoder.prepare(waiting[:full]), full, recipes)
+                waiting, recipes = waiting[full:], []
         if waiting:
-            done += self._encoder.embeddings(waiting)
-        yield from ready()
+            yield _Call(self._encoder.prepare(waiting), len(waiting), recipes)
 
     def _rows(self, sample: Sample) -> tuple[list[Row], NDArray[np.int64]]:
         """The rows of a snippet, and the row of each slot; an empty slot uses the row of the whole frame."""
@@ -128,9 +160,9 @@ class OnnxBackbone:
         rows = [[self._cut(image, box)] for image, boxes in zip(sample.images, sample.boxes, strict=True) for box in boxes]
         return rows, _places([len(boxes) for boxes in sample.boxes], slots)
 
-    def _cut(self, image: NDArray[np.uint8], box: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    def _cut(self, image: NDArray[np.uint8], box: tuple[int, int, int, int]) -> NDArray[np.uint8]:
         left, top, right, bottom = box
-        return fitted(image[top:bottom, left:right], self.settings)
+        return resized(image[top:bottom, left:right], self.settings)
 
 
 def encoder_id(settings: EncoderSettings, regions: Regions, snippet_s: float) -> str:

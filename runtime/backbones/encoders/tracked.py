@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 
+from wsra.runtime.backbones.common.pipeline import Pipeline
 from wsra.runtime.backbones.encoders.encoder import Encoder
 from wsra.runtime.backbones.encoders.onnx_backbone import encoder_id
-from wsra.runtime.backbones.encoders.view_encoder import ViewEncoder
+from wsra.runtime.backbones.encoders.view_encoder import ViewCall, ViewEncoder
 from wsra.runtime.backbones.tracking.camera import Camera
 from wsra.runtime.backbones.tracking.motion import FRAMES_PER_S, HEIGHT_PX, WIDTH, object_rows
 from wsra.runtime.backbones.tracking.tracker import Objects
@@ -17,6 +19,8 @@ from wsra.runtime.errors import BackboneError
 from wsra.runtime.video.frames import Frame, Reading
 
 DETAIL_PX = 480  # maximum height of the frames that views are cropped from: 20 s of them stay in memory until the background is known
+
+_AHEAD = 8  # numbers of snippets and prepared calls that may wait for the encoder
 
 
 class TrackedBackbone:
@@ -38,6 +42,8 @@ class TrackedBackbone:
             )
         self.encoder = encoder
         self._camera = camera
+        self.overlaps = True
+        self._pipeline = Pipeline()
 
     @property
     def width(self) -> int:
@@ -49,6 +55,10 @@ class TrackedBackbone:
         """Where the encoder runs: "cpu" or the name of the GPU."""
         return self.encoder.device
 
+    def stages(self) -> str:
+        """See `Staged`."""
+        return self._pipeline.in_words("encoder")
+
     def id(self, snippet_s: float) -> str:
         """See `encoder_id`."""
         return encoder_id(self.encoder.settings, "tracks", snippet_s)
@@ -59,13 +69,26 @@ class TrackedBackbone:
         return Reading(HEIGHT_PX, max(FRAMES_PER_S, 1.0 / snippet_s), detail_px)
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
-        """Track objects and encode their best views; see `object_rows`.
+        """Track objects in a thread and encode their best views in this one; see `object_rows`.
 
         Raises:
             BackboneError: the output of the encoder does not match its settings, or is not finite.
         """
+        self._pipeline = Pipeline(overlaps=self.overlaps)
         views = ViewEncoder(self.encoder)
-        found = object_rows(frames, snippet_s, self._camera, seen, views)
+        tracked: list[Objects] = []
+
+        def track(shown: Iterator[Frame], put: Callable[[ViewCall | int], None]) -> None:
+            views.put = put
+            tracked.append(object_rows(shown, snippet_s, self._camera, put, views))
+
+        with closing(self._pipeline.run(frames, track, depth=_AHEAD)) as handed:
+            for item in handed:
+                if isinstance(item, ViewCall):
+                    views.encode(item)
+                elif seen is not None:
+                    seen(item)
+        views.put, (found,) = views.encode, tracked
         embeddings = views.embeddings(found.numbers.tolist())
         values = np.empty((len(found.values), self.width), np.float16)
         values[:, :WIDTH], values[:, WIDTH:] = found.values, embeddings[found.tracks.of_row]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backbones.common.pixels import prepared, resized
+from wsra.runtime.backbones.common.pixels import resized
 from wsra.runtime.backbones.encoders.encoder import Encoder
 from wsra.runtime.backbones.encoders.regions import box_of
 from wsra.runtime.backbones.tracking.background import Image
@@ -24,6 +26,14 @@ LEAST_SIDE = 0.1  # fraction of the frame's height; smaller objects are cropped 
 MOST_HALF = float(np.finfo(np.float16).max)
 
 
+@dataclass(frozen=True)
+class ViewCall:
+    """A prepared call: its input, and the number of the track that each row shows."""
+
+    pixels: NDArray[Any]
+    numbers: list[int]
+
+
 class ViewEncoder:
     """Encodes the tracks of one video; see `wsra.runtime.backbones.tracking.views.Onlooker`.
 
@@ -31,10 +41,14 @@ class ViewEncoder:
 
     Args (constructor):
         encoder: an image encoder.
+
+    Attributes:
+        put: is handed each full call. It is `encode` unless another function is set that passes the calls to `encode` in another thread.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
+        self.put: Callable[[ViewCall], None] = self.encode
         self._waiting: list[tuple[int, Image]] = []
         self._sums: dict[int, NDArray[np.float32]] = {}
         self._counts: dict[int, int] = {}
@@ -58,12 +72,12 @@ class ViewEncoder:
         return box_of(blob, frame.finest, width / height, least=LEAST_SIDE)
 
     def take(self, number: int, views: Sequence[View], life_s: float) -> None:
-        """Encode the views of a finished track, or keep them until a call is full; see `Onlooker.take`."""
+        """Keep the views of a finished track until a call is full, and hand that over; see `Onlooker.take`."""
         for view in worth_encoding(views, life_s):
             assert view.crop is not None
             self._waiting.append((number, view.crop))
         while len(self._waiting) >= self._encoder.per_call:
-            self._encode(self._waiting[: self._encoder.per_call])
+            self.put(self._call(self._waiting[: self._encoder.per_call]))
             del self._waiting[: self._encoder.per_call]
 
     def embeddings(self, numbers: Iterable[int]) -> NDArray[np.float16]:
@@ -73,7 +87,7 @@ class ViewEncoder:
             BackboneError: the output of the encoder does not match its settings, is not finite or exceeds float16.
         """
         if self._waiting:
-            self._encode(self._waiting)
+            self.encode(self._call(self._waiting))
             self._waiting = []
         means = [self._sums[number] / np.float32(self._counts[number]) for number in numbers]
         found = np.array(means, np.float32).reshape(-1, self._encoder.settings.width)
@@ -85,12 +99,19 @@ class ViewEncoder:
             )
         return found.astype(np.float16)
 
-    def _encode(self, views: Sequence[tuple[int, Image]]) -> None:
-        rows = [[prepared(image, self._encoder.settings)] for _, image in views]
-        for (number, _), embedding in zip(views, self._encoder.embeddings(rows), strict=True):
+    def _call(self, views: Sequence[tuple[int, Image]]) -> ViewCall:
+        return ViewCall(self._encoder.prepare([[image] for _, image in views]), [number for number, _ in views])
+
+    def encode(self, call: ViewCall) -> None:
+        """Encode a call and add its embeddings to those of their tracks.
+
+        Raises:
+            BackboneError: the output of the encoder does not match its settings, or is not finite.
+        """
+        for number, embedding in zip(call.numbers, self._encoder.embeddings(call.pixels, len(call.numbers)), strict=True):
             self._sums[number] = self._sums.get(number, np.float32(0.0)) + embedding
             self._counts[number] = self._counts.get(number, 0) + 1
-        self.encoded += len(views)
+        self.encoded += len(call.numbers)
         self.calls += 1
 
 

@@ -133,7 +133,7 @@ BAD = {
     "another graph": (["--backbone", "swapped.json"], 1, "sha256 differs"),
     "regions of motion": (["--regions", "grid"], 1, "--regions grid with the motion backbone"),
     "unknown regions": (["--regions", "people"], 2, "people"),
-    "unknown provider": (["--backbone", "encoder/image.json", "--provider", "engine"], 2, "engine"),
+    "unknown provider": (["--backbone", "encoder/image.json", "--provider", "openvino"], 2, "openvino"),
 }
 
 
@@ -168,4 +168,4 @@ def test_the_settings_in_the_documentation_can_be_read(tmp_path: Path) -> None:
         settings = read_settings(tmp_path / f"{number}.json")
         assert isinstance(settings, EncoderSettings)
         kinds.append((settings.name, settings.frames))
-    assert kinds == [("clip-vit-b32", 1), ("mobilenetv2", 1), ("i3d", 16)]
+    assert kinds == [("clip-vit-b32", 1), ("mobilenetv2", 1), ("i3d", 16), ("clip-vit-b32-bytes", 1)]

@@ -7,16 +7,21 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from wsra.runtime.backbones.common.pixels import arranged, fitted
+from wsra.runtime.backbones.common.pixels import arranged, resized
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
 
 pytestmark = pytest.mark.device
 
 
 def settings(size: tuple[int, int], resize: str = "stretch", **changes: object) -> EncoderSettings:
-    told: dict[str, object] = {"colour": "BGR", "scale": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3, "width": 1, "normalise": "none"}
-    told |= {"name": "t", "graph": "t.onnx", "sha256": "0" * 64, "input": "x", "output": "y", "layout": "NCHW"}
-    return EncoderSettings(size=size, resize=resize, **(told | changes))  # type: ignore[arg-type]
+    given: dict[str, object] = {"colour": "BGR", "scale": 1.0, "mean": (0.0,) * 3, "std": (1.0,) * 3, "width": 1, "normalise": "none"}
+    given |= {"name": "t", "graph": "t.onnx", "sha256": "0" * 64, "input": "x", "output": "y", "layout": "NHWC"}
+    return EncoderSettings(size=size, resize=resize, **(given | changes))  # type: ignore[arg-type]
+
+
+def fitted(image: np.ndarray, given: EncoderSettings) -> np.ndarray:
+    """One frame as the float32 input of an NHWC graph."""
+    return arranged([[resized(image, given)]], given, "float32")[0]
 
 
 def columns(height: int, levels: list[int]) -> np.ndarray:
@@ -51,17 +56,34 @@ def test_what_is_smaller_is_enlarged(resize: str) -> None:
 
 def test_colour_scale_mean_and_std_in_that_order() -> None:
     image = np.full((2, 2, 3), (10, 20, 40), np.uint8)  # blue, green, red
-    told = {"scale": 0.1, "mean": (1.0, 2.0, 3.0), "std": (2.0, 4.0, 5.0)}
-    np.testing.assert_allclose(fitted(image, settings((2, 2), colour="RGB", **told))[0, 0], [1.5, 0.0, -0.4], atol=1e-6)
-    np.testing.assert_allclose(fitted(image, settings((2, 2), colour="BGR", **told))[0, 0], [0.0, 0.0, 0.2], atol=1e-6)
+    given = {"scale": 0.1, "mean": (1.0, 2.0, 3.0), "std": (2.0, 4.0, 5.0)}
+    np.testing.assert_allclose(fitted(image, settings((2, 2), colour="RGB", **given))[0, 0], [1.5, 0.0, -0.4], atol=1e-6)
+    np.testing.assert_allclose(fitted(image, settings((2, 2), colour="BGR", **given))[0, 0], [0.0, 0.0, 0.2], atol=1e-6)
 
 
+def test_a_graph_that_scales_by_itself_gets_the_bytes() -> None:
+    image = np.full((2, 2, 3), (10, 20, 40), np.uint8)
+    for colour, expected in (("BGR", [10, 20, 40]), ("RGB", [40, 20, 10])):
+        out = arranged([[image]], settings((2, 2), colour=colour), "uint8")
+        assert out.dtype == np.uint8 and out[0, 0, 0].tolist() == expected
+
+
+def test_a_call_is_what_its_rows_are_one_by_one() -> None:
+    given = settings((3, 4), colour="RGB", scale=1 / 255, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    rows = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 3)).astype(np.uint8)
+    together = arranged([[row] for row in rows], given, "float32")
+    for row, out in zip(rows, together, strict=True):
+        expected = (row[..., ::-1] * np.float32(1 / 255) - np.array(given.mean, np.float32)) / np.array(given.std, np.float32)
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float16"])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC", "NCTHW", "NTCHW", "NTHWC"])
-def test_layouts(layout: str) -> None:
+def test_layouts(layout: str, dtype: str) -> None:
     frames = 2 if "T" in layout else 1
-    rows = np.random.default_rng(0).normal(size=(5, frames, 3, 4, 3)).astype(np.float32)  # N, T, H, W, C
-    out = arranged([list(row) for row in rows], layout)
+    rows = np.random.default_rng(0).integers(0, 256, (5, frames, 3, 4, 3)).astype(np.uint8)  # N, T, H, W, C
+    out = arranged([list(row) for row in rows], settings((3, 4), layout=layout, frames=frames), dtype)
     sizes = {"N": 5, "T": frames, "H": 3, "W": 4, "C": 3}
-    assert out.shape == tuple(sizes[letter] for letter in layout) and out.flags.c_contiguous
+    assert out.shape == tuple(sizes[letter] for letter in layout) and out.flags.c_contiguous and out.dtype == np.dtype(dtype)
     place = {"N": 4, "T": frames - 1, "H": 1, "W": 3, "C": 2}
     assert out[tuple(place[letter] for letter in layout)] == rows[4, frames - 1, 1, 3, 2]

@@ -10,11 +10,10 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from wsra.runtime.backbones.common.pixels import fitted, place_of
-from wsra.runtime.backbones.detectors.choose import chosen
+from wsra.runtime.backbones.common.pixels import place_of, resized
 from wsra.runtime.backbones.detectors.classes import CLASSES
 from wsra.runtime.backbones.detectors.decode import Candidates, decoded
-from wsra.runtime.backbones.detectors.pieces import pieces_of
+from wsra.runtime.backbones.detectors.detections import chosen, pieces_of
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 
 pytestmark = pytest.mark.device
@@ -144,7 +143,7 @@ def test_a_box_of_the_input_is_where_its_pixels_were_in_the_frame(resize: str, s
     image = np.full((*shape, 3), 30, np.uint8)
     top, left, bottom, right = (round(share * side) for share, side in zip((0.2, 0.5, 0.7, 0.9), shape * 2, strict=True))
     image[top:bottom, left:right] = 250
-    shown = fitted(image, told, fill=told.fill)[..., 0]
+    shown = resized(image, told, fill=told.fill)[..., 0]
     lit = np.argwhere(shown > 180)
     (y, x), (foot, end) = lit.min(axis=0), lit.max(axis=0) + 1
     place = place_of(*shape, told.size, resize)

@@ -78,6 +78,16 @@ def as_input(image: NDArray[Any], size: int, *, crop: bool) -> torch.Tensor:
 @torch.no_grad()
 def reference(name: str, model: Any, video: Path, dtype: torch.dtype = torch.float32) -> NDArray[np.float32]:
     """Features by PyTorch, all snippets in one call, computed in `dtype`."""
+    return pooled(name, model(inputs_of(name, video).to(dtype)).float())
+
+
+def pooled(name: str, out: torch.Tensor) -> NDArray[np.float32]:
+    """Features of the outputs of a model."""
+    return (torch.nn.functional.normalize(out) if name == "mobilenet" else out.mean(dim=(2, 3, 4))).numpy()
+
+
+def inputs_of(name: str, video: Path) -> torch.Tensor:
+    """Every snippet of a video as an input, made with PyTorch."""
     rows = []
     count, size = (1, 64) if name == "mobilenet" else (8, 32)
     for second, frames in frames_of(video, height_px=2 * size, frames_per_s=2 * count).items():
@@ -85,8 +95,7 @@ def reference(name: str, model: Any, video: Path, dtype: torch.dtype = torch.flo
         chosen = [min(frames, key=lambda frame, target=target: abs(frame[0] - target))[1] for target in targets]
         inputs = [as_input(image, size, crop=name == "mobilenet") for image in chosen]
         rows.append(inputs[0] if name == "mobilenet" else torch.stack(inputs, 1))
-    out = model(torch.stack(rows).to(dtype)).float()
-    return (torch.nn.functional.normalize(out) if name == "mobilenet" else out.mean(dim=(2, 3, 4))).numpy()
+    return torch.stack(rows)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -109,6 +118,12 @@ def test_features_of_a_real_file_are_those_of_pytorch(
         own = worst(reference(name, copy.deepcopy(models[name]).half(), clip_file, torch.float16), expected)
         limit = OF_HALF * own
         tell_parity(TOLD[name], precision, "PyTorch's own half", f"{own:.1e}")
+        from wsra.export.half import RoundedBackend
+
+        (out,) = RoundedBackend(graphs[name, precision]).infer({"x": inputs_of(name, clip_file).numpy()}).values()
+        rounded = worst(pooled(name, torch.from_numpy(out)), expected)
+        tell_parity(TOLD[name], precision, "rounded to half at every node", f"{rounded:.1e}")
+        assert rounded < limit
     tell_parity(TOLD[name], precision, "ONNX Runtime", f"{error:.1e}")
     assert error < limit
 

@@ -18,7 +18,6 @@ from encoders import film as filmed  # noqa: E402
 from stage import BLUE, COLUMNS, GREEN, RED, ROWS, START_S, YELLOW, Actor, film, walk, whose  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from wsra.runtime.backbones.common.pixels import resized  # noqa: E402
 from wsra.runtime.backbones.encoders.encoder import Encoder  # noqa: E402
 from wsra.runtime.backbones.encoders.tracked import TrackedBackbone  # noqa: E402
 from wsra.runtime.backbones.encoders.view_encoder import ViewEncoder, worth_encoding  # noqa: E402
@@ -280,17 +279,6 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
     large = encoder(mean_colour(tmp_path / "large.onnx"), scale=1000.0)
     with pytest.raises(BackboneError, match=r"large\.onnx: y holds 1\d{5}.*, and rows of tracks 65504 at most"):
         tracked(large).objects(film([Actor(walk(START_S, 40))], 32), 1.0)
-
-
-def test_pictures_are_fitted_before_they_wait_and_prepared_in_a_call(tmp_path: Path) -> None:
-    """The same as at once: an encoder's input is what `fitted` gives."""
-    from wsra.runtime.backbones.common.pixels import fitted, prepared
-
-    settings = settings_of(mean_colour(tmp_path / "e.onnx"), colour="RGB", scale=1 / 255, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
-    image = np.random.default_rng(0).integers(0, 256, (30, 20, 3)).astype(np.uint8)
-    waiting = resized(image, settings)
-    assert waiting.dtype == np.uint8 and waiting.shape == (8, 8, 3)
-    np.testing.assert_array_equal(prepared(waiting, settings), fitted(image, settings))
 
 
 def test_motion_goes_on_as_before() -> None:

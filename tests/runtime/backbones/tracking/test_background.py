@@ -9,8 +9,7 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from wsra.runtime.backbones.tracking.background import Background, lengths_px, pieces_of
-from wsra.runtime.backbones.tracking.median import middle_of
+from wsra.runtime.backbones.tracking.background import Background, lengths_px, middle_of, pieces_of
 
 pytestmark = pytest.mark.device
 RED, YELLOW, GREY = (30, 30, 200), (20, 200, 230), (72, 72, 72)
