@@ -18,7 +18,22 @@ from wsra.runtime.terminal.signals import end_at_once, exit_code, heed_signals
 if TYPE_CHECKING:
     import typer
 
-COMMANDS = ("demo", "scenes", "extract", "convert", "info", "train", "export", "verify", "evaluate", "build", "doctor", "bench", "ground")
+COMMANDS = (
+    "demo",
+    "scenes",
+    "extract",
+    "convert",
+    "info",
+    "train",
+    "export",
+    "verify",
+    "calibrate",
+    "evaluate",
+    "build",
+    "doctor",
+    "bench",
+    "ground",
+)
 
 
 def app_of(commands: Sequence[str] = COMMANDS) -> typer.Typer:

@@ -9,20 +9,24 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from wsra.runtime.driver import Driver
+from wsra.runtime.errors import BackendError, ConfigError
+
 _MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR, _MULTIPROCESSOR_COUNT
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """The first visible NVIDIA GPU.
+    """A visible NVIDIA GPU.
 
     Attributes:
-        name: as the driver tells it.
+        name: as the driver names it.
         compute_capability: "8.7".
         memory_mb: of the GPU; on a Jetson it is the memory of the whole machine.
         driver: version of the kernel driver, or "" where it does not say (Jetson).
         cuda: newest CUDA that the driver serves, "12.6".
-        multiprocessors: how many; it tells modules apart that share a name, as those of Jetson Orin do.
+        multiprocessors: how many; it tells modules apart that share a name, as those of Jetson Orin do, and power modes of one module.
+        index: its number among the visible GPUs, from 0.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Gpu:
     driver: str
     cuda: str
     multiprocessors: int
+    index: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,10 @@ class Device:
         cores: that this process may use.
         memory_mb: installed.
         free_mb: available now.
-        gpu: the first GPU that really starts, or None.
+        gpu: the chosen GPU if it really starts, or None.
         l4t: release of Jetson Linux, "36.4.3", or "".
         board: model of a Jetson, or "".
+        power_mode: power mode of a Jetson as nvpmodel names it, such as "15W", or "".
     """
 
     cpu: str
@@ -54,6 +60,7 @@ class Device:
     gpu: Gpu | None
     l4t: str
     board: str
+    power_mode: str = ""
 
     @property
     def name(self) -> str:
@@ -63,14 +70,19 @@ class Device:
         return re.sub(r"[^a-z0-9]+", "-", told.lower()).strip("-")
 
 
-def this_device(root: Path = Path("/")) -> Device:
+def this_device(root: Path = Path("/"), *, gpu: int = 0) -> Device:
     """Look at this machine.
 
     Args:
-        root: where /proc and /etc are read; another one only in tests.
+        root: where /proc, /etc and /var are read; another one only in tests.
+        gpu: number of the GPU to use, from 0.
+
+    Raises:
+        ConfigError: there are GPUs, but not so many; or another than the first is asked for, and none starts.
     """
     memory_mb, free_mb = _memory(root)
-    return Device(_cpu(root), len(os.sched_getaffinity(0)), memory_mb, free_mb, find_gpu(root), l4t_release(root), board_model(root))
+    cores, found = len(os.sched_getaffinity(0)), find_gpu(root, index=gpu)
+    return Device(_cpu(root), cores, memory_mb, free_mb, found, l4t_release(root), board_model(root), power_mode(root))
 
 
 def l4t_release(root: Path = Path("/")) -> str:
@@ -85,36 +97,69 @@ def board_model(root: Path = Path("/")) -> str:
     return _read(root / "proc/device-tree/model").strip("\0\n ")
 
 
-def find_gpu(root: Path = Path("/")) -> Gpu | None:
-    """The first GPU that the CUDA driver starts, or None. A driver without a working GPU counts as none."""
+def power_mode(root: Path = Path("/")) -> str:
+    """Power mode of a Jetson as nvpmodel names it, or its number if the name is unknown; "" on other machines.
+
+    nvpmodel keeps the number in /var/lib/nvpmodel/status and reads the names from /etc/nvpmodel.conf.
+    """
+    number = re.search(r"pmode:(\d+)", _read(root / "var/lib/nvpmodel/status"))
+    if number is None:
+        return ""
+    named = re.search(rf"<\s*POWER_MODEL\s+ID=0*{int(number[1])}\s+NAME=(\S+?)\s*>", _read(root / "etc/nvpmodel.conf"))
+    return named[1] if named else str(int(number[1]))
+
+
+def find_gpu(root: Path = Path("/"), *, index: int = 0) -> Gpu | None:
+    """A GPU that the CUDA driver starts, or None. A driver without a working GPU counts as none.
+
+    Args:
+        root: where /proc is read; another one only in tests.
+        index: its number, from 0.
+
+    Raises:
+        ConfigError: there are GPUs, but not so many; or another than the first is asked for, and none starts.
+    """
     try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return None
-    version, device, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
-    name, major, minor, count = ctypes.create_string_buffer(256), ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-    calls = (
-        (cuda.cuInit, (0,)),
-        (cuda.cuDriverGetVersion, (ctypes.byref(version),)),
-        (cuda.cuDeviceGet, (ctypes.byref(device), 0)),
-        (cuda.cuDeviceGetName, (name, 256, device)),
-        (cuda.cuDeviceTotalMem_v2, (ctypes.byref(memory), device)),
-        (cuda.cuDeviceGetAttribute, (ctypes.byref(major), _MAJOR, device)),
-        (cuda.cuDeviceGetAttribute, (ctypes.byref(minor), _MINOR, device)),
-        (cuda.cuDeviceGetAttribute, (ctypes.byref(count), _MULTIPROCESSORS, device)),
-    )
-    # In order, since each needs the ones before; device is read when its call comes, after cuDeviceGet has filled it.
-    if any(call(*arguments) != 0 for call, arguments in calls):
-        return None
-    driver = re.search(r"Kernel Module[^\d]*([\d.]+)", _read(root / "proc/driver/nvidia/version"))
+        driver = Driver()
+        count = driver.number("cuDeviceGetCount")
+        if index < count:
+            return _described(driver, index, root)
+    except BackendError:
+        count = 0
+    if count:
+        expected = "the only GPU has the number 0" if count == 1 else f"expected 0 to {count - 1}"
+        raise ConfigError(f"--device {index}: {count} GPU{'s' if count > 1 else ''} here; {expected}")
+    if index:
+        raise ConfigError(f"--device {index}: no GPU starts here; leave --device out, and see wsra doctor")
+    return None
+
+
+def _described(driver: Driver, index: int, root: Path) -> Gpu:
+    version, device = driver.number("cuDriverGetVersion"), driver.number("cuDeviceGet", index)
+    name, memory = ctypes.create_string_buffer(256), ctypes.c_size_t()
+    driver.call("cuDeviceGetName", name, len(name), device)
+    driver.call("cuDeviceTotalMem_v2", ctypes.byref(memory), device)
+    major, minor, count = (driver.number("cuDeviceGetAttribute", number, device) for number in (_MAJOR, _MINOR, _MULTIPROCESSORS))
     return Gpu(
         name.value.decode(errors="replace"),
-        f"{major.value}.{minor.value}",
+        f"{major}.{minor}",
         memory.value >> 20,
-        driver[1] if driver else "",
-        f"{version.value // 1000}.{version.value % 1000 // 10}",
-        count.value,
+        driver_version(_read(root / "proc/driver/nvidia/version")),
+        f"{version // 1000}.{version % 1000 // 10}",
+        count,
+        index,
     )
+
+
+def driver_version(text: str) -> str:
+    """The driver's version in /proc/driver/nvidia/version, "" if it is not there.
+
+    The line names the kernel module first, in several ways ("NVIDIA UNIX x86_64 Kernel Module  550.54.15", "NVIDIA UNIX Open Kernel Module
+    for x86_64  570.86.15"): the version is the first word of its own that is made of numbers and dots.
+    """
+    line = next((line for line in text.splitlines() if line.startswith("NVRM version")), "")
+    found = re.search(r"(?<=\s)\d+(?:\.\d+)+(?=\s|$)", line)
+    return found[0] if found else ""
 
 
 def _cpu(root: Path) -> str:

@@ -12,6 +12,7 @@ WsraError                      what a user can mend; one line at the command lin
 ├── TrainingError              training cannot go on (batch too small, collapse)
 ├── ExportError                a graph that cannot be made or does not agree with its source
 ├── OutputError                a place that cannot or must not be written
+├── ServerError                a request that a server did not answer: too many waited, it was late, or the server closed
 ├── ClusterError               a cluster that cannot be reached, or whose nodes differ
 └── MissingExtraError          a library that an extra of wsra installs
 """
@@ -74,6 +75,10 @@ class OutputError(WsraError):
     """A place cannot or must not be written."""
 
 
+class ServerError(WsraError):
+    """A server did not answer a request: too many waited, its deadline passed, or the server was closed."""
+
+
 class ClusterError(WsraError):
     """A cluster cannot be reached, or its nodes lack what the work needs."""
 
@@ -96,6 +101,9 @@ EXTRA_OF = {
     "av": "video",
     "cv2": "video",
     "scipy": "video",
+    "jinja2": "report",
+    "textual_image": "show",
+    "pandas": "pandas",
     "h5py": "convert",
     "numba": "fast",
     "ray": "ray",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from wsra.runtime.device import Device
+from wsra.runtime.device import Device, Gpu
 from wsra.runtime.errors import BundleError
 from wsra.runtime.files.typed import from_table, read_versioned
 from wsra.runtime.files.writing import replacing, sha256_of
@@ -18,6 +19,7 @@ Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # smallest, u
 Profile = dict[str, Shapes]  # input -> shapes
 _SHORT = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}
 _DIGITS = 12  # of a digest in messages
+PORTABLE_SINCE = (8, 0)  # compute capability; NVIDIA, "CPU-Only AOT and TensorRT-RTX Engines"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Engine:
         l4t: release of Jetson Linux, or "".
         precision: precision of the graphs; "" for a graph outside a bundle.
         graphs: name -> plan; `<name>.plan` is in the folder of the sidecar.
+        power_mode: power mode of a Jetson, such as "15W", or "".
     """
 
     library: str
@@ -64,18 +67,68 @@ class Engine:
     l4t: str
     precision: str
     graphs: dict[str, BuiltGraph]
+    power_mode: str = ""
+
+    @property
+    def portable(self) -> bool:
+        """Whether it was built for every generation of GPUs from Ampere on: by TensorRT-RTX, without a GPU."""
+        return self.library == "tensorrt_rtx" and not self.gpu
 
 
 def engine_of(device: Device, library: str, version: str, precision: str, graphs: dict[str, BuiltGraph]) -> Engine:
     """The sidecar for plans built on this device."""
     gpu = device.gpu
     where = (gpu.name, gpu.compute_capability, gpu.multiprocessors, gpu.driver, gpu.cuda) if gpu else ("", "", 0, "", "")
-    return Engine(library, version, *where, device.l4t, precision, graphs)
+    return Engine(library, version, *where, device.l4t, precision, graphs, device.power_mode)
 
 
 def engines_folder(bundle_folder: Path, device: Device, library_name: str, version: str) -> Path:
     """The folder in a bundle for engines of this GPU and library; it has one subfolder for each precision."""
     return bundle_folder / "engines" / f"{device.name if device.gpu else 'nogpu'}-{_SHORT[library_name]}{version}"
+
+
+def portable_folder(bundle_folder: Path, library_name: str, version: str) -> Path:
+    """The folder in a bundle for engines that were built without a GPU."""
+    return bundle_folder / "engines" / f"nogpu-{_SHORT[library_name]}{version}"
+
+
+def usable_folder(bundle_folder: Path, device: Device, library_name: str, version: str, part: str) -> Path:
+    """The folder of the engines of a precision, or of the carried detector, for this GPU and library.
+
+    If none is built for this GPU, plans of TensorRT-RTX that were built without one count, because they fit many GPUs.
+    """
+    own = engines_folder(bundle_folder, device, library_name, version) / part
+    portable = portable_folder(bundle_folder, library_name, version) / part
+    use_portable = library_name == "tensorrt_rtx" and not (own / SIDECAR).is_file() and (portable / SIDECAR).is_file()
+    return portable if use_portable else own
+
+
+def in_other_modes(bundle_folder: Path, device: Device, library_name: str, version: str) -> list[str]:
+    """Engines for this GPU and library with another number of multiprocessors, one line for each folder.
+
+    nvpmodel switches multiprocessors of a Jetson on and off, and TensorRT chooses kernels for the number that it finds.
+    """
+    gpu = device.gpu
+    if gpu is None or not device.l4t:
+        return []
+    lines = []
+    for path in sorted(bundle_folder.glob(f"engines/*/*/{SIDECAR}")):
+        try:
+            engine = read_sidecar(path)
+        except BundleError:
+            continue
+        built_for = engine.library, engine.version, engine.gpu, engine.compute_capability
+        same = built_for == (library_name, version, gpu.name, gpu.compute_capability)
+        if same and engine.multiprocessors != gpu.multiprocessors:
+            lines.append(f"{path.parent.relative_to(bundle_folder)}: {_mode_change(engine, device)}")
+    return lines
+
+
+def _mode_change(engine: Engine, device: Device) -> str:
+    assert device.gpu is not None
+    was = f"with {engine.multiprocessors} multiprocessors" + (f" in the power mode {engine.power_mode}" if engine.power_mode else "")
+    now = f"{device.gpu.multiprocessors}" + (f" in the power mode {device.power_mode}" if device.power_mode else "")
+    return f"built {was}, here are {now}: return to that mode with nvpmodel -m, or run wsra build in this one"
 
 
 def read_sidecar(path: Path) -> Engine:
@@ -141,8 +194,13 @@ def _other_gpu(engine: Engine, device: Device) -> str | None:
     gpu = device.gpu
     if gpu is None:
         return f"built for {engine.gpu or 'no GPU'}, there is no GPU here"
+    if engine.portable:
+        return _not_portable_to(gpu)
     if not engine.gpu:
         return f"built on a machine without a GPU, here is {gpu.name}"
+    same_chip = (engine.gpu, engine.compute_capability) == (gpu.name, gpu.compute_capability)
+    if same_chip and engine.multiprocessors != gpu.multiprocessors and device.l4t:
+        return _mode_change(engine, device)
     built = _gpu_description(engine.gpu, engine.compute_capability, engine.multiprocessors)
     here = _gpu_description(gpu.name, gpu.compute_capability, gpu.multiprocessors)
     if built != here:
@@ -150,6 +208,15 @@ def _other_gpu(engine: Engine, device: Device) -> str | None:
     # A container may hide the release; it cannot be compared then.
     if engine.l4t and device.l4t and engine.l4t != device.l4t:
         return f"built on L4T {engine.l4t}, here is L4T {device.l4t}"
+    return None
+
+
+def _not_portable_to(gpu: Gpu) -> str | None:
+    """Why plans for every GPU from Ampere on do not run on this one."""
+    if tuple(map(int, gpu.compute_capability.split("."))) < PORTABLE_SINCE:
+        return f"built for GPUs of compute capability 8.0 and later, this GPU is {gpu.name} with {gpu.compute_capability}"
+    if platform.machine() != "x86_64":
+        return f"built on x86-64, this machine is {platform.machine()}"
     return None
 
 

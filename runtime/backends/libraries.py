@@ -44,11 +44,3 @@ def find_libraries() -> list[Library]:
         except Exception as err:  # a missing libnvinfer raises ImportError, OSError, FileNotFoundError or RuntimeError
             found.append(Library(name, "", (str(err).splitlines() or [type(err).__name__])[0]))
     return found
-
-
-def has_cuda_python() -> bool:
-    """Whether cuda-python is installed, which copies arrays to and from engines."""
-    try:
-        return importlib.util.find_spec("cuda.bindings") is not None
-    except ModuleNotFoundError:
-        return False

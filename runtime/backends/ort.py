@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from wsra.runtime.backends.libraries import PROVIDERS
 from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
+from wsra.runtime.backends.providers import provider_options
 from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import BackendError, MissingExtraError
 
@@ -45,13 +46,25 @@ class OrtBackend:
         threads: threads within one operator on the CPU, up to 1,024; 0 lets ONNX Runtime decide.
         allow_fallback: run on the CPU if the provider does not start; `provider` and `device` say what was chosen.
         optimise: False runs the graph node by node, without fusing nodes.
+        gpu: number of the GPU, from 0.
+        options: further options of the provider; see `providers.tensorrt_options`.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
         BackendError: the graph is refused, the provider does not start, or `threads` is out of range.
     """
 
-    def __init__(self, path: Path, *, provider: str = "cpu", threads: int = 0, allow_fallback: bool = False, optimise: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        provider: str = "cpu",
+        threads: int = 0,
+        allow_fallback: bool = False,
+        optimise: bool = True,
+        gpu: int = 0,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         try:
             import onnxruntime
         except ImportError as err:
@@ -59,19 +72,22 @@ class OrtBackend:
         if not 0 <= threads <= MOST_THREADS:
             raise BackendError(f"{threads} threads for {path.name}; expected 0 to {MOST_THREADS}: 0 lets ONNX Runtime decide")
         check_onnx(path, error=BackendError)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        session_options = onnxruntime.SessionOptions()
+        session_options.intra_op_num_threads = threads
         # Idle threads sleep: three graphs take turns in a query, and the spinning threads of two slow down the third
         # (docs/measurements/grounding.md).
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        session_options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # INT8 products are computed as the graph says. ONNX Runtime's own integer kernels differ between CPUs, and on those without VNNI
+        # their sums saturate (docs/measurements/int8.md).
+        session_options.add_session_config_entry("session.disable_quant_qdq", "1")
+        session_options.log_severity_level = 3
         if not optimise:
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        session, reason = _start(str(path), options, provider)
+            session_options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session, reason = _start(str(path), session_options, provider, gpu, options or {})
         if session is None and provider != "cpu":
-            failure = start_failure(provider)
+            failure = start_failure(provider, gpu=gpu)
             if allow_fallback:
-                session, reason = _start(str(path), options, "cpu")
+                session, reason = _start(str(path), session_options, "cpu")
             elif failure is not None:
                 raise BackendError(
                     f"{path.name}: the provider {provider} does not start ({failure}); pip install 'wsra[gpu]' and see wsra doctor,"
@@ -81,8 +97,8 @@ class OrtBackend:
             version = onnxruntime.__version__
             raise BackendError(f"{path}: onnxruntime {version} refuses the graph on {provider} ({reason}); export it again")
         self._session: Any = session
-        gpu = None if self.provider == PROVIDERS["cpu"] else find_gpu()
-        self._device = gpu.name if gpu else "cpu"
+        found = None if self.provider == PROVIDERS["cpu"] else find_gpu(index=gpu)
+        self._device = found.name if found else "cpu"
         self._path = path
         self._inputs = {node.name: _spec(node, path) for node in session.get_inputs()}
         self._outputs = {node.name: _spec(node, path) for node in session.get_outputs()}
@@ -128,11 +144,12 @@ class OrtBackend:
         return None
 
 
-def start_failure(provider: str) -> str | None:
+def start_failure(provider: str, *, gpu: int = 0) -> str | None:
     """Try to start a provider, on a graph of one node.
 
     Args:
         provider: "cpu", "cuda" or "tensorrt".
+        gpu: number of the GPU, from 0.
 
     Returns:
         Why it does not start, in one line; None if it does.
@@ -143,11 +160,13 @@ def start_failure(provider: str) -> str | None:
         return f"onnxruntime does not load: {_first_line(str(err))}"
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    session, reason = _start(_TINY, options, provider)
+    session, reason = _start(_TINY, options, provider, gpu)
     return reason if session is None else None
 
 
-def _start(model: str | bytes, options: Any, provider: str) -> tuple[Any, str]:
+def _start(
+    model: str | bytes, options: Any, provider: str, gpu: int = 0, more: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Any, str]:
     """A session on exactly this provider, or None and the reason."""
     import onnxruntime
 
@@ -156,9 +175,9 @@ def _start(model: str | bytes, options: Any, provider: str) -> tuple[Any, str]:
         return None, f"onnxruntime {onnxruntime.__version__} is built without {requested}"
     # session.disable_cpu_ep_fallback does not help: it refuses every graph with a node on the CPU, where ONNX Runtime deliberately runs
     # nodes that compute shapes. Whether the provider started shows in the first of the session's providers.
-    names = [requested, PROVIDERS["cuda"]] if provider == "tensorrt" else [requested]
-    # TF32, on by default, rounds the factors of FP32 products to 10 bits.
-    settings = [{"use_tf32": "0"} if name == PROVIDERS["cuda"] else {} for name in names]
+    kinds = [provider, "cuda"] if provider == "tensorrt" else [provider]
+    names, settings = [PROVIDERS[kind] for kind in kinds], [provider_options(kind, gpu=gpu) for kind in kinds]
+    settings[0] |= more
     session, refusal = None, ""
     capture: AbstractContextManager[list[str]] = nullcontext([]) if provider == "cpu" else _captured_stderr()
     with capture as lines:

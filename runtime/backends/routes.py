@@ -1,35 +1,26 @@
-"""Ways to run a bundle on this device: which precision on which provider; what was verified here; which is fastest."""
+"""Ways to run a bundle on this device: a precision on a provider; which of them start here; opening the graphs of one."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
-import numpy as np
-
-from wsra.runtime.backends.engines import SIDECAR, engines_folder, misfit, read_sidecar
+from wsra.runtime.backends.engines import SIDECAR, in_other_modes, misfit, read_sidecar, usable_folder
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.backends.providers import tensorrt_options
 from wsra.runtime.backends.settings import DEFAULT, Provider, RunSettings
 from wsra.runtime.device import Device
 from wsra.runtime.errors import BackendError, BundleError, WsraError
-from wsra.runtime.files.reading import read_json
-from wsra.runtime.files.typed import from_table
-from wsra.runtime.files.writing import replacing, sha256_of
-from wsra.runtime.formats.bundle import GOLDEN, GRAPHS, PRECISIONS, SCORER, Bundle
+from wsra.runtime.formats.bundle import GRAPHS, Bundle
+
+logger = logging.getLogger(__name__)
 
 EVERY_PROVIDER: tuple[Provider, ...] = get_args(Provider)
-RECORDS = "verified"
-NOISE = 0.05  # of routes whose times differ by less, the most precise one is taken
 
 
 @dataclass(frozen=True)
@@ -53,7 +44,7 @@ class Route:
 def routes_here(bundle: Bundle, device: Device) -> list[Route]:
     """Every route that starts on this device, over the precisions that passed their gate."""
     of_onnxruntime: tuple[Provider, ...] = ("cpu", "cuda", "tensorrt") if device.gpu else ("cpu",)
-    starting = [provider for provider in of_onnxruntime if start_failure(provider) is None]
+    starting = [provider for provider in of_onnxruntime if start_failure(provider, gpu=device.gpu.index if device.gpu else 0) is None]
     routes = [Route(precision, provider) for precision in bundle.passed() for provider in starting]
     if device.gpu is not None:
         routes += [Route(precision, "engine") for precision in bundle.passed() if engine_failure(bundle, precision, device) is None]
@@ -65,20 +56,33 @@ def engine_failure(bundle: Bundle, precision: str, device: Device) -> str | None
     if device.gpu is None:
         return "there is no GPU to run them"
     try:
-        folder = engines_here(bundle, device) / precision
-        library, version = _library(device)
+        folder, library, version = engines_here(bundle, device, precision), *library_here(device)
+        if not (folder / SIDECAR).is_file():
+            others = in_other_modes(bundle.folder, device, library, version)
+            return "; ".join([f"none is built for this GPU and {library} {version}", *others])
         graphs = {name: bundle.graph(precision, name) for name in bundle.graphs}
         return misfit(read_sidecar(folder / SIDECAR), folder, graphs, device, library, version)
     except WsraError as err:
         return str(err)
 
 
-def engines_here(bundle: Bundle, device: Device) -> Path:
-    """Where the engines of this device and its TensorRT lie."""
-    return engines_folder(bundle.folder, device, *_library(device))
+def other_modes(bundle: Bundle, device: Device) -> list[str]:
+    """Engines that a Jetson does not use because its power mode has changed, one line each; none where there is no TensorRT."""
+    if not device.l4t or device.gpu is None:
+        return []
+    try:
+        return in_other_modes(bundle.folder, device, *library_here(device))
+    except WsraError:
+        return []
 
 
-def _library(device: Device) -> tuple[str, str]:
+def engines_here(bundle: Bundle, device: Device, precision: str) -> Path:
+    """Where the engines of a precision lie for this device and its TensorRT; see `usable_folder`."""
+    return usable_folder(bundle.folder, device, *library_here(device), precision)
+
+
+def library_here(device: Device) -> tuple[str, str]:
+    """Name and version of the TensorRT that runs engines here; errors as of `find_library`."""
     from wsra.runtime.backends.trt import find_library
 
     library = find_library(gpu=device.gpu is not None)
@@ -127,11 +131,20 @@ def open_route(
 def _open_graph(bundle: Bundle, route: Route, device: Device, settings: RunSettings, name: str) -> Backend:
     if route.provider != "engine":
         path = bundle.graph(route.precision, name)
-        return OrtBackend(path, provider=route.provider, threads=settings.threads, allow_fallback=settings.allow_fallback)
+        options = tensorrt_options(bundle, device, route.precision, name) if route.provider == "tensorrt" and device.gpu else {}
+        return OrtBackend(
+            path,
+            provider=route.provider,
+            threads=settings.threads,
+            allow_fallback=settings.allow_fallback,
+            gpu=device.gpu.index if device.gpu else 0,
+            options=options,
+        )
     from wsra.runtime.backends.trt import TrtBackend
 
     assert device.gpu is not None
-    return TrtBackend(engines_here(bundle, device) / route.precision / f"{name}.plan", device_name=device.gpu.name)
+    plan = engines_here(bundle, device, route.precision) / f"{name}.plan"
+    return TrtBackend(plan, device_name=device.gpu.name, gpu=device.gpu.index)
 
 
 def _check_described(bundle: Bundle, route: Route, opened: Mapping[str, Backend]) -> None:
@@ -158,144 +171,3 @@ def _check_described(bundle: Bundle, route: Route, opened: Mapping[str, Backend]
                         f"{bundle.folder}: {name} of {graph} in {route.name} is {spec.dtype} {spec.shape}, the manifest says {dtype}"
                         f" {tuple(axes)}; export the bundle again"
                     )
-
-
-def choose(bundle: Bundle, device: Device, settings: RunSettings = DEFAULT) -> Route:
-    """Resolve "auto" of precision and provider: the fastest route that passed `wsra verify` on this device; before that, FP32 on the CPU.
-
-    Without ONNX Runtime, or for engines, it is the most precise one whose engines fit. What failed here is never taken.
-
-    Args:
-        bundle: an open bundle.
-        device: this machine.
-        settings: the precision and the provider that were asked for.
-
-    Raises:
-        BundleError: the bundle has no such precision, or what was asked for failed a gate.
-    """
-    precision, provider = settings.precision, settings.provider
-    if precision != "auto":
-        bundle.check(precision)
-    record = read_record(bundle, device)
-    asked = [
-        Route(name, way)
-        for name in sorted(bundle.passed(), key=PRECISIONS.index)
-        for way in EVERY_PROVIDER
-        if precision in ("auto", name) and provider in ("auto", way)
-    ]
-    failed = [route for route in asked if route.name in record and not record[route.name]["passed"]]
-    left = [route for route in asked if route not in failed]
-    measured = _measured_ms(record)
-    verified = {route: measured[route.name] for route in left if route.name in measured}
-    if verified:
-        limit_ms = (1 + NOISE) * min(verified.values())
-        return next(route for route in left if verified.get(route, np.inf) <= limit_ms)  # the most precise one comes first
-    runs = [route for route in left if route.provider != "engine" or engine_failure(bundle, route.precision, device) is None]
-    if provider != "auto":
-        unverified = [route for route in runs if route.provider == provider] or [route for route in left if route.provider == provider]
-    else:  # engines where there is no ONNX Runtime
-        engines = [] if find_spec("onnxruntime") else [route for route in runs if route.provider == "engine"]
-        unverified = engines or [route for route in left if route.provider == "cpu"]
-    if not unverified:
-        reasons = "; ".join(f"{route.name}: {record[route.name]['reason']}" for route in failed) or "no precision passed its gate"
-        raise BundleError(f"{bundle.folder}: nothing to run ({reasons}); export or build it again, then wsra verify")
-    return unverified[0]
-
-
-def record_paths(bundle: Bundle, device: Device) -> tuple[Path, Path]:
-    """Where the record of this device lies: in the bundle, or where that cannot be written, in the user's state folder."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    golden = bundle.manifest.files.get("golden.safetensors", "")
-    return bundle.folder / RECORDS / f"{device.name}.json", state / "wsra" / RECORDS / golden[:16] / f"{device.name}.json"
-
-
-def read_record(bundle: Bundle, device: Device) -> dict[str, dict[str, Any]]:
-    """What `wsra verify` found on this device: route -> entry, of these very graphs and libraries only."""
-    record: dict[str, dict[str, Any]] = {}
-    for path in record_paths(bundle, device):
-        if not path.exists():
-            continue
-        try:
-            table = read_json(path, error=BundleError, hint="run wsra verify again")
-        except BundleError:
-            continue
-        for name, entry in table.items() if isinstance(table, dict) else ():
-            route = _checked_route(entry)
-            if route is not None and route.name == name and entry["of"] == what_it_holds_for(bundle, device, route):
-                record[name] = entry
-    return record
-
-
-def measured_ms(bundle: Bundle, device: Device) -> dict[str, float]:
-    """Milliseconds per query of each route that `wsra verify` measured on this device, by the name of the route."""
-    return _measured_ms(read_record(bundle, device))
-
-
-def _measured_ms(record: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    return {name: float(entry["ms_per_query"]) for name, entry in record.items() if "ms_per_query" in entry}
-
-
-def write_record(bundle: Bundle, device: Device, entries: dict[str, dict[str, Any]]) -> Path:
-    """Keep what `wsra verify` found; what holds still of other routes stays.
-
-    Returns:
-        Where it is kept.
-
-    Raises:
-        OutputError: neither the bundle nor the user's state folder can be written.
-    """
-    known = read_record(bundle, device) | {
-        name: {**entry, "of": what_it_holds_for(bundle, device, _route(entry))} for name, entry in entries.items()
-    }
-    inside, outside = record_paths(bundle, device)
-    path = inside if os.access(bundle.folder, os.W_OK) else outside
-    with replacing(path) as part:
-        part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-    return path
-
-
-@dataclass(frozen=True)
-class _Noted:
-    """What is read of an entry of a record."""
-
-    precision: Literal["fp32", "fp16", "int8"]
-    provider_asked: Provider
-    passed: bool
-    of: dict[str, str]
-    reason: str | None = None
-    ms_per_query: float = 1.0
-
-
-def _checked_route(entry: Any) -> Route | None:
-    """The route of an entry; None where it is not one that `wsra verify` writes, and the route is as if it had never been verified."""
-    try:
-        noted = from_table(_Noted, {key: entry[key] for key in _Noted.__dataclass_fields__ if key in entry})
-    except (ValueError, TypeError):
-        return None
-    return Route(noted.precision, noted.provider_asked) if noted.ms_per_query > 0 else None
-
-
-def _route(entry: dict[str, Any]) -> Route:
-    return Route(entry["precision"], entry["provider_asked"])
-
-
-def what_it_holds_for(bundle: Bundle, device: Device, route: Route) -> dict[str, str]:
-    """What a record of a route was found with: golden data, graphs or engines, the kernel's weights, and the libraries that ran them."""
-    files = bundle.manifest.files
-    held = {name: digest for name, digest in files.items() if name in (GOLDEN, SCORER) or name.startswith(f"{route.precision}/")}
-    if route.provider == "engine":
-        try:
-            return held | {SIDECAR: sha256_of(engines_here(bundle, device) / route.precision / SIDECAR)}
-        except (WsraError, OSError):
-            return held | {SIDECAR: "none"}
-    return held | _libraries()
-
-
-@cache
-def _libraries() -> dict[str, str]:
-    """Versions of what runs graphs and keys; with numba installed or removed, ground takes another kernel."""
-    found = {}
-    for name in ("onnxruntime", "onnxruntime-gpu", "numba"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found

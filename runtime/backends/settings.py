@@ -21,6 +21,7 @@ class RunSettings:
         threads: of ONNX Runtime on the CPU, where 0 lets it decide, and of the kernel, where 0 takes every core.
         allow_fallback: run on the CPU where the provider is not available, instead of refusing.
         kernel: what scores snippets: "numba" (extra `fast`), "numpy", "graph" or "auto"; see `open_kernel`.
+        device: number of the GPU, from 0, among the visible ones.
     """
 
     precision: str = "auto"
@@ -28,6 +29,7 @@ class RunSettings:
     threads: int = 0
     allow_fallback: bool = False
     kernel: KernelName = "auto"
+    device: int = 0
 
 
 DEFAULT = RunSettings()

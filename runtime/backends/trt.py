@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,14 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backends.cuda import Cuda, StreamTimer
+from wsra.runtime.backends.cuda import Cuda, CudaGraph
 from wsra.runtime.backends.libraries import LIBRARIES, Library
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
-from wsra.runtime.backends.trt_log import error_log
+from wsra.runtime.backends.rtx import KernelCache
+from wsra.runtime.backends.trt_log import error_log, library_errors
 from wsra.runtime.errors import BackendError, MissingExtraError
+
+logger = logging.getLogger(__name__)
 
 Shape = tuple[int, ...]
 Ranges = dict[str, tuple[Shape, Shape]]  # input -> smallest and largest shape
+_AGAIN = "build the engine again with wsra build"
 
 
 def find_library(*, gpu: bool = True) -> Any:
@@ -57,45 +62,69 @@ def find_library(*, gpu: bool = True) -> Any:
 
 
 class TrtBackend:
-    """A plan in TensorRT on the first GPU. One call at a time.
+    """A plan in TensorRT on a GPU. One call at a time, from any thread.
+
+    Inputs and outputs travel through page-locked memory. Shapes and addresses are set only when they change, and calls that repeat the
+    shapes of the one before are recorded as a CUDA graph, by TensorRT-RTX itself or, for TensorRT, here.
 
     Args (constructor):
         plan: a plan that `wsra build` built on this machine.
         device_name: name of the GPU, for reports.
+        gpu: number of the GPU, from 0.
 
     Raises:
         MissingExtraError: no TensorRT is installed.
-        BackendError: there is no GPU, TensorRT refuses the plan, or a tensor of it cannot be fed from NumPy.
+        BackendError: there is no such GPU, TensorRT refuses the plan, or a tensor of it cannot be fed from NumPy.
     """
 
-    def __init__(self, plan: Path, *, device_name: str = "") -> None:
+    def __init__(self, plan: Path, *, device_name: str = "", gpu: int = 0) -> None:
         trt = find_library()
         self._name = plan.name
         self._device = device_name
         self._provider = f"{trt.__name__} {trt.__version__}"
         self._log = error_log(trt)
-        self._cuda = Cuda()
-        self._log.clear()
-        runtime = trt.Runtime(self._log.logger)
-        engine = runtime.deserialize_cuda_engine(_content(plan))
-        if engine is None:
-            raise BackendError(f"{plan}: {self._provider} refuses the plan ({self._log.reason()}); build it again with wsra build")
-        context = engine.create_execution_context()
-        if context is None:
-            raise BackendError(f"{plan}: {self._provider} cannot start it ({self._log.reason()}); close other programs that use the GPU")
-        self._context: Any = context
-        self._engine: Any = engine
-        self._runtime: Any = runtime
+        content = _content(plan)
         self._inputs: dict[str, TensorSpec] = {}
         self._outputs: dict[str, TensorSpec] = {}
+        self._active: int | None = None  # profile
+        self._shapes: dict[str, Shape] | None = None  # of the inputs that are set, if a call with them has worked
+        self._addresses: dict[str, int] = {}
+        self._host: Arrays = {}  # page-locked
+        self._graph: CudaGraph | None = None
+        with ExitStack() as undo:
+            self._cuda = Cuda(gpu)
+            undo.callback(self._cuda.close)
+            self._log.clear()
+            with library_errors(self._log, BackendError, f"{plan}: {self._provider} does not start", "see wsra doctor"):
+                runtime = trt.Runtime(self._log.logger)
+            refusal = f"{plan}: {self._provider} refuses the plan"
+            with library_errors(self._log, BackendError, refusal, "build it again with wsra build"):
+                engine = runtime.deserialize_cuda_engine(content)
+            if engine is None:
+                raise BackendError(f"{refusal} ({self._log.reason()}); build it again with wsra build")
+            self._kernels = KernelCache(trt, engine, plan)
+            refusal = f"{plan}: {self._provider} cannot start it"
+            with library_errors(self._log, BackendError, refusal, "close other programs that use the GPU"):
+                context = engine.create_execution_context(*self._kernels.arguments())
+            if context is None:
+                raise BackendError(f"{refusal} ({self._log.reason()}); close other programs that use the GPU")
+            self._context: Any = context
+            self._engine: Any = engine
+            self._runtime: Any = runtime
+            self._describe(trt, plan)
+            undo.pop_all()
+        self._profiles = [self._ranges(number) for number in range(engine.num_optimization_profiles)]
+        self._may_capture = not self._kernels.captures_graphs
+
+    def _describe(self, trt: Any, plan: Path) -> None:
+        """Read names, dtypes and shapes of the inputs and outputs."""
+        engine = self._engine
         for number in range(engine.num_io_tensors):
             name = engine.get_tensor_name(number)
             if engine.get_tensor_location(name) != trt.TensorLocation.DEVICE:
                 raise BackendError(f"{plan}: {name} is a shape tensor, which wsra does not support; export the graph without it")
             specs = self._inputs if engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT else self._outputs
             specs[name] = TensorSpec(_dtype(trt, engine.get_tensor_dtype(name), name, plan), _axes(tuple(engine.get_tensor_shape(name))))
-        self._profiles = [self._ranges(number) for number in range(engine.num_optimization_profiles)]
-        self._active: int | None = None
 
     def _ranges(self, number: int) -> Ranges:
         """Smallest and largest shape of every input that has a dynamic axis."""
@@ -132,22 +161,27 @@ class TrtBackend:
         Raises:
             BackendError: the feeds fit no profile, or TensorRT or CUDA fails.
         """
-        arrays = self._feed(feeds)
-        outputs = self._bind_outputs()
-        self._execute()
-        for name, array in outputs.items():
-            self._cuda.download(array, self._cuda.buffer(name, array.nbytes))
+        repeated = self._prepare(feeds)
+        for name, array in feeds.items():
+            np.copyto(self._host[name], array)
+        if self._graph is None and repeated and self._may_capture:
+            self._capture()
+        if self._graph is not None:
+            self._graph.launch()
+        else:
+            self._enqueue()
         self._cuda.wait()
-        del arrays  # uploads read them until here
-        return outputs
+        self._shapes = {name: array.shape for name, array in feeds.items()}
+        return {name: self._host[name].copy() for name in self._outputs}
 
     def milliseconds(self, feeds: Mapping[str, NDArray[Any]], repeats: int) -> list[float]:
         """Milliseconds of each of several runs, measured by the GPU, without the copies."""
-        arrays = self._feed(feeds)
-        self._bind_outputs()
+        self._prepare(feeds)
+        for name, array in feeds.items():
+            np.copyto(self._host[name], array)
+            self._cuda.upload(self._addresses[name], self._host[name])
         self._cuda.wait()
-        del arrays
-        watch, times = StreamTimer(self._cuda), []
+        watch, times = self._cuda.timer(), []
         for _ in range(repeats):
             watch.start()
             self._execute()
@@ -155,57 +189,89 @@ class TrtBackend:
         watch.close()
         return times
 
-    def _feed(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Choose a profile, set the shapes and start the uploads; they read the returned arrays, which must be kept until they end."""
-        check_feeds(feeds, self._inputs, self._name)
-        self._log.clear()
-        self._activate(fitting_profile({name: array.shape for name, array in feeds.items()}, self._profiles, self._name))
-        arrays = []
-        for name, given in feeds.items():
-            array = np.ascontiguousarray(given)
-            if not self._context.set_input_shape(name, array.shape):
-                raise self._refused(f"refuses {name} of shape {array.shape}")
-            address = self._cuda.buffer(name, array.nbytes)
-            self._cuda.upload(address, array)
-            self._context.set_tensor_address(name, address)
-            arrays.append(array)
-        return arrays
-
-    def _activate(self, number: int) -> None:
-        if number == self._active:
-            return
-        if not self._context.set_optimization_profile_async(number, int(self._cuda.stream)):
-            raise self._refused(f"cannot change to profile {number}")
-        self._active = number
-
-    def _bind_outputs(self) -> Arrays:
-        """Allocate every output on the device.
+    def _prepare(self, feeds: Mapping[str, NDArray[Any]]) -> bool:
+        """Set profile, shapes and addresses, unless the last call that worked had the same shapes.
 
         Returns:
-            Arrays for downloading the outputs.
+            Whether it had.
         """
-        outputs = {}
-        for name, spec in self._outputs.items():
+        check_feeds(feeds, self._inputs, self._name)
+        self._cuda.make_current()
+        self._log.clear()
+        shapes = {name: array.shape for name, array in feeds.items()}
+        if shapes == self._shapes:
+            return True
+        profile = fitting_profile(shapes, self._profiles, self._name)
+        self._shapes = None  # until a call has worked
+        if self._graph is not None:  # a context must not change under a graph
+            self._graph.close()
+            self._graph = None
+        with library_errors(self._log, BackendError, f"{self._name}: {self._provider} refuses {shapes}", _AGAIN):
+            self._set_inputs(profile, shapes)
+            self._bind()
+        return False
+
+    def _set_inputs(self, profile: int, shapes: Mapping[str, Shape]) -> None:
+        if profile != self._active:
+            self._active = None
+            if not self._context.set_optimization_profile_async(profile, self._cuda.stream):
+                raise self._refused(f"cannot change to profile {profile}")
+            self._active = profile
+        for name, shape in shapes.items():
+            if not self._context.set_input_shape(name, shape):
+                raise self._refused(f"refuses {name} of shape {shape}")
+
+    def _bind(self) -> None:
+        """Allocate every input and output, on the device and page-locked on the host; pass on the addresses that changed."""
+        for name, spec in [*self._inputs.items(), *self._outputs.items()]:
             shape = tuple(self._context.get_tensor_shape(name))
             if min(shape, default=0) < 0:
                 raise self._refused(f"cannot determine the shape of {name} before it runs")
-            outputs[name] = np.empty(shape, spec.dtype)
-            self._context.set_tensor_address(name, self._cuda.buffer(name, outputs[name].nbytes))
-        return outputs
+            self._host[name] = self._cuda.pinned(name, shape, spec.dtype)
+            address = self._cuda.buffer(name, self._host[name].nbytes)
+            if address != self._addresses.get(name):
+                self._context.set_tensor_address(name, address)
+                self._addresses[name] = address
+
+    def _capture(self) -> None:
+        """Record the copies and the run as a CUDA graph; where that fails, go on without."""
+        try:
+            self._graph = self._cuda.capture(self._enqueue)
+        except BackendError as err:
+            self._may_capture = False
+            logger.info(f"{self._name} runs without CUDA graphs, which may take longer: {err}")
+            self._log.clear()
+
+    def _enqueue(self) -> None:
+        for name in self._inputs:
+            self._cuda.upload(self._addresses[name], self._host[name])
+        self._execute()
+        for name in self._outputs:
+            self._cuda.download(self._host[name], self._addresses[name])
 
     def _execute(self) -> None:
-        if not self._context.execute_async_v3(int(self._cuda.stream)):
-            raise self._refused("fails")
+        with library_errors(self._log, BackendError, f"{self._name}: {self._provider} fails", _AGAIN):
+            if not self._context.execute_async_v3(self._cuda.stream):
+                raise self._refused("fails")
 
     def _refused(self, what: str) -> BackendError:
-        return BackendError(f"{self._name}: {self._provider} {what} ({self._log.reason()}); build the engine again with wsra build")
+        return BackendError(f"{self._name}: {self._provider} {what} ({self._log.reason()}); {_AGAIN}")
 
     def __enter__(self) -> TrtBackend:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._context = self._engine = self._runtime = None  # freed before the memory that they use
         with suppress(BackendError) if error else nullcontext():  # after a CUDA error, every later call fails, too
+            self._cuda.make_current()
+            if error is None:
+                self._kernels.save()
+            if self._graph is not None:
+                self._graph.close()
+                self._graph = None
+        self._kernels.close()
+        self._context = self._engine = self._runtime = None  # freed before the memory that they use
+        self._host.clear()
+        with suppress(BackendError) if error else nullcontext():
             self._cuda.close()
 
 

@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from wsra.runtime.bench.reading import COPY, PRODUCT, blas_threads
+from wsra.runtime.bench.asking import COPY, PRODUCT, blas_threads
 from wsra.runtime.bench.stages import Measurement
 from wsra.runtime.bench.timed_video import TimedVideo
 from wsra.runtime.bench.timing import Times, ratio
@@ -44,6 +44,7 @@ def bench_json(measured: Measurement) -> dict[str, Any]:
         "memory": {"anonymous_mb": measured.memory.now_mb, "peak_mb": measured.memory.peak_mb},
         "source": str(measured.request.source),
         "video_s": None if measured.film is None else measured.film.seconds,
+        "waited": None if measured.film is None else measured.film.stages,
         "snippets": len(measured.features),
         "tracks": None if measured.features.tracks is None else len(measured.features.tracks),
         "duration_s": measured.features.duration_s,
@@ -114,7 +115,8 @@ def _speeds(measured: Measurement) -> list[str]:
     if measured.film is None:
         return []
     speeds = {name: _speed(measured.film, measured.times[name]) for name in _OF_FILM}
-    return [f"{name}: {t['frames_per_s']:,.0f} frames a second, {t['times_real_time']:,.0f} times real time" for name, t in speeds.items()]
+    lines = [f"{name}: {t['frames_per_s']:,.0f} frames a second, {t['times_real_time']:,.0f} times real time" for name, t in speeds.items()]
+    return lines if measured.film.stages is None else [*lines, f"extract: {measured.film.stages}"]
 
 
 def _conditions(measured: Measurement) -> list[str]:

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.runtime.backbones.registry import backbone_of
-from wsra.runtime.backends.routes import Route, choose
+from wsra.runtime.archive.videos import open_backbone
+from wsra.runtime.backends.choice import choose
+from wsra.runtime.backends.routes import Route
 from wsra.runtime.backends.settings import DEFAULT, RunSettings
-from wsra.runtime.bench.asking import Asking
+from wsra.runtime.bench.asking import Asking, KeyReader
 from wsra.runtime.bench.memory import Memory
-from wsra.runtime.bench.reading import KeyReader
-from wsra.runtime.bench.repeated import repeated
 from wsra.runtime.bench.timed_video import TimedVideo
 from wsra.runtime.bench.timing import Run, Times, in_turns, one_stage
 from wsra.runtime.device import Device, this_device
@@ -28,6 +27,7 @@ from wsra.runtime.errors import FeatureError, OutputError
 from wsra.runtime.files.names import FEAT
 from wsra.runtime.formats.bundle import Bundle, SpanPlan, open_bundle
 from wsra.runtime.formats.features import Features, read_features, write_features
+from wsra.runtime.formats.tracks import Tracks
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.keys import made_by
 
@@ -104,7 +104,7 @@ def measure(folder: Path, request: BenchRequest) -> Measurement:
         WsraError: the bundle, the source, a query or the provider cannot be used.
         OutputError: the temporary folder cannot hold the keys.
     """
-    load, bundle, device = os.getloadavg()[0], open_bundle(folder), this_device()
+    load, bundle, device = os.getloadavg()[0], open_bundle(folder), this_device(gpu=request.settings.device)
     route = choose(bundle, device, request.settings)
     if not request.source.is_file():
         raise FeatureError(f"{request.source}: no such file, or a folder; expected a .feat file or a video")
@@ -167,8 +167,7 @@ def measure(folder: Path, request: BenchRequest) -> Measurement:
 
 
 def _film(bundle: Bundle, route: Route, request: BenchRequest) -> TimedVideo:
-    threads, allow_fallback = request.settings.threads, request.settings.allow_fallback
-    backbone = backbone_of(bundle, precision=route.precision, provider=route.provider, threads=threads, allow_fallback=allow_fallback)
+    backbone = open_backbone(bundle, route, request.settings)
     return TimedVideo(request.source, backbone, snippet_s=bundle.manifest.snippet_s, first_s=request.first_s)
 
 
@@ -181,3 +180,38 @@ def _placed(features: Features, hours: float | None, feat: Path) -> Path:
     else:
         write_features(feat, features)
     return feat
+
+
+def repeated(features: Features, hours: float) -> Features:
+    """The features of a video that shows the same again and again.
+
+    Args:
+        features: of a video.
+        hours: how long the result lasts: rows of snippets are repeated to the snippet, those of objects in whole videos.
+    """
+    if features.tracks is not None:
+        return _again(features, features.tracks, max(1, round(3600 * hours / features.duration_s)))
+    step_s = float(np.median(features.times_s[:, 1] - features.times_s[:, 0]))
+    starts = np.arange(max(1, round(3600 * hours / step_s)), dtype=np.float64) * step_s
+    values = np.resize(features.values, (len(starts), features.width))
+    times_s = np.stack([starts, starts + step_s], axis=1)
+    return replace(features, values=values, times_s=times_s, duration_s=float(times_s[-1, 1]))
+
+
+def _again(features: Features, tracks: Tracks, times: int) -> Features:
+    shifts = np.arange(times) * features.duration_s
+    numbers = np.arange(times, dtype=np.int32) * np.int32(len(tracks))
+    many = Tracks(
+        of_row=(numbers[:, None] + tracks.of_row).reshape(-1),
+        boxes=np.tile(tracks.boxes, (times, 1)),
+        lives_s=(shifts[:, None, None] + tracks.lives_s).reshape(-1, 2),
+        continues=np.full(times * len(tracks), -1, np.int32),
+        view_of=(numbers[:, None] + tracks.view_of).reshape(-1),
+        views_s=(shifts[:, None] + tracks.views_s).reshape(-1),
+        view_boxes=np.tile(tracks.view_boxes, (times, 1)),
+    )
+    times_s = (shifts[:, None, None] + features.times_s).reshape(-1, 2)
+    order = np.argsort(times_s[:, 0], kind="stable")  # a row may reach a little beyond its video
+    many = replace(many, of_row=many.of_row[order], boxes=many.boxes[order])
+    values = np.tile(features.values, (times, 1))[order]
+    return replace(features, values=values, times_s=times_s[order], duration_s=float(times * features.duration_s), tracks=many)

@@ -6,10 +6,11 @@ from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from wsra.runtime.backbones.common.pipeline import Staged
 from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.bench.timing import LapTimer
 from wsra.runtime.errors import VideoError
-from wsra.runtime.extraction.batch import AHEAD
+from wsra.runtime.extraction.batch import AHEAD, stages
 from wsra.runtime.extraction.gathering import Gathered, gather
 from wsra.runtime.formats.features import Features
 from wsra.runtime.prefetch import ahead
@@ -20,6 +21,7 @@ class TimedVideo:
     """The first seconds of a video, to be decoded and described again and again.
 
     `frames` and `seconds` tell, after a run, how much of it was decoded: frames, also those that no backbone reads, and seconds of video.
+    `stages` says, after `together`, how long the graph of the backbone waited; it is None if the backbone runs none.
 
     Args (constructor):
         path: the video.
@@ -35,11 +37,13 @@ class TimedVideo:
         self._path, self._backbone, self._snippet_s, self._first_s = path, backbone, snippet_s, first_s
         self._rows: Gathered | None = None
         self.frames, self.seconds = 0, 0.0
+        self.stages: str | None = None
         with self._open():
             pass
 
     def apart(self) -> Mapping[str, float]:
         """Seconds of the stages "decode" and "features", one waiting for the other."""
+        self._let_overlap(False)
         watch = LapTimer()
         with watch.lap("decode"):
             video = self._open()
@@ -50,10 +54,16 @@ class TimedVideo:
 
     def together(self) -> Mapping[str, float]:
         """Seconds of the stage "extract": frames are decoded ahead in a thread of their own."""
+        self._let_overlap(True)
         watch = LapTimer()
         with watch.lap("extract"), self._open() as video, closing(ahead(self._decoded(video, LapTimer()), AHEAD)) as frames:
             gather(self._backbone, frames, self._snippet_s)
+        self.stages = stages(self._backbone)
         return watch.seconds
+
+    def _let_overlap(self, overlaps: bool) -> None:
+        if isinstance(self._backbone, Staged):
+            self._backbone.overlaps = overlaps
 
     def features(self) -> Features:
         """Those of the last run.

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsra.runtime.commands.options import (
+    DeviceOption,
     FallbackOption,
     JsonOption,
     KernelOption,
@@ -33,6 +34,7 @@ def bench(
     allow_fallback: FallbackOption = False,
     threads: ThreadsOption = 0,
     kernel: KernelOption = "auto",
+    device: DeviceOption = 0,
     repeats: Annotated[int | None, typer.Option(min=1, help="Rounds; default as many as take some seconds, 5 to 100.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,7 +51,7 @@ def bench(
         source=Path(inputs[-1]),
         queries=[QUERY] if queries is None else read_queries(queries),
         plan=plan,
-        settings=RunSettings(precision, provider, threads, allow_fallback, kernel),
+        settings=RunSettings(precision, provider, threads, allow_fallback, kernel, device),
         repeats=repeats,
         first_s=seconds,
         hours=hours,

@@ -42,6 +42,8 @@ def export(
         typer.Option(help="What a zero-shot bundle sees: the frame, also its quarters, also what moves, or the best views of each object."),
     ] = "whole",
     stock: Annotated[bool, typer.Option("--stock", help="Export the scorer that comes with wsra as a bundle without training.")] = False,
+    scorer: Annotated[str, typer.Option(help="module:name of a checkpoint's scorer that is not wsra's own; runs its code.")] = "wsra",
+    upper_bound: Annotated[bool, typer.Option("--upper-bound", help="Accept a checkpoint that was trained with spans.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a bundle of another checkpoint.")] = False,
 ) -> None:
     """Export a checkpoint as a bundle, a model as a bundle without training, or a backbone or detector as a folder."""
@@ -55,13 +57,15 @@ def export(
         raise typer.BadParameter("--zero-shot needs no checkpoint and brings its own backbone")
     if stock and (checkpoint, backbone, zero_shot, detector) != (None, None, None, None):
         raise typer.BadParameter("--stock needs no checkpoint, --backbone, --detector or --zero-shot")
+    if (stock or zero_shot is not None) and (scorer != "wsra" or upper_bound):
+        raise typer.BadParameter("--scorer and --upper-bound are for a checkpoint")
     from wsra.export.detector import detector_folder
     from wsra.export.encoder import encoder_folder
     from wsra.export.precisions import Calibration
     from wsra.export.publish import ExportOptions
     from wsra.runtime.terminal.streams import print_path
 
-    options = ExportOptions(fp16=fp16, int8=int8, calibration=Calibration(calib, features, ranges), engine=engine, overwrite=overwrite)
+    options = ExportOptions(fp16, int8, Calibration(calib, features, ranges), engine, overwrite, upper_bound, scorer)
     encoder_to_carry = encoder_folder(backbone) if backbone is not None else None
     detector_to_carry = detector_folder(detector) if detector is not None else None
     if stock or zero_shot is not None:
@@ -122,10 +126,12 @@ def _export_backbone(model: str, out: Path, options: ExportOptions) -> None:
 def _export_detector(model: str, out: Path, options: ExportOptions) -> None:
     """An RT-DETR or D-FINE model as a folder for `wsra extract --detector`."""
     from wsra.export.detector import export_detector
+    from wsra.runtime.terminal.console import progress_shown
 
-    if options.engine:
-        raise typer.BadParameter("--engine is for bundles and encoders; a detector runs with wsra extract --provider tensorrt")
-    export_detector(model, out, fp16=options.fp16, int8=options.int8, overwrite=options.overwrite)
+    with progress_shown() as progress:
+        export_detector(
+            model, out, fp16=options.fp16, int8=options.int8, engine=options.engine, overwrite=options.overwrite, progress=progress
+        )
 
 
 def _refuse_training_data(kind: str, given: str, checkpoint: Path | None, calib: Path | None) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from wsra.runtime.commands.options import FallbackOption, JobsOption, RayOption, SnippetOption
+from wsra.runtime.backends.settings import Provider
+from wsra.runtime.commands.options import DeviceOption, FallbackOption, JobsOption, RayOption, SnippetOption
 
 
 def extract(
@@ -25,13 +26,14 @@ def extract(
         ),
     ] = "whole",
     provider: Annotated[
-        Literal["cpu", "cuda", "tensorrt"], typer.Option(help="Provider of ONNX Runtime for an encoder or detector.")
+        Provider, typer.Option(help="For an encoder or detector: cpu, cuda or tensorrt of ONNX Runtime, or engine: plans of wsra build.")
     ] = "cpu",
     allow_fallback: FallbackOption = False,
+    device: DeviceOption = 0,
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
     ray: RayOption = None,
-    decoder: Annotated[str, typer.Option(help="cpu, or a hardware decoder of FFmpeg: cuda, qsv, vaapi, videotoolbox, ...")] = "cpu",
+    decoder: Annotated[str, typer.Option(help="cpu, gstreamer, or hardware known to FFmpeg: cuda, qsv, vaapi, ...")] = "cpu",
     continued: Annotated[bool, typer.Option("--continue", help="Treat the files, in this order, as one recording of one camera.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace features of another backbone, snippet length or tool.")] = False,
 ) -> None:
@@ -40,7 +42,7 @@ def extract(
     from wsra.runtime.extraction.batch import extract_batch
     from wsra.runtime.terminal.console import print_message, progress_shown
     from wsra.runtime.terminal.streams import print_path
-    from wsra.runtime.workers.choose import open_pool
+    from wsra.runtime.workers.pool import open_pool
 
     if detector is not None and (backbone, regions) != ("motion", "whole"):
         raise typer.BadParameter("--detector is a backbone of its own; leave out --backbone and --regions")
@@ -51,7 +53,9 @@ def extract(
     if ray is not None and jobs > 1:
         raise typer.BadParameter("--jobs is for this machine; leave it out: a cluster extracts one video per processor")
     failed = 0
-    choice = BackboneChoice(detector or backbone, regions, provider, allow_fallback=allow_fallback, detector=detector is not None)
+    choice = BackboneChoice(
+        detector or backbone, regions, provider, allow_fallback=allow_fallback, gpu=device, detector=detector is not None
+    )
     gpus = int(provider != "cpu" or decoder == "cuda")
     with ExitStack() as held:
         pool = held.enter_context(open_pool(ray, jobs=min(jobs, len(videos)), gpus=gpus))
@@ -76,6 +80,8 @@ def extract(
             else:
                 print_path(done.feat)
                 print_message(f"{done.video}: {'kept, already extracted' if done.kept else 'extracted'}")
+                if done.stages is not None:
+                    print_message(f"{done.video}: {done.stages}")
                 if done.warning is not None:
                     print_message(f"WARNING: {done.video}: {done.warning}")
     if failed:

@@ -18,7 +18,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout."
 SnippetOption = Annotated[float, typer.Option("--snippet-s", min=0.04, max=60.0, help="Length of a snippet in seconds.")]
 QueriesOption = Annotated[Path | None, typer.Option(help="File with one query per line, instead of a single sentence.")]
 PlanOption = Annotated[
-    Literal["tracks", "maximal", "seconds", "relative", "segments"] | None,
+    Literal["tracks", "peaks", "maximal", "seconds", "relative", "segments"] | None,
     typer.Option(help="Candidate spans; default the bundle's. wsra evaluate draws those of chance from them, too."),
 ]
 PrecisionOption = Annotated[str, typer.Option(help="auto, fp32, fp16 or int8; auto is the fastest that wsra verify passed here.")]
@@ -30,8 +30,11 @@ ThreadsOption = Annotated[int, typer.Option(min=0, max=1024, help="Threads of ON
 FallbackOption = Annotated[bool, typer.Option("--allow-fallback", help="Run on the CPU where the provider is not available.")]
 KernelOption = Annotated[
     KernelName,
-    typer.Option(help="What scores snippets; auto is numba (extra fast) for weeks of video, numpy for less, on a GPU the graph."),
+    typer.Option(
+        help="What scores snippets; auto is numba (extra fast) for weeks of video, numpy for less; the graph where it was faster."
+    ),
 ]
+DeviceOption = Annotated[int, typer.Option("--device", metavar="N", min=0, help="Number of the GPU, from 0, among the visible ones.")]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
 RayOption = Annotated[
     str | None,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.conversion.hdf5 import dataset_names, hdf5, read_dataset
 from wsra.runtime.errors import FeatureError, MissingExtraError
-from wsra.runtime.files.arrays import INFLATION, check_array
+from wsra.runtime.files.limits import INFLATION, check_array
 from wsra.runtime.formats.features import Features
 
 _ZIP = b"PK"  # the first bytes of an .npz

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.errors import FeatureError, MissingExtraError, WsraError
-from wsra.runtime.files.arrays import check_array
+from wsra.runtime.files.limits import check_array
 
 
 @contextmanager

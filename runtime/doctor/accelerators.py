@@ -8,12 +8,11 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from wsra.runtime.backends.libraries import PROVIDERS, Library, has_cuda_python
+from wsra.runtime.backends.libraries import PROVIDERS, Library
 from wsra.runtime.device import Device
 from wsra.runtime.doctor.checks import Check, State, release_of, version_of
-from wsra.runtime.doctor.jetson import is_jetson
-
-CUDA13_SINCE = Version("1.27")  # wheels of onnxruntime-gpu on PyPI require CUDA 12 up to 1.26 and CUDA 13 from 1.27 (their metadata)
+from wsra.runtime.doctor.cuda import CUDA13_SINCE
+from wsra.runtime.doctor.jetson import ONNXRUNTIME_FIX, is_jetson, jetpack_of
 
 
 def gpu_check(device: Device, root: Path) -> Check:
@@ -52,9 +51,6 @@ def tensorrt_checks(libraries: list[Library], device: Device) -> list[Check]:
             idle = "" if device.gpu else "; it needs a GPU to run anything"
             check = Check(library.name, "ok", library.version + idle)
         checks.append(check)
-    if device.gpu is not None and not has_cuda_python():
-        limit = ",<13" if Version(device.gpu.cuda).major < 13 else ""
-        checks.append(Check("cuda-python", "trouble", "not installed; engines cannot run", f"pip install 'cuda-python>=12.6.2{limit}'"))
     return checks
 
 
@@ -80,13 +76,15 @@ def runtime_checks(device: Device, *, engines_run: bool) -> list[Check]:
         return [Check(name, bad, f"does not load: {err}{only}", f"pip install 'wsra[{extra}]'")]
     except Exception as err:  # the remains of two installations, or a build for another system
         fix = f"pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'wsra[{extra}]'"
+        if jetpack_of(device.l4t).startswith("6"):
+            fix = f"pip uninstall -y onnxruntime onnxruntime-gpu && {ONNXRUNTIME_FIX}"
         return [Check(name, bad, f"does not load: {err}{only}", fix)]
     checks = [Check(name, "ok", version)]
     for kind, provider in PROVIDERS.items():
         if provider in available:
             checks.append(_provider_check(kind, version, device, bad))
     if device.gpu is not None and PROVIDERS["cuda"] not in available:
-        checks.append(Check("provider cuda", "note", f"not in this {name}: graphs run on the CPU", _way_to_cuda(x86_gpu)))
+        checks.append(Check("provider cuda", "note", f"not in this {name}: graphs run on the CPU", _way_to_cuda(device, x86_gpu)))
     return checks
 
 
@@ -111,9 +109,13 @@ def _provider_check(kind: str, version: str, device: Device, bad: State) -> Chec
     return Check(name, "trouble", reason, "install the CUDA and cuDNN libraries of this build: pip install 'onnxruntime-gpu[cuda,cudnn]'")
 
 
-def _way_to_cuda(x86_gpu: bool) -> str:
+def _way_to_cuda(device: Device, x86_gpu: bool) -> str:
     if x86_gpu:
         return "pip uninstall -y onnxruntime && pip install 'wsra[gpu]', or wsra build and --provider engine"
+    if jetpack_of(device.l4t).startswith("6"):
+        if tuple(sys.version_info[:2]) != (3, 10):
+            return "wsra build, then --provider engine; onnxruntime-gpu for JetPack 6 needs the system's Python 3.10"
+        return f"wsra build, then --provider engine; or pip uninstall -y onnxruntime && {ONNXRUNTIME_FIX}"
     if tuple(sys.version_info[:2]) < (3, 11):
         return "wsra build, then --provider engine: PyPI has no onnxruntime-gpu for aarch64 and Python 3.10"
     return "wsra build, then --provider engine; PyPI has onnxruntime-gpu for aarch64 and CUDA 13 since 1.29, untested on a Jetson"

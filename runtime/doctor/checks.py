@@ -148,11 +148,12 @@ def _compare(found: dict[str, tuple[str, Version | None]]) -> tuple[str, list[st
     return ", ".join(parts), wrong
 
 
-def clash_checks(*, gpu: bool) -> list[Check]:
+def clash_checks(*, gpu: bool, install: str = "") -> list[Check]:
     """Installed distributions that overwrite each other.
 
     Args:
         gpu: whether ONNX Runtime could use a GPU here; it decides which distribution to keep.
+        install: command that installs ONNX Runtime here where PyPI has none for the GPU.
     """
     checks = []
     for folder, owners in FOLDERS.items():
@@ -161,7 +162,8 @@ def clash_checks(*, gpu: bool) -> list[Check]:
             continue
         keep = ("onnxruntime-gpu" if gpu else "onnxruntime") if folder == "onnxruntime" else installed[0]
         versions = " and ".join(f"{name} {version_of(name)}" for name in installed)
-        fix = f"pip uninstall -y {' '.join(installed)} && pip install {keep}"
+        again = install if install and folder == "onnxruntime" else f"pip install {keep}"
+        fix = f"pip uninstall -y {' '.join(installed)} && {again}"
         checks.append(Check(f"clash {folder}", "trouble", f"{versions} are both installed into one folder, {folder}/", fix))
     return checks
 

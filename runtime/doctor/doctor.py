@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from wsra.runtime.backends.engines import SIDECAR
-from wsra.runtime.backends.libraries import Library, find_libraries, has_cuda_python
+from wsra.runtime.backends.libraries import Library, find_libraries
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.doctor.accelerators import gpu_check, runtime_checks, tensorrt_checks
 from wsra.runtime.doctor.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
+from wsra.runtime.doctor.cuda import cuda_check
 from wsra.runtime.doctor.decoders import decoder_checks
-from wsra.runtime.doctor.jetson import is_jetson, jetson_checks
+from wsra.runtime.doctor.jetson import ONNXRUNTIME_FIX, is_jetson, jetpack_of, jetson_checks
 from wsra.runtime.errors import WsraError
 from wsra.runtime.formats.bundle import REJECTED, Bundle, default_bundle, open_bundle
 from wsra.runtime.terminal.display import Group, RenderableType, Styled, Table, plain_table
@@ -33,13 +34,14 @@ def examine(bundle: Path | None, *, root: Path = Path("/")) -> list[Check]:
     opened, bundle_checks = _open(bundle)
     usable = [library for library in libraries if library.new_enough] if device.gpu is not None else []
     engine_checks, fits = _engines(opened, device, [library for library in libraries if library.version]) if opened else ([], False)
-    engines_run = bool(usable) and fits and has_cuda_python()
+    engines_run = bool(usable) and fits
     folder = opened.folder if opened else Path.cwd()
     return [
         python_check((sys.version_info[0], sys.version_info[1])),
         *library_checks(),
-        *clash_checks(gpu=device.gpu is not None),
+        *clash_checks(gpu=device.gpu is not None, install=ONNXRUNTIME_FIX if jetpack_of(device.l4t).startswith("6") else ""),
         gpu_check(device, root),
+        *cuda_check(device),
         *jetson_checks(device, root),
         *tensorrt_checks(libraries, device),
         *runtime_checks(device, engines_run=engines_run),

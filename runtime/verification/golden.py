@@ -1,9 +1,10 @@
 """Golden data: real inputs with PyTorch's outputs and moments. A bundle carries them, so that it can be checked wherever it runs.
 
-golden.safetensors holds `check/features` (T, Dv), `check/lengths` (V,), `check/pairs` (P, 2), `check/moments` (P, 2), `calib/features`,
-`calib/lengths`, and `edge/GRAPH/NUMBER/TENSOR` with the inputs and outputs of the edge cases. Sentences and names are in its metadata.
-Version 3 is for rows of objects. There both parts also have `times_s` (T, 2), `durations_s` (V,), `track_counts` and `view_counts` (V,),
-and the tensors of tracks under their names in a .feat file, those of all videos one after the other. Otherwise it is version 2.
+golden.safetensors holds `check/features` (T, Dv), `check/lengths` (V,), `check/pairs` (P, 2), `check/moments` (P, 2), `check/confidence`
+(P,), `calib/features`, `calib/lengths`, and `edge/GRAPH/NUMBER/TENSOR` with the inputs and outputs of the edge cases. Sentences and names
+are in its metadata.
+Version 5 is for rows of objects. There both parts also have `times_s` (T, 2), `durations_s` (V,), `track_counts` and `view_counts` (V,),
+and the tensors of tracks under their names in a .feat file, those of all videos one after the other. Otherwise it is version 4.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from wsra.runtime.files.tensors import write_tensors
 from wsra.runtime.formats.features import Features
 from wsra.runtime.formats.tracks import TENSORS, Tracks
 
-FORMAT, OF_SNIPPETS, OF_OBJECTS = "wsra.golden", "2", "3"
+FORMAT, OF_SNIPPETS, OF_OBJECTS = "wsra.golden", "4", "5"
 _COUNTED = {"of_row": "lengths", "boxes": "lengths", "lives_s": "track_counts", "continues": "track_counts"}  # the others: view_counts
 
 
@@ -48,7 +49,8 @@ class Golden:
         sentences: sentences to check with, each once.
         videos: features of the videos to check with.
         pairs: (P, 2) int64, the number of a sentence and of the video in which it is searched.
-        moments: (P, 2) float64 seconds, PyTorch's first answer to each pair; NaN where it finds nothing.
+        moments: (P, 2) float64 seconds, PyTorch's first answer to each pair, found or not; NaN where it has no candidate.
+        confidence: (P,) float64, PyTorch's confidence of the best candidate of each pair, asked of its video alone; 0 where there is none.
         edges: graph -> calls at the edges of its shapes; "words" -> calls of the text graph with words from the whole vocabulary.
         calibration_sentences: sentences to calibrate on.
         calibration_videos: features of the videos to calibrate on.
@@ -58,6 +60,7 @@ class Golden:
     videos: list[Features]
     pairs: NDArray[np.int64]
     moments: NDArray[np.float64]
+    confidence: NDArray[np.float64]
     edges: dict[str, list[Case]]
     calibration_sentences: list[str]
     calibration_videos: list[Features]
@@ -65,7 +68,7 @@ class Golden:
 
 def write_golden(path: Path, golden: Golden) -> None:
     """Write golden.safetensors."""
-    tensors: dict[str, NDArray[Any]] = {"check/pairs": golden.pairs, "check/moments": golden.moments}
+    tensors: dict[str, NDArray[Any]] = {"check/pairs": golden.pairs, "check/moments": golden.moments, "check/confidence": golden.confidence}
     for part, videos in (("check", golden.videos), ("calib", golden.calibration_videos)):
         tensors |= {f"{part}/{name}": array for name, array in _tensors_of(videos).items()}
     for graph, cases in golden.edges.items():
@@ -146,6 +149,7 @@ def _golden_of(tensors: Arrays, texts: dict[str, Any], *, of_objects: bool) -> G
         parts["check"],
         tensors["check/pairs"],
         tensors["check/moments"],
+        tensors["check/confidence"],
         _edges(tensors),
         texts["calibration_sentences"],
         parts["calib"],
@@ -159,6 +163,9 @@ def _check(golden: Golden) -> None:
         raise ValueError("sentences are not a list of strings")
     if pairs.dtype != np.int64 or pairs.ndim != 2 or pairs.shape[1] != 2 or moments.shape != pairs.shape or moments.dtype != np.float64:
         raise ValueError(f"pairs are {pairs.dtype} {pairs.shape}, moments {moments.dtype} {moments.shape}")
+    confidence = golden.confidence
+    if confidence.dtype != np.float64 or confidence.shape != (len(pairs),) or not ((confidence >= 0) & (confidence <= 1)).all():
+        raise ValueError(f"confidence is {confidence.dtype} {confidence.shape}; expected float64 ({len(pairs)},) between 0 and 1")
     if len(pairs) == 0 or pairs.min() < 0 or (pairs.max(axis=0) >= [len(golden.sentences), len(golden.videos)]).any():
         raise ValueError(f"a pair is outside of {len(golden.sentences)} sentences and {len(golden.videos)} videos")
     if missing := [graph for graph in ("text", "words", "keys", "scorer") if not golden.edges.get(graph)]:

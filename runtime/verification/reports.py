@@ -39,9 +39,9 @@ class WorstQuery:
     Attributes:
         query: the sentence.
         video: name of the video.
-        expected_s: PyTorch's first answer; None where it finds nothing.
-        found_s: first answer of the route; None where it finds nothing.
-        iou: of the two; 1 where both find nothing.
+        expected_s: PyTorch's first answer; None where it has no candidate.
+        found_s: first answer of the route; None where it has no candidate.
+        iou: of the two; 1 where neither has a candidate.
     """
 
     query: str
@@ -81,12 +81,14 @@ class LabelledReport:
 
 @dataclass(frozen=True)
 class GroundingReport:
-    """How the first answers to the golden queries agree with PyTorch's.
+    """How the first answers to the golden queries, found or not, agree with PyTorch's.
 
     Attributes:
         queries: golden queries.
-        answered: those in which the route or PyTorch finds something.
+        answered: those for which the route or PyTorch has a candidate.
         agreement: percent of the answered queries whose first answers have an IoU of 0.9 or more.
+        presence: percent of the queries that both find, or both do not.
+        confidence_error: mean absolute error of the confidence of the best candidate.
         worst: the query with the smallest IoU.
         labelled: figures on labelled queries, where there are any.
     """
@@ -94,12 +96,21 @@ class GroundingReport:
     queries: int
     answered: int
     agreement: float
+    presence: float
+    confidence_error: float
     worst: WorstQuery
     labelled: LabelledReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name; `labelled` is left out where there is none."""
-        table = {"queries": self.queries, "answered": self.answered, "agreement": self.agreement, "worst": self.worst.to_json()}
+        table = {
+            "queries": self.queries,
+            "answered": self.answered,
+            "agreement": self.agreement,
+            "presence": self.presence,
+            "confidence_error": self.confidence_error,
+            "worst": self.worst.to_json(),
+        }
         return table if self.labelled is None else table | {"labelled": self.labelled.to_json()}
 
 
@@ -119,6 +130,8 @@ class RouteReport:
         tensors: output -> its errors; None if the route did not run.
         grounding: agreement of first answers; None if the route did not run, or gave NaN.
         ms_per_query: median milliseconds of a query; None until it is timed.
+        first_answer_ms: milliseconds from opening the bundle in a new process to the first answer; None until it is timed.
+        scorer_ms: kernel -> milliseconds for a day of keys; None on the CPU.
     """
 
     route: Route
@@ -132,6 +145,8 @@ class RouteReport:
     tensors: Mapping[str, TensorReport] | None = None
     grounding: GroundingReport | None = None
     ms_per_query: float | None = None
+    first_answer_ms: float | None = None
+    scorer_ms: Mapping[str, float] | None = None
 
     @property
     def passed(self) -> bool:
@@ -148,6 +163,8 @@ class RouteReport:
             "tensors": None if self.tensors is None else {name: tensor.to_json() for name, tensor in self.tensors.items()},
             "grounding": None if self.grounding is None else self.grounding.to_json(),
             "ms_per_query": self.ms_per_query,
+            "first_answer_ms": self.first_answer_ms,
+            "scorer_ms": None if self.scorer_ms is None else dict(self.scorer_ms),
         }
         return {
             "passed": self.passed,

@@ -157,17 +157,16 @@ def _gate_moments(
 
 
 def label_figures(grounder: Grounder, labelled: Labelled) -> Figures:
-    """Figures of first answers on labelled queries."""
+    """Figures of first answers on labelled queries, found or not: these are true of their videos."""
     names, sentences = list(labelled.videos), list(dict.fromkeys(a.query for a in labelled.annotations))
     number = {sentence: i for i, sentence in enumerate(sentences)}
     pairs = np.array([(number[a.query], names.index(a.vid)) for a in labelled.annotations], np.int64)
-    found = first_moments(grounder, list(labelled.videos.values()), sentences, pairs)
+    found, _ = first_moments(grounder, list(labelled.videos.values()), sentences, pairs)
     answers = [span[None] if np.isfinite(span).all() else np.zeros((0, 2)) for span in found]
     return figures(answers, [np.array(a.windows_s).reshape(-1, 2) for a in labelled.annotations])
 
 
 def _bytes(bundle: Bundle, device: Device, route: Route) -> int:
-    folder, suffix = bundle.folder, "onnx"
     if route.provider == "engine":
-        folder, suffix = engines_here(bundle, device), "plan"
-    return sum((folder / route.precision / f"{name}.{suffix}").stat().st_size for name in bundle.graphs)
+        return sum((engines_here(bundle, device, route.precision) / f"{name}.plan").stat().st_size for name in bundle.graphs)
+    return sum((bundle.folder / route.precision / f"{name}.onnx").stat().st_size for name in bundle.graphs)

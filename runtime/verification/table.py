@@ -12,7 +12,18 @@ def verify_table(reports: Mapping[str, RouteReport]) -> RenderableType:
     """A table of the reports, and below it the worst query of each route, or why it failed."""
     table = plain_table()
     labelled = any(report.grounding is not None and report.grounding.labelled is not None for report in reports.values())
-    for heading in ("route", "gate", "MB", "text cosine", "scores ±", "agree %", *(("R@1 .5", "mIoU") if labelled else ()), "ms/query"):
+    for heading in (
+        "route",
+        "gate",
+        "MB",
+        "text cosine",
+        "scores ±",
+        "agree %",
+        "presence %",
+        *(("R@1 .5", "mIoU") if labelled else ()),
+        "first ms",
+        "ms/query",
+    ):
         table.add_column(heading, justify="left" if heading in ("route", "gate") else "right")
     below = []
     for name, report in reports.items():
@@ -28,7 +39,7 @@ def verify_table(reports: Mapping[str, RouteReport]) -> RenderableType:
 
 def _row(report: RouteReport, *, labelled: bool) -> list[str]:
     if report.grounding is None or report.tensors is None or report.bytes is None:
-        return ["FAILED"] + ["-"] * (7 if labelled else 5)
+        return ["FAILED"] + ["-"] * (9 if labelled else 7)
     text, scores, figures = report.tensors.get("text"), report.tensors.get("scores"), report.grounding.labelled
     return [
         "passed" if report.passed else "FAILED",
@@ -36,7 +47,9 @@ def _row(report: RouteReport, *, labelled: bool) -> list[str]:
         f"{text.cosine_mean:.5f}" if text and text.cosine_mean is not None else "-",
         f"{scores.max_abs:.0e}" if scores else "-",
         f"{report.grounding.agreement:.1f}",
+        f"{report.grounding.presence:.1f}",
         *([f"{figures.r1_iou50:.1f}", f"{figures.miou:.1f}"] if figures else ["-", "-"] if labelled else []),
+        f"{report.first_answer_ms:.0f}" if report.first_answer_ms is not None else "-",
         f"{report.ms_per_query:.1f}" if report.ms_per_query is not None else "-",
     ]
 

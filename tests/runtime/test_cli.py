@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,10 @@ BAD = {
         1,
         "the end is not after the start",
     ),
+    "no false alarm": (["ground", "video.mp4", "man", "--false-alarms", "0"], 2, "expected a number of moments per hour above 0"),
+    "NaN false alarms": (["ground", "video.mp4", "man", "--false-alarms", "nan"], 2, "expected a number of moments per hour above 0"),
+    "calibrate: no labels": (["calibrate", "bundle", "none.jsonl"], 1, "none.jsonl"),
+    "calibrate: no bundle": (["calibrate", "nowhere", "blank.txt"], 1, "no bundle there"),
     "no moment per video": (["ground", "video.mp4", "man", "--per-video", "0"], 2, "per-video"),
     "extract: features of something else": (["extract", "other.mp4", "-o", "."], 1, "not from wsra extract; expected motion-"),
     "extract: a missing video": (["extract", "none.mp4", "-o", "out"], 1, "no such file"),
@@ -131,10 +136,33 @@ def test_ground_on_a_video_equals_ground_on_its_features(place: Path) -> None:
     again = wsra("ground", "video.mp4", "a red car", "--json", folder=place)
     assert first.stdout == second.stdout == again.stdout
     told = json.loads(first.stdout)
-    assert set(told) == {"query", "found", "moments", "bundle", "precision", "provider", "device", "kernel"}
+    assert set(told) == {
+        *("query", "found", "moments", "best_candidate", "notes", "hours", "calibration"),
+        *("bundle", "precision", "provider", "device", "kernel"),
+    }
     assert (told["provider"], told["device"], told["kernel"]) == ("CPUExecutionProvider", "cpu", "numpy")
     assert "keys are kept in video.keys" in first.stderr and "keys" not in second.stderr  # computed once
     assert "extracting video.mp4" in first.stderr and "features video.feat" in again.stderr
+
+
+def test_false_alarms_decide_what_is_found_and_the_exit_code_says_it(place: Path) -> None:
+    def ask(*arguments: str) -> tuple[int, list[dict[str, Any]]]:
+        run = wsra("ground", "video.mp4", "--queries", "queries.txt", "--json", *arguments, folder=place)
+        return run.returncode, json.loads(run.stdout)
+
+    (place / "queries.txt").write_text("a red car\na man in a yellow shirt walks past\n")
+    code, forced = ask("--false-alarms", "inf", "--exit-code")
+    assert code == 0 and all(answer["found"] and answer["best_candidate"] is None for answer in forced)
+    code, nothing = ask("--false-alarms", "1e-9", "--exit-code")
+    assert code == 3 and ask("--false-alarms", "1e-9")[0] == 0
+    rates = []
+    for answer, other in zip(nothing, forced, strict=True):
+        assert not answer["found"] and answer["moments"] == [] and answer["hours"] > 0 and answer["calibration"] == "captions"
+        assert answer["best_candidate"]["confidence"] == max(moment["confidence"] for moment in other["moments"])
+        rates.append(answer["best_candidate"]["false_alarms_per_hour"])
+    assert rates[0] != rates[1]
+    code, one = ask("--false-alarms", str((rates[0] * rates[1]) ** 0.5), "--exit-code")  # between the two: one is found
+    assert code == 0 and [answer["found"] for answer in one] == [rate == min(rates) for rate in rates]
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="there is a GPU, on which it may start")

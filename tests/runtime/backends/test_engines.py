@@ -16,6 +16,7 @@ from wsra.runtime.backends.engines import (
     Engine,
     engine_of,
     engines_folder,
+    in_other_modes,
     misfit,
     outdated,
     read_sidecar,
@@ -61,6 +62,35 @@ def test_what_is_written_is_read(made: tuple[Engine, Path, dict[str, Path]]) -> 
     assert read_sidecar(folder / "one.engine.json") == engine
 
 
+def test_a_portable_plan_fits_every_gpu_from_ampere_on(made: tuple[Engine, Path, dict[str, Path]], monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, folder, graphs = made
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    portable = replace(engine_of(NO_GPU, "tensorrt_rtx", "1.7.1", "fp16", engine.graphs))
+    for capability, fits in (("8.0", True), ("8.6", True), ("9.0", True), ("12.0", True), ("7.5", False)):
+        here = replace(PC, gpu=replace(PC.gpu, compute_capability=capability))
+        reason = misfit(portable, folder, graphs, here, "tensorrt_rtx", "1.7.1")
+        assert (reason is None) == fits, (capability, reason)
+    assert reason is not None and "compute capability 8.0 and later" in reason and "7.5" in reason
+    assert misfit(portable, folder, graphs, PC, "tensorrt_rtx", "1.8.0") is not None
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert "built on x86-64" in (misfit(portable, folder, graphs, JETSON, "tensorrt_rtx", "1.7.1") or "")
+
+
+def test_engines_of_another_power_mode_are_named(made: tuple[Engine, Path, dict[str, Path]], tmp_path: Path) -> None:
+    engine, _, _ = made
+    maxn = replace(JETSON, power_mode="MAXN")
+    written = engines_folder(tmp_path, maxn, *LIBRARY) / "fp16"
+    written.mkdir(parents=True)
+    write_sidecar(written / SIDECAR, engine_of(maxn, *LIBRARY, "fp16", engine.graphs))
+    assert in_other_modes(tmp_path, maxn, *LIBRARY) == []
+    (line,) = in_other_modes(tmp_path, replace(maxn, gpu=replace(ORIN, multiprocessors=4), power_mode="15W"), *LIBRARY)
+    assert line == (
+        "engines/orin-8-sm87-trt10.3.0/fp16: built with 8 multiprocessors in the power mode MAXN, here are 4 in the power mode 15W:"
+        " return to that mode with nvpmodel -m, or run wsra build in this one"
+    )
+    assert in_other_modes(tmp_path, replace(maxn, gpu=replace(ORIN, name="Thor", multiprocessors=4)), *LIBRARY) == []
+
+
 def test_names_of_folders(tmp_path: Path) -> None:
     assert engines_folder(tmp_path, JETSON, "tensorrt", "10.3.0") == tmp_path / "engines" / "orin-8-sm87-trt10.3.0"
     assert engines_folder(tmp_path, PC, "tensorrt_rtx", "1.7.1").name == "nvidia-rtx-a2000-26-sm86-rtx1.7.1"
@@ -78,7 +108,7 @@ CASES: list[tuple[dict[str, Any], Device, tuple[str, str], list[str]]] = [
     ({"gpu": "", "compute_capability": "", "cuda": ""}, JETSON, LIBRARY, ["built on a machine without a GPU", "here is Orin"]),
     ({}, NO_GPU, LIBRARY, ["built for Orin", "here is no GPU"]),
     ({"l4t": "36.4.0"}, JETSON, LIBRARY, ["built on L4T 36.4.0", "here is L4T 36.4.3"]),
-    ({"multiprocessors": 16}, JETSON, LIBRARY, ["Orin sm87 with 16 multiprocessors", "Orin sm87 with 8 multiprocessors"]),
+    ({"multiprocessors": 16}, JETSON, LIBRARY, ["built with 16 multiprocessors, here are 8", "nvpmodel -m", "wsra build"]),
 ]
 
 

@@ -13,19 +13,24 @@ from typing import Any
 
 import pytest
 
-from wsra.runtime.backends.engines import SIDECAR, engines_folder
-from wsra.runtime.backends.routes import Route, choose, engine_failure, open_route, read_record, record_paths, routes_here, write_record
+from wsra.runtime.backends.choice import choose
+from wsra.runtime.backends.engines import SIDECAR, engine_of, engines_folder, write_sidecar
+from wsra.runtime.backends.records import read_record, record_paths, write_record
+from wsra.runtime.backends.routes import Route, engine_failure, engines_here, open_route, routes_here
 from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import Device, Gpu
 from wsra.runtime.errors import BackendError, BundleError
 from wsra.runtime.formats.bundle import Bundle, open_bundle, read_manifest, reject
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.kernels.choose import AutoKernel, open_kernel
+from wsra.runtime.kernels.graph import GraphKernel
 from wsra.runtime.terminal.streams import claim_streams
 
 pytestmark = pytest.mark.device
 PC = Device("Some CPU", 2, 8000, 4000, None, "", "")
-ORIN = replace(PC, gpu=Gpu("Orin", "8.7", 8000, "", "12.6", 8), l4t="36.4.3", board="Jetson")
+ORIN_GPU = Gpu("Orin", "8.7", 8000, "", "12.6", 8)
+ORIN = replace(PC, gpu=ORIN_GPU, l4t="36.4.3", board="Jetson")
 
 
 @pytest.fixture
@@ -75,6 +80,46 @@ def test_auto_is_the_fastest_that_passed(bundle: Bundle) -> None:
         choose(bundle, PC, RunSettings(provider="cuda"))
 
 
+def test_one_answer_is_chosen_by_the_first_answer(bundle: Bundle) -> None:
+    routes = {"fp32": (300.0, 10.0), "int8": (800.0, 2.0)}
+    write_record(bundle, PC, {name: entry(Route(name, "cpu"), ms, first_answer_ms=first) for name, (first, ms) in routes.items()})
+    assert choose(bundle, PC, answers=1) == Route("fp32", "cpu")
+    assert choose(bundle, PC, answers=1000) == choose(bundle, PC) == Route("int8", "cpu")
+
+
+def test_the_scorer_stays_on_the_cpu_unless_the_gpu_was_measured_faster(bundle: Bundle) -> None:
+    route = Route("fp32", "cuda")
+    for scorer_ms, kernel in (({"graph": 9.0, "numpy": 3.0}, AutoKernel), ({"graph": 2.0, "numpy": 3.0}, GraphKernel), (None, AutoKernel)):
+        more = {} if scorer_ms is None else {"scorer_ms": scorer_ms}
+        write_record(bundle, ORIN, {route.name: entry(route, 5.0, **more)})
+        opened = open_kernel(bundle, route, ORIN, RunSettings(allow_fallback=True), on_cpu=False)
+        assert type(opened) is kernel
+
+
+def test_a_change_of_the_power_mode_is_not_silent(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("wsra.runtime.backends.routes.library_here", lambda device: ("tensorrt", "10.3.0"))
+    folder = engines_folder(bundle.folder, ORIN, "tensorrt", "10.3.0") / "fp16"
+    folder.mkdir(parents=True)
+    write_sidecar(folder / SIDECAR, engine_of(replace(ORIN, power_mode="MAXN"), "tensorrt", "10.3.0", "fp16", {}))
+    slower = replace(ORIN, gpu=replace(ORIN_GPU, multiprocessors=4), power_mode="15W")
+    assert choose(bundle, slower) == Route("fp32", "cpu")
+    assert "engines are not used" in caplog.text and "in the power mode MAXN, here are 4 in the power mode 15W" in caplog.text
+    assert "power mode MAXN" in (engine_failure(bundle, "fp16", slower) or "")
+
+
+def test_a_portable_plan_is_found_where_no_other_is_built(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsra.runtime.backends.routes.library_here", lambda device: ("tensorrt_rtx", "1.7.1"))
+    portable = engines_folder(bundle.folder, PC, "tensorrt_rtx", "1.7.1") / "fp16"
+    own = engines_folder(bundle.folder, ORIN, "tensorrt_rtx", "1.7.1") / "fp16"
+    assert engines_here(bundle, ORIN, "fp16") == own
+    for folder in (portable, own):
+        folder.mkdir(parents=True)
+        (folder / SIDECAR).write_text("{}")
+        assert engines_here(bundle, ORIN, "fp16") == folder
+
+
 def test_a_record_holds_for_its_device_and_its_graphs(bundle: Bundle) -> None:
     record(bundle, PC, int8=1.0)
     other = replace(PC, cpu="Other CPU")
@@ -110,7 +155,7 @@ def test_what_failed_is_never_chosen(bundle: Bundle) -> None:
 
 
 def test_a_record_of_other_engines_does_not_count(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.backends.routes._library", lambda device: ("tensorrt", "10.3.0"))
+    monkeypatch.setattr("wsra.runtime.backends.routes.library_here", lambda device: ("tensorrt", "10.3.0"))
     folder = engines_folder(bundle.folder, ORIN, "tensorrt", "10.3.0") / "fp16"
     folder.mkdir(parents=True)
     (folder / SIDECAR).write_text("{}")

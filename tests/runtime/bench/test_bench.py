@@ -14,7 +14,7 @@ import pytest
 
 from wsra.runtime.backbones.registry import MotionBackbone
 from wsra.runtime.backends.settings import RunSettings
-from wsra.runtime.bench import reading, timing
+from wsra.runtime.bench import asking, timing
 from wsra.runtime.bench.asking import STAGES
 from wsra.runtime.bench.memory import Memory, anonymous_mb
 from wsra.runtime.bench.report import bench_json, bench_view
@@ -96,10 +96,10 @@ def test_memory_that_was_given_back_is_in_the_peak() -> None:
 
 
 def test_all_keys_are_read_where_only_some_are_multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MOST_BYTES", 4 * 8 * 10)
+    monkeypatch.setattr(asking, "MOST_BYTES", 4 * 8 * 10)
     keys = np.arange(40 * 8, dtype=np.float16).reshape(40, 8)
-    read = reading.KeyReader(keys)
-    assert read.rows == 10 and read.product()[reading.PRODUCT] > 0
+    read = asking.KeyReader(keys)
+    assert read.rows == 10 and read.product()[asking.PRODUCT] > 0
     copied = []
     monkeypatch.setattr(np, "copyto", lambda room, block: copied.append((len(room), block.tobytes())))
     read.copied()
@@ -107,14 +107,14 @@ def test_all_keys_are_read_where_only_some_are_multiplied(monkeypatch: pytest.Mo
 
 
 def test_blas_threads_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    monkeypatch.setattr(asking.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
     for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
-    assert reading.blas_threads() == 4
+    assert asking.blas_threads() == 4
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert reading.blas_threads() == 2
+    assert asking.blas_threads() == 2
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "64")
-    assert reading.blas_threads() == 4
+    assert asking.blas_threads() == 4
 
 
 def test_a_film_gives_the_features_of_extract(clip_file: Path) -> None:

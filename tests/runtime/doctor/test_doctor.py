@@ -15,14 +15,15 @@ from typing import cast
 
 import pytest
 
-from wsra.runtime.backends.libraries import PROVIDERS, Library, find_libraries
+from wsra.runtime.backends.libraries import PROVIDERS, find_libraries
 from wsra.runtime.device import Device, Gpu, this_device
 from wsra.runtime.doctor import checks as checks_module
 from wsra.runtime.doctor import decoders
 from wsra.runtime.doctor.accelerators import runtime_checks, tensorrt_checks
 from wsra.runtime.doctor.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
+from wsra.runtime.doctor.cuda import cuda_check
 from wsra.runtime.doctor.doctor import can_ground, doctor_json, doctor_table, examine
-from wsra.runtime.doctor.jetson import jetpack_of, jetson_checks
+from wsra.runtime.doctor.jetson import ONNXRUNTIME_FIX, groups_check, jetpack_of, jetson_checks, power_check
 from wsra.runtime.errors import BundleError
 from wsra.runtime.terminal.display import stdout_console
 
@@ -228,6 +229,57 @@ def test_jetpack_6_on_a_fake_root(somewhere: Path, no_tensorrt: None) -> None:
     assert can_ground(checks)
 
 
+def test_the_power_mode_and_the_clocks_are_named(tmp_path: Path) -> None:
+    device = replace(PC, gpu=ORIN, l4t="36.4.3", power_mode="15W")
+    assert power_check(replace(device, power_mode=""), tmp_path).found.startswith("nvpmodel unknown")
+    clocks = tmp_path / "sys/class/devfreq/17000000.gpu"
+    clocks.mkdir(parents=True)
+    for low, state, told in (("306000000", "note", "jetson_clocks is off"), ("918000000", "ok", "jetson_clocks is on")):
+        (clocks / "min_freq").write_text(f"{low}\n")
+        (clocks / "max_freq").write_text("918000000\n")
+        check = power_check(device, tmp_path)
+        assert check.state == state and check.found == f"nvpmodel 15W, 8 multiprocessors; {told}"
+    assert "wsra build" in power_check(replace(device, power_mode=""), tmp_path).fix
+
+
+def test_the_groups_of_the_device_files(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/group").write_text("root:x:0:\nvideo:x:44:ubuntu\nrender:x:109:\n")
+    check = groups_check(tmp_path, {44, 1000}, 1000)
+    assert check.state == "trouble" and "not in render" in check.found and "usermod -aG render $USER" in check.fix
+    assert groups_check(tmp_path, {44, 109}, 1000).state == groups_check(tmp_path, set(), 0).state == "ok"
+
+
+CUDAS = {
+    "all of 12": ("12.6", {"tensorrt-cu12": "10.3"}, "1.26.0", False, "ok", ""),
+    "TensorRT for 13": ("12.6", {"tensorrt-cu13": "11.4"}, "", False, "trouble", "tensorrt-cu12>=10.3"),
+    "RTX for 13": ("12.8", {"tensorrt_rtx_cu13": "1.7"}, "", False, "trouble", "pip install tensorrt-rtx-cu12"),
+    "ONNX Runtime for 13": ("12.6", {}, "1.27.0", False, "trouble", "onnxruntime-gpu<1.27"),
+    "a newer driver": ("13.0", {"tensorrt-cu12": "10.3"}, "1.28.0", False, "ok", ""),
+    "JetPack 6 has its own build": ("12.6", {}, "1.27.0", True, "ok", ""),
+}
+
+
+@pytest.mark.parametrize("case", CUDAS)
+def test_the_cuda_of_driver_and_libraries(case: str, installed: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, packages, onnxruntime, jetson, state, fix = CUDAS[case]
+    monkeypatch.setattr(metadata, "distributions", lambda: [SimpleNamespace(metadata={"Name": name}) for name in packages])
+    installed(onnxruntime_gpu=onnxruntime)
+    (check,) = cuda_check(replace(PC, gpu=replace(RTX, cuda=driver), l4t="36.4.3" if jetson else ""))
+    assert check.state == state and f"the driver serves CUDA {driver}" in check.found and (fix in check.fix if fix else check.fix == "")
+
+
+def test_no_gpu_no_cuda() -> None:
+    assert cuda_check(PC) == []
+
+
+def test_the_remedy_for_two_onnxruntimes_works_on_jetpack_6(installed: Callable[..., None]) -> None:
+    installed(onnxruntime="1.23.2", onnxruntime_gpu="1.23.0")
+    fix = only(clash_checks(gpu=True, install=ONNXRUNTIME_FIX), "clash onnxruntime").fix
+    assert fix.startswith("pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'numpy>=1.26,<2' && pip install onnxruntime-gpu")
+    assert fix.endswith("--index-url https://pypi.jetson-ai-lab.io/jp6/cu126")
+
+
 def test_jetpack_5_is_not_supported(somewhere: Path) -> None:
     checks = examine(None, root=jetson_root(somewhere, release="35.4.1", lsmod=False))
     check = only(checks, "JetPack")
@@ -266,7 +318,7 @@ def test_jetpack_is_6_1_or_newer(l4t: str, state: str, tmp_path: Path) -> None:
 def test_a_driver_without_a_working_gpu(somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (somewhere / "proc/driver/nvidia").mkdir(parents=True)
     (somewhere / "proc/driver/nvidia/version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15\n")
-    monkeypatch.setattr("wsra.runtime.device.find_gpu", lambda root: None)
+    monkeypatch.setattr("wsra.runtime.device.find_gpu", lambda root, *, index: None)
     check = only(examine(None, root=somewhere), "GPU")
     assert check.state == "trouble" and "--gpus all" in check.fix
 
@@ -379,23 +431,6 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch, library: Callable[[str, str], None
 
 
 @pytest.fixture
-def cuda_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.doctor.doctor.has_cuda_python", lambda: True)
-    monkeypatch.setattr("wsra.runtime.doctor.accelerators.has_cuda_python", lambda: True)
-
-
-def test_engines_need_cuda_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Library("tensorrt", "10.13.2", "")
-    monkeypatch.setattr("wsra.runtime.doctor.accelerators.has_cuda_python", lambda: False)
-    check = only(tensorrt_checks([found], replace(PC, gpu=replace(RTX, cuda="12.6"))), "cuda-python")
-    assert check.state == "trouble" and check.fix == "pip install 'cuda-python>=12.6.2,<13'"
-    assert only(tensorrt_checks([found], replace(PC, gpu=replace(RTX, cuda="13.0"))), "cuda-python").fix.endswith("12.6.2'")
-    assert [check.name for check in tensorrt_checks([found], PC)] == ["tensorrt"]
-    monkeypatch.setattr("wsra.runtime.doctor.accelerators.has_cuda_python", lambda: True)
-    assert [check.name for check in tensorrt_checks([found], replace(PC, gpu=RTX))] == ["tensorrt"]
-
-
-@pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What is wrong with an engine, by the name of its folder; the others fit."""
     reasons: dict[str, str] = {}
@@ -436,7 +471,7 @@ def test_engines_that_do_not_fit(somewhere: Path, bundle_folder: Path, on_a_gpu:
 
 
 def test_without_onnxruntime_an_engine_must_fit(
-    somewhere: Path, bundle_folder: Path, on_a_gpu: None, cuda_python: None, judged: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    somewhere: Path, bundle_folder: Path, on_a_gpu: None, judged: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     bundle = shutil.copytree(bundle_folder, somewhere / "bundle")

@@ -1,0 +1,103 @@
+"""Opening one graph that belongs to no route, an encoder's or a detector's: in ONNX Runtime, or the plan that was built from it."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsra.runtime.backends.engines import SIDECAR, misfit, read_sidecar, usable_folder
+from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.backends.settings import Provider
+from wsra.runtime.device import this_device
+from wsra.runtime.errors import BackendError, WsraError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OpenGraph:
+    """An open graph, and how many rows a call of it may have. A plan is closed when nothing refers to this object any more.
+
+    Attributes:
+        backend: the graph, loaded.
+        rows: smallest and largest number of rows of each profile of a plan; empty for ONNX Runtime, which takes any number.
+    """
+
+    backend: Backend
+    rows: tuple[tuple[int, int], ...] = ()
+
+    def most(self, usual: int) -> int:
+        """Rows of a full call: the largest of the profiles, or `usual` if there are none."""
+        return max((largest for _, largest in self.rows), default=usual)
+
+    def filled(self, count: int) -> int:
+        """Rows to which a call of `count` rows must be filled up: the smallest number from `count` on that a profile accepts."""
+        return min((max(count, smallest) for smallest, largest in self.rows if count <= largest), default=count)
+
+
+def open_graph(
+    graph: Path, *, provider: Provider = "cpu", threads: int = 0, allow_fallback: bool = False, gpu: int = 0, bundle: Path | None = None
+) -> OpenGraph:
+    """Open a graph with one input whose first axis is the rows of a call.
+
+    Args:
+        graph: the ONNX file.
+        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine" for the plan that `wsra build` built from the graph.
+        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: whether to run on the CPU, with a message, if the provider is unavailable or the plan does not fit.
+        gpu: number of the GPU, from 0, where the provider runs on one.
+        bundle: folder of the bundle in whose `engines` the plan is; None for a plan beside the graph.
+
+    Raises:
+        BackendError: the graph is refused, the provider does not start, or there is no plan that can run here.
+        MissingExtraError: a library is not installed.
+    """
+    if provider != "engine":
+        return OpenGraph(OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu))
+    try:
+        return _open_plan(graph, bundle, gpu)
+    except WsraError as err:
+        if not allow_fallback:
+            raise
+        logger.warning(f"{err}: ONNX Runtime runs {graph.name} on the CPU")
+        return OpenGraph(OrtBackend(graph, threads=threads))
+
+
+def plan_beside(graph: Path) -> tuple[Path, Path]:
+    """The plan of a graph outside the precisions of a bundle, and the plan's sidecar."""
+    return graph.with_suffix(".plan"), graph.with_suffix(f".{SIDECAR}")
+
+
+def _open_plan(graph: Path, bundle: Path | None, gpu: int) -> OpenGraph:
+    from wsra.runtime.backends.trt import TrtBackend, find_library
+
+    device = this_device(gpu=gpu)
+    if device.gpu is None:
+        raise _refused(graph, bundle, "there is no GPU to run it")
+    library = find_library()
+    name, version = str(library.__name__), str(library.__version__)
+    plan, sidecar = plan_beside(graph)
+    if bundle is not None:
+        folder = usable_folder(bundle, device, name, version, graph.parent.name)
+        plan, sidecar = folder / plan.name, folder / SIDECAR
+    if not sidecar.is_file():
+        raise _refused(graph, bundle, f"{sidecar} is missing")
+    engine = read_sidecar(sidecar)
+    if (reason := misfit(engine, plan.parent, {graph.stem: graph}, device, name, version)) is not None:
+        raise _refused(graph, bundle, reason)
+    shapes = [next(iter(profile.values())) for profile in engine.graphs[graph.stem].profiles]
+    rows = tuple((smallest[0], largest[0]) for smallest, _, largest in shapes)
+    backend = TrtBackend(plan, device_name=device.gpu.name, gpu=device.gpu.index)
+    opened = OpenGraph(backend, rows)
+    weakref.finalize(opened, backend.__exit__, None, None, None)
+    return opened
+
+
+def _refused(graph: Path, bundle: Path | None, reason: str) -> BackendError:
+    return BackendError(
+        f"{graph}: its engine cannot run here ({reason}); build it with wsra build {bundle or graph.parent}, or accept ONNX Runtime on the"
+        " CPU with --allow-fallback"
+    )
