@@ -19,7 +19,9 @@ from tokenizers import Tokenizer
 from wsra.export.encoder import scene_pixels
 from wsra.export.graphs import AnyScorer, graphs_of
 from wsra.export.onnx import onnx_from_graph
-from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, with_answers
+from wsra.export.presence_from_captions import UNFITTED, presence_of, reference_keys
+from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, videos_of, with_answers
+from wsra.export.tensorrt.profiles import IMAGES
 from wsra.export.theta_from_captions import theta_of
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
@@ -30,16 +32,17 @@ from wsra.runtime.backends.protocol import Arrays, Backend
 from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.files.tensors import write_tensors
 from wsra.runtime.formats.bundle import GOLDEN, SCORER, TOKENIZER, Bundle, Manifest, ScorerKind, SpanPlan, SpanScore
+from wsra.runtime.formats.presence import KEYS, REFERENCE, Source
 from wsra.runtime.kernels.graph import CHUNK, MOST_QUERIES
 from wsra.runtime.verification.golden import Golden, write_golden
 from wsra.train.checkpoint import Checkpoint
+from wsra.train.config import OWN_SCORER
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.stored import SeenAs
 from wsra.train.text import TextEncoder
 
 logger = logging.getLogger(__name__)
 
-IMAGES = 16  # largest number of images per call of an image encoder
 SMALL = 256  # up to so many windows per call, engines have a profile of their own
 
 
@@ -49,7 +52,7 @@ class BundleSource:
 
     Attributes:
         scorer: the trained scorer, or a cosine.
-        kind: "trained" or "cosine".
+        kind: "trained", "custom" or "cosine".
         encoder: text encoder.
         data: captioned videos that become golden data.
         sha256: digest of the weights.
@@ -60,6 +63,7 @@ class BundleSource:
         theta: the logit at which a row counts neither for nor against a moment.
         image: the image encoder of the features, if the bundle carries one; its FP32 graph is in the folder already.
         images: preprocessed images to check the image encoder with, by the name of its input.
+        captions_of: what the captions are that calibrate presence: "captions" of videos, or "rendered scenes".
     """
 
     scorer: AnyScorer
@@ -74,9 +78,10 @@ class BundleSource:
     theta: float
     image: Backend | None = None
     images: Arrays | None = None
+    captions_of: Source = "captions"
 
 
-def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) -> BundleSource:
+def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str, captions_of: Source) -> BundleSource:
     """What the bundle of a checkpoint is made of. Golden data and theta come from its validation captions.
 
     Raises:
@@ -88,7 +93,7 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
     pooled = span_score == "pooled"
     return BundleSource(
         scorer=scorer,
-        kind="trained",
+        kind="trained" if run.training.scorer == OWN_SCORER else "custom",
         encoder=encoder,
         data=data,
         sha256=sha256,
@@ -97,15 +102,16 @@ def trained_source(checkpoint: Checkpoint, encoder: TextEncoder, sha256: str) ->
         plan=plan,
         span_score=span_score,
         theta=0.0 if pooled else theta_of(scorer, data, encoder.encode([caption.query for caption in data.captions])),
+        captions_of=captions_of,
     )
 
 
 def _candidates(seen_as: SeenAs, *, of_objects: bool) -> tuple[SpanPlan, SpanScore]:
-    """How candidate spans are proposed and scored: lives of objects, maximal spans of snippets, or the paper's pooled windows."""
+    """How candidate spans are proposed and scored: lives of objects, peaks of snippets, or the paper's pooled windows."""
     if of_objects:
         return "tracks", "lives"
     plans: dict[SeenAs, tuple[SpanPlan, SpanScore]] = {
-        "snippets": ("maximal", "additive"),
+        "snippets": ("peaks", "additive"),
         "windows": ("relative", "pooled"),
         "segments": ("segments", "pooled"),
     }
@@ -134,7 +140,8 @@ def carry_encoder(source: BundleSource, folder: Path, part: Path) -> BundleSourc
     graphs = [folder / place / settings.graph for place in ("", "fp32")]  # an encoder folder, or a bundle that carries the encoder
     shutil.copy2(next((graph for graph in graphs if graph.is_file()), graphs[0]), part / "fp32" / "image.onnx")
     replace(settings, graph="image.onnx").write(part / BACKBONE_JSON)
-    return replace(source, image=OrtBackend(part / "fp32" / "image.onnx"), images={settings.input: scene_pixels(settings)})
+    image = OrtBackend(part / "fp32" / "image.onnx")
+    return replace(source, image=image, images={settings.input: scene_pixels(settings, image.inputs[settings.input].dtype)})
 
 
 def base_bundle(part: Path, source: BundleSource) -> tuple[Bundle, Golden]:
@@ -145,7 +152,7 @@ def base_bundle(part: Path, source: BundleSource) -> tuple[Bundle, Golden]:
         source: what the bundle is made of.
 
     Raises:
-        DataError: there are too few captions.
+        DataError: there are too few captions, or the scorer does not discriminate.
         ExportError: a graph or the tokenizer cannot be exported.
     """
     scorer, encoder = source.scorer, source.encoder
@@ -168,6 +175,7 @@ def base_bundle(part: Path, source: BundleSource) -> tuple[Bundle, Golden]:
         plan=source.plan,
         span_score=source.span_score,
         theta=source.theta,
+        presence=UNFITTED,
         text={
             "encoder": encoder.name,
             "pooling": encoder.pooling,
@@ -183,7 +191,21 @@ def base_bundle(part: Path, source: BundleSource) -> tuple[Bundle, Golden]:
         versions={library.__name__: str(library.__version__) for library in (torch, transformers, onnx, onnxruntime, np)},
         files={},
     )
-    reference = torch_grounder(manifest, part / TOKENIZER, scorer, encoder)
+    logger.info("calibrating presence")
+    videos = videos_of(source.data, range(len(source.data.values)))
+    keys = reference_keys(scorer, videos)
+    write_tensors(part / REFERENCE, {KEYS: keys}, {})
+    sentences = [caption.query for caption in source.data.captions]
+    presence = presence_of(
+        torch_grounder(manifest, part / TOKENIZER, scorer, encoder, keys),
+        videos,
+        source.data.video_of.numpy(),
+        sentences,
+        encoder.encode(sentences).numpy(),
+        source=source.captions_of,
+    )
+    manifest = replace(manifest, presence=presence)
+    reference = torch_grounder(manifest, part / TOKENIZER, scorer, encoder, keys)
     golden = with_answers(golden, reference, scorer, encoder)
     if source.image is not None and source.images is not None:
         golden.edges["image"] = image_cases(source.image, source.images)

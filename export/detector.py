@@ -12,23 +12,29 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from wsra.calib.peaks import observe, wide_nodes
 from wsra.calib.samples import Samples
 from wsra.export.base import BundleSource
 from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate
 from wsra.export.detr import load_detr, without_checks
-from wsra.export.encoder import scene_pixels
+from wsra.export.encoder import BYTES, scene_pixels
 from wsra.export.fp16 import to_fp16
+from wsra.export.half import RoundedBackend
 from wsra.export.int8 import calibrate, int8_until_it_passes
 from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend
+from wsra.export.tensorrt.folders import build_folder
 from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.backbone import detector_id
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
 from wsra.runtime.backbones.detectors.settings import DetectorSettings, read_detector
 from wsra.runtime.backends.ort import OrtBackend
+from wsra.runtime.backends.trt import find_library
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder
+from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.golden import Case
 
 logger = logging.getLogger(__name__)
@@ -37,7 +43,16 @@ GRAPH = "detector.onnx"
 CALLS = (1, 2, 5)  # frames in each call with which a graph is checked; there are 16 rendered frames
 
 
-def export_detector(name: str, out: Path, *, fp16: bool = False, int8: bool = False, overwrite: bool = False) -> DetectorSettings:
+def export_detector(
+    name: str,
+    out: Path,
+    *,
+    fp16: bool = False,
+    int8: bool = False,
+    engine: bool = False,
+    overwrite: bool = False,
+    progress: Progress = unseen,
+) -> DetectorSettings:
     """Export a detector of transformers.
 
     Args:
@@ -45,14 +60,20 @@ def export_detector(name: str, out: Path, *, fp16: bool = False, int8: bool = Fa
         out: folder for `detector.json` and `detector.onnx`; the subfolders `fp16` and `int8` get the same two files.
         fp16: also export FP16. Its rows differ from those of FP32, and have another id.
         int8: also export INT8, calibrated on rendered scenes; some products stay in FP16.
+        engine: also compile each graph with the installed TensorRT, to `detector.plan` beside it.
         overwrite: replace what exists at `out`.
+        progress: called with the phase of an engine's build, the steps that are done, and how many there are.
 
     Raises:
         ConfigError: the model cannot be loaded, or is not of a supported family.
-        ExportError: a graph cannot be exported, or disagrees with PyTorch; nothing is published then.
+        ExportError: a graph cannot be exported or compiled, or disagrees with PyTorch; nothing is published then.
         OutputError: `out` exists.
+        MissingExtraError: `engine` is set and TensorRT is not installed.
+        BackendError: `engine` is set and TensorRT cannot be used.
     """
     refuse_existing(out, overwrite=overwrite, folder=True)
+    if engine:
+        find_library(gpu=this_device().gpu is not None)  # so that a missing library fails now, not after the work
     detr = load_detr(name)
     with locked(out), replacing_folder(out) as part:
         logger.info(f"exporting {detr.name}")
@@ -67,13 +88,17 @@ def export_detector(name: str, out: Path, *, fp16: bool = False, int8: bool = Fa
             logger.info("exporting detector in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
-            onnx.save_model(to_fp16(read_onnx(part / GRAPH), name="detector"), str(folders[-1] / GRAPH))
+            model = read_onnx(part / GRAPH)
+            wide = wide_nodes(model, observe(model, [case.feeds for case in cases]))
+            onnx.save_model(to_fp16(model, name="detector", wide=wide), str(folders[-1] / GRAPH))
             _require_pass("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings))
         if int8:
             folders.append(part / "int8")
             _int8(part, settings, cases)
         for folder in folders:
             detr.settings(folder / GRAPH).write(folder / DETECTOR_JSON)
+        if engine:
+            build_folder(part, progress=progress)
     return settings
 
 
@@ -107,7 +132,7 @@ def carry_detector(source: BundleSource, folder: Path, part: Path) -> None:
 
 def _cases(backend: TorchBackend, settings: DetectorSettings) -> list[Case]:
     """Calls with one, two and five rendered frames, all of them different."""
-    pixels, cases, first = scene_pixels(settings), [], 0
+    pixels, cases, first = scene_pixels(settings, BYTES), [], 0
     for count in CALLS:
         feeds = {settings.input: np.ascontiguousarray(pixels[first : first + count])}
         cases.append(Case(feeds, backend.infer(feeds)))
@@ -116,7 +141,8 @@ def _cases(backend: TorchBackend, settings: DetectorSettings) -> list[Case]:
 
 
 def _gate(precision: str, graph: Path, cases: Sequence[Case], settings: DetectorSettings) -> DetectionReport:
-    return detection_gate(OrtBackend(graph), cases, settings, LIMITS[precision])
+    backend = OrtBackend(graph) if precision == "fp32" else RoundedBackend(graph)  # as a GPU rounds it
+    return detection_gate(backend, cases, settings, LIMITS[precision])
 
 
 def _require_pass(precision: str, report: DetectionReport) -> None:
@@ -128,7 +154,7 @@ def _require_pass(precision: str, report: DetectionReport) -> None:
 
 def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case]) -> None:
     """Quantise by the rules for a bundle; convolutions are quantised, too."""
-    pixels = {settings.input: scene_pixels(settings, first=1000)}
+    pixels = {settings.input: scene_pixels(settings, BYTES, first=1000)}
     samples = Samples(np.zeros((0, 1), np.float32), [], "rendered scenes", [], images=pixels)
     logger.info(f"exporting detector in int8, calibrated on {len(pixels[settings.input])} frames of {samples.source}")
     folder = part / "int8"

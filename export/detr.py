@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from wsra.export.graphs import Graph
+from wsra.export.graphs import ByteInput, Graph, example_bytes
 from wsra.runtime.backbones.detectors.classes import known
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.errors import ConfigError
@@ -26,7 +26,7 @@ ONES, ZEROS = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
 
 
 class DetrGraph(nn.Module):
-    """pixels (N, 3, height, width) -> logits (N, Q, C), boxes (N, Q, 4): centre, width and height as fractions of the input."""
+    """pixels (N, 3, height, width), prepared -> logits (N, Q, C), boxes (N, Q, 4): centre, width and height as fractions of the input."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -63,15 +63,15 @@ class Detr:
     scores: str
 
     def graph(self) -> Graph:
-        """The graph to export; it takes any number of frames of one size."""
-        example = (torch.rand(2, 3, *self.size, generator=torch.Generator().manual_seed(0)),)
+        """The graph to export: it takes any number of frames (N, height, width, 3) uint8; see `ByteInput`."""
+        module, example = ByteInput(self.module, self.scale, self.mean, self.std).eval(), (example_bytes(self.size),)
         with torch.no_grad():
-            logits, boxes = self.module(*example)
+            logits, boxes = module(*example)
         outputs: dict[str, tuple[str | int, ...]] = {
             "logits": ("frames", *logits.shape[1:]),
             "boxes": ("frames", *boxes.shape[1:]),
         }
-        return Graph("detector", self.module, example, {"pixels": {0: "frames"}}, outputs, strict=True)
+        return Graph("detector", module, example, {"pixels": {0: "frames"}}, outputs, strict=True)
 
     def settings(self, graph: Path) -> DetectorSettings:
         """How its graph is used. Of many classes, only those that rows distinguish are tracked."""
@@ -86,9 +86,9 @@ class Detr:
             outputs="detr",
             names=("logits", "boxes"),
             classes=self.classes,
-            scale=self.scale,
-            mean=self.mean,
-            std=self.std,
+            layout="NHWC",
+            colour="BGR",
+            scale=1.0,
             scores=self.scores,
             follow=tuple(followed) if followed and len(followed) < len(self.classes) else None,
         )

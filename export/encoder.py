@@ -7,23 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from wsra.calib.peaks import observe, wide_nodes
 from wsra.calib.samples import Samples
 from wsra.export.fp16 import to_fp16
 from wsra.export.graphs import Graph, image_graph
+from wsra.export.half_gate import extreme_images, rounded_failures
 from wsra.export.int8 import calibrate, int8_until_it_passes
 from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend, image_cases
-from wsra.export.tensorrt.build import build_onnx
+from wsra.export.tensorrt.folders import build_folder
 from wsra.runtime.backbones.common.graph_input import InputSettings
-from wsra.runtime.backbones.common.pixels import arranged, fitted
+from wsra.runtime.backbones.common.pixels import arranged, resized
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
-from wsra.runtime.backends.engines import Profile
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import this_device
@@ -41,6 +43,7 @@ from wsra.train.towers import Towers, load_towers
 logger = logging.getLogger(__name__)
 
 IMAGES = 16  # rendered frames with which an encoder is checked
+BYTES = "uint8"  # dtype of the input of every graph that wsra exports for pictures
 
 
 def export_encoder(
@@ -60,7 +63,7 @@ def export_encoder(
         out: folder for `backbone.json` and `image.onnx`; the subfolders `fp16` and `int8` get the same two files.
         fp16: also export FP16. Its features differ from those of FP32, and have another id.
         int8: also export INT8, calibrated on rendered scenes; some products stay in FP16.
-        engine: also compile each graph with the installed TensorRT, to `image.plan` in the same folder.
+        engine: also compile each graph with the installed TensorRT, to `image.plan` beside it.
         overwrite: replace what exists at `out`.
         progress: called with the phase of an engine's build, the steps that are done, and how many there are.
 
@@ -77,24 +80,24 @@ def export_encoder(
     towers = load_towers(name)
     with locked(out), replacing_folder(out) as part:
         settings, graph = write_encoder(towers, part, part)
-        cases = image_cases(TorchBackend(graph), {"pixels": scene_pixels(settings)})
+        cases = image_cases(TorchBackend(graph), {settings.input: scene_pixels(settings, BYTES)})
         _require_pass("fp32", _gate("fp32", part / settings.graph, cases))
         folders = [part]
         if fp16:
             logger.info("exporting image in fp16")
             folders.append(part / "fp16")
             folders[-1].mkdir()
-            onnx.save_model(to_fp16(read_onnx(part / settings.graph), name="image"), str(part / "fp16" / settings.graph))
+            model = read_onnx(part / settings.graph)
+            wide = wide_nodes(model, observe(model, [*(case.feeds for case in cases), extreme_images(cases[-1].feeds)]))
+            onnx.save_model(to_fp16(model, name="image", wide=wide), str(part / "fp16" / settings.graph))
             _require_pass("fp16", _gate("fp16", part / "fp16" / settings.graph, cases))
         if int8:
             folders.append(part / "int8")
             _int8(part, settings, cases)
         for folder in folders[1:]:
             settings_of(towers, folder / settings.graph).write(folder / BACKBONE_JSON)
-        for folder in folders if engine else []:
-            shape = (3, *settings.size)
-            profile: Profile = {settings.input: ((1, *shape), (IMAGES, *shape), (IMAGES, *shape))}
-            build_onnx(folder / settings.graph, folder / "image.plan", [profile], progress=progress)
+        if engine:
+            build_folder(part, progress=progress)
     return settings
 
 
@@ -118,6 +121,7 @@ class _ImageReport:
 
 def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> _ImageReport:
     reports, failures = tensor_gate(OrtBackend(graph), cases, LIMITS[precision])
+    failures += rounded_failures(precision, graph, cases) if precision != "fp32" else []
     return _ImageReport(reports.get("vectors"), "; ".join(failures) or None)
 
 
@@ -129,7 +133,7 @@ def _require_pass(precision: str, report: _ImageReport) -> None:
 
 def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case]) -> None:
     """Quantise the image tower alone, by the rules for a bundle."""
-    pixels = {settings.input: scene_pixels(settings, first=1000)}
+    pixels = {settings.input: scene_pixels(settings, BYTES, first=1000)}
     samples = Samples(np.zeros((0, settings.width), np.float32), [], "rendered scenes", [], images=pixels)
     logger.info(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
     folder = part / "int8"
@@ -141,7 +145,7 @@ def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case]) -> None:
 def write_encoder(towers: Towers, folder: Path, graphs: Path) -> tuple[EncoderSettings, Graph]:
     """Write `backbone.json` to `folder` and `image.onnx` in FP32 to `graphs`."""
     logger.info(f"exporting the image tower of {towers.name}")
-    graph = image_graph(towers.image, size=towers.preparation.size, width=towers.text.width)
+    graph = image_graph(towers.image, towers.preparation, width=towers.text.width)
     onnx_from_graph(graph, graphs / "image.onnx")
     settings = settings_of(towers, graphs / "image.onnx")
     settings.write(folder / BACKBONE_JSON)
@@ -149,7 +153,7 @@ def write_encoder(towers: Towers, folder: Path, graphs: Path) -> tuple[EncoderSe
 
 
 def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
-    """How the image tower is used."""
+    """How the image tower is used: it takes frames as bytes, and prepares them itself."""
     preparation = towers.preparation
     return EncoderSettings(
         name=towers.name,
@@ -157,13 +161,13 @@ def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
         sha256=sha256_of(graph),
         input="pixels",
         output="vectors",
-        layout="NCHW",
+        layout="NHWC",
         size=preparation.size,
         resize="crop" if preparation.crop else "stretch",
-        colour="RGB",
-        scale=preparation.scale,
-        mean=preparation.mean,
-        std=preparation.std,
+        colour="BGR",
+        scale=1.0,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
         width=towers.text.width,
         normalise="l2",
         frames_per_snippet=1,
@@ -171,11 +175,11 @@ def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
     )
 
 
-def scene_pixels(settings: InputSettings, *, first: int = 0) -> NDArray[np.float32]:
-    """Preprocessed frames of rendered scenes (16, 3, height, width), two of each clip; another `first` gives other clips."""
+def scene_pixels(settings: InputSettings, dtype: str, *, first: int = 0) -> NDArray[Any]:
+    """Frames of rendered scenes as an input of this dtype and of 16 rows, two of each clip; another `first` gives other clips."""
     images = []
     for number in range(IMAGES // 2):
         for place, image in enumerate(frames(sample_clip(f"look-{first + number}", "train", first + number))):
             if place in (2 * FPS, 12 * FPS):
-                images.append(fitted(image, settings))
-    return arranged([[image] for image in images], settings.layout)
+                images.append([resized(image, settings)])
+    return arranged(images, settings, dtype)

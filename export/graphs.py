@@ -5,14 +5,15 @@ Shapes: T snippets, N keys, Q sentences, L tokens, Dv, Dt, H widths.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from wsra.train.text import TextEncoder
+from wsra.train.towers import Preparation
 
 
 class AnyScorer(Protocol):
@@ -79,7 +80,7 @@ class TextGraph(nn.Module):
 
 
 class ImageGraph(nn.Module):
-    """pixels (N, 3, height, width) -> vectors (N, D)."""
+    """pixels (N, 3, height, width), prepared -> vectors (N, D)."""
 
     def __init__(self, tower: nn.Module) -> None:
         super().__init__()
@@ -89,6 +90,36 @@ class ImageGraph(nn.Module):
         """Vectors of images."""
         vectors: Tensor = self.tower(pixels)
         return vectors
+
+
+class ByteInput(nn.Module):
+    """pixels (N, height, width, 3) uint8, blue, green and red -> the outputs of a module for (N, 3, height, width), prepared as it expects.
+
+    With the preparation inside the graph bytes are copied to a GPU, not floats of four bytes. The operations and their order are those of
+    `wsra.runtime.backbones.common.pixels.arranged`, so the numbers are equal, bit by bit. The cast is first because TensorRT requires it.
+
+    Args (constructor):
+        module: takes pixels (N, 3, height, width) float32, red, green and blue.
+        scale: factor on 0 to 255.
+        mean: per colour (red, green, blue), subtracted after `scale`.
+        std: per colour, divides after that.
+    """
+
+    mean: Tensor
+    std: Tensor
+    colours: Tensor
+
+    def __init__(self, module: nn.Module, scale: float, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.module, self.scale = module, scale
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, 3, 1, 1))
+        self.register_buffer("colours", torch.tensor([2, 1, 0]))
+
+    def forward(self, pixels: Tensor) -> Any:
+        """Outputs of the module."""
+        values = pixels.to(torch.float32).permute(0, 3, 1, 2).index_select(1, self.colours)
+        return self.module((values * self.scale - self.mean) / self.std)
 
 
 @dataclass(frozen=True)
@@ -133,10 +164,15 @@ def scorer_graph(scorer: AnyScorer) -> Graph:
     return Graph("scorer", ScorerGraph(scorer).eval(), example, inputs, outputs)
 
 
-def image_graph(tower: nn.Module, *, size: tuple[int, int], width: int) -> Graph:
-    """Images to vectors; `size` is height and width in pixels."""
-    example = (torch.randn(2, 3, *size),)
-    return Graph("image", ImageGraph(tower).eval(), example, {"pixels": {0: "images"}}, {"vectors": ("images", width)})
+def image_graph(tower: nn.Module, preparation: Preparation, *, width: int) -> Graph:
+    """Images (N, height, width, 3) uint8 to vectors (N, D); see `ByteInput`."""
+    module = ByteInput(ImageGraph(tower), preparation.scale, preparation.mean, preparation.std).eval()
+    return Graph("image", module, (example_bytes(preparation.size),), {"pixels": {0: "images"}}, {"vectors": ("images", width)})
+
+
+def example_bytes(size: tuple[int, int]) -> Tensor:
+    """Two frames of noise, (2, height, width, 3) uint8, to trace a graph with."""
+    return torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def graphs_of(scorer: AnyScorer, encoder: TextEncoder) -> tuple[Graph, ...]:

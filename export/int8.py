@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
+from wsra.calib.peaks import Peaks, Wide, observe, wide_nodes
 from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize
 from wsra.calib.ranges import Feeds, Method, channel_maxima, plain_session, ranges_of
 from wsra.calib.samples import Samples
@@ -38,6 +39,7 @@ class CalibratedGraphs:
         products: graph -> names of the products that can be in INT8.
         ranges: graph -> ranges of activations.
         left: products that stay in FP16 from the start -> reason.
+        wide: graph -> nodes that stay in FP32 -> reason.
         samples: calibration data.
         method: how ranges were measured.
         scorer: kind of the bundle's scorer.
@@ -47,12 +49,19 @@ class CalibratedGraphs:
     products: dict[str, list[str]]
     ranges: dict[str, TensorsData]
     left: dict[Product, str]
+    wide: dict[str, dict[str, Wide]]
     samples: Samples
     method: Method
     scorer: ScorerKind
 
 
-def calibrate(fp32: Path, samples: Samples, method: Method = "minmax", scorer: ScorerKind = "trained") -> CalibratedGraphs:
+def calibrate(
+    fp32: Path,
+    samples: Samples,
+    method: Method = "minmax",
+    scorer: ScorerKind = "trained",
+    peaks: Mapping[str, Peaks] | None = None,
+) -> CalibratedGraphs:
     """Smooth FP32 graphs and measure the ranges of their activations.
 
     Args:
@@ -60,12 +69,13 @@ def calibrate(fp32: Path, samples: Samples, method: Method = "minmax", scorer: S
         samples: calibration data.
         method: how ranges are measured.
         scorer: kind of the bundle's scorer.
+        peaks: graph -> what was observed of it, by which nodes stay in FP32; None observes it on the calibration data.
 
     Raises:
         DataError: a range is not finite.
     """
     models = {path.stem: read_onnx(path) for path in sorted(fp32.glob("*.onnx"))}
-    exact = ("keys", "scorer") if scorer == "cosine" else ()  # as in `to_fp16`
+    exact = ("keys", "scorer") if scorer != "trained" else ()  # as in `to_fp16`
     products = {name: [] if name in exact else products_of(model) for name, model in models.items()}
     if "detector" in models:  # its decoder stays in FP32, as in `to_fp16`
         decoder = set(decoder_of(models["detector"]))
@@ -76,8 +86,9 @@ def calibrate(fp32: Path, samples: Samples, method: Method = "minmax", scorer: S
     if "detector" in models:  # most of its work is in convolutions, which need no smoothing
         products["detector"] += [name for name in convolutions_of(models["detector"]) if name not in decoder]
     batches = _batches(models, samples)
-    ranges = {}
+    ranges, wide = {}, {}
     for name, model in models.items():
+        observed = observe(model, batches[name]) if peaks is None else peaks[name]
         chosen = [product for product in products[name] if (name, product) not in left]
         smoothed = [product for product in chosen if product in flat[name]]
         if smoothed:
@@ -85,7 +96,8 @@ def calibrate(fp32: Path, samples: Samples, method: Method = "minmax", scorer: S
             models[name] = smooth(model, smoothed, channel_maxima(model, batches[name], list(read.values())))
         if chosen:
             ranges[name] = ranges_of(models[name], batches[name], method)
-    return CalibratedGraphs(models, products, ranges, left, samples, method, scorer)
+        wide[name] = wide_nodes(models[name], observed)
+    return CalibratedGraphs(models, products, ranges, left, wide, samples, method, scorer)
 
 
 def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, list[Feeds]]:
@@ -107,7 +119,8 @@ def write_int8(calibrated: CalibratedGraphs, left: dict[Product, str], folder: P
     for name, model in calibrated.models.items():
         chosen = [product for product in calibrated.products[name] if (name, product) not in left]
         quantized = quantize(model, chosen, calibrated.ranges[name]) if chosen else _copied(model)
-        onnx.save_model(to_fp16(quantized, name=name, scorer=calibrated.scorer), str(folder / f"{name}.onnx"))
+        halved = to_fp16(quantized, name=name, wide=calibrated.wide[name], scorer=calibrated.scorer)
+        onnx.save_model(halved, str(folder / f"{name}.onnx"))
 
 
 def _copied(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ import numpy as np
 import onnx
 from tokenizers import Tokenizer
 
-from wsra.calib.ranges import Method
+from wsra.calib.peaks import Peaks, Wide, wide_nodes
+from wsra.calib.ranges import Feeds, Method
 from wsra.calib.samples import Samples, choose_samples, samples_from_captions
 from wsra.export.encoder import scene_pixels
 from wsra.export.fp16 import to_fp16
+from wsra.export.half_gate import HalfReport, extreme_inputs, gate_rounded, observe_bundle
 from wsra.export.int8 import Quantization, calibrate, int8_until_it_passes
 from wsra.export.onnx import read_onnx
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
@@ -55,42 +57,63 @@ class PrecisionReport:
 
     Attributes:
         gates: what the gates found on the CPU of this machine.
+        half: what was found with every node rounded to half; None for FP32.
         quantization: how INT8 was made; None for FP32 and FP16.
     """
 
     gates: RouteReport
+    half: HalfReport | None = None
     quantization: Quantization | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether the precision passed both gates."""
-        return self.gates.passed
+        """Whether the precision passed its gates."""
+        return self.reason is None
 
     @property
     def reason(self) -> str | None:
         """Why it failed, in one line; None when it passed."""
-        return self.gates.reason
+        return self.gates.reason or (self.half.reason if self.half else None)
 
     def to_json(self) -> dict[str, Any]:
         """The entry of docs/schema/gate.json."""
-        table = self.gates.to_json()
+        table = self.gates.to_json() | {"passed": self.passed, "reason": self.reason} | (self.half.to_json() if self.half else {})
         return table if self.quantization is None else table | {"quantization": self.quantization.to_json()}
 
 
-def check_precision(bundle: Bundle, device: Device, precision: str, golden: Golden) -> tuple[Bundle, PrecisionReport]:
-    """Put the graphs of a precision through both gates.
+@dataclass(frozen=True)
+class Observed:
+    """What the FP32 graphs of a bundle do at the edges, by which half precision is judged.
+
+    Attributes:
+        extremes: graph -> inputs at which half precision overflows first.
+        peaks: graph -> how large its numbers and sums get.
+    """
+
+    extremes: Mapping[str, Sequence[Feeds]]
+    peaks: Mapping[str, Peaks]
+
+
+def observed_graphs(bundle: Bundle, golden: Golden) -> Observed:
+    """Run the FP32 graphs on the golden cases, on every word of the vocabulary, and on extreme features and images."""
+    logger.info("observing how large numbers get, with every word of the vocabulary")
+    extremes = extreme_inputs(bundle, golden)
+    return Observed(extremes, observe_bundle(bundle, golden, extremes))
+
+
+def check_fp32(bundle: Bundle, device: Device, golden: Golden) -> tuple[Bundle, PrecisionReport]:
+    """Put the FP32 graphs through both gates.
 
     Args:
         bundle: with the graphs in its folder.
         device: this machine.
-        precision: "fp32", "fp16" or "int8".
         golden: golden data of the bundle.
 
     Returns:
         The bundle with the report in its manifest, which is not written; and the report.
     """
-    report = PrecisionReport(_gate(bundle, device, precision, golden))
-    return _with_report(bundle, precision, report), report
+    report = PrecisionReport(_gate(bundle, device, "fp32", golden))
+    return _with_report(bundle, "fp32", report), report
 
 
 def _gate(bundle: Bundle, device: Device, precision: str, golden: Golden) -> RouteReport:
@@ -115,20 +138,29 @@ def _clear(bundle: Bundle, precision: str) -> Path:
     return bundle.folder / precision
 
 
-def make_fp16(bundle: Bundle, device: Device, golden: Golden) -> tuple[Bundle, PrecisionReport]:
-    """Convert the FP32 graphs to FP16 and put them through the gates; returns are those of `check_precision`."""
+def make_fp16(bundle: Bundle, device: Device, golden: Golden, observed: Observed) -> tuple[Bundle, PrecisionReport]:
+    """Convert the FP32 graphs to FP16 and put them through the gates; returns are those of `check_fp32`."""
     logger.info("exporting fp16")
     folder = _clear(bundle, "fp16")
+    wide = {}
     for name in bundle.graphs:
-        halved = to_fp16(read_onnx(bundle.graph("fp32", name)), name=name, scorer=bundle.manifest.scorer)
+        model = read_onnx(bundle.graph("fp32", name))
+        wide[name] = wide_nodes(model, observed.peaks[name])
+        halved = to_fp16(model, name=name, wide=wide[name], scorer=bundle.manifest.scorer)
         onnx.save_model(halved, str(folder / f"{name}.onnx"))
-    return check_precision(bundle, device, "fp16", golden)
+    report = PrecisionReport(_gate(bundle, device, "fp16", golden), _gate_half(bundle, "fp16", golden, observed, wide))
+    return _with_report(bundle, "fp16", report), report
+
+
+def _gate_half(bundle: Bundle, precision: str, golden: Golden, observed: Observed, wide: Mapping[str, Mapping[str, Wide]]) -> HalfReport:
+    logger.info(f"checking {precision} with every node rounded to half, as a GPU rounds it")
+    return gate_rounded(bundle, precision, golden, observed.extremes, wide)
 
 
 def make_int8(
-    bundle: Bundle, device: Device, golden: Golden, calibration: Calibration, progress: Progress
+    bundle: Bundle, device: Device, golden: Golden, observed: Observed, calibration: Calibration, progress: Progress
 ) -> tuple[Bundle, PrecisionReport]:
-    """Quantise the FP32 graphs to INT8 and put them through the gates; returns are those of `check_precision`.
+    """Quantise the FP32 graphs to INT8 and put them through the gates; returns are those of `check_fp32`.
 
     INT8 graphs that passed earlier stay in the bundle unless the new ones pass, too. `progress` is called with "products" while their
     sensitivity is measured, with how many are done, and with how many there are.
@@ -136,11 +168,12 @@ def make_int8(
     samples = _calibration_samples(bundle, golden, calibration)
     if "image" in bundle.graphs:
         settings = read_settings(bundle.folder / BACKBONE_JSON)
-        samples = replace(samples, images={settings.input: scene_pixels(settings, first=1000)})
+        dtype = str(bundle.manifest.tensors["image"]["inputs"][settings.input][0])
+        samples = replace(samples, images={settings.input: scene_pixels(settings, dtype, first=1000)})
     for warning in samples.warnings:
         logger.warning(warning)
     logger.info(f"calibrating int8 on {len(samples.features)} rows of features and {len(samples.token_ids)} sentences of {samples.source}")
-    calibrated = calibrate(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer)
+    calibrated = calibrate(bundle.folder / "fp32", samples, calibration.method, bundle.manifest.scorer, observed.peaks)
     before, kept = bundle, bundle.folder / ".int8"
     if "int8" in bundle.passed():
         os.replace(bundle.folder / "int8", kept)
@@ -153,7 +186,7 @@ def make_int8(
         replace(_probe(bundle, golden), images=samples.images),
         lambda done, total: progress("products", done, total),
     )
-    report = PrecisionReport(gates, quantization)
+    report = PrecisionReport(gates, _gate_half(bundle, "int8", golden, observed, calibrated.wide), quantization)
     if report.passed or not kept.is_dir():
         shutil.rmtree(kept, ignore_errors=True)
         return _with_report(bundle, "int8", report), report

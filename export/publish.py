@@ -11,9 +11,11 @@ from typing import Any
 
 from wsra.export.base import base_bundle, carry_encoder, trained_source
 from wsra.export.detector import carry_detector
-from wsra.export.precisions import Calibration, PrecisionReport, check_precision, make_fp16, make_int8
+from wsra.export.precisions import Calibration, PrecisionReport, check_fp32, make_fp16, make_int8, observed_graphs
 from wsra.export.tensorrt.build import build_bundle
-from wsra.runtime.backends.routes import Route, read_record, write_record
+from wsra.export.vocabulary import carry_vocabulary
+from wsra.runtime.backends.records import read_record, write_record
+from wsra.runtime.backends.routes import Route
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
@@ -33,10 +35,12 @@ from wsra.runtime.formats.bundle import (
     sealed_files,
     write_manifest,
 )
+from wsra.runtime.formats.presence import Source
 from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.golden import Golden, read_golden
 from wsra.runtime.verification.verify import time_routes, verify_bundle
 from wsra.train.checkpoint import MODEL, load_checkpoint
+from wsra.train.config import OWN_SCORER
 from wsra.train.text import load_encoder
 
 logger = logging.getLogger(__name__)
@@ -64,6 +68,8 @@ class ExportOptions:
         calibration: where INT8 ranges come from.
         engine: compile every graph with the installed TensorRT.
         overwrite: replace a bundle of other weights.
+        upper_bound: accept weights that were trained with spans.
+        scorer: `training.scorer` of the checkpoint, if it is not wsra's own; naming it runs its code.
     """
 
     fp16: bool = False
@@ -71,6 +77,8 @@ class ExportOptions:
     calibration: Calibration = field(default_factory=Calibration)
     engine: bool = False
     overwrite: bool = False
+    upper_bound: bool = False
+    scorer: str = OWN_SCORER
 
 
 def export_bundle(
@@ -80,26 +88,38 @@ def export_bundle(
     *,
     encoder: Path | None = None,
     detector: Path | None = None,
+    captions_of: Source = "captions",
     progress: Progress = unseen,
 ) -> Manifest:
     """Export a checkpoint as a bundle.
 
     Args:
-        checkpoint_folder: a checkpoint of `wsra train`. Its validation captions and features calibrate theta and become golden data.
+        checkpoint_folder: a checkpoint of `wsra train`. Its validation captions and features calibrate theta and become golden data; the
+            words of its training captions become the bundle's vocabulary.
         out: folder for the bundle. If it holds a bundle of the same checkpoint, only what is missing is added.
         options: what the bundle holds besides FP32.
         encoder: folder of the image encoder that made the features, for the bundle to carry.
         detector: folder of the detector that found the objects in the features, for the bundle to carry.
+        captions_of: what its validation captions are: of videos, or of rendered scenes.
         progress: see `publish`.
 
     Raises:
         WsraError: see `publish`.
     """
     sha256 = sha256_of(checkpoint_folder / MODEL) if (checkpoint_folder / MODEL).is_file() else ""
-    checkpoint = load_checkpoint(checkpoint_folder)
+    checkpoint = load_checkpoint(checkpoint_folder, scorer=options.scorer)
+    if checkpoint.upper_bound:
+        if not options.upper_bound:
+            raise ConfigError(
+                f"{checkpoint_folder}: was trained with the spans of its captions, an upper bound and not a model to use; export another"
+                " checkpoint, or this one with --upper-bound"
+            )
+        logger.warning("this bundle is an upper bound: its scorer was trained with the spans of its captions")
 
     def base(part: Path) -> tuple[Bundle, Golden]:
-        source = trained_source(checkpoint, load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling), sha256)
+        encode = load_encoder(checkpoint.run.text.encoder, checkpoint.run.text.pooling)
+        source = trained_source(checkpoint, encode, sha256, captions_of)
+        carry_vocabulary(checkpoint, part)
         if detector is not None:
             carry_detector(source, detector, part)
         return base_bundle(part, carry_encoder(source, encoder, part) if encoder else source)
@@ -150,7 +170,7 @@ def _make_and_publish(
             before = None
         if before is None:
             bundle, golden = base(part)
-            bundle, made["fp32"] = check_precision(bundle, device, "fp32", golden)
+            bundle, made["fp32"] = check_fp32(bundle, device, golden)
             if not made["fp32"].passed:
                 raise ExportError(f"fp32 fails its gate: {made['fp32'].reason}; nothing is published")
         else:
@@ -158,10 +178,12 @@ def _make_and_publish(
             shutil.copytree(out, part, dirs_exist_ok=True)
             bundle, golden = Bundle(part, before), read_golden(part / GOLDEN)
             record = read_record(bundle, device)
-        if options.fp16 and "fp16" not in bundle.passed():
-            bundle, made["fp16"] = make_fp16(bundle, device, golden)
-        if options.int8 and _needs_int8(bundle, calibration):
-            bundle, made["int8"] = make_int8(bundle, device, golden, calibration, progress)
+        fp16, int8 = options.fp16 and "fp16" not in bundle.passed(), options.int8 and _needs_int8(bundle, calibration)
+        observed = observed_graphs(bundle, golden) if fp16 or int8 else None
+        if fp16 and observed is not None:
+            bundle, made["fp16"] = make_fp16(bundle, device, golden, observed)
+        if int8 and observed is not None:
+            bundle, made["int8"] = make_int8(bundle, device, golden, observed, calibration, progress)
         passed = {name: report.to_json() for name, report in made.items() if report.passed}
         manifest = _finish(bundle, device, golden, record | passed)  # where a new INT8 failed, the record of the earlier one stays
         if options.engine:

@@ -18,9 +18,11 @@ from wsra.runtime.errors import DataError
 from wsra.runtime.formats.bundle import Manifest
 from wsra.runtime.formats.features import Features
 from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.grounding.presence import FOUND
 from wsra.runtime.grounding.scorer import SnippetScorer
 from wsra.runtime.grounding.text import QueryEncoder
 from wsra.runtime.kernels.graph import GraphKernel
+from wsra.runtime.kernels.protocol import Keys
 from wsra.runtime.verification.gates import first_moments
 from wsra.runtime.verification.golden import Case, Golden, regular_videos
 from wsra.train.data import CaptionedVideos
@@ -40,7 +42,7 @@ class TorchBackend:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        kinds = {torch.float32: "float32", torch.int64: "int64"}
+        kinds = {torch.float32: "float32", torch.int64: "int64", torch.uint8: "uint8"}
         self.inputs = {
             name: TensorSpec(kinds[tensor.dtype], tuple(axes.get(i, int(n)) for i, n in enumerate(tensor.shape)))
             for (name, axes), tensor in zip(graph.inputs.items(), graph.example, strict=True)
@@ -61,11 +63,11 @@ class TorchBackend:
         return None
 
 
-def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: AnyScorer, encoder: TextEncoder) -> Grounder:
-    """A grounder that runs PyTorch, with the tokenizer of the bundle."""
+def torch_grounder(manifest: Manifest, tokenizer: Path, scorer: AnyScorer, encoder: TextEncoder, reference: Keys) -> Grounder:
+    """A grounder that runs PyTorch, with the tokenizer and the reference keys of the bundle."""
     backends = {graph.name: TorchBackend(graph) for graph in graphs_of(scorer, encoder)}
     sentences = QueryEncoder(tokenizer, backends["text"], max_tokens=encoder.max_tokens)
-    snippets = SnippetScorer(backends["keys"], GraphKernel(backends["scorer"]))
+    snippets = SnippetScorer(backends["keys"], GraphKernel(backends["scorer"]), reference=reference)
     return Grounder(manifest, sentences, snippets, bundle=tokenizer.parent, precision="torch")
 
 
@@ -93,27 +95,29 @@ def choose_golden(data: CaptionedVideos, *, seed: int = 0) -> Golden:
     }
     return Golden(
         sentences,
-        _videos(data, videos),
+        videos_of(data, videos),
         np.array(sorted(own), np.int64).reshape(-1, 2),
         np.full((len(own), 2), np.nan),
+        np.zeros(len(own)),
         {},
         [distinct[i] for i in others],
-        _videos(data, other_videos),
+        videos_of(data, other_videos),
     )
 
 
 def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder: TextEncoder, *, seed: int = 0) -> Golden:
-    """Add PyTorch's outputs for the edge cases and its first answers.
+    """Add PyTorch's outputs for the edge cases, its first answers and its confidences.
 
     Pairs of a sentence with a video of other sentences fill the pairs up to `PAIRS`, beginning with those in which PyTorch finds something.
     """
     own = {tuple(pair) for pair in golden.pairs.tolist()}
     others = np.array([(s, v) for s in range(len(golden.sentences)) for v in range(len(golden.videos)) if (s, v) not in own], np.int64)
     others = others.reshape(-1, 2)[np.random.default_rng(seed).permutation(len(others))[:_TRIED]]
-    tried = first_moments(reference, golden.videos, golden.sentences, np.concatenate([golden.pairs, others]))
-    moments, found = tried[: len(golden.pairs)], tried[len(golden.pairs) :]
-    chosen = np.argsort(np.isnan(found[:, 0]), kind="stable")[: max(0, PAIRS - len(own))]
-    pairs, moments = np.concatenate([golden.pairs, others[chosen]]), np.concatenate([moments, found[chosen]])
+    tried = np.concatenate([golden.pairs, others])
+    moments, confidence = first_moments(reference, golden.videos, golden.sentences, tried)
+    found_first = np.argsort(confidence[len(golden.pairs) :] <= FOUND, kind="stable") + len(golden.pairs)
+    chosen = np.concatenate([np.arange(len(golden.pairs)), found_first])[: max(PAIRS, len(golden.pairs))]
+    pairs, moments, confidence = tried[chosen], moments[chosen], confidence[chosen]
     features = np.concatenate([video.rows(0, len(video)) for video in golden.videos])
     with torch.no_grad():
         keys: NDArray[np.float32] = scorer.keys(torch.from_numpy(features)).numpy()
@@ -131,7 +135,7 @@ def with_answers(golden: Golden, reference: Grounder, scorer: AnyScorer, encoder
     }
     words = _any_words(encoder)
     edges["words"] = [Case(words, TorchBackend(text_graph(encoder)).infer(words))]
-    return replace(golden, pairs=pairs, moments=moments, edges=edges)
+    return replace(golden, pairs=pairs, moments=moments, confidence=confidence, edges=edges)
 
 
 def image_cases(backend: Backend, images: Arrays) -> list[Case]:
@@ -159,7 +163,8 @@ def _split(count: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
     return order[:cut], order[cut:]
 
 
-def _videos(data: CaptionedVideos, chosen: Sequence[int]) -> list[Features]:
+def videos_of(data: CaptionedVideos, chosen: Sequence[int]) -> list[Features]:
+    """Features of the chosen videos in memory."""
     names = {int(video): caption.vid for caption, video in zip(data.captions, data.video_of, strict=True)}
     if data.of_objects:
         return _videos_of_objects(data, {video: names[video] for video in chosen})

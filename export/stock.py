@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from wsra.export.publish import ExportOptions, export_bundle
 from wsra.runtime.formats.bundle import Manifest
 from wsra.runtime.progress import Progress, unseen
+from wsra.train.text import minilm_folder
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT = Path(__file__).parent / "stock_checkpoint"  # with the validation captions and features that calibrate it: docs/stock.md
 
@@ -23,4 +27,20 @@ def export_stock(out: Path, options: ExportOptions, progress: Progress = unseen)
         MissingExtraError: the text encoder is not installed.
         WsraError: see `wsra.export.publish.publish`.
     """
-    return export_bundle(CHECKPOINT, out, options, progress=progress)
+    return export_bundle(CHECKPOINT, out, options, captions_of="rendered scenes", progress=progress)
+
+
+def make_stock(folder: Path, progress: Progress = unseen) -> None:
+    """Export the stock bundle into the user's cache.
+
+    Args:
+        folder: see `wsra.runtime.grounding.stock.stock_folder`.
+        progress: as of `export_stock`.
+
+    Raises:
+        MissingExtraError, WsraError: as of `export_stock`.
+    """
+    minilm_folder()  # where it is missing, nothing is written
+    logger.info(f"making the stock bundle in {folder}; this is done once")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    export_stock(folder, ExportOptions(), progress)

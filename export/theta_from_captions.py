@@ -8,15 +8,15 @@ from torch import Tensor
 
 from wsra.calib.theta import calibrate_lives, calibrate_theta
 from wsra.runtime.grounding.recording import recording_of
+from wsra.train.base_scorer import BaseScorer
 from wsra.train.data import CaptionedVideos
-from wsra.train.model import Scorer
 from wsra.train.stored import StoredFeatures
 
 OTHERS = 4  # sentences of other videos that are scored in a video for each of its own captions
 
 
 @torch.no_grad()
-def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, seed: int = 0) -> float:
+def theta_of(scorer: BaseScorer, data: CaptionedVideos, text: Tensor, *, seed: int = 0) -> float:
     """Calibrate theta on captioned videos, by the rule for their kind of rows.
 
     Args:
@@ -37,7 +37,7 @@ def theta_of(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, seed: int =
 
 
 @torch.no_grad()
-def best_life_scores(scorer: Scorer, data: CaptionedVideos, text: Tensor, *, seed: int = 0) -> tuple[list[float], list[float]]:
+def best_life_scores(scorer: BaseScorer, data: CaptionedVideos, text: Tensor, *, seed: int = 0) -> tuple[list[float], list[float]]:
     """Score, with theta 0, of the best life in a video for its own captions and for four times as many captions of other videos.
 
     Videos without a life are left out.

@@ -7,12 +7,13 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from wsra.export.demo.controls import TestSet, control_figures, model_figures, scorer_grounder
-from wsra.export.demo.skyline import SpanObjective, shares_inside
+from wsra.export.demo.checks import Known, failed_checks
+from wsra.export.demo.controls import TestSet, forced, forced_scorer, last_scorer, life_controls, own_sentences, sentence_controls
+from wsra.export.demo.oracles import event_spans, events_of_test_clips, oracle_controls
 from wsra.export.precisions import Calibration
 from wsra.export.publish import ExportOptions, export_bundle
 from wsra.runtime.errors import ExportError, OutputError, VideoError
@@ -26,9 +27,9 @@ from wsra.runtime.formats.features import read_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.terminal.console import messages_indented
-from wsra.runtime.workers.choose import open_pool
-from wsra.train.config import Run, read_run
-from wsra.train.data import CaptionedVideos
+from wsra.runtime.workers.pool import open_pool
+from wsra.train.checkpoint import load_checkpoint
+from wsra.train.config import SPANS, Run, read_run
 from wsra.train.run import TrainingSets, permuted, prepare, train
 from wsra.train.scenes.demo.render import Sizes, caption_clip, render_clip, render_scenes
 from wsra.train.scenes.demo.world import Clip, sample_clip
@@ -120,7 +121,7 @@ def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int, progress:
     with timer.step("skyline", "control: the same scorer trained WITH spans (skyline)"):
         _train_skyline(run, out, prepared, progress)
     with timer.step("shuffled_training", "control: the same scorer trained on permuted captions"):
-        _train(run, out / "runs" / "shuffled", permuted(prepared, seed), progress)
+        _train(run, out / "runs" / "shuffled", permuted(prepared, seed), progress, at_last=True)
     with timer.step(
         "export",
         f"exporting the bundle {out}/bundle (ONNX in FP32, FP16 and INT8), and checking it against PyTorch",
@@ -131,7 +132,7 @@ def _demo(out: Path, *, clips: int, epochs: int, seed: int, jobs: int, progress:
         timer.step("evaluate", "grounding the test queries with the exported bundle, and evaluating the controls"),
         _open_bundle(out) as grounder,
     ):
-        report = _measure(out, prepared, grounder)
+        report = _measure(out, grounder, sizes.test, seed)
     report |= {
         "parity": precisions,
         "seconds": {**timer.seconds, "total": round(sum(timer.seconds.values()), 1)},
@@ -182,7 +183,8 @@ def _extract(out: Path, jobs: int, progress: Progress) -> None:
             progress("videos", count, len(videos))
 
 
-def _train(run: Run, folder: Path, prepared: TrainingSets, progress: Progress, **objectives: Any) -> None:
+def _train(run: Run, folder: Path, prepared: TrainingSets, progress: Progress, *, at_last: bool = False) -> None:
+    """Train a run, or finish it; `at_last`: the scorer of the last epoch is used, so no best one is reported."""
     if (folder / "last.safetensors").is_file() and _epochs_done(folder) >= run.training.epochs:
         return
     progress("epochs", 0, run.training.epochs)
@@ -190,13 +192,12 @@ def _train(run: Run, folder: Path, prepared: TrainingSets, progress: Progress, *
         run,
         folder,
         prepared,
-        **objectives,
         resume=(folder / "last.safetensors").is_file(),
         report=lambda row: progress("epochs", row["epoch"], run.training.epochs),
     )
-    best = max(rows, key=lambda row: row["val_match"])
+    kept, which = (rows[-1], "last") if at_last else (max(rows, key=lambda row: row["val_match"]), "best")
     logger.info(
-        f"best epoch {best['epoch']}: a video's own sentence beats another's in {best['val_match']:.1f} % of comparisons (chance 50)"
+        f"{which} epoch {kept['epoch']}: a video's own sentence beats another's in {kept['val_match']:.1f} % of comparisons (chance 50)"
     )
     if rows[-1]["collapsed"]:
         logger.warning("attention has collapsed onto the background (the association loss stays at its margin); see docs/train.md")
@@ -207,17 +208,8 @@ def _epochs_done(folder: Path) -> int:
 
 
 def _train_skyline(run: Run, out: Path, prepared: TrainingSets, progress: Progress) -> None:
-    def objective(data: CaptionedVideos, split: str) -> SpanObjective:
-        return SpanObjective(shares_inside(data, read_annotations(out / f"spans-{split}.jsonl")), run.sampling)
-
-    _train(
-        run,
-        out / "runs" / "skyline",
-        prepared,
-        progress,
-        objective=objective(prepared.train[0], "train"),
-        val_objective=objective(prepared.val[0], "val"),
-    )
+    data = replace(run.data, captions=str(out / "spans-train.jsonl"), val_captions=str(out / "spans-val.jsonl"))
+    _train(replace(run, data=data, training=replace(run.training, objective=SPANS)), out / "runs" / "skyline", prepared, progress)
 
 
 def _export(out: Path, calibration: Calibration, progress: Progress) -> dict[str, dict[str, Any]]:
@@ -236,24 +228,37 @@ def _open_bundle(out: Path) -> Grounder:
     return Grounder.open(out / "bundle", precision="fp32", provider="cpu", threads=2)
 
 
-def _measure(out: Path, prepared: TrainingSets, grounder: Grounder) -> dict[str, Any]:
-    annotations = read_annotations(out / "spans-test.jsonl")
+def _measure(out: Path, grounder: Grounder, clips: int, seed: int) -> dict[str, Any]:
+    """Figures of the bundle and of the controls on `clips` test clips, and the checks of the controls that failed."""
+    annotations, training = (read_annotations(out / f"spans-{split}.jsonl") for split in ("test", "train"))
     names = {a.vid for a in annotations}
     test = TestSet(annotations, {name: read_features(out / "features" / f"{name}.feat") for name in names})
+    events = events_of_test_clips(clips, seed)
+    text = grounder.encoder.encode([a.query for a in annotations])
+    answers = test.answers(grounder, text=text)
     unseen = [bool(a.row["unseen"]) for a in annotations]
     conjunction = [bool(a.row["conjunction"]) for a in annotations]
-    answers = test.answers(grounder)
-    skyline = scorer_grounder(out / "runs" / "skyline", grounder, prepared)
-    shuffled = scorer_grounder(out / "runs" / "shuffled", grounder, prepared)
-    controls = control_figures(test, grounder, read_annotations(out / "spans-train.jsonl"))
-    controls["shuffled_training"] = model_figures(test, shuffled)
+    model, always = test.ranked(answers), own_sentences(test, forced(grounder), text)
+    skyline = own_sentences(test, forced_scorer(load_checkpoint(out / "runs" / "skyline").scorer, grounder), text)
+    controls = {
+        **oracle_controls(test, events),
+        **life_controls(test, training),
+        **sentence_controls(test, grounder, text),
+        "shuffled_training": own_sentences(test, forced_scorer(last_scorer(out / "runs" / "shuffled"), grounder), text),
+    }
+    known = Known(test, event_spans(test, events), training, controls["prior"], model, always)
+    failed = failed_checks({"skyline": skyline, **controls}, known)
+    for message in failed:
+        logger.warning(f"a control is not sound: {message}")
     return {
-        "test": asdict(test.figures(answers)),
-        "seen_combinations": asdict(test.figures(answers, [not flag for flag in unseen])),
-        "unseen_combinations": asdict(test.figures(answers, unseen)),
-        "conjunctions": asdict(test.figures(answers, conjunction)),
-        "skyline": asdict(model_figures(test, skyline)),
-        "controls": {name: asdict(figures) for name, figures in controls.items()},
+        "test": model.row(),
+        "test_forced": always.row(),
+        "seen_combinations": test.ranked(answers, chosen=[not flag for flag in unseen]).row(),
+        "unseen_combinations": test.ranked(answers, chosen=unseen).row(),
+        "conjunctions": test.ranked(answers, chosen=conjunction).row(),
+        "skyline": skyline.row(),
+        "controls": {name: control.row() for name, control in controls.items()},
+        "failed_checks": failed,
     }
 
 

@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from wsra.export.tensorrt.compile_process import Job, compile_in_process
+from wsra.export.tensorrt.layers import LAYERS, LOG
+from wsra.export.tensorrt.profiles import picture_profile
+from wsra.runtime.backbones.common.settings_json import find_graph
+from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
+from wsra.runtime.backbones.detectors.settings import read_detector
 from wsra.runtime.backends.engines import (
     SIDECAR,
     Profile,
@@ -24,7 +29,6 @@ from wsra.runtime.backends.engines import (
     remarks,
     write_sidecar,
 )
-from wsra.runtime.backends.libraries import has_cuda_python
 from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
@@ -46,6 +50,7 @@ def build_bundle(
     rebuild: Literal["auto", "never"] = "auto",
     workspace_mb: int | None = None,
     progress: Progress = unseen,
+    gpu: int = 0,
 ) -> list[Path]:
     """Compile the graphs of a bundle for this device; engines that fit are kept.
 
@@ -55,9 +60,10 @@ def build_bundle(
         rebuild: "never" raises an error where an engine does not fit, instead of building it.
         workspace_mb: limit of the memory that TensorRT may use while it tries kernels, in MiB; None takes half of the free memory.
         progress: called with the graph and the phase of its build, the steps that are done, and how many there are.
+        gpu: number of the GPU, from 0.
 
     Returns:
-        The folder of each precision's engines.
+        The folder of each precision's engines, and that of the detector if the bundle carries one.
 
     Raises:
         BundleError: the bundle cannot be used, a precision is missing or failed its gate, or `rebuild` is "never" and an engine does not
@@ -67,7 +73,7 @@ def build_bundle(
         BackendError: the installed one cannot be used here.
         ExportError: a graph cannot be compiled, or the build died.
     """
-    bundle, device = open_bundle(folder), this_device()
+    bundle, device = open_bundle(folder), this_device(gpu=gpu)
     chosen = bundle.passed() if precisions is None else list(precisions)
     for precision in chosen:
         bundle.check(precision)
@@ -76,12 +82,15 @@ def build_bundle(
     workspace_mb = workspace_of(device, workspace_mb)
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
-    if device.gpu is not None and not has_cuda_python():
-        logger.warning("cuda-python is not installed, so the engines cannot run yet; wsra doctor says which version fits")
     profiles = {graph: profiles_of(bundle, graph) for graph in bundle.graphs}
+    sources = {precision: {graph: bundle.graph(precision, graph) for graph in bundle.graphs} for precision in chosen}
+    if (path := folder / CARRIED / DETECTOR_JSON).is_file():
+        settings = read_detector(path)
+        graph = find_graph(path, path.parent, graph=settings.graph, sha256=settings.sha256)
+        sources[CARRIED], profiles[graph.stem] = {graph.stem: graph}, [picture_profile(settings)]
     place = engines_folder(folder, device, name, version)
-    for precision in chosen:
-        out, graphs = place / precision, {graph: bundle.graph(precision, graph) for graph in bundle.graphs}
+    for precision, graphs in sources.items():
+        out = place / precision
         reason = _unfit(out, graphs, profiles, device, name, version)
         if reason is None:
             sweep_lock(out)
@@ -93,7 +102,7 @@ def build_bundle(
         else:
             logger.info(f"{precision}: building with {name} {version} and {workspace_mb} MiB of workspace: {reason}")
             _build(out, graphs, profiles, device, (name, version), workspace_mb, progress)
-    return [place / precision for precision in chosen]
+    return [place / precision for precision in sources]
 
 
 def _unfit(
@@ -140,7 +149,8 @@ def _build(
             shutil.copyfile(kept, times)
         built = {}
         for graph, source in graphs.items():
-            job = Job(source, part / f"{graph}{PLAN}", profiles[graph], workspace_mb, times)
+            gpu = device.gpu.index if device.gpu else 0
+            job = Job(source, part / f"{graph}{PLAN}", profiles[graph], workspace_mb, times, gpu)
             built[graph] = compile_in_process(job, f"{out.name} {graph}", progress)
         if times.is_file():
             os.replace(times, kept)
@@ -155,16 +165,19 @@ def build_onnx(
     workspace_mb: int | None = None,
     overwrite: bool = False,
     progress: Progress = unseen,
+    gpu: int = 0,
 ) -> Path:
     """Compile any ONNX graph for this device.
 
     Args:
         source: the graph.
-        out: the plan, with a name that ends in .plan; `<name>.engine.json` in the same folder says where it runs.
+        out: the plan, with a name that ends in .plan. In the same folder `<name>.engine.json` says where it runs, `<name>.log` holds the
+            compiler's warnings, and `<name>.layers.json` the layers.
         profiles: ranges of shapes; each names every input.
         workspace_mb: most memory that TensorRT may use while it tries kernels; None is half of what is free.
         overwrite: replace what exists at `out`.
         progress: called with the phase of the build, the steps that are done, and how many there are.
+        gpu: number of the GPU, from 0.
 
     Returns:
         The sidecar.
@@ -179,19 +192,21 @@ def build_onnx(
     if out.suffix != PLAN:
         raise OutputError(f"{out}: expected a name that ends in {PLAN}; choose such a place with -o")
     sidecar = out.with_suffix(".engine.json")
-    for path in (out, sidecar):
+    for path in (out, sidecar, *(out.with_suffix(suffix) for suffix in (LOG, LAYERS))):
         refuse_existing(path, overwrite=overwrite)
     if not source.is_file():
         raise ExportError(f"{source}: no such file; expected an ONNX graph")
-    device = this_device()
+    device = this_device(gpu=gpu)
     library = find_library(gpu=device.gpu is not None)
     name, version = str(library.__name__), str(library.__version__)
     workspace_mb = workspace_of(device, workspace_mb)
     logger.info(f"{source}: building with {name} {version} and {workspace_mb} MiB of workspace")
     with locked(out), replacing(out, durable=True) as part, tempfile.TemporaryDirectory(prefix="wsra-build-") as scratch:
         plan = Path(scratch) / out.name
-        built = compile_in_process(Job(source, plan, list(profiles), workspace_mb, None), out.stem, progress)
+        built = compile_in_process(Job(source, plan, list(profiles), workspace_mb, None, gpu), out.stem, progress)
         shutil.copyfile(plan, part)
+        for suffix in (LOG, LAYERS):
+            shutil.copyfile(plan.with_suffix(suffix), out.with_suffix(suffix))
     write_sidecar(sidecar, engine_of(device, name, version, "", {out.stem: built}))
     return sidecar
 

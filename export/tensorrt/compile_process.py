@@ -12,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from wsra.export.tensorrt.engine import compile_graph
+from wsra.runtime.backends.cuda import Cuda
 from wsra.runtime.backends.engines import BuiltGraph, Profile
 from wsra.runtime.errors import ExportError, WsraError
 from wsra.runtime.progress import Progress, unseen
@@ -29,6 +30,7 @@ class Job:
         profiles: ranges of shapes.
         workspace_mb: limit of the memory for trying kernels, in MiB.
         timing_cache: timing cache in the folder of the plan, or None.
+        gpu: number of the GPU, from 0.
     """
 
     source: Path
@@ -36,6 +38,7 @@ class Job:
     profiles: list[Profile]
     workspace_mb: int
     timing_cache: Path | None
+    gpu: int = 0
 
 
 def compile_in_process(job: Job, label: str, progress: Progress = unseen) -> BuiltGraph:
@@ -100,12 +103,15 @@ def _compile(job: Job, sending: Connection) -> None:
                 os._exit(1)
 
     try:
+        chosen = Cuda(job.gpu) if job.gpu else None  # TensorRT builds for the GPU that is current; without a choice it is the first
         built = compile_graph(
             job.source, job.plan, job.profiles, workspace_mb=job.workspace_mb, timing_cache=job.timing_cache, progress=send_progress
         )
     except WsraError as err:
         sending.send(("failed", str(err)))
     else:
+        if chosen is not None:
+            chosen.close()
         sending.send(("built", built))
 
 

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wsra.export.tensorrt.layers import keep_log
+from wsra.export.tensorrt.targets import set_targets
 from wsra.runtime.backends.engines import BuiltGraph, Profile
 from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.backends.trt import find_library
-from wsra.runtime.backends.trt_log import cleaned, error_log
+from wsra.runtime.backends.trt_log import cleaned, error_log, library_errors
 from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files.writing import replacing, sha256_of
@@ -32,7 +34,8 @@ def compile_graph(
 
     Args:
         source: the ONNX graph; the engine gets its precision. Weights in other files are refused.
-        plan: the plan to write, exactly as the library serialises it.
+        plan: the plan to write, exactly as the library serialises it. Beside it NAME.log gets the compiler's warnings and its list of
+            layers, and NAME.layers.json the layers of TensorRT-RTX.
         profiles: ranges of shapes that the engine must accept; each names every input.
         workspace_mb: limit of the memory that the library may use while it tries kernels, in MiB.
         timing_cache: timings of earlier builds, read if the file exists and fits, and written. None keeps no timings.
@@ -45,16 +48,20 @@ def compile_graph(
         OutputError: `plan` cannot be written.
     """
     check_onnx(source, error=ExportError)
-    trt = find_library(gpu=find_gpu() is not None)
+    on_gpu = find_gpu() is not None
+    trt = find_library(gpu=on_gpu)
     log = error_log(trt)
     log.clear()
-    builder = trt.Builder(log.logger)
+    with library_errors(log, ExportError, f"{source}: {_name_and_version(trt)} does not start", "see wsra doctor"):
+        builder = trt.Builder(log.logger)
     # TensorRT 10 needs this flag; 11 and RTX ignore it. The parser does not own the network, so a variable keeps it alive.
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = _parse(trt, network, source)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
+    set_targets(trt, config, on_gpu=on_gpu)
     config.clear_flag(trt.BuilderFlag.TF32)  # on by default; it rounds the factors of FP32 products to 10 bits
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that it lists the layers, with their types
     _check_profiles(network, profiles, source)
     for shapes in profiles:
         profile = builder.create_optimization_profile()
@@ -68,7 +75,8 @@ def compile_graph(
     monitor = _monitor(trt, progress) if progress else None  # must live as long as the build
     if monitor is not None:
         config.progress_monitor = monitor
-    built = builder.build_serialized_network(network, config)
+    with library_errors(log, ExportError, f"{source}: {_name_and_version(trt)} cannot build it", "update the library"):
+        built = builder.build_serialized_network(network, config)
     del parser  # it owns the weights of the network
     if built is None:
         raise ExportError(f"{source}: {_name_and_version(trt)} cannot build it: {log.reason()}; {_remedy(log.reason(), workspace_mb)}")
@@ -76,6 +84,7 @@ def compile_graph(
         _write_times(config, times)
     with replacing(plan) as part:
         part.write_bytes(bytes(built))
+    keep_log(plan, log)
     return BuiltGraph(sha256_of(source), sha256_of(plan), plan.stat().st_size, [dict(shapes) for shapes in profiles])
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("checkpoint"), epochs=16)
 
 
-@pytest.fixture(scope="module", params=["bert", "gpt2"])
+@pytest.fixture(scope="module")
+def fp32_bundle(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once; a test that changes it takes a copy."""
+    out = tmp_path_factory.mktemp("fp32") / "bundle"
+    export_bundle(checkpoint, out)
+    return out
+
+
+@pytest.fixture(scope="module", params=["bert", pytest.param("gpt2", marks=pytest.mark.full)])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scorer, TextEncoder]:
     """The graphs of a scorer and an encoder in every precision."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -50,7 +59,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     for graph in graphs_of(scorer, encoder):
         onnx_from_graph(graph, folder / "fp32" / f"{graph.name}.onnx")
         model = onnx.load(str(folder / "fp32" / f"{graph.name}.onnx"))
-        onnx.save_model(to_fp16(model, name=graph.name), str(folder / "fp16" / f"{graph.name}.onnx"))
+        onnx.save_model(to_fp16(model, name=graph.name, wide=()), str(folder / "fp16" / f"{graph.name}.onnx"))
     ids = [encoder.tokenizer(sentence)["input_ids"] for sentence in SENTENCES]
     samples = Samples(np.random.default_rng(0).normal(size=(256, 11)).astype(np.float32), sorted(ids, key=len), "made up", [])
     calibrated = calibrate(folder / "fp32", samples)
@@ -91,7 +100,7 @@ def test_graphs_have_the_promised_opset_names_axes_and_precision(exported: tuple
             kinds = {i.type.tensor_type.elem_type for i in (*model.graph.input, *model.graph.output)}
             assert kinds <= {TensorProto.FLOAT, TensorProto.INT64}
             weights = {w.data_type for w in model.graph.initializer}
-            assert (TensorProto.FLOAT16 in weights) == (precision != "fp32")
+            assert precision == "int8" or (TensorProto.FLOAT16 in weights) == (precision == "fp16")
             assert (TensorProto.INT8 in weights) == (precision == "int8")
 
 
@@ -122,7 +131,7 @@ def test_a_bundle_is_whole_and_sealed(checkpoint: Path, tmp_path: Path) -> None:
     assert open_bundle(tmp_path / "bundle").manifest == manifest
     files = {p.relative_to(tmp_path / "bundle").as_posix() for p in (tmp_path / "bundle").rglob("*") if p.is_file()}
     graphs = {f"{precision}/{name}.onnx" for precision in ("fp32", "fp16") for name in ("text", "keys", "scorer")}
-    sealed = graphs | {"tokenizer.json", "golden.safetensors", "scorer.safetensors"}
+    sealed = graphs | {"tokenizer.json", "golden.safetensors", "scorer.safetensors", "presence.safetensors", "vocabulary.json"}
     assert set(manifest.files) == sealed
     record = f"verified/{this_device().name}.json"
     assert files == sealed | {"manifest.json", record}
@@ -133,12 +142,14 @@ def test_a_bundle_is_whole_and_sealed(checkpoint: Path, tmp_path: Path) -> None:
     case = read_golden(tmp_path / "bundle" / "golden.safetensors").edges["scorer"][-1]
     text = (case.feeds["text"] - weights["text_mean"]) * weights["text_scale"]
     hidden = np.maximum(case.feeds["keys"] + (text @ weights["text.weight"].T + weights["text.bias"])[:, None], 0)
-    np.testing.assert_allclose(hidden @ weights["out.weight"][0] + weights["out.bias"], case.expected["logits"], atol=1e-4)
+    directions = text @ weights["direction.weight"].T + weights["direction.bias"]
+    directions *= weights["gain"] / np.linalg.norm(directions, axis=1, keepdims=True)
+    cosines = directions @ (case.feeds["keys"] / np.linalg.norm(case.feeds["keys"], axis=1, keepdims=True)).T
+    np.testing.assert_allclose(hidden @ weights["out.weight"][0] + weights["out.bias"] + cosines, case.expected["logits"], atol=1e-4)
 
 
-def test_exporting_again_adds_and_another_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    out = tmp_path / "bundle"
-    export_bundle(checkpoint, out)
+def test_exporting_again_adds_and_another_checkpoint_is_refused(checkpoint: Path, fp32_bundle: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(fp32_bundle, tmp_path / "bundle"))
     assert set(read_manifest(out).precisions) == {"fp32"}
     export_bundle(checkpoint, out, ExportOptions(fp16=True))
     assert set(read_manifest(out).precisions) == {"fp32", "fp16"}
@@ -169,11 +180,12 @@ def test_calibration_that_is_not_there_is_noticed_before_the_work(
 
 def test_gpt2_goes_the_whole_way(gpt2_bundle_folder: Path) -> None:
     bundle = open_bundle(gpt2_bundle_folder)
-    assert bundle.manifest.text["pooling"] == "all_blocks" and bundle.passed() == ["fp32", "fp16", "int8"]
+    assert bundle.manifest.text["pooling"] == "all_blocks" and bundle.passed() == ["fp32", "fp16"]
     golden = read_golden(bundle.folder / "golden.safetensors")
     for precision in bundle.passed():
-        answer = Grounder.open(bundle.folder, precision=precision, threads=1).ground(golden.videos[0], golden.sentences[0])
-        assert all(moment.end_s > moment.start_s for moment in answer)
+        grounder = Grounder.open(bundle.folder, precision=precision, threads=1)
+        answer = grounder.ground(golden.videos[0], golden.sentences[0], false_alarms=np.inf)
+        assert answer and all(moment.end_s > moment.start_s for moment in answer)
 
 
 def test_the_papers_windows_ground_by_pooled_scores(tmp_path: Path) -> None:
@@ -185,7 +197,7 @@ def test_the_papers_windows_ground_by_pooled_scores(tmp_path: Path) -> None:
     assert (manifest.plan, manifest.span_score) == ("relative", "pooled")
     data = load(Path(load_run(folder)["data"]["val_captions"]), tmp_path / "features", seen_as="snippets")
     golden = choose_golden(data)
-    moments = Grounder.open(tmp_path / "bundle").ground(golden.videos[0], "a red car")
+    moments = Grounder.open(tmp_path / "bundle").ground(golden.videos[0], "a red car", false_alarms=np.inf)
     assert len(moments) == 5 and all(0 < m.score < 1 for m in moments)
 
 
@@ -217,7 +229,6 @@ def test_torch_backend_is_the_module(exported: tuple[Path, Scorer, TextEncoder])
         np.testing.assert_array_equal(backend.infer({"features": features})["keys"], scorer.keys(torch.from_numpy(features)).numpy())
 
 
-def test_the_manifest_is_readable_json(checkpoint: Path, tmp_path: Path) -> None:
-    export_bundle(checkpoint, tmp_path / "bundle")
-    table = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+def test_the_manifest_is_readable_json(fp32_bundle: Path) -> None:
+    table = json.loads((fp32_bundle / "manifest.json").read_text())
     assert table["format"] == "wsra.bundle" and table["tensors"]["scorer"]["inputs"]["text"][0] == "float32"

@@ -40,11 +40,11 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`didemo/`, `charades/` and `paper/`, each with the files that its run file names."""
+    """`didemo/`, `charades/`, `paper/` and `words/`, each with the files that its run file names."""
     place, rng = tmp_path_factory.mktemp("sets"), np.random.default_rng(0)
     names = [f"v{number}.avi" for number in range(2 * VIDEOS)]
     parts = {"train": names[:VIDEOS], "val": names[VIDEOS:]}
-    for name in ("didemo", "charades", "paper"):
+    for name in ("didemo", "charades", "paper", "words"):
         (place / name).mkdir()
         shutil.copy(ROOT / "configs" / f"{name}.toml", place / name / "run.toml")
     sentences = {name: rng.choice(SENTENCES, 2, replace=False).tolist() for name in names}
@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in names:
         np.save(place / "i3d" / f"{name}.npy", rng.random((12, 6)).astype(np.float32))
     durations_s = dict.fromkeys(names, 30.0)
-    for name in ("charades", "paper"):
+    for name in ("charades", "paper", "words"):
         convert_all(Published(place / "i3d", "charades-i3d", None, durations_s, None), place / name / "features", overwrite=False)
     for split, videos in parts.items():
         asked = [(name, sentence) for name in videos for sentence in sentences[name]]
@@ -68,7 +68,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (place / "didemo" / f"{split}_data.json").write_text(json.dumps(rows))
         (place / "charades" / f"{split}.txt").write_text("".join(f"{vid} 3.0 35.5##{query}\n" for vid, query in asked))
         lines = [json.dumps({"qid": i, "vid": vid, "query": query}) for i, (vid, query) in enumerate(asked)]
-        (place / "paper" / f"captions-{split}.jsonl").write_text("\n".join(lines))
+        for name in ("paper", "words"):
+            (place / name / f"captions-{split}.jsonl").write_text("\n".join(lines))
     (place / "charades.json").write_text(json.dumps({name: {"duration": 30.0} for name in names}))
     return place
 
@@ -126,7 +127,14 @@ def test_every_row_is_a_command_that_reads(folder: Path, row: str) -> None:
 
 def test_every_row_has_its_own_run() -> None:
     outs = [row.split("--out ")[1].split()[0] for row in ROWS]
-    assert len(set(outs)) == len(ROWS) == 16 + 4 + 6
+    assert len(set(outs)) == len(ROWS) == 16 + 4 + 2 + 6
+
+
+def test_wsra_star_is_the_papers_recipe_over_word_vectors(folder: Path) -> None:
+    paper, words = (asdict(read_run(ROOT / "configs" / f"{name}.toml")) for name in ("paper", "words"))
+    assert words["text"] == paper["text"] | {"pooling": "words"} and words | {"text": 0} == paper | {"text": 0}
+    stars = [row for row in ROWS if "-words" in row]
+    assert [read_run(folder / row.split()[2], [row.split("--set ")[1]]).text.pooling for row in stars] == ["words", "words"]
 
 
 def test_didemo_is_seen_as_its_proposals(folder: Path) -> None:

@@ -66,7 +66,7 @@ def test_golden_videos_are_those_of_the_files_with_their_tracks(rows_bundle_fold
 def test_golden_moments_are_lives(rows_bundle_folder: Path) -> None:
     golden = read_golden(rows_bundle_folder / GOLDEN)
     found = ~np.isnan(golden.moments[:, 0])
-    assert found.sum() >= 20 and (~found).sum() >= 20
+    assert found.sum() >= 20 and not found.all()  # a video in which nothing moves has no candidate
     for (_, video), moment in zip(golden.pairs[found], golden.moments[found], strict=True):
         assert (tracks_of(golden.videos[video]).lives_s == moment).all(axis=1).any()
 

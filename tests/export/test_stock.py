@@ -15,11 +15,10 @@ pytest.importorskip("torch")
 
 from wsra.export.publish import ExportOptions
 from wsra.export.stock import CHECKPOINT, export_stock
-from wsra.runtime.commands.stock import bundle_or_stock
 from wsra.runtime.extraction.batch import extract_features
 from wsra.runtime.formats.bundle import open_bundle
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.grounding.stock import stock_folder
+from wsra.runtime.grounding.stock import own_bundle, stock_folder
 from wsra.train.scenes.cameras.render import Sizes, plan, render_clip
 from wsra.train.scenes.cameras.sentences import caption_clip
 
@@ -77,12 +76,12 @@ def test_ground_asks_it_where_no_bundle_is_given(stock: Path, tmp_path: Path, mo
 
 def test_a_bundle_that_is_given_or_lies_here_goes_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert bundle_or_stock(Path("mine")) == Path("mine")
+    assert own_bundle(Path("mine")) == Path("mine")
     monkeypatch.setenv("WSRA_BUNDLE", "its")
-    assert bundle_or_stock(None) == Path("its")
+    assert own_bundle(None) == Path("its")
     monkeypatch.delenv("WSRA_BUNDLE")
     (tmp_path / "bundle").mkdir()
-    assert bundle_or_stock(None) == Path("bundle")
+    assert own_bundle(None) == Path("bundle")
 
 
 def test_where_it_cannot_be_made_is_said_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from towers import make_towers
-from wsra.export.cosine import NEUTRAL, CosineScorer
 from wsra.export.encoder import export_encoder, scene_pixels
+from wsra.export.half import RoundedBackend
 from wsra.export.publish import ExportOptions
-from wsra.export.zeroshot import cosine_scorer, export_zero_shot
+from wsra.export.zeroshot import NEUTRAL, CosineScorer, cosine_scorer, export_zero_shot
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
 from wsra.runtime.backbones.encoders.regions import SLOTS
 from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
@@ -40,12 +40,12 @@ from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.verification.gates import LIMITS
 from wsra.train.checkpoint import load_checkpoint
 from wsra.train.command import train_run
-from wsra.train.towers import load_towers, preparation_of
+from wsra.train.towers import Preparation, load_towers, preparation_of
 
 SENTENCES = ["a man in a yellow shirt walks past", "a red car", "a black dog runs past the house slowly"]
 
 
-@pytest.fixture(scope="module", params=["clip", "siglip"])
+@pytest.fixture(scope="module", params=["clip", pytest.param("siglip", marks=pytest.mark.full)])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_towers(tmp_path_factory.mktemp("towers") / request.param, request.param)
 
@@ -55,6 +55,22 @@ def bundle_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     out = tmp_path_factory.mktemp("zero") / "bundle"
     export_zero_shot(str(model), out, ExportOptions(fp16=True), regions="moving")
     return out
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image tower in all precisions."""
+    out = tmp_path_factory.mktemp("encoder") / "encoder"
+    export_encoder(str(model), out, fp16=True, int8=True)
+    return out
+
+
+def prepared(frames: np.ndarray, preparation: Preparation) -> np.ndarray:
+    """Frames as transformers prepares them: (N, 3, height, width) float32, red first, from (N, height, width, 3) uint8, blue first."""
+    values = (frames[..., ::-1] * np.float32(preparation.scale) - np.array(preparation.mean, np.float32)) / np.array(
+        preparation.std, np.float32
+    )
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
 
 TOLD = {"clip": "CLIP of transformers, 2 layers, 32 x 32", "siglip": "SigLIP of transformers, 2 layers, 32 x 32"}
@@ -70,18 +86,23 @@ def test_both_towers_are_those_of_transformers(model: Path, bundle_folder: Path,
     tokens = {name: tokens[name] for name in (("input_ids",) if model.name == "siglip" else ("input_ids", "attention_mask"))}
     grounder = Grounder.open(bundle_folder, precision="fp32", provider="cpu", threads=1)
     settings = read_settings(bundle_folder / "backbone.json")
-    pixels = scene_pixels(settings)
+    frames = scene_pixels(settings, "uint8")
+    pixels = prepared(frames, load_towers(str(model)).preparation)
     with torch.no_grad():
         text = torch.nn.functional.normalize(reference.get_text_features(**tokens).pooler_output, dim=-1).numpy()
         images = reference.get_image_features(pixel_values=torch.from_numpy(pixels)).pooler_output.numpy()
     np.testing.assert_allclose(grounder.encoder.encode(SENTENCES), text, atol=1e-5)
     for precision, tolerance in (("fp32", 1e-5), ("fp16", 5e-3)):
         half = Grounder.open(bundle_folder, precision=precision, provider="cpu", threads=1)
-        got = OrtBackend(bundle_folder / precision / "image.onnx", threads=1).infer({"pixels": pixels})["vectors"]
+        got = OrtBackend(bundle_folder / precision / "image.onnx", threads=1).infer({"pixels": frames})["vectors"]
         of_image = np.abs(got - images).max() / np.abs(images).max()
         of_text = np.abs(half.encoder.encode(SENTENCES) - text).max() / np.abs(text).max()
         tell_parity(TOLD[model.name], precision, "ONNX Runtime", f"image {of_image:.1e}, text {of_text:.1e}")
         assert max(of_image, of_text) < tolerance
+    rounded = RoundedBackend(bundle_folder / "fp16" / "image.onnx").infer({"pixels": frames})["vectors"]
+    of_image = np.abs(rounded - images).max() / np.abs(images).max()
+    tell_parity(TOLD[model.name], "fp16", "rounded to half at every node", f"image {of_image:.1e}")
+    assert of_image < 5e-3
 
 
 def test_the_scorer_is_the_cosine_against_neutral_words() -> None:
@@ -107,6 +128,7 @@ def test_neutral_words_say_nothing_of_any_image(model: Path) -> None:
 
 def test_a_zero_shot_bundle_grounds_a_video_file(bundle_folder: Path, clip_file: Path, tmp_path: Path) -> None:
     bundle = open_bundle(bundle_folder)
+    assert bundle.manifest.presence.source == "rendered scenes"  # no captions are there
     assert bundle.manifest.scorer == "cosine" and bundle.passed() == ["fp32", "fp16"]
     assert bundle.graphs == ("text", "keys", "scorer", "image")
     backbone = backbone_of(bundle)
@@ -123,15 +145,17 @@ def test_a_zero_shot_bundle_grounds_a_video_file(bundle_folder: Path, clip_file:
     video = shutil.copy(clip_file, tmp_path)
     run = CliRunner().invoke(app, ["ground", str(video), SENTENCES[0], "-b", str(bundle_folder), "--json"])
     assert run.exit_code == 0, run.output
-    assert json.loads(run.stdout)["bundle"] == str(bundle_folder)
+    assert json.loads(run.stdout)["bundle"] == str(bundle_folder) and json.loads(run.stdout)["calibration"] == "rendered scenes"
+    run = CliRunner().invoke(app, ["ground", str(video), SENTENCES[0], "-b", str(bundle_folder)])
+    assert "confidence was calibrated on rendered scenes" in " ".join(run.stdout.split())
 
 
-def test_an_encoder_is_a_backbone(model: Path, clip_file: Path, tmp_path: Path) -> None:
-    settings = export_encoder(str(model), tmp_path / "encoder", fp16=True)
-    backbone = load_backbone(tmp_path / "encoder")
+def test_an_encoder_is_a_backbone(encoder_folder: Path, clip_file: Path) -> None:
+    settings = read_settings(encoder_folder / "backbone.json")
+    backbone = load_backbone(encoder_folder)
     features = extract_features(clip_file, backbone=backbone)
     assert features.width == settings.width and np.allclose(np.linalg.norm(features.values, axis=1), 1, atol=1e-5)
-    half = extract_features(clip_file, backbone=load_backbone(tmp_path / "encoder" / "fp16"))
+    half = extract_features(clip_file, backbone=load_backbone(encoder_folder / "fp16"))
     assert half.backbone != features.backbone  # they never mix
     assert (half.values * features.values).sum(axis=1).min() > 0.999
 
@@ -147,11 +171,12 @@ def test_a_model_as_transformers_5_saves_it_in_a_folder_of_any_name(model: Path,
     assert towers.name == "my-clip--tiny-"
 
 
-def test_an_encoder_in_int8_passes_the_gate_of_int8(model: Path, clip_file: Path, tmp_path: Path, tell_parity: Callable[..., None]) -> None:
-    export_encoder(str(model), tmp_path / "encoder", int8=True)
-    graph = onnx.load(str(tmp_path / "encoder" / "int8" / "image.onnx"))
+def test_an_encoder_in_int8_passes_the_gate_of_int8(
+    model: Path, encoder_folder: Path, clip_file: Path, tell_parity: Callable[..., None]
+) -> None:
+    graph = onnx.load(str(encoder_folder / "int8" / "image.onnx"))
     assert sum(node.op_type == "QuantizeLinear" for node in graph.graph.node) > 4
-    one, other = (extract_features(clip_file, backbone=load_backbone(tmp_path / "encoder" / part)) for part in ("", "int8"))
+    one, other = (extract_features(clip_file, backbone=load_backbone(encoder_folder / part)) for part in ("", "int8"))
     cosine = (one.values * other.values).sum(axis=1)
     tell_parity(TOLD[model.name], "int8", "ONNX Runtime", f"image: cosine {cosine.mean():.5f}, at least {cosine.min():.5f}")
     assert one.backbone != other.backbone and cosine.mean() >= LIMITS["int8"].cosine
@@ -164,7 +189,7 @@ def test_an_encoder_is_compiled_beside_its_graphs(model: Path, tmp_path: Path) -
     for part in ("", "fp16", "int8"):
         assert (tmp_path / "encoder" / part / "image.plan").stat().st_size > 10_000
         sidecar = json.loads((tmp_path / "encoder" / part / "image.engine.json").read_text())
-        assert sidecar["engine"]["graphs"]["image"]["profiles"][0]["pixels"][2] == [16, 3, 32, 32]
+        assert sidecar["engine"]["graphs"]["image"]["profiles"][0]["pixels"][2] == [16, 32, 32, 3]
 
 
 def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +253,7 @@ def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, t
     assert told.controls["shuffled"] is not None and told.controls["shuffled"]["miou"] == pytest.approx(told.result["miou"])
     grounder = Grounder.open(bundle_folder, threads=1)
     for annotation, answer in zip(told.annotations, told.answers, strict=True):
-        moments = grounder.ground(features, annotation.query, top_k=10)
+        moments = grounder.ground(features, annotation.query, top_k=10, false_alarms=np.inf)
         np.testing.assert_allclose(answer[:, :2], np.array([[m.start_s, m.end_s] for m in moments]).reshape(-1, 2))
 
 
@@ -292,11 +317,10 @@ def test_numbers_before_the_vectors_are_of_objects_alone(tracks_folder: Path) ->
             check_manifest(replace(manifest, **changed))
 
 
-def test_how_many_views_share_a_call_changes_an_embedding_by_rounding_alone(model: Path, clip_file: Path, tmp_path: Path) -> None:
-    export_encoder(str(model), tmp_path / "encoder")
+def test_how_many_views_share_a_call_changes_an_embedding_by_rounding_alone(encoder_folder: Path, clip_file: Path) -> None:
     found = []
     for per_call in (1, 3, 16):
-        backbone = load_backbone(tmp_path / "encoder", regions="tracks", threads=1)
+        backbone = load_backbone(encoder_folder, regions="tracks", threads=1)
         assert isinstance(backbone, TrackedBackbone)
         backbone.encoder.per_call = per_call
         found.append(extract_features(clip_file, backbone=backbone).values)

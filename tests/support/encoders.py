@@ -96,7 +96,7 @@ def halved(path: Path) -> Path:
     from wsra.export.fp16 import to_fp16
 
     out = path.with_name(f"{path.stem}-half.onnx")
-    onnx.save_model(to_fp16(onnx.load(str(path)), name="image"), str(out))
+    onnx.save_model(to_fp16(onnx.load(str(path)), name="image", wide=()), str(out))
     return out
 
 

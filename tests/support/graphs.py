@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from presences import PRESENCE
 
 from wsra.runtime.formats.bundle import GOLDEN, SCORER, TOKENIZER, Manifest, sealed_files, write_manifest
+from wsra.runtime.formats.presence import REFERENCE
 
 DV, H, DT, TOKENS = 6, 4, 5, 32
 
@@ -85,7 +87,7 @@ def small_bundle(folder: Path) -> Path:
         ]
         inputs, outputs = {"keys": ["n", H], "text": ["q", DT]}, {"scores": ["q", "n"], "logits": ["q", "n"]}
         save(folder / precision / "scorer.onnx", scorer, inputs, outputs, {"w": matrix(DT, H)})
-    for name in (TOKENIZER, GOLDEN, SCORER):
+    for name in (TOKENIZER, GOLDEN, SCORER, REFERENCE):
         (folder / name).touch()
     f32, i64 = "float32", "int64"
     tensors = {
@@ -111,6 +113,7 @@ def small_bundle(folder: Path) -> Path:
         plan="maximal",
         span_score="additive",
         theta=0.0,
+        presence=PRESENCE,
         text={"encoder": "test", "pooling": "mean", "max_tokens": TOKENS, "sha256": ""},
         tensors=tensors,
         profiles={

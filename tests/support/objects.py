@@ -11,6 +11,7 @@ import numpy as np
 
 from wsra.runtime.formats.bundle import read_manifest, write_manifest
 from wsra.runtime.formats.features import Features
+from wsra.runtime.formats.presence import Presence
 from wsra.runtime.formats.tracks import Tracks
 
 
@@ -62,9 +63,9 @@ def object_features(
     return Features(numbers.astype(np.float16).reshape(len(rows), width), times, video, duration_s, backbone, tracks=tracks)
 
 
-def lives_bundle(snippets: Path, out: Path, *, theta: float) -> Path:
-    """The same bundle, for rows of objects: its plan is `tracks`."""
+def lives_bundle(snippets: Path, out: Path, *, theta: float, presence: Presence | None = None) -> Path:
+    """The same bundle, for rows of objects: its plan is `tracks`; where `presence` is given, with that one."""
     shutil.copytree(snippets, out)
     manifest = read_manifest(snippets)
-    write_manifest(out, replace(manifest, plan="tracks", span_score="lives", theta=theta))
+    write_manifest(out, replace(manifest, plan="tracks", span_score="lives", theta=theta, presence=presence or manifest.presence))
     return out

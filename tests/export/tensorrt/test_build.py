@@ -42,7 +42,7 @@ def bundle(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process and its children take this machine for one without a GPU."""
-    monkeypatch.setattr(build, "this_device", lambda: replace(this_device(), gpu=None))
+    monkeypatch.setattr(build, "this_device", lambda *, gpu: replace(this_device(), gpu=None))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
 
 
@@ -66,14 +66,16 @@ def test_a_bundle_is_built_once_and_kept(bundle: Path, logged: pytest.LogCapture
     )
     manifest = read_manifest(bundle)
     for folder in folders:
-        assert sorted(path.name for path in folder.iterdir()) == ["engine.json", "keys.plan", "scorer.plan", "text.plan"]
+        assert sorted(path.name for path in folder.iterdir()) == sorted(
+            ["engine.json", *(f"{graph}{end}" for graph in ("keys", "scorer", "text") for end in (".layers.json", ".log", ".plan"))]
+        )
         engine, graphs = read_sidecar(folder / SIDECAR), {name: bundle / folder.name / f"{name}.onnx" for name in GRAPHS}
         assert (engine.library, engine.version, engine.gpu, engine.precision) == ("tensorrt_rtx", trt.__version__, "", folder.name)
         assert outdated(engine, folder, graphs, "tensorrt_rtx", trt.__version__) is None
         there = replace(this_device(), gpu=A2000)
-        assert misfit(engine, folder, graphs, there, "tensorrt_rtx", trt.__version__) == (
-            "built on a machine without a GPU, here is NVIDIA RTX A2000"
-        )
+        assert misfit(engine, folder, graphs, there, "tensorrt_rtx", trt.__version__) is None  # it is portable from Ampere on
+        turing = replace(there, gpu=replace(A2000, compute_capability="7.5"))
+        assert "compute capability 8.0 and later" in (misfit(engine, folder, graphs, turing, "tensorrt_rtx", trt.__version__) or "")
         assert len(engine.graphs["keys"].profiles) == len(manifest.profiles["keys"]) == 2
         assert engine.graphs["text"].profiles[0]["input_ids"] == ((1, 1), (1, 8), (4, 32))
     open_bundle(bundle)
@@ -171,7 +173,7 @@ def test_any_graph(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
     engine = read_sidecar(sidecar)
     assert engine.graphs["b"].profiles == [PROFILE] and engine.precision == ""
     assert outdated(engine, out.parent, {"b": source}, "tensorrt_rtx", trt.__version__) is None
-    assert sorted(path.name for path in out.parent.iterdir()) == ["b.engine.json", "b.plan"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["b.engine.json", "b.layers.json", "b.log", "b.plan"]
     with pytest.raises(OutputError, match=r"exists already.*--overwrite"):
         build_onnx(source, out, [PROFILE])
     build_onnx(product(tmp_path / "in" / "backbone.onnx", seed=1), out, [PROFILE], overwrite=True)

@@ -46,7 +46,7 @@ def test_several_profiles_and_the_plan_is_what_the_library_gave(tmp_path: Path) 
     assert built.onnx_sha256 == sha256_of(source) and built.profiles == [SHORT, LONG]
     assert b"trt" in content[:8]  # TensorRT's own mark comes first, nothing of ours
     assert built.bytes > compiled(source, [SHORT]).bytes
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.onnx", "a.plan"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.layers.json", "a.log", "a.onnx", "a.plan"]
 
 
 def test_each_dtype_of_the_bundle_compiles(tmp_path: Path) -> None:

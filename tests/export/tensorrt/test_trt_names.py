@@ -33,16 +33,17 @@ HELD = {
 }
 NAMES = {
     "": {
-        "Builder", "BuilderFlag", "BuilderFlag.TF32", "ILogger", "ILogger.Severity", "ILogger.Severity.ERROR", "IProgressMonitor",
-        "MemoryPoolType", "MemoryPoolType.WORKSPACE", "NetworkDefinitionCreationFlag", "NetworkDefinitionCreationFlag.STRONGLY_TYPED",
-        "OnnxParser", "Runtime", "TensorIOMode", "TensorIOMode.INPUT", "TensorLocation", "TensorLocation.DEVICE", "nptype",
+        "Builder", "BuilderFlag", "BuilderFlag.TF32", "ILogger", "ILogger.Severity", "ILogger.Severity.ERROR", "ILogger.Severity.WARNING",
+        "IProgressMonitor", "MemoryPoolType", "MemoryPoolType.WORKSPACE", "NetworkDefinitionCreationFlag",
+        "NetworkDefinitionCreationFlag.STRONGLY_TYPED", "OnnxParser", "ProfilingVerbosity", "ProfilingVerbosity.DETAILED", "Runtime",
+        "TensorIOMode", "TensorIOMode.INPUT", "TensorLocation", "TensorLocation.DEVICE", "nptype",
     },
     "ILogger": {"log"},
     "IProgressMonitor": {"phase_finish", "phase_start", "step_complete"},
     "Builder": {"build_serialized_network", "create_builder_config", "create_network", "create_optimization_profile"},
     "INetworkDefinition": {"get_input", "num_inputs"},
     "IBuilderConfig": {
-        "add_optimization_profile", "clear_flag", "create_timing_cache", "get_timing_cache", "progress_monitor",
+        "add_optimization_profile", "clear_flag", "create_timing_cache", "get_timing_cache", "profiling_verbosity", "progress_monitor",
         "set_memory_pool_limit", "set_timing_cache",
     },
     "OnnxParser": {"get_error", "num_errors", "parse_from_file"},
@@ -60,6 +61,17 @@ NAMES = {
     },
 }  # fmt: skip
 
+# What only TensorRT-RTX has, and the files that guard it with hasattr.
+RTX_FILES = ("runtime/backends/rtx.py", "export/tensorrt/targets.py")
+RTX_HELD = {"trt": "", "engine": "ICudaEngine", "runtime_config": "IRuntimeConfig", "cache": "IRuntimeCache", "config": "IBuilderConfig"}
+RTX_NAMES = {
+    "": {"ComputeCapability", "CudaGraphStrategy", "CudaGraphStrategy.WHOLE_GRAPH_CAPTURE"},
+    "ICudaEngine": {"create_runtime_config"},
+    "IRuntimeConfig": {"create_runtime_cache", "cuda_graph_strategy", "set_runtime_cache"},
+    "IRuntimeCache": {"deserialize", "serialize"},
+    "IBuilderConfig": {"num_compute_capabilities", "set_compute_capability"},
+}
+
 
 def chain(node: ast.expr) -> list[str]:
     """a.b.c as names; empty for anything else. `self._engine` counts as `engine`."""
@@ -73,14 +85,14 @@ def chain(node: ast.expr) -> list[str]:
     return []
 
 
-def names_in(path: Path) -> dict[str, set[str]]:
+def names_in(path: Path, held: dict[str, str]) -> dict[str, set[str]]:
     """Class -> attributes that a file reads, sets or overrides."""
     found: dict[str, set[str]] = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute):
             owner, *rest = chain(node) or [""]
-            if owner in HELD and rest and not rest[0].startswith("__") and rest[-1] != "__init__":
-                found.setdefault(HELD[owner], set()).add(".".join(rest))
+            if owner in held and rest and not rest[0].startswith("__") and rest[-1] != "__init__":
+                found.setdefault(held[owner], set()).add(".".join(rest))
         elif isinstance(node, ast.ClassDef):
             for base in node.bases:
                 if chain(base)[:1] == ["trt"]:
@@ -90,34 +102,36 @@ def names_in(path: Path) -> dict[str, set[str]]:
 
 
 @pytest.mark.device
-def test_the_list_is_what_the_code_uses() -> None:
+@pytest.mark.parametrize(("files", "held", "names"), [(FILES, HELD, NAMES), (RTX_FILES, RTX_HELD, RTX_NAMES)], ids=["both", "rtx"])
+def test_the_list_is_what_the_code_uses(files: tuple[str, ...], held: dict[str, str], names: dict[str, set[str]]) -> None:
     found: dict[str, set[str]] = {}
-    for file in FILES:
-        for owner, names in names_in(ROOT / file).items():
-            found.setdefault(owner, set()).update(names)
-    assert found == NAMES
+    for file in files:
+        for owner, used in names_in(ROOT / file, held).items():
+            found.setdefault(owner, set()).update(used)
+    assert found == names
 
 
 @pytest.mark.device
 def test_no_other_file_uses_tensorrt() -> None:
     for path in sorted(path for package in ("runtime", "calib", "train", "export") for path in (ROOT / package).rglob("*.py")):
-        if path.relative_to(ROOT).as_posix() not in FILES:
-            assert "" not in names_in(path), path
+        if path.relative_to(ROOT).as_posix() not in FILES + RTX_FILES:
+            assert "" not in names_in(path, HELD), path
 
 
 @pytest.mark.trt
 def test_tensorrt_rtx_has_them() -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
-    check_module(importlib.import_module("tensorrt_rtx"))
+    check_module(importlib.import_module("tensorrt_rtx"), NAMES)
+    check_module(importlib.import_module("tensorrt_rtx"), RTX_NAMES)
 
 
 @pytest.mark.trt
 def test_full_tensorrt_has_them() -> None:
-    check_module(pytest.importorskip("tensorrt", reason="tensorrt is not installed"))
+    check_module(pytest.importorskip("tensorrt", reason="tensorrt is not installed"), NAMES)
 
 
-def check_module(library: Any) -> None:
-    for owner, names in NAMES.items():
+def check_module(library: Any, wanted: dict[str, set[str]]) -> None:
+    for owner, names in wanted.items():
         for name in names:
             holder = getattr(library, owner) if owner else library
             for part in name.split("."):
