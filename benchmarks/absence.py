@@ -4,7 +4,7 @@
 
 Present sentences are the demo's test sentences that mention a colour, each on its own clip. Each clip gets as many absent ones from other
 clips, whose combination of kind and colour nobody in it has; an absent sentence is hard if somebody has its kind or its colour. The score
-is that of the best life, or of the highest snippet for features of snippets; theta is not used. AUROC is the share of pairs of a present
+is the presence score of the best candidate. AUROC is the share of pairs of a present
 and an absent sentence in which the present one scores higher.
 """
 
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.formats.features import Features, read_features
 from wsra.runtime.grounding.grounder import Grounder
-from wsra.runtime.grounding.recording import recording_of
 from wsra.train.scenes.demo.render import Sizes, plan
 
 Look = tuple[str, str]  # kind and colour
@@ -76,13 +75,9 @@ def queries_of(annotations: Sequence[Annotation], looks: Mapping[str, set[Look]]
 
 
 def best_scores(grounder: Grounder, features: Features, queries: Sequence[str]) -> tuple[list[float], list[bool]]:
-    """For each query the score of the best life or snippet above theta (-inf if there is none), and whether it is answered."""
-    lives, scores, answered = recording_of(features).lives, [], []
-    for answer in grounder.answers(features, queries, top_k=1):
-        candidates = answer.curve if lives is None else lives.scores(answer.curve)
-        scores.append(float(candidates.max(initial=-np.inf)))
-        answered.append(bool(answer.moments))
-    return scores, answered
+    """For each query the presence score of the best candidate (-inf if there is none), and whether it is found."""
+    answers = grounder.answers(features, queries, top_k=1)
+    return [-np.inf if a.best is None else a.best.presence for a in answers], [a.present for a in answers]
 
 
 def auroc(present: NDArray[np.float64], absent: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""Compares maximal spans and windows with NMS on planted events of 1 s to 30 min: which of them finds an event completely?
+"""Compares peaks, maximal spans and windows with NMS on planted events of 1 s to 30 min: which of them finds an event completely?
 
     python benchmarks/long_events.py [--noise 1.0] [--json OUT.json]
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.spans.maximal import maximal_of
 from wsra.runtime.spans.moments import best_first, best_of_ladder, iou
+from wsra.runtime.spans.peaks import peak_spans
 from wsra.runtime.spans.sums import ladder_sums, running_sums
 from wsra.runtime.spans.windows import seconds_ladder
 
@@ -54,9 +55,12 @@ def answers(excess: Array) -> dict[str, Array]:
     running = running_sums(excess)
     spans, scores = maximal_of(excess, running)
     starts = np.arange(COUNT, dtype=np.float64)
-    ladder = seconds_ladder(np.stack([starts, starts + 1], axis=1))
+    times_s = np.stack([starts, starts + 1], axis=1)
+    ladder = seconds_ladder(times_s)
+    peaks, _ = peak_spans(excess, times_s, np.array([0, COUNT]), count=1)
     windows, _ = best_of_ladder(ladder, ladder_sums(running, ladder), count=1, above=0.0)
-    return {"maximal": spans[best_first(scores)[:1]], "seconds + NMS": windows, "seconds, refined": refined(windows, running)}
+    maximal = spans[best_first(scores)[:1]]
+    return {"peaks": peaks, "maximal": maximal, "seconds + NMS": windows, "seconds, refined": refined(windows, running)}
 
 
 def measure(deviation: float, *, events: int, seed: int) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
     python benchmarks/stock.py SCENES BUNDLE [BUNDLE ...] [--split dev]
 
 SCENES is a folder of `wsra scenes` with SCENES/features beside SCENES/videos (`wsra extract SCENES/videos -o SCENES/features`). R@1 at IoU
-0.5 is in percent, with an answer forced and with the bundle's theta. A group holds the sentences that mention an attribute, with an answer
+0.5 is in percent, with an answer forced. A group holds the sentences that mention an attribute, with an answer
 forced. AUROC is the share of pairs of a present and an absent sentence in which the present one scores higher; hard absent sentences
 differ from a present one only in kind or colour. The controls are a random life (exact), and sentences of another clip.
 """
@@ -15,21 +15,19 @@ import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absence import auroc, best_scores
 
-from wsra.export.demo.controls import TestSet, chance_figures
+from wsra.export.demo.controls import TestSet, forced
 from wsra.runtime.evaluation.metrics import Figures
 from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.formats.features import Features, read_features
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.spans.moments import best_iou
-
-NEVER = -1e6  # a theta below every score
 
 
 @dataclass(frozen=True)
@@ -116,17 +114,16 @@ def report(bundle: Path, scenes: Scenes) -> None:
     """Print the tables of a bundle."""
     test = scenes.test
     with Grounder.open(bundle, precision="fp32", provider="cpu", threads=1) as grounder:
-        forced = Grounder(replace(grounder.manifest, theta=NEVER), grounder.encoder, grounder.scorer, bundle=bundle, precision="fp32")
-        answers = test.answers(forced)
+        always = forced(grounder)
+        answers = test.answers(always)
         other = np.random.default_rng(0).permutation(len(test.annotations))
-        strange = test.answers(forced, [test.annotations[number].query for number in other])
+        strange = test.answers(always, [test.annotations[number].query for number in other])
         present, answered = scores_of(grounder, scenes, [(a.vid, a.query) for a in test.annotations])
         absent, found = scores_of(grounder, scenes, [(row["vid"], row["query"]) for row in scenes.absent])
         print(f"\n{bundle}: theta {grounder.manifest.theta:.3f}\n")
         print("| | sentences | R@1 IoU .3 | .5 | .7 | R@5 .5 | mIoU |\n|---|---|---|---|---|---|---|")
         print(figures_line("answer forced", test.figures(answers)))
-        print(figures_line("with theta", test.figures(test.answers(grounder))))
-        print(figures_line("control: a random life, exact", chance_figures(test)))
+        print(figures_line("control: a random life, exact", test.drawn(test.lives).figures))
         print(figures_line("control: a sentence of another clip", test.figures(strange)))
     hard = np.array([row["hard"] for row in scenes.absent])
     rates = [100 * float(rate) for rate in (answered.mean(), found.mean(), found[hard].mean())]

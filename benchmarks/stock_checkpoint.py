@@ -1,4 +1,4 @@
-"""Copies a run of benchmarks/stock.toml into the package: weights, settings, and the validation data that export needs.
+"""Copies a run of benchmarks/stock.toml into the package: weights, settings, vocabulary, and the validation data that export needs.
 
     python benchmarks/stock_checkpoint.py RUN SCENES
 
@@ -15,8 +15,10 @@ from pathlib import Path
 import tomli_w
 
 from wsra.export.stock import CHECKPOINT
+from wsra.export.vocabulary import vocabulary_of
 from wsra.runtime.formats.annotations import read_captions
 from wsra.runtime.formats.epochs import METRICS
+from wsra.runtime.formats.vocabulary import VOCABULARY, write_vocabulary
 from wsra.train.checkpoint import CONFIG, MODEL, load_checkpoint
 from wsra.train.config import table_from_run
 
@@ -32,6 +34,8 @@ def main(run: Path, scenes: Path) -> int:
     for name in (MODEL, METRICS):
         shutil.copy2(run / name, CHECKPOINT / name)
     shutil.copy2(scenes / CAPTIONS, CHECKPOINT / CAPTIONS)
+    training = [caption.query for caption in read_captions(scenes / "captions-train.jsonl")]
+    write_vocabulary(CHECKPOINT / VOCABULARY, vocabulary_of(training, source="training"))
     (CHECKPOINT / CONFIG).write_text(tomli_w.dumps(table_from_run(settings)), encoding="utf-8")
     for name in dict.fromkeys(caption.vid for caption in read_captions(CHECKPOINT / CAPTIONS)):
         shutil.copy2(scenes / "features" / f"{name}.feat", CHECKPOINT / FEATURES / f"{name}.feat")

@@ -19,17 +19,18 @@ from wsra.runtime.formats.annotations import Annotation
 from wsra.runtime.formats.features import Features
 from wsra.runtime.spans.maximal import maximal_spans
 from wsra.runtime.spans.moments import best_first, best_of_ladder
+from wsra.runtime.spans.peaks import peak_spans
 from wsra.runtime.spans.sums import additive_scores, ladder_sums, pooled_means, running_sums
 from wsra.runtime.spans.windows import Timeline, ladder_positions, relative_windows, seconds_ladder
-from wsra.train.model import Scorer
+from wsra.train.base_scorer import BaseScorer
 
 Array = NDArray[np.float64]
 TOP = 5
-FORMS = ("maximal", "maximal, own theta", "relative additive", "relative pooled", "seconds additive")
-Curves = Callable[[Scorer, Tensor, Tensor], Tensor]  # scorer, keys (T, H), text (Q, Dt) -> (Q, T)
+FORMS = ("peaks", "maximal", "maximal, own theta", "relative additive", "relative pooled", "seconds additive")
+Curves = Callable[[Any, Tensor, Tensor], Tensor]  # scorer, keys (T, H), text (Q, Dt) -> (Q, T)
 
 
-def logit_curves(scorer: Scorer, keys: Tensor, text: Tensor) -> Tensor:
+def logit_curves(scorer: BaseScorer, keys: Tensor, text: Tensor) -> Tensor:
     """Logits of phi."""
     return scorer.matrix(keys, text)
 
@@ -44,7 +45,7 @@ class Reader:
         text: (captions, Dt) vectors of the queries, one per annotation.
     """
 
-    def __init__(self, scorer: Scorer, curves: Curves, part: Part, text: Tensor) -> None:
+    def __init__(self, scorer: BaseScorer, curves: Curves, part: Part, text: Tensor) -> None:
         self.scorer, self.curves_of, self.part, self.text = scorer, curves, part, text
         self.queries: dict[str, list[int]] = {}
         for number, annotation in enumerate(part.annotations):
@@ -72,15 +73,20 @@ class Reader:
         """Spans (n, 2) of each query in seconds, best first.
 
         Args:
-            form: of FORMS. "maximal" is the default of wsra; "own theta" derives the level from the query's curve instead of
-                validation captions; "relative pooled" is the paper's, phi of the mean key of each of the 47 windows; "seconds" has NMS.
+            form: of FORMS. "peaks" is the default of wsra; "own theta" derives the level of maximal spans from the query's curve
+                instead of validation captions; "relative pooled" is the paper's, phi of the mean key of each of the 47 windows;
+                "seconds" has NMS.
             theta: for the additive forms.
         """
         found: list[Array] = [np.zeros((0, 2))] * len(self.part.annotations)
         for vid, numbers in self.queries.items():
             features = self.part.features[vid]
             timeline = Timeline(features.times_s)
-            if form.startswith("maximal"):
+            spans: Iterator[tuple[Array, Array]]
+            if form == "peaks":
+                edges = np.array([0, len(features)])
+                spans = (peak_spans(self.curves[number], features.times_s, edges, count=TOP) for number in numbers)
+            elif form.startswith("maximal"):
                 spans = self._maximal(numbers, form, theta)
             elif form.startswith("seconds"):
                 spans = self._seconds(features, numbers, theta)

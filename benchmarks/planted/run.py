@@ -9,24 +9,26 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from answers import FORMS, Reader, logit_curves, measured, plain_controls, shuffled
-from sets import Opened, opened
+from sets import Opened, Part, opened
+from torch import Tensor
 from trials import SEEDS, TABLES, Trial, run_of
 
 from tga import TextGuidedObjective, cosines
-from wsra.export.demo.skyline import SpanObjective, shares_inside
 from wsra.runtime.errors import DataError
 from wsra.runtime.files.writing import replacing
 from wsra.runtime.terminal.console import print_message
+from wsra.train.base_scorer import BaseScorer
 from wsra.train.checkpoint import LAST, load_checkpoint
 from wsra.train.config import Run
 from wsra.train.loop import fit
 from wsra.train.objective import CaptionObjective, Objective
+from wsra.train.spans import SpanObjective, shares_inside
 from wsra.train.stored import SeenAs
 
 
@@ -52,28 +54,63 @@ def objectives(trial: Trial, run: Run, data: Opened) -> tuple[Objective, Objecti
     return weak, weak
 
 
-def result(trial: Trial, sets: Path, folder: Path) -> dict[str, Any]:
-    """Train one trial and measure it with the form of inference that is best on validation, and with the default form."""
-    start = time.monotonic()
+@dataclass(frozen=True)
+class Trained:
+    """A trained trial.
+
+    Attributes:
+        trial, run, data: what was trained, with which settings, on what.
+        scorer: its best epoch.
+        rows: the figures of its epochs.
+        cpu_s: CPU time of training in seconds.
+    """
+
+    trial: Trial
+    run: Run
+    data: Opened
+    scorer: BaseScorer
+    rows: list[dict[str, float]]
+    cpu_s: float
+
+    def reader(self, part: Part, text: Tensor) -> Reader:
+        """The scorer on a split, with the given text vectors (Q, Dt) as queries."""
+        return Reader(self.scorer, cosines if self.trial.recipe == "tga" else logit_curves, part, text)
+
+    def record(self) -> dict[str, Any]:
+        """What its JSON says beside the figures."""
+        return {
+            "trial": asdict(self.trial),
+            "settings": {name: section for name, section in asdict(self.run).items() if name != "data"},
+            "kept": max(self.rows, key=lambda row: row["val_match"]),
+            "collapsed": bool(self.rows[-1]["collapsed"]),
+            "fit_cpu_s": round(self.cpu_s, 1),
+        }
+
+
+def trained(trial: Trial, sets: Path, folder: Path) -> Trained:
+    """Train a trial, or go on at its last epoch."""
     run = run_of(trial, sets)
     data = _opened(sets / trial.planted, run.data.captions, run.data.seen_as, run.text.pooling)
     objective, val_objective = objectives(trial, run, data)
     begin = time.process_time()
     train, val_data = data.prepared.train, data.prepared.val
     rows = fit(run, folder, train, val_data, objective=objective, val_objective=val_objective, resume=(folder / LAST).exists())
-    fit_s = time.process_time() - begin
-    scorer = load_checkpoint(folder).scorer
-    curves = cosines if trial.recipe == "tga" else logit_curves
-    val, test = (Reader(scorer, curves, part, part.text) for part in (data.val, data.test))
+    return Trained(trial, run, data, load_checkpoint(folder).scorer, rows, time.process_time() - begin)
+
+
+def result(trial: Trial, sets: Path, folder: Path) -> dict[str, Any]:
+    """Train one trial and measure it with the form of inference that is best on validation, and with the default form."""
+    start = time.monotonic()
+    done = trained(trial, sets, folder)
+    data = done.data
+    val, test = done.reader(data.val, data.val.text), done.reader(data.test, data.test.text)
     theta = val.theta()
     on_val = {form: measured(data.val, val.answers(form, theta)) for form in FORMS}
     best = max(FORMS, key=lambda form: on_val[form]["r1_iou50"])
-    found = {form: test.answers(form, theta) for form in dict.fromkeys((best, "maximal", "relative pooled"))}
-    others = Reader(scorer, curves, data.test, data.test.text[shuffled(data.test, trial.seed)])
-    kept = max(rows, key=lambda row: row["val_match"])
+    found = {form: test.answers(form, theta) for form in dict.fromkeys((best, "peaks", "maximal", "relative pooled"))}
+    others = done.reader(data.test, data.test.text[shuffled(data.test, trial.seed)])
     return {
-        "trial": asdict(trial),
-        "settings": {name: section for name, section in asdict(run).items() if name != "data"},
+        **done.record(),
         "form": best,
         "theta": theta,
         "val": on_val,
@@ -81,9 +118,6 @@ def result(trial: Trial, sets: Path, folder: Path) -> dict[str, Any]:
         "seen": measured(data.test, found[best], data.seen),
         "unseen": measured(data.test, found[best], [not seen for seen in data.seen]),
         "shuffled": measured(data.test, others.answers(best, theta)),
-        "kept": kept,
-        "collapsed": bool(rows[-1]["collapsed"]),
-        "fit_cpu_s": round(fit_s, 1),
         "wall_s": round(time.monotonic() - start, 1),
     }
 
@@ -100,7 +134,8 @@ def controls(planted: str, sets: Path) -> dict[str, Any]:
     return {plan: plain_controls(data.train, data.test, plan) for plan in ("relative", "seconds")}
 
 
-def _save(path: Path, table: dict[str, Any]) -> None:
+def save_json(path: Path, table: dict[str, Any]) -> None:
+    """Write a table under a temporary name and rename it."""
     with replacing(path) as part:
         part.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
@@ -120,7 +155,7 @@ def main() -> None:
     for planted in dict.fromkeys(trial.planted for trial in by_seed):
         path = given.out / f"controls-{planted}.json"
         if mine == 1 and not path.exists():
-            _save(path, controls(planted, given.sets))
+            save_json(path, controls(planted, given.sets))
     for number, trial in enumerate(trials.values()):
         path = given.out / f"{trial.name}.json"
         if number % parts != mine - 1 or path.exists():
@@ -129,7 +164,7 @@ def main() -> None:
             table = result(trial, given.sets, given.out / "runs" / trial.name)
         except DataError as err:  # a recipe that learns nothing has no theta; this is its result
             table = {"trial": asdict(trial), "failed": str(err)}
-        _save(path, table)
+        save_json(path, table)
         form = table.get("form", "")
         figures = table["test"][form] if form else table["failed"]
         print_message(f"{trial.name}: {form} {figures} {table.get('wall_s', '')} s")

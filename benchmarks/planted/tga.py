@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wsra.train.data import Batch
-from wsra.train.losses import attention, pool
+from wsra.train.losses import attention, pool, ranking_loss
 from wsra.train.model import Scorer
 
 
@@ -29,23 +29,6 @@ def text_keys(scorer: Scorer, text: Tensor) -> Tensor:
 def cosines(scorer: Scorer, keys: Tensor, text: Tensor) -> Tensor:
     """Cosine (Q, N) of every key (N, H) with every sentence (Q, Dt), by which windows are ranked."""
     return F.normalize(text_keys(scorer, text), dim=-1) @ F.normalize(keys, dim=-1).T
-
-
-def ranking_loss(similarity: Tensor, left_out: Tensor, *, margin: float) -> Tensor:
-    """Max-margin ranking loss over a batch, in both directions.
-
-    For every pair i it sums max(0, m - S_ii + S_ij) and max(0, m - S_ii + S_ji) over the negatives j. It takes the mean over the batch;
-    the paper takes the sum.
-
-    Args:
-        similarity: (B, B) S_ij of video i, pooled for its own sentence, with sentence j.
-        left_out: (B, B) bool, True for pairs that are not negatives: the diagonal, further captions of one video, and those not drawn.
-        margin: m.
-    """
-    diagonal = similarity.diagonal()
-    sentences = F.relu(margin - diagonal[:, None] + similarity)
-    videos = F.relu(margin - diagonal[None, :] + similarity)
-    return (sentences + videos).masked_fill(left_out, 0.0).sum() / len(similarity)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 from objects import lives_bundle, object_features
+from presences import ALWAYS, NEVER
 
 from wsra.runtime.formats.annotations import Annotation
 from wsra.runtime.formats.bundle import read_manifest
@@ -57,18 +58,15 @@ def test_auroc_is_that_of_all_pairs(absence: ModuleType) -> None:
     assert absence.auroc(np.array([2.0]), np.array([1.0, 2.0, 3.0, 4.0])) == pytest.approx(37.5)
 
 
-def test_the_score_is_that_of_the_best_life_whatever_theta_is(absence: ModuleType, bundle_folder: Path, tmp_path: Path) -> None:
+def test_the_score_is_the_presence_of_the_best_life(absence: ModuleType, bundle_folder: Path, tmp_path: Path) -> None:
     manifest = read_manifest(bundle_folder)
     made = {"width": manifest.feature_width, "backbone": manifest.backbone}
     features, nothing = object_features([(0.0, 5.0), (8.0, 11.5)], **made), object_features([], **made)
-    found = []
-    for theta in (-1e3, 1e3):
-        bundle = lives_bundle(bundle_folder, tmp_path / str(theta), theta=theta)
+    for presence in (ALWAYS, NEVER):
+        bundle = lives_bundle(bundle_folder, tmp_path / str(presence.intercept), theta=0.0, presence=presence)
         with Grounder.open(bundle, precision="fp32", threads=1) as grounder:
             scores, answered = absence.best_scores(grounder, features, ["a red car"])
             assert absence.best_scores(grounder, nothing, ["a red car"]) == ([-np.inf], [False])
-            assert answered == [theta < 0]
-            moments = grounder.ground(features, "a red car", top_k=1)
-            assert theta > 0 or moments[0].score == pytest.approx(scores[0])
-            found.append(scores[0] + theta)
-    assert found[0] == pytest.approx(found[1], abs=1e-3)
+            assert answered == [presence is ALWAYS]
+            lives = grounder.ground(features, "a red car", false_alarms=np.inf)
+            assert scores == [max(life.presence for life in lives)]

@@ -50,7 +50,7 @@ def test_a_trial_of_the_planted_benchmark(tmp_path: Path, monkeypatch: pytest.Mo
     write_planted(tmp_path / "tiny", splits, text.numpy(), Difficulty(signal=1.0, traces_per_minute=6.0))
     settings = {"training.batch": 8, "training.learning_rate": 1e-2, "sampling.first": 0, "sampling.last": 0}
     result = run.result(trials.Trial("tiny", "skyline", settings), tmp_path, tmp_path / "run")
-    assert len(result["val"]) == 5 and all(figures["queries"] == 24 for figures in result["val"].values())
+    assert len(result["val"]) == 6 and all(figures["queries"] == 24 for figures in result["val"].values())
     best = result["test"][result["form"]]
     assert best["r1_iou50"] > result["shuffled"]["r1_iou50"] + 20 and best["queries"] == 24
     controls = run.controls("tiny", tmp_path)

@@ -10,13 +10,13 @@ import torch
 
 from planter import DIFFICULTIES, Difficulty, Planter, coverage, looks, write_planted
 from splits import Splits, lengthened, read_charades, read_uca, with_wrong_captions
-from wsra.export.demo.skyline import SpanObjective, shares_inside
 from wsra.runtime.errors import DataError, OutputError
 from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.train.config import Run, run_from_table
 from wsra.train.data import CaptionedVideos, load
 from wsra.train.loop import fit
 from wsra.train.objective import CaptionObjective
+from wsra.train.spans import SpanObjective, shares_inside
 
 PLAIN = Difficulty(signal=1.0, traces_per_minute=6.0, scene=0.5, drift=0.2, noise=0.2, trace=0.5)
 

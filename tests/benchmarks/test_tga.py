@@ -4,24 +4,9 @@ import math
 
 import torch
 
-from tga import TextGuidedObjective, cosines, ranking_loss
+from tga import TextGuidedObjective, cosines
 from wsra.train.data import Batch
 from wsra.train.model import Scorer
-
-
-def test_the_ranking_loss_by_hand() -> None:
-    similarity = torch.tensor([[0.9, 0.4, 0.8], [0.1, 0.5, 0.45], [0.3, 0.2, 0.6]])
-    # Margin 0.2. Sentences, row by row: 0.8 of the first video misses by 0.1, 0.45 of the second by 0.15.
-    # Videos, column by column: 0.4 of the second sentence by 0.1; of the third 0.8 by 0.4 and 0.45 by 0.05.
-    expected = (0.1 + 0.15 + 0.1 + 0.4 + 0.05) / 3
-    own = torch.eye(3, dtype=torch.bool)
-    torch.testing.assert_close(ranking_loss(similarity, own, margin=0.2), torch.tensor(expected))
-
-
-def test_captions_of_one_video_are_no_negatives_of_each_other() -> None:
-    similarity = torch.tensor([[0.5, 0.9], [0.9, 0.5]])
-    own = torch.ones(2, 2, dtype=torch.bool)
-    assert float(ranking_loss(similarity, own, margin=0.2)) == 0.0
 
 
 def _identity(width: int) -> Scorer:
