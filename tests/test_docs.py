@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 import shutil
@@ -29,12 +30,13 @@ def blocks(page: str, language: str) -> list[str]:
 def run_page(page: str, folder: Path, bundle: Path, video: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Run the Python examples of a page one after the other, as a reader would type them, and return the names that they define.
 
-    The small bundle never saw this video; with a low theta it finds moments all the same, and the examples have something to print.
+    The small bundle never saw this video; with a large intercept of its confidence it finds every candidate, so that the examples have
+    something to print.
     """
     shutil.copy(video, folder / "my.mp4")
     shutil.copytree(bundle, folder / "bundle")
     manifest = read_manifest(folder / "bundle")
-    write_manifest(folder / "bundle", replace(manifest, theta=manifest.theta - 100))
+    write_manifest(folder / "bundle", replace(manifest, presence=replace(manifest.presence, intercept=1e6)))
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {}
     examples = blocks(page, "python")
@@ -59,6 +61,27 @@ def test_python_examples(
     assert f"{moments[0].score:.2f}" != "nan" and f"{left['sentences'][1]}: " in printed
     assert f"{len(features)} rows, {features.width} numbers each" in printed and "fp16 cpu" in printed
     assert "missing.feat: no such file" in printed
+
+
+def test_notebook(tmp_path: Path, rows_bundle_folder: Path, clip_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells run one after the other, and what the last line of each shows can be shown."""
+    shutil.copy(clip_file, tmp_path / "my.mp4")
+    shutil.copytree(rows_bundle_folder, tmp_path / "bundle")
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))
+    assert notebook["nbformat"] == 4 and not any(cell.get("outputs") for cell in notebook["cells"])
+    names: dict[str, Any] = {}
+    shown = []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            *lines, last = ast.parse("".join(cell["source"])).body
+            exec(compile(ast.Module(lines, []), "notebook.ipynb", "exec"), names)
+            if isinstance(last, ast.Expr):
+                shown.append(eval(compile(ast.Expression(last.value), "notebook.ipynb", "eval"), names)._repr_html_())
+            else:
+                exec(compile(ast.Module([last], []), "notebook.ipynb", "exec"), names)
+    names["grounder"].__exit__(None, None, None)
+    assert len(shown) == 2 and "<svg" in shown[0] and "<img" in shown[0] and "likelihood" in shown[1]
 
 
 def test_readme_example(
@@ -97,7 +120,7 @@ def test_commands_and_options_exist(page: str) -> None:
 def test_the_two_commands_of_the_readme() -> None:
     first, second, *_ = blocks("README.md", "bash")
     assert "wsra demo" in first and "wsra ground" in first and len(first.splitlines()) == 1
-    assert ".venv-test/bin/pytest -m" in second.splitlines()[0]
+    assert ".venv-test/bin/pytest -n 2 --dist loadfile -m" in second.splitlines()[0]
     assert "<!-- test -->\n```bash\n" + second in (ROOT / "README.md").read_text(encoding="utf-8")  # as .ci/run reads it
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,19 @@ from wsra.runtime.device import find_gpu, this_device
 from wsra.runtime.errors import BackendError, WsraError
 from wsra.runtime.formats.bundle import GRAPHS, open_bundle
 
-# Largest error of an engine against the same graph on the CPU, relative L2 of an output. FP32 sums in another order; FP16 keeps 11 bits,
-# and the library may fuse what ONNX Runtime rounds in between.
-LIMIT = {"fp32": 1e-4, "fp16": 1e-2}
+# Largest error of an engine against the same graph on the CPU, relative L2 of an output.
+LIMIT = {
+    "fp32": 1e-4,  # sums in another order; wsra build clears TF32
+    "fp16": 1e-2,  # 11 bits, and the library may keep in FP32 what ONNX Runtime rounds in between
+    # A value that lies at the border of two steps of 1/127 falls to either side. Noise of half a unit in the last place on the embeddings
+    # moved the demo's INT8 outputs by 1.7e-2 to 2.7e-2 on the CPU, and a GPU adds FP16's roundings.
+    "int8": 1e-1,
+}
+# The same for FP32 graphs in ONNX Runtime's providers.
+PROVIDER_LIMIT = {
+    "cuda": 1e-4,  # wsra sets use_tf32 to 0
+    "tensorrt": 1e-2,  # it has no such option, so factors of products are rounded to TF32's 10 bits, about as in FP16
+}
 
 
 def _obstacle() -> str:
@@ -89,11 +100,13 @@ def test_engines_fit_and_agree_with_the_cpu(built: Path) -> None:
             with TrtBackend(folder / f"{graph}.plan") as engine, OrtBackend(source, optimise=False) as cpu:
                 assert set(engine.inputs) == set(cpu.inputs) and set(engine.outputs) == set(cpu.outputs)
                 for feeds in [*cases(graph, bundle.manifest), *cases(graph, bundle.manifest)[::-1]]:
-                    expected, got = cpu.infer(feeds), engine.infer(feeds)
-                    for name, value in expected.items():
-                        assert got[name].shape == value.shape and got[name].dtype == value.dtype
-                        error = np.linalg.norm(got[name].astype(np.float64) - value) / np.linalg.norm(value.astype(np.float64))
-                        assert error < LIMIT.get(precision, LIMIT["fp16"]), (precision, graph, name, value.shape, error)
+                    expected = cpu.infer(feeds)
+                    for call in range(3):  # the second records a CUDA graph, and the third only launches it
+                        got = engine.infer(feeds)
+                        for name, value in expected.items():
+                            assert got[name].shape == value.shape and got[name].dtype == value.dtype
+                            error = np.linalg.norm(got[name].astype(np.float64) - value) / np.linalg.norm(value.astype(np.float64))
+                            assert error < LIMIT[precision], (precision, graph, name, value.shape, call, error)
 
 
 def test_shapes_beyond_the_profiles_are_refused(built: Path) -> None:
@@ -105,6 +118,23 @@ def test_shapes_beyond_the_profiles_are_refused(built: Path) -> None:
         with pytest.raises(BackendError, match="the engine takes"):
             engine.infer({"features": np.zeros((largest[0] + 1, largest[1]), np.float32)})
         assert engine.infer({"features": np.zeros(largest, np.float32)})["keys"].shape[0] == largest[0]
+
+
+def test_the_kernels_of_tensorrt_rtx_are_kept(built: Path) -> None:
+    from wsra.runtime.backends.rtx import SUFFIX
+    from wsra.runtime.backends.trt import TrtBackend, find_library
+
+    if find_library().__name__ != "tensorrt_rtx":
+        pytest.skip("TensorRT compiles its kernels at build time")
+    plan = engines(built)["fp32"] / "keys.plan"
+    times_s = []
+    for _ in range(2):
+        start = perf_counter()
+        with TrtBackend(plan) as engine:
+            engine.infer(cases("keys", open_bundle(built).manifest)[0])
+        times_s.append(perf_counter() - start)
+        assert plan.with_suffix(SUFFIX).stat().st_size > 0
+    assert times_s[1] < times_s[0]  # the second start compiles nothing
 
 
 def test_latency(built: Path, record_property: pytest.RecordProperty) -> None:
@@ -135,4 +165,4 @@ def test_providers_of_onnxruntime(built: Path, provider: str) -> None:
             for feeds in cases(graph, bundle.manifest):
                 for name, value in cpu.infer(feeds).items():
                     error = np.linalg.norm(backend.infer(feeds)[name] - value) / np.linalg.norm(value)
-                    assert error < LIMIT["fp32"], (provider, graph, name, error)
+                    assert error < PROVIDER_LIMIT[provider], (provider, graph, name, error)

@@ -34,7 +34,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, rows_bundle_folder: Path, cli
     folder = tmp_path_factory.mktemp("work")
     shutil.copytree(rows_bundle_folder, folder / "bundle")
     shutil.copy2(clip_file, folder / "clip.mp4")
-    make_rows_run(folder, videos=8, epochs=1)
+    make_rows_run(folder, epochs=40)  # as the bundle above: enough on every CPU for theta to be calibrated
     (folder / "run.toml").write_text((folder / "run.toml").read_text().replace(f'"{folder}/bert"', '"bert"'))
     rows = [json.loads(line) | {"relevant_windows": [[1, 5]]} for line in (folder / "val.jsonl").read_text().splitlines()]
     (folder / "true.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -76,7 +76,12 @@ def _compiled(path: Path) -> bool:
 
 
 def _files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    """Paths of the files of a folder; clips without their names."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {f"clips/*{path.suffix}" if path.parent.name == "clips" and path.suffix else path.as_posix() for path in paths}
+
+
+EVERYTHING = ("--false-alarms", "inf")  # every candidate is found
 
 
 @pytest.mark.parametrize(
@@ -90,6 +95,23 @@ def _files(folder: Path) -> set[str]:
         (["ground", "features/val1.feat", QUERY], {"features/val1.keys"}),
         (["ground", "clip.mp4", QUERY], {"clip.feat", "clip.keys"}),
         (["ground", "clip.mp4", "clip.feat", QUERY], set()),
+        (
+            [
+                "ground",
+                "clip.mp4",
+                QUERY,
+                *EVERYTHING,
+                "--report",
+                "r.html",
+                "--clips",
+                "clips",
+                "--playlist",
+                "p.csv",
+                "--picture",
+                "p.png",
+            ],
+            {"clips/SHA256SUMS", "clips/*.mp4", "clips/*.json", "p.csv", "p.png", "r.html"},
+        ),
         (["bench", "bundle", "features/val1.feat", "--repeats", "1"], set()),
         (["evaluate", "bundle", "true.jsonl", "--protocol", "spans", "--features", "features"], set()),
         (["verify", "bundle", "--precision", "fp32"], set()),

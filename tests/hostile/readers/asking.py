@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def grounder(bundle: Path, *, keep_keys: bool) -> Grounder:
 
 def answer_of(features: Features, materials: Materials, *, keep_keys: bool) -> dict[str, Any]:
     """What is found for the one sentence."""
-    answer = grounder(materials.bundle, keep_keys=keep_keys).answer(features, materials.sentence)
+    answer = grounder(materials.bundle, keep_keys=keep_keys).answer(features, materials.sentence, false_alarms=inf)
     moments = [(m.video, m.start_s, m.end_s, m.score) for m in answer.moments]
     return {"moments": moments, "logits": answer.logits.tolist()}
 
@@ -32,7 +33,7 @@ def searched(materials: Materials, *inputs: Path, queries: Path | None = None, b
     sentences = (materials.sentence,) if queries is None else tuple(read_queries(queries))
     request = Request(
         paths=inputs,
-        question=Question(sentences),
+        question=Question(sentences, false_alarms=inf),  # every candidate is found
         bundle=materials.bundle,
         settings=RunSettings("fp32", "cpu", threads=1, kernel="numpy"),
         between=between,

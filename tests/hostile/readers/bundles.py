@@ -13,7 +13,8 @@ from typing import Any
 from hostile.cases import Damage, Reader
 from hostile.materials import Materials
 from hostile.mutate import jsons, onnxs, raw, tensors
-from wsra.runtime.backends.routes import Route, choose, open_route
+from wsra.runtime.backends.choice import choose
+from wsra.runtime.backends.routes import Route, open_route
 from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import this_device
 from wsra.runtime.formats.bundle import open_bundle
