@@ -46,16 +46,18 @@ class Page:
         server: what answers.
         bundle: of the server.
         address: where the page is served.
+        closing: set when the page closes, which ends its streams.
         more: further routes: of videos and of jobs.
     """
 
-    def __init__(self, library: Library, server: Server, bundle: Bundle, address: Address, more: Sequence[BaseRoute] = ()) -> None:
-        self._library, self._server, self._bundle = library, server, bundle
+    def __init__(
+        self, library: Library, server: Server, bundle: Bundle, address: Address, closing: asyncio.Event, more: Sequence[BaseRoute] = ()
+    ) -> None:
+        self._library, self._server, self._bundle, self._closing = library, server, bundle, closing
         self._vocabulary = vocabulary_in(bundle)
         self._handing = Handing(server, library)
         files = sorted(path for path in STATIC.rglob("*") if path.suffix in _TYPES)
         self._static = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in files}
-        self.closing = asyncio.Event()
         routes = [
             Route("/", self._index),
             Route("/static/{name:path}", self._file),
@@ -98,7 +100,7 @@ class Page:
     async def _stream(self, request: Request, *, answers: bool) -> Response:
         asked = await run_in_threadpool(read_asked, request.query_params, self._library)
         asking = Asking(self._server, self._library, asked, strips=True)
-        return EventStream(asking.events(answers=answers), self.closing)
+        return EventStream(asking.events(answers=answers), self._closing)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

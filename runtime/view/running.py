@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import socket
@@ -16,7 +17,10 @@ from wsra.runtime.errors import ConfigError, DataError
 from wsra.runtime.formats.bundle import open_bundle
 from wsra.runtime.serving.server import Server
 from wsra.runtime.view.app import Page
+from wsra.runtime.view.feeding import job_routes
+from wsra.runtime.view.jobs import Jobs
 from wsra.runtime.view.library import Library
+from wsra.runtime.view.media import Media
 from wsra.runtime.view.safety import Address, is_loopback
 
 logger = logging.getLogger(__name__)
@@ -78,15 +82,18 @@ def view(roots: Sequence[Path], bundle: Path, settings: RunSettings, *, host: st
         held = open_bundle(bundle, trust_unchanged=True)
         library = owned.enter_context(Library(roots, held))
         server = owned.enter_context(Server(bundle, settings))
-        page = Page(library, server, held, address, ())
+        media, jobs = Media(library), owned.enter_context(Jobs(library, held, settings))
+        owned.callback(media.close)
+        closing = asyncio.Event()
+        page = Page(library, server, held, address, closing, [*media.routes(), *job_routes(jobs, closing)])
         opened(address)
-        _Uvicorn(page).run(sockets=[listening])
+        _Uvicorn(page, closing).run(sockets=[listening])
 
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn, which ends the streams of the page when it closes, for they would go on for ever."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, closing: asyncio.Event) -> None:
         super().__init__(
             uvicorn.Config(
                 page,
@@ -102,13 +109,13 @@ class _Uvicorn(uvicorn.Server):
                 timeout_graceful_shutdown=_LAST_S,
             )
         )
-        self._page = page
+        self._closing = closing
         reports = logging.getLogger("uvicorn")
         reports.handlers, reports.propagate = [_Reports(logging.WARNING)], False
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, then wait for what is being answered."""
-        self._page.closing.set()
+        self._closing.set()
         await super().shutdown(sockets)
 
 
