@@ -55,7 +55,7 @@ def bound(host: str, port: int) -> Iterator[tuple[socket.socket, Address]]:
             raise ConfigError(
                 f"port {port} of {host} cannot be had ({err.strerror or err}); take another one with --port, or 0 for any"
             ) from err
-        token = None if is_loopback(place[0]) else secrets.token_urlsafe()
+        token = None if is_loopback(str(place[0])) else secrets.token_urlsafe()
         yield listening, Address(host, listening.getsockname()[1], token)
 
 
