@@ -45,6 +45,9 @@ def ground(
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="2026-11-23T14:00 2026-11-23T15:00, or of every day 22:00 06:00; local without a zone."),
     ] = None,
+    daily: Annotated[tuple[str, str] | None, typer.Option(metavar="START END", help="22:00 06:00: only this time of every day.")] = None,
+    camera: Annotated[list[str] | None, typer.Option("--camera", metavar="NAME", help="Only this camera; may be given again.")] = None,
+    no_extract: Annotated[bool, typer.Option("--no-extract", help="Leave out videos that have no features yet.")] = False,
     per_video: Annotated[int | None, typer.Option("--per-video", min=1, help="Moments of one video per query.")] = None,
     false_alarms: Annotated[
         float | None,
@@ -102,6 +105,9 @@ def ground(
         settings=RunSettings(precision, provider, threads, allow_fallback, kernel, device),
         between=between,
         ray=ray,
+        daily=daily,
+        cameras=tuple(camera) if camera else None,
+        extract=not no_extract,
     )
     with progress_shown() as progress:
         found = search(request, progress=progress)
