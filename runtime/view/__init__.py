@@ -1,1 +1,1 @@
-"""The page of `wsra view`: a local server over an archive, for whoever asks, looks and plays in a browser."""
+"""The page of `wsra view`: what the browser asks of a warm server, over HTTP on this machine. Needs the extra view."""

@@ -7,9 +7,20 @@ from functools import wraps
 from math import isfinite
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from wsra.runtime.errors import ConfigError, FeatureError, MissingExtraError, OutputError, ServerError, VideoError, WsraError
+from wsra.runtime.errors import (
+    ConfigError,
+    DataError,
+    FeatureError,
+    MissingExtraError,
+    OutputError,
+    QueryError,
+    ServerError,
+    VideoError,
+    WsraError,
+)
+from wsra.runtime.view.streams import Json
 
 
 class NotServed(WsraError):  # noqa: N818 (a word of the page's contract)
@@ -19,6 +30,8 @@ class NotServed(WsraError):  # noqa: N818 (a word of the page's contract)
 _STATUS: dict[type[WsraError], int] = {
     NotServed: 404,
     ConfigError: 400,
+    QueryError: 400,
+    DataError: 400,
     VideoError: 422,
     FeatureError: 422,
     MissingExtraError: 503,
@@ -29,10 +42,10 @@ _STATUS: dict[type[WsraError], int] = {
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def refusal(err: WsraError) -> JSONResponse:
+def refusal(err: WsraError) -> Response:
     """An error as an answer: 400 for what was asked, 404 for what is not here, 422 for a file that cannot be used, 503 for this machine."""
     status = next((code for kind, code in _STATUS.items() if isinstance(err, kind)), 500)
-    return JSONResponse({"message": str(err)}, status, headers={"cache-control": "no-store"})
+    return Json({"message": str(err)}, status)
 
 
 def refusing(answer: Endpoint) -> Endpoint:
