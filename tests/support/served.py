@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import uvicorn
-from handed import features_of
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from handed import features_of
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import write_features
 

@@ -17,10 +17,10 @@ httpx = pytest.importorskip("httpx")
 pytest.importorskip("starlette")
 import numpy as np  # noqa: E402
 from films import turn  # noqa: E402
-from handed import SIZE, box_at, write_film  # noqa: E402
 from presences import upgrade  # noqa: E402
 from served import served, write_features_of  # noqa: E402
 
+from handed import SIZE, box_at, write_film  # noqa: E402
 from wsra.runtime.drawing.boxes import crop, fitted  # noqa: E402
 from wsra.runtime.formats.bundle import open_bundle  # noqa: E402
 from wsra.runtime.video.frames import Video  # noqa: E402
@@ -226,8 +226,10 @@ def test_a_crop_is_around_the_box(page: Page) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    ["", "t=-1", "t=nan", "t=inf", "t=x", "t=1&width=15", "t=1&width=1921", "t=1&width=x", "t=1&box=", "t=1&box=0,0,1", "t=1&box=0.5,0,0.4,1"]
-    + ["t=1&box=0,0,2,1", "t=1&box=0,0,nan,1", "t=1&box=0,0,1,1,1", "t=1&box=a,b,c,d", "t=1&box=" + "1," * 2000],
+    [
+        *("", "t=-1", "t=nan", "t=inf", "t=x", "t=1&width=15", "t=1&width=1921", "t=1&width=x", "t=1&box=", "t=1&box=0,0,1"),
+        *("t=1&box=0.5,0,0.4,1", "t=1&box=0,0,2,1", "t=1&box=0,0,nan,1", "t=1&box=0,0,1,1,1", "t=1&box=a,b,c,d", "t=1&box=" + "1," * 2000),
+    ],
 )
 def test_a_still_that_cannot_be_is_refused_in_one_line(page: Page, asked: str) -> None:
     answer = page.get("gate-1.mp4", f"/still.jpg?{asked}")
