@@ -121,7 +121,7 @@ class Library:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End the thread, after the listing in hand."""
+        """End the thread."""
         self._listing.__exit__(kind, error, trace)
 
     def listing(self) -> Listing:
