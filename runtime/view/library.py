@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import TypeVar
 
 from wsra.runtime.archive.cameras import Footage
+from wsra.runtime.archive.catalogue import Catalogue
 from wsra.runtime.archive.inputs import MissingFeatures
+from wsra.runtime.archive.listing import list_archive
 from wsra.runtime.archive.search import camera_name
 from wsra.runtime.drawing.sources import find_video
 from wsra.runtime.errors import FeatureError
@@ -19,11 +21,11 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import read_features
 from wsra.runtime.formats.wallclock import instant
-from wsra.runtime.view.looking import LeftOut, look_into
 from wsra.runtime.view.refusals import NotServed
 from wsra.runtime.view.renewed import Renewed
 
 Value = TypeVar("Value")
+_LED_OUT = "a link that leads out of the opened folders; copy the file, or open its folder"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,14 @@ class Folder:
     name: str
     ready: int
     missing: tuple[MissingFeatures, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file or folder that cannot be used, and why, in a sentence."""
+
+    file: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -209,18 +219,18 @@ class Library:
 
     def _made(self) -> Listing:
         self._videos = {}  # videos may have come and gone
-        found = look_into(self.roots, self._bundle)
+        with Catalogue() as catalogue:
+            found = list_archive(self.roots, self._bundle.manifest.backbone, self._bundle.check_features, catalogue)
         footage = tuple(file for file in found.footage if self._is_safe(file.feat) and (file.file is None or self._is_safe(file.file)))
         missing = tuple(one for one in found.missing if self._is_safe(one.given.path) and self._is_safe(one.feat))
         led_out = {file.feat for file in found.footage} - {file.feat for file in footage}
         led_out |= {one.given.path for one in found.missing} - {one.given.path for one in missing}
-        left_out = [
-            LeftOut(str(path), "a link that leads out of the opened folders; copy the file, or open its folder") for path in led_out
-        ]
+        left_out = [left_out_of(one.file, one.reason) for one in found.left_out]
+        left_out += [left_out_of(path, _LED_OUT) for path in sorted(led_out)]
         return Listing(
             footage,
             missing,
-            (*found.left_out, *sorted(left_out, key=lambda one: one.file)),
+            tuple(left_out),
             _cameras(footage),
             _folders(self.roots, footage, missing),
             sum(file.duration_s for file in footage) / 3600,
@@ -241,6 +251,11 @@ def id_of(kind: str, of: Path | str) -> str:
     """
     text = str(of) if isinstance(of, str) else str(of.absolute())
     return kind + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def left_out_of(path: Path, message: str) -> LeftOut:
+    """A file with the message about it, which may begin with its name."""
+    return LeftOut(str(path), message.removeprefix(f"{path}: "))
 
 
 def _cameras(footage: Sequence[Footage]) -> tuple[Camera, ...]:
