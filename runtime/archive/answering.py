@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wsra.runtime.archive.cameras import Stretch, Stretches, joined_features, recordings
 from wsra.runtime.archive.detections import Curve, Detection, curve_of, located
 from wsra.runtime.archive.request import Question
+from wsra.runtime.archive.strips import Strip, strip_of
 from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import SpanPlan
@@ -26,11 +27,12 @@ OF_THE_VIDEO: frozenset[SpanPlan] = frozenset({"relative", "segments"})  # plans
 
 @dataclass(frozen=True)
 class QueryAnswer:
-    """One query in one recording: its moments, best first, its best candidate, found or not, and its curve."""
+    """One query in one recording: its moments, best first, its best candidate, found or not, its curve, and its strip if that is asked."""
 
     detections: tuple[Detection, ...]
     best: Detection | None
     curve: Curve
+    strip: Strip | None = None
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,13 @@ class Answerer:
     def _seen(self, recording: Stretches) -> tuple[QueryAnswer, ...]:
         features = joined_features(recording)
         title = features.video if len(recording) == 1 else f"{features.video} to {recording[-1].footage.video}"
+        window = self._question.window
         return tuple(
             QueryAnswer(
                 tuple(located(moment, recording, features.starts_s) for moment in answer.moments),
                 located(answer.best, recording, features.starts_s) if answer.best is not None else None,
                 curve_of(answer, title=title, duration_s=features.duration_s),
+                strip_of(answer.curve, answer.times_s, features.duration_s, recording, window) if window is not None else None,
             )
             for answer in self._answers(features, recording)
         )

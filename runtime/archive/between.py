@@ -1,7 +1,8 @@
-"""`--between`: a stretch of time, or a time of day on every day, as parts of files."""
+"""`--between` and `--daily`: a stretch of time, and a time of day on every day, as parts of files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
@@ -52,31 +53,34 @@ class Between:
         return [(datetime.combine(day, self.start), datetime.combine(day + over_night, self.end)) for day in days]
 
 
-def read_between(start: str, end: str) -> Between:
+def read_between(start: str, end: str, *, option: str = "--between") -> Between:
     """Read two times: both ISO 8601 with a date (2026-11-23T14:00), or both times of day (14:00); without a zone they are local.
+
+    Args:
+        start: the first time.
+        end: the second.
+        option: that gave them; `--daily` takes times of day only.
 
     Raises:
         ConfigError: they are something else, or the end is not after the start.
     """
     first, last = from_iso(start), from_iso(end)
-    if first is not None and last is not None:
+    if first is not None and last is not None and option != "--daily":
         if instant(first) >= instant(last):
-            raise ConfigError(f"--between {start} {end}: the end is not after the start; give the earlier time first")
+            raise ConfigError(f"{option} {start} {end}: the end is not after the start; give the earlier time first")
         return Between(first, last)
     try:
         clock = time.fromisoformat(start), time.fromisoformat(end)
     except ValueError:
         clock = None
     if clock is None or clock[0].tzinfo is not None or clock[1].tzinfo is not None or clock[0] == clock[1]:
-        raise ConfigError(
-            f"--between {start} {end}: expected two times with a date, as 2026-11-23T14:00 2026-11-23T15:00,"
-            " or two of the day, as 22:00 06:00"
-        )
+        dated = "" if option == "--daily" else "two times with a date, as 2026-11-23T14:00 2026-11-23T15:00, or "
+        raise ConfigError(f"{option} {start} {end}: expected {dated}two of the day, as 22:00 06:00")
     return Between(*clock)
 
 
-def stretches(footage: Footage, between: Between) -> list[Stretch]:
-    """The parts of a file whose rows begin between the two times.
+def stretches(footage: Footage, *times: Between) -> list[Stretch]:
+    """The parts of a file whose rows begin in all of these times.
 
     Raises:
         FeatureError: the file cannot be read.
@@ -84,7 +88,7 @@ def stretches(footage: Footage, between: Between) -> list[Stretch]:
     if footage.start is None:
         return []
     parts = []
-    for from_s, to_s in between.parts_s(footage.start, footage.duration_s):
+    for from_s, to_s in _in_all([between.parts_s(footage.start, footage.duration_s) for between in times]):
         if (from_s, to_s) == (0.0, footage.duration_s):
             return [whole(footage)]
         features = read_features(footage.feat)
@@ -97,3 +101,12 @@ def stretches(footage: Footage, between: Between) -> list[Stretch]:
             end_s = footage.duration_s if to_s == footage.duration_s else float(times_s[last - 1, 1])
             parts.append(Stretch(footage, first, last, begin_s, end_s))
     return parts
+
+
+def _in_all(lists: Sequence[list[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """The seconds that lie in a part of every list."""
+    common, *others = lists
+    for parts in others:
+        overlaps = ((max(one[0], other[0]), min(one[1], other[1])) for one in common for other in parts)
+        common = sorted((from_s, to_s) for from_s, to_s in overlaps if from_s < to_s)
+    return common

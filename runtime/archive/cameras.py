@@ -68,17 +68,33 @@ def footage_of(feat: Path, features: FeatureSummary, *, root: Path | None, file:
         file: the video, where the input was a video.
     """
     names = Path(features.video).stem, feat.stem
-    within = feat.parent.relative_to(root).as_posix() if root is not None else "."
-    stem = next((kept for name in names if (kept := without_times(name)) is not None), None)
-    camera = None
-    if stem is not None:
-        camera = "/".join(part for part in (within if within != "." else "", stem) if part) or feat.parent.resolve().name
+    within = _within(feat.parent, root)
+    camera = camera_of(names, feat.parent, root)
     start, clock = from_iso(features.extra.get("start_time", "")), features.extra.get("start_time_source")
     if start is None or clock not in ("metadata", "name"):
         start = next((time for name in names if (time := time_in_name(name)) is not None), None)
         clock = "name" if start is not None else None
     video = Path(features.video).name if root is None else (Path(within) / Path(features.video).name).as_posix()
     return Footage(feat, video, camera, start, clock, features.duration_s, features.rows, root is None, file)
+
+
+def camera_of(stems: Iterable[str], folder: Path, root: Path | None) -> str | None:
+    """The camera of a file by the first of its names that holds a date, or None where none does.
+
+    Args:
+        stems: its names, without their endings.
+        folder: that holds it.
+        root: the folder that was asked for, or None where the file was named.
+    """
+    stem = next((kept for name in stems if (kept := without_times(name)) is not None), None)
+    if stem is None:
+        return None
+    within = _within(folder, root)
+    return "/".join(part for part in (within if within != "." else "", stem) if part) or folder.resolve().name
+
+
+def _within(folder: Path, root: Path | None) -> str:
+    return folder.relative_to(root).as_posix() if root is not None else "."
 
 
 def distinct_names(footage: Sequence[Footage]) -> list[Footage]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from wsra.runtime.archive.answering import Ranking, Result, recordings_for
+from wsra.runtime.archive.answering import Answered, Ranking, Result, recordings_for
 from wsra.runtime.archive.between import Between, read_between, stretches
-from wsra.runtime.archive.cameras import Footage, Stretch, distinct_names, whole
+from wsra.runtime.archive.cameras import Footage, Stretch, camera_of, distinct_names, whole
 from wsra.runtime.archive.catalogue import Catalogue
 from wsra.runtime.archive.inputs import Input, MissingFeatures, inputs_of_all, look
 from wsra.runtime.archive.opened import OpenBundle
@@ -18,7 +19,7 @@ from wsra.runtime.archive.session import AnswerRecording, Extract, Session, Sess
 from wsra.runtime.backends.choice import choose
 from wsra.runtime.backends.settings import RunInfo
 from wsra.runtime.device import this_device
-from wsra.runtime.errors import FeatureError, OutputError, VideoError, WsraError
+from wsra.runtime.errors import DataError, FeatureError, OutputError, VideoError, WsraError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import default_bundle, open_bundle
 from wsra.runtime.formats.presence import Source
@@ -26,6 +27,8 @@ from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.workers.pool import Pool, open_pool
 
 logger = logging.getLogger(__name__)
+
+_NAMED = 20  # cameras that a message names at most
 
 
 @dataclass(frozen=True)
@@ -87,33 +90,54 @@ def search(request: Request, *, progress: Progress = unseen) -> SearchResults:
         if request.ray is not None:
             settings = replace(settings, threads=max(1, settings.threads))
         with OpenBundle(bundle.folder, route, settings) as opened:
-            return _search(opened, request, inputs, catalogue, progress)
+            return _search(opened, request, partial(_located, inputs, catalogue), progress, _unheard)
 
 
-def search_open(opened: OpenBundle, request: Request, *, progress: Progress = unseen) -> SearchResults:
+def _unheard(answered: Answered) -> None:
+    """Answers of a recording for which nobody waits."""
+
+
+def search_open(
+    opened: OpenBundle,
+    request: Request,
+    *,
+    progress: Progress = unseen,
+    listing: Sequence[Footage] | None = None,
+    each: Callable[[Answered], None] = _unheard,
+) -> SearchResults:
     """Answer a request with a bundle that is open already, and stays so.
 
     Args:
         opened: the bundle; that of the request and its settings are not looked at.
         request: what is asked.
         progress: as for `search`; what it raises ends the search.
+        listing: all files of the request where they are known already; None looks at its paths.
+        each: called with the answers of each recording as they come. Where a file turns out broken, all recordings are answered again.
 
     Raises:
         WsraError: as for `search`.
     """
+    if listing is not None:
+        return _search(opened, request, lambda session, left_out: list(listing), progress, each)
     with Catalogue() as catalogue:
         inputs = inputs_of_all(request.paths, opened.bundle.manifest.backbone, catalogue)
-        return _search(opened, request, inputs, catalogue, progress)
+        return _search(opened, request, partial(_located, inputs, catalogue), progress, each)
 
 
-def _search(opened: OpenBundle, request: Request, inputs: Sequence[Input], catalogue: Catalogue, progress: Progress) -> SearchResults:
+def _search(
+    opened: OpenBundle,
+    request: Request,
+    locate: Callable[[Session, _LeftOut], list[Footage | MissingFeatures]],
+    progress: Progress,
+    each: Callable[[Answered], None],
+) -> SearchResults:
     question = request.question
-    between = read_between(*request.between) if request.between is not None else None
+    times = _times(request)
     cpus, gpus = max(1, opened.settings.threads), int(opened.route.provider != "cpu")  # of a task on a cluster
     left_out = _LeftOut()
     with Session(SessionSpec(opened.folder, opened.route, opened.settings, question), progress, opened=opened) as session:
         grounder = session.grounder
-        located = _located(inputs, session, catalogue, left_out)
+        located = _asked(locate(session, left_out), request)
         with open_pool(request.ray, cpus=cpus, gpus=gpus) as pool:
             if pool.place == "process" and any(isinstance(one, MissingFeatures) for one in located):
                 _ = session.backbone
@@ -121,17 +145,19 @@ def _search(opened: OpenBundle, request: Request, inputs: Sequence[Input], catal
             opened.log_how_it_runs()
             notes = [grounder.notes(query) for query in question.queries]
             footage = _footage(located, session, pool, left_out)
-            if between is not None:
+            if times:
                 _warn_of_unknown_clocks([file for file in footage if file.start is None])
-            parts = [part for file in distinct_names(footage) for part in _parts(file, between, left_out)]
+            parts = [part for file in distinct_names(footage) for part in _parts(file, times, left_out)]
             if not parts:
                 logger.info("no video is of that time")
-            ranking, hours = _ranked(parts, session, pool, left_out)
+            ranking, hours = _ranked(parts, session, pool, left_out, each)
         results = [replace(result, notes=of_query) for result, of_query in zip(ranking.results(), notes, strict=True)]
         return SearchResults(grounder.ran, results, left_out.reasons, hours, opened.bundle.manifest.presence.source)
 
 
-def _ranked(parts: Sequence[Stretch], session: Session, pool: Pool, left_out: _LeftOut) -> tuple[Ranking, float]:
+def _ranked(
+    parts: Sequence[Stretch], session: Session, pool: Pool, left_out: _LeftOut, each: Callable[[Answered], None]
+) -> tuple[Ranking, float]:
     """The moments of all recordings, and the hours that were scored.
 
     If a file turns out broken, the rest is asked again without it, for confidences go by the hours.
@@ -144,11 +170,48 @@ def _ranked(parts: Sequence[Stretch], session: Session, pool: Pool, left_out: _L
             left_out.add(stretch.footage.feat, err, named=stretch.footage.named)
             broken.add(stretch)
         ranking.add(answered)
+        each(answered)
         session.progress("recordings", done, len(recordings))
-    return _ranked([part for part in parts if part not in broken], session, pool, left_out) if broken else (ranking, hours)
+    return _ranked([part for part in parts if part not in broken], session, pool, left_out, each) if broken else (ranking, hours)
 
 
-def _located(inputs: Sequence[Input], session: Session, catalogue: Catalogue, left_out: _LeftOut) -> list[Footage | MissingFeatures]:
+def _times(request: Request) -> list[Between]:
+    """The times that are asked; all of them must hold."""
+    times = []
+    if request.between is not None:
+        times.append(read_between(*request.between))
+    if request.daily is not None:
+        times.append(read_between(*request.daily, option="--daily"))
+    return times
+
+
+def _asked(located: Sequence[Footage | MissingFeatures], request: Request) -> list[Footage | MissingFeatures]:
+    """The files of the cameras that are asked, and, unless they may be extracted, those that have features.
+
+    Raises:
+        DataError: no file is left, or of a camera there is none.
+    """
+    asked = [one for one in located if request.extract or isinstance(one, Footage)]
+    if not asked:
+        raise DataError(f"none of {len(located)} videos has features; extract them with wsra extract, or leave out --no-extract")
+    if request.cameras is None:
+        return asked
+    names = {camera_name(one) for one in asked}
+    for camera in request.cameras:
+        if camera not in names:
+            raise DataError(f"--camera {camera}: there is no such camera; expected one of {', '.join(sorted(names)[:_NAMED])}")
+    return [one for one in asked if camera_name(one) in request.cameras]
+
+
+def camera_name(one: Footage | MissingFeatures) -> str:
+    """The camera of a file; where its name holds no date, the name of the video."""
+    if isinstance(one, Footage):
+        return one.camera or one.video
+    path, root = one.given.path, one.given.root
+    return camera_of([path.stem], path.parent, root) or (path.name if root is None else path.relative_to(root).as_posix())
+
+
+def _located(inputs: Sequence[Input], catalogue: Catalogue, session: Session, left_out: _LeftOut) -> list[Footage | MissingFeatures]:
     """The inputs that can be used."""
     located: list[Footage | MissingFeatures] = []
     for done, given in enumerate(inputs, 1):
@@ -179,10 +242,10 @@ def _footage(located: Sequence[Footage | MissingFeatures], session: Session, poo
     return footage
 
 
-def _parts(footage: Footage, between: Between | None, left_out: _LeftOut) -> list[Stretch]:
+def _parts(footage: Footage, times: Sequence[Between], left_out: _LeftOut) -> list[Stretch]:
     try:
         with one_file(footage.feat, FeatureError):
-            return [whole(footage)] if between is None else stretches(footage, between)
+            return stretches(footage, *times) if times else [whole(footage)]
     except FeatureError as err:
         left_out.add(footage.feat, err, named=footage.named)
         return []
@@ -191,4 +254,4 @@ def _parts(footage: Footage, between: Between | None, left_out: _LeftOut) -> lis
 def _warn_of_unknown_clocks(footage: list[Footage]) -> None:
     if footage:
         more = f" and {len(footage) - 1} more" if len(footage) > 1 else ""
-        logger.warning(f"no wall clock is known of {footage[0].feat}{more}: left out of --between")
+        logger.warning(f"no wall clock is known of {footage[0].feat}{more}: left out of --between and --daily")

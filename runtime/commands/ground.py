@@ -45,6 +45,9 @@ def ground(
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="2026-11-23T14:00 2026-11-23T15:00, or of every day 22:00 06:00; local without a zone."),
     ] = None,
+    daily: Annotated[tuple[str, str] | None, typer.Option(metavar="START END", help="22:00 06:00: only this time of every day.")] = None,
+    camera: Annotated[list[str] | None, typer.Option("--camera", metavar="NAME", help="Only this camera; may be given again.")] = None,
+    no_extract: Annotated[bool, typer.Option("--no-extract", help="Leave out videos that have no features yet.")] = False,
     per_video: Annotated[int | None, typer.Option("--per-video", min=1, help="Moments of one video per query.")] = None,
     false_alarms: Annotated[
         float | None,
@@ -68,8 +71,7 @@ def ground(
     from wsra.runtime.archive.request import Question, Request
     from wsra.runtime.archive.search import search
     from wsra.runtime.backends.settings import RunSettings
-    from wsra.runtime.grounding.stock import own_bundle, stock_folder
-    from wsra.runtime.terminal.console import print_message, progress_shown
+    from wsra.runtime.terminal.console import progress_shown
 
     if false_alarms is not None and not false_alarms > 0:
         raise typer.BadParameter(f"--false-alarms is {false_alarms:g}; expected a number of moments per hour above 0")
@@ -85,11 +87,7 @@ def ground(
 
         with wrong_options():
             check_terminal(as_json=as_json)
-    bundle = own_bundle(bundle)
-    if bundle is None:
-        bundle = stock_folder()
-        _make_stock(bundle)
-        print_message(f"using the stock bundle, {bundle}; choose another one with -b")
+    bundle = bundle_or_stock(bundle)
     if rebuild == "auto":
         if provider != "engine":
             raise typer.BadParameter("--rebuild auto is for --provider engine")
@@ -102,6 +100,9 @@ def ground(
         settings=RunSettings(precision, provider, threads, allow_fallback, kernel, device),
         between=between,
         ray=ray,
+        daily=daily,
+        cameras=tuple(camera) if camera else None,
+        extract=not no_extract,
     )
     with progress_shown() as progress:
         found = search(request, progress=progress)
@@ -158,6 +159,24 @@ def _rebuild(folder: Path, precisions: list[str] | None, gpu: int) -> None:
         with progress_shown() as progress:
             build_bundle(folder, precisions, progress=progress, gpu=gpu)
         verify_bundle(folder, provider="engine", gpu=gpu)
+
+
+def bundle_or_stock(given: Path | None) -> Path:
+    """The user's bundle, or else the stock one, which is made where it is missing; a message says so.
+
+    Raises:
+        BundleError: it cannot be made here.
+        WsraError: making it failed.
+    """
+    from wsra.runtime.grounding.stock import own_bundle, stock_folder
+    from wsra.runtime.terminal.console import print_message
+
+    bundle = own_bundle(given)
+    if bundle is None:
+        bundle = stock_folder()
+        _make_stock(bundle)
+        print_message(f"using the stock bundle, {bundle}; choose another one with -b")
+    return bundle
 
 
 def _make_stock(folder: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 from time import monotonic
 from types import TracebackType
 
+from wsra.runtime.archive.answering import Answered
+from wsra.runtime.archive.cameras import Footage
 from wsra.runtime.archive.opened import OpenBundle
 from wsra.runtime.archive.request import Question, Request
 from wsra.runtime.archive.search import SearchResults, search_open
@@ -19,6 +21,7 @@ from wsra.runtime.backends.settings import DEFAULT, RunSettings
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import ConfigError, ServerError
 from wsra.runtime.formats.bundle import default_bundle, open_bundle
+from wsra.runtime.progress import Progress, unseen
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,22 @@ WAITING = 64  # requests; more are refused
 
 _LATE = "the deadline passed before there was an answer; allow more time, or ask for less video"
 _CLOSED = "the server was closed before it answered; open another one"
+_CANCELLED = "the request was cancelled"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of a request while it is answered; all of it is called by the server's thread.
+
+    Attributes:
+        progress: as for `search`.
+        each: called with the answers of each recording as they come; see `search_open`.
+        cancelled: set by whoever needs no answer any more.
+    """
+
+    progress: Progress = unseen
+    each: Callable[[Answered], None] = lambda answered: None
+    cancelled: Event = field(default_factory=Event)
 
 
 class _StopError(BaseException):
@@ -34,16 +53,24 @@ class _StopError(BaseException):
 
 @dataclass
 class _Waiting:
-    """A request, who waits for it, and until when (seconds of `monotonic`; None for ever)."""
+    """A request, who waits for it, until when (seconds of `monotonic`; None for ever), and its files where they are known."""
 
     request: Request
     deadline_s: float | None
+    listener: Listener = field(default_factory=Listener)
+    listing: Sequence[Footage] | None = None
     future: Future[SearchResults] = field(default_factory=Future)
 
     @property
-    def late(self) -> bool:
-        """Whether its deadline has passed."""
-        return self.deadline_s is not None and monotonic() >= self.deadline_s
+    def stopped(self) -> str:
+        """Why nobody needs the answer; empty where somebody does."""
+        if self.listener.cancelled.is_set():
+            return _CANCELLED
+        return _LATE if self.deadline_s is not None and monotonic() >= self.deadline_s else ""
+
+    def equals(self, other: _Waiting) -> bool:
+        """Whether one answer is that of both."""
+        return self.request == other.request and self.listing is other.listing
 
 
 class Server:
@@ -129,8 +156,30 @@ class Server:
         Raises:
             ServerError: too many requests wait, or the server is closed.
         """
-        deadline_s = None if deadline_s is None else monotonic() + deadline_s
-        one = _Waiting(Request(tuple(paths), question, self._folder, self._settings, between), deadline_s)
+        return self.submit_request(Request(tuple(paths), question, between=between), deadline_s=deadline_s)
+
+    def submit_request(
+        self,
+        request: Request,
+        *,
+        deadline_s: float | None = None,
+        listening: Listener | None = None,
+        listing: Sequence[Footage] | None = None,
+    ) -> Future[SearchResults]:
+        """As `submit`, for everything that a request can ask.
+
+        Args:
+            request: its bundle and settings are those of the server, whatever it says; `ray` is not used.
+            deadline_s: as for `ask`.
+            listening: who hears of it while it is answered.
+            listing: all files of the request where they are known already; None looks at its paths. Requests are equal only with the
+                same object.
+
+        Raises:
+            ServerError: too many requests wait, or the server is closed.
+        """
+        request = replace(request, bundle=self._folder, settings=self._settings, ray=None)
+        one = _Waiting(request, None if deadline_s is None else monotonic() + deadline_s, listening or Listener(), listing)
         with self._changed:
             if not self._open:
                 raise ServerError("the server is closed; ask within its block")
@@ -165,9 +214,9 @@ class Server:
             self._changed.wait_for(lambda: self._waiting or not self._open)
             if not self._open:
                 return None
-            first = self._waiting[0].request
-            same = [one for one in self._waiting if one.request == first]
-            self._waiting = [one for one in self._waiting if one.request != first]
+            first = self._waiting[0]
+            same = [one for one in self._waiting if one.equals(first)]
+            self._waiting = [one for one in self._waiting if not one.equals(first)]
             return [one for one in same if one.future.set_running_or_notify_cancel()]
 
     def _answer(self, held: OpenBundle, same: list[_Waiting]) -> None:
@@ -176,18 +225,24 @@ class Server:
         def check(what: str, done: float, total: float | None) -> None:
             if not self._open:
                 raise _StopError(_CLOSED)
-            if all(one.late for one in same):
-                raise _StopError(_LATE)
+            if all(one.stopped for one in same):
+                raise _StopError(same[0].stopped)
+            for one in same:
+                one.listener.progress(what, done, total)
+
+        def heard(answered: Answered) -> None:
+            for one in same:
+                one.listener.each(answered)
 
         try:
             check("requests", 0, None)
-            found = search_open(held, same[0].request, progress=check)
+            found = search_open(held, same[0].request, progress=check, listing=same[0].listing, each=heard)
         except BaseException as err:
             for one in same:
                 one.future.set_exception(ServerError(str(err)) if isinstance(err, _StopError) else err)
             return
         for one in same:
-            if one.late:
-                one.future.set_exception(ServerError(_LATE))
+            if one.stopped:
+                one.future.set_exception(ServerError(one.stopped))
             else:
                 one.future.set_result(found)

@@ -64,12 +64,12 @@ class Held:
         self.entered, self.free, self.asked = threading.Event(), threading.Event(), 0
         answer = serving.search_open
 
-        def slow(opened: Any, request: Request, *, progress: Any) -> SearchResults:
+        def slow(opened: Any, request: Request, *, progress: Any, **known: Any) -> SearchResults:
             self.asked += 1
             self.entered.set()
             assert self.free.wait(30)
             progress("files", 0, 1)
-            return answer(opened, request, progress=progress)
+            return answer(opened, request, progress=progress, **known)
 
         monkeypatch.setattr(serving, "search_open", slow)
 

@@ -200,11 +200,14 @@ def test_an_interrupted_batch_ends_at_once_with_what_is_complete(clip_file: Path
     late = Path(shutil.copy2(an_hour, tmp_path / "late.mkv"))
     command = [sys.executable, "-m", "wsra.runtime.cli", "extract", "a.mp4", "late.mkv", "-o", "out", "--ray", "local"]
 
-    def interrupt(_: int) -> None:
+    def interrupt(worker: int) -> None:
+        """The other video stands still meanwhile, so that most of it is left when the signal comes."""
+        os.kill(worker, signal.SIGSTOP)
         deadline = time.monotonic() + PATIENCE_S
         while not (tmp_path / "out" / "a.feat").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
+        os.kill(worker, signal.SIGCONT)
 
     running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with in_the_midst(late, interrupt):
