@@ -95,25 +95,25 @@ export class Jobs {
       this.place.textContent = words.runningOf(length(running.done_s ?? 0), running.total_s && length(running.total_s));
     }
     const told = [];
-    if (waiting.length) told.push(words.waiting(waiting.length));
+    if (waiting.length) told.push(words.waiting(jobs.waiting_total));
     if (jobs.finished) told.push(words.finishedJobs(jobs.finished));
     if (jobs.cancelled) told.push(words.cancelled(jobs.cancelled));
     this.counts.textContent = told.map((text) => text.replace(/\.$/, "")).join(" · ");
-    setChildren(this.waiting, listed(waiting, (job) => make("li", {}, make("span", { class: "name", text: job.name }), button(words.cancel, () => this.cancel({ id: job.id }), { "aria-label": words.cancelOne(job.name) }))));
+    setChildren(this.waiting, listed(waiting, jobs.waiting_total, (job) => make("li", {}, make("span", { class: "name", text: job.name }), button(words.cancel, () => this.cancel({ id: job.id }), { "aria-label": words.cancelOne(job.name) }))));
     show(this.stopAll, running !== null || waiting.length > 0);
     show(this.failures, failed.length > 0);
     setChildren(this.failures, [
-      make("p", { text: words.failedJobs(failed.length) }),
-      make("ul", {}, ...listed(failed, (job) => make("li", {}, make("b", { text: job.name }), ` ${job.reason}`))),
+      make("p", { text: words.failedJobs(jobs.failed_total) }),
+      make("ul", {}, ...listed(failed, jobs.failed_total, (job) => make("li", {}, make("b", { text: job.name }), ` ${job.reason}`))),
     ]);
-    const seen = `${jobs.finished} ${failed.length} ${jobs.cancelled} ${running?.id}`;
+    const seen = `${jobs.finished} ${jobs.failed_total} ${jobs.cancelled} ${running?.id}`;
     if (this.seen !== undefined && this.seen !== seen) this.calls.changed();
     this.seen = seen;
   }
 }
 
-function listed(jobs, item) {
+function listed(jobs, total, item) {
   const shown = jobs.slice(0, SHOWN).map(item);
-  if (jobs.length > SHOWN) shown.push(make("li", { text: words.moreOf(jobs.length - SHOWN) }));
+  if (total > shown.length) shown.push(make("li", { text: words.moreOf(total - shown.length) }));
   return shown;
 }

@@ -44,7 +44,7 @@ const search = new Search({
 const filters = new Filters({ asked: later(() => ask(true), ASK_AFTER_MS), shown: () => onShown() });
 const strips = new Strips({
   zoomed: (cameras, window, bins) => search.askStrips(state, archive, cameras, window ?? strips.clockView.now, bins),
-  play: (camera, at) => playAt(camera, at),
+  play: (camera, at, near) => playAt(camera, at, near),
   open: (key) => openMoment(key),
   moved: (view) => remember((state = { ...state, view }), false),
 });
@@ -134,8 +134,9 @@ function clear() {
 }
 
 function onProgress(what, done, total) {
-  Object.assign(byId("progress"), { max: total || 1, value: done });
-  say(words.progressOf(what, done, total));
+  if (total) Object.assign(byId("progress"), { max: total, value: Math.min(done, total) });
+  else byId("progress").removeAttribute("value");
+  say(what === "requests" ? (done ? words.queued(done) : words.starting) : words.progressOf(what, done, total));
 }
 
 function onAnswers() {
@@ -195,9 +196,9 @@ function openMoment(key) {
   player.openMoment(moment, part.sentence, among.indexOf(moment) + 1, among.length, search.cameras);
 }
 
-async function playAt(camera, at) {
+async function playAt(camera, at, near) {
   try {
-    const found = await getJson(`/api/at?camera=${camera.id}&at=${at.toFixed(3)}`);
+    const found = await getJson(`/api/at?camera=${camera.id}&at=${Math.max(0, at).toFixed(3)}&near=${near.toFixed(3)}`);
     complain(null);
     player.openAt(camera, at, found);
   } catch (error) {

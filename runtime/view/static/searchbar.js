@@ -91,6 +91,7 @@ export class SearchBar {
 
   /** Examples and kinds of the archive's bundle. */
   offer({ examples, kinds }) {
+    byId("ideas").hidden = !examples.length && !kinds.length;
     const ask = (sentence) => button(sentence, () => (this.write([sentence]), this.on.ask()), { class: "chip" });
     setChildren(byId("examples"), examples.length ? [make("span", { class: "soft small", text: words.examplesShort }), ...examples.map(ask)] : []);
     const add = (kind) => button(kind, () => (this.toggle(words.kindSentence(kind)), this.on.ask()), { class: "chip", title: words.kindHint(kind) });
@@ -104,8 +105,9 @@ export class SearchBar {
     byId("recent").hidden = known.length === 0;
   }
 
-  /** Whether a search runs. */
+  /** Whether a search runs; then examples make room for the answers. */
   setBusy(isBusy) {
+    if (isBusy) byId("ideas").open = false;
     byId("ask-stop").hidden = !isBusy;
   }
 }

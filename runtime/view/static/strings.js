@@ -34,6 +34,7 @@ export const words = {
   searchHint: "Enter searches. Several sentences are searched at once, each in its own colour.",
   atMost: (count) => `At most ${count} sentences are searched at once.`,
   nothingAsked: "Type a sentence first.",
+  ideas: "Examples and kinds of object",
   examples: "Examples",
   examplesShort: "Try:",
   kinds: "Kinds of object",
@@ -48,7 +49,8 @@ export const words = {
   progress: "Progress of the search",
   answers: "Answers",
   starting: "Searching…",
-  progressOf: (what, done, total) => `Searching: ${done} of ${total} ${what}.`,
+  queued: (before) => `Waiting: ${many(before, "search is", "searches are")} before this one.`,
+  progressOf: (what, done, total) => `Searching: ${Math.round(done)}${total === null ? "" : ` of ${Math.round(total)}`} ${what}.`,
   stopped: "The search was stopped. What was found until then is shown.",
   strayEnd: "The answer ended before it was complete. Is wsra view still running? Search once more.",
   unreachable: "wsra view does not answer. Look whether it still runs in its terminal, then search once more.",
@@ -114,7 +116,7 @@ export const words = {
 
   // Heat strips.
   strips: "Over time",
-  stripsHint: "The stronger the colour, the more that second speaks for the sentence. Grey is footage; nothing is no footage.",
+  stripsHint: "The stronger the colour, the more that second speaks for the sentence (0 to 100; not a confidence). Grey is footage.",
   zoomGroup: "Zoom",
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",
@@ -123,8 +125,8 @@ export const words = {
   later: "Later",
   stripOf: (camera, from, to, count) =>
     `Heat strip of ${camera}, ${from} to ${to}, ${many(count, "moment", "moments")}. Arrows move the cursor, Enter plays.`,
-  stripAt: (at, values) => `${at}: ${values}`,
-  stripValue: (number, percent) => `sentence ${number} ${percent} %`,
+  stripAt: (at, values) => `${at}; ${values}`,
+  stripValue: (number, strength) => `sentence ${number}: ${strength}`,
   stripNothing: "no footage",
   stripsLoading: "Strips are computed…",
   noStrips: "No camera to show.",

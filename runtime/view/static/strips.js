@@ -19,7 +19,7 @@ const MOST_BINS = 4096;
 export class Strips {
   /**
    * @param {object} calls `zoomed(cameras, window, bins)`: finer strips are wanted, of a camera without a clock of it alone;
-   *   `play(camera, at)`: of a time; `open(moment)`: of a moment; `moved()`: the view is another one
+   *   `play(camera, at, near)`: of a time; `open(moment)`: of a moment; `moved()`: the view is another one
    */
   constructor(calls) {
     this.calls = calls;
@@ -182,7 +182,7 @@ export class Strips {
     const distance = (moment) => Math.max(moment.from - at, at - moment.to, 0);
     const [nearest] = this.momentsOf(row).filter((moment) => distance(moment) <= near_s).sort((one, other) => distance(one) - distance(other));
     if (nearest) this.calls.open(nearest.key);
-    else this.calls.play(row.camera, at);
+    else this.calls.play(row.camera, at, near_s);
   }
 
   addZoom() {
