@@ -55,7 +55,7 @@ class Media:
         self._stills.close()
 
     def routes(self) -> list[BaseRoute]:
-        """What to mount."""
+        """The routes below /media."""
         return [
             Route("/media/excerpts/{name}.mp4", refusing(self._excerpt_file)),
             Route("/media/{video}", refusing(self._video)),
@@ -132,11 +132,6 @@ class Media:
                 return [[round(float(value), 4) for value in (time_s, *box)] for time_s, box in rows]
 
         return JSONResponse({"boxes": await self._look(look)})
-
-
-def media_routes(library: Library) -> list[BaseRoute]:
-    """The routes below /media, with excerpts in the user's cache folder."""
-    return Media(library).routes()
 
 
 async def _done(future: Future[Result]) -> Result:

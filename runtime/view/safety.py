@@ -51,8 +51,9 @@ class Address:
 
     @property
     def url(self) -> str:
-        """What to open in a browser, with the token."""
-        return f"http://{_bracketed(self.host)}:{self.port}/{'' if self.token is None else f'?token={self.token}'}"
+        """What to open in a browser, with the token; of an address that stands for all, by this machine's name."""
+        host = socket.gethostname() if is_wildcard(self.host) else _bracketed(self.host)
+        return f"http://{host}:{self.port}/{'' if self.token is None else f'?token={self.token}'}"
 
     def serves(self, host: str) -> bool:
         """Whether a Host header names this page. A name of somebody else's that leads here (DNS rebinding) does not.
@@ -72,9 +73,9 @@ class Address:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Whether only this machine can reach an address, given as numbers."""
     address = _ip(host)
-    return host.lower() == "localhost" or (address is not None and address.is_loopback)
+    return address is not None and address.is_loopback
 
 
 def is_wildcard(host: str) -> bool:
