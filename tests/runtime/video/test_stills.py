@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 av = pytest.importorskip("av")
-from films import STEADY_MS, Film, level, turn  # noqa: E402
+from films import STEADY_MS, Film, level, number_in, numbered, turn  # noqa: E402
 
 from wsra.runtime.errors import VideoError  # noqa: E402
 from wsra.runtime.video.frames import Video  # noqa: E402
@@ -64,20 +64,6 @@ def test_frames_from_a_time_on_are_those_of_the_whole(tmp_path: Path) -> None:
         late = [frame.time_s for frame in video.frames(from_s=17.0)]
         assert late == pytest.approx([time_s for time_s in everything if time_s >= 17.0 - 1e-6])
         assert next(video.frames(from_s=3.0)).time_s == pytest.approx(3.0)  # and again, from where it was read to
-
-
-def numbered(number: int) -> object:
-    """A picture that shows its number as twelve dark or light bars."""
-    import numpy as np
-
-    image = np.full((96, 160, 3), 60, np.uint8)
-    for bit in range(12):
-        image[40:60, bit * 13 : bit * 13 + 12] = 255 * (number >> bit & 1)
-    return image
-
-
-def number_in(image: object) -> int:
-    return sum(1 << bit for bit in range(12) if image[45:55, bit * 13 + 3 : bit * 13 + 9].mean() > 128)  # type: ignore[index]
 
 
 @pytest.mark.parametrize("cut_off", [False, True], ids=["whole", "cut off"])
