@@ -52,7 +52,7 @@ export class Heat {
     const first = Math.max(0, Math.floor((from - window.from) * per_s));
     const last = Math.min(count, Math.max(first + 1, Math.ceil((to - window.from) * per_s - 1e-6)));
     let found = NaN;
-    for (let bin = first; bin < last; bin += 1) if (!(found >= bins.lanes[query][bin])) found = bins.lanes[query][bin];
+    for (const value of bins.lanes[query].subarray(first, last)) if (value > found || Number.isNaN(found)) found = value;
     return found;
   }
 }

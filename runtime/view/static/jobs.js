@@ -24,9 +24,10 @@ export class Jobs {
     this.stopAll = button(words.cancelAll, () => this.cancel({}), { hidden: true });
     this.failures = make("div", { class: "problem small", hidden: true });
     this.all = button(words.prepareAll, () => this.prepareAll(), { class: "main" });
+    this.ready = make("p", { class: "small", text: words.allReady });
     byId("feeding-body").append(
       make("p", { class: "soft small", text: words.feedingHint }), make("p", { class: "soft small", text: words.dropHint }),
-      this.folders, this.all, this.said, this.now, this.counts, this.waiting, this.stopAll, this.failures,
+      this.folders, this.all, this.ready, this.said, this.now, this.counts, this.waiting, this.stopAll, this.failures,
     );
     document.addEventListener("visibilitychange", () => this.listen()); // a browser opens few connections to one server: hidden tabs need none
     this.listen();
@@ -46,8 +47,8 @@ export class Jobs {
     const missing = folders.reduce((most, folder) => Math.max(most, folder.missing), 0);
     const ready = folders.reduce((most, folder) => Math.max(most, folder.ready), 0);
     byId("feeding-short").textContent = words.feedingShort(ready, missing);
-    this.all.disabled = missing === 0;
-    this.all.hidden = folders.length === 0;
+    show(this.all, missing > 0);
+    show(this.ready, missing === 0 && ready > 0);
     setChildren(this.folders, folders.length ? folders.map((folder) => this.row(folder)) : [make("li", { text: words.noFolders })]);
   }
 

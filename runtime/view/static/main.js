@@ -136,7 +136,7 @@ function clear() {
 function onProgress(what, done, total) {
   if (total) Object.assign(byId("progress"), { max: total, value: Math.min(done, total) });
   else byId("progress").removeAttribute("value");
-  say(what === "requests" ? (done ? words.queued(done) : words.starting) : words.progressOf(what, done, total));
+  say(what === "requests" ? words.starting : words.progressOf(what, done, total));
 }
 
 function onAnswers() {

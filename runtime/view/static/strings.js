@@ -49,7 +49,6 @@ export const words = {
   progress: "Progress of the search",
   answers: "Answers",
   starting: "Searching…",
-  queued: (before) => `Waiting: ${many(before, "search is", "searches are")} before this one.`,
   progressOf: (what, done, total) => `Searching: ${Math.round(done)}${total === null ? "" : ` of ${Math.round(total)}`} ${what}.`,
   stopped: "The search was stopped. What was found until then is shown.",
   strayEnd: "The answer ended before it was complete. Is wsra view still running? Search once more.",
@@ -73,7 +72,6 @@ export const words = {
   scoreOnly: (score) => `score ${score}`,
   falseAlarms: (rate) => `${rate} false alarms per hour as good as this`,
   falseAlarmsUnder: (rate) => `under ${rate} false alarms per hour as good as this`,
-  onCamera: (camera) => camera,
   noCamera: "Camera unknown",
   intoVideo: (at) => `${at} into the video`,
   lasts: (time) => `lasts ${time}`,
@@ -93,7 +91,6 @@ export const words = {
   camerasChosen: (chosen, all) => (chosen === all ? `all ${all}` : `${chosen} of ${all}`),
   camerasNone: "No camera is chosen: choose at least one.",
   camerasNotMatching: "No camera has such a name.",
-  cameraHours: (hours) => hours,
   from: "From",
   to: "Until",
   wholeTime: "Whole time",
@@ -112,7 +109,6 @@ export const words = {
   foundOnly: "Found only",
   foundOnlyHint: "Hides best candidates, and cameras without a moment.",
   reset: "Clear all filters",
-  askAgain: "Search again to apply the change.",
 
   // Heat strips.
   strips: "Over time",
@@ -128,7 +124,6 @@ export const words = {
   stripAt: (at, values) => `${at}; ${values}`,
   stripValue: (number, strength) => `sentence ${number}: ${strength}`,
   stripNothing: "no footage",
-  stripsLoading: "Strips are computed…",
   noStrips: "No camera to show.",
 
   // The player.
@@ -143,7 +138,6 @@ export const words = {
   place: (at, length) => `${at} of ${length}`,
   playerMoment: (sentence, rank, count) => `“${sentence}”, moment ${rank} of ${count}`,
   playerCandidate: (sentence) => `“${sentence}”, best candidate`,
-  playerStrip: (camera) => camera,
   loading: "The video is opened…",
   preparing: (why) => `The browser cannot play this file${why ? ` (${why})` : ""}, so an excerpt is made of it…`,
   excerpt: (why, from, to) => `The browser cannot play this file${why ? ` (${why})` : ""}: this is an excerpt, ${from} to ${to}.`,
@@ -213,5 +207,4 @@ export const words = {
 
   // Times.
   hours: (hours) => (hours < 1 / 60 ? `${Math.round(hours * 3600)} s` : hours < 1 ? `${Math.round(hours * 60)} min` : `${hours.toFixed(hours < 10 ? 1 : 0)} h`),
-  seconds: (seconds) => `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`,
 };
