@@ -19,11 +19,12 @@ from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.vocabulary import vocabulary_in
 from wsra.runtime.serving.server import Server
 from wsra.runtime.view.about import about
-from wsra.runtime.view.asked import read_asked
+from wsra.runtime.view.asked import LATEST_S, read_asked
 from wsra.runtime.view.asking import UNEXPECTED, Asking
 from wsra.runtime.view.handing import KINDS, Handing
 from wsra.runtime.view.library import Library
-from wsra.runtime.view.refusals import NotServed, refusal
+from wsra.runtime.view.placing import place_of
+from wsra.runtime.view.refusals import NotServed, number, refusal
 from wsra.runtime.view.safety import Address, Safety
 from wsra.runtime.view.streams import EventStream, Json
 
@@ -64,6 +65,7 @@ class Page:
             Route("/api/archive", self._archive),
             Route("/api/ask", self._ask),
             Route("/api/strips", self._strips),
+            Route("/api/at", self._at),
             *(Route(f"/api/{kind}", self._handing.endpoint(kind)) for kind in KINDS),
             *more,
         ]
@@ -90,6 +92,11 @@ class Page:
     async def _archive(self, request: Request) -> Response:
         listing = await run_in_threadpool(self._library.listing)
         return Json(about(self._bundle, self._vocabulary, listing))
+
+    async def _at(self, request: Request) -> Response:
+        at_s = number(request, "at", least=0.0, most=LATEST_S)
+        near_s = number(request, "near", least=0.0, most=LATEST_S, default=1.0)
+        return Json(await run_in_threadpool(place_of, self._library, request.query_params.get("camera", ""), at_s, near_s))
 
     async def _ask(self, request: Request) -> Response:
         return await self._stream(request, answers=True)

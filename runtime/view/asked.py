@@ -17,7 +17,7 @@ from wsra.runtime.view.refusals import in_bounds
 
 MOST_SENTENCES, MOST_MOMENTS, MOST_BINS = 8, 100, 4096
 MOMENTS, BINS = 20, 1200
-_LATEST_S = 4102444800.0  # the year 2100
+LATEST_S = 4102444800.0  # the year 2100
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_asked(params: QueryParams, library: Library) -> Asked:
 
 def _number(params: QueryParams, name: str, default: float) -> float:
     text = params.get(name)
-    return default if text is None else in_bounds(name, text, least=0.0, most=_LATEST_S)
+    return default if text is None else in_bounds(name, text, least=0.0, most=LATEST_S)
 
 
 def _whole(params: QueryParams, name: str, default: int, most: int) -> int:

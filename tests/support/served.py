@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 from handed import features_of
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import write_features
+from wsra.runtime.view.refusals import NotServed
 
 
 @contextmanager
@@ -47,3 +48,15 @@ def write_features_of(video: Path, bundle: Bundle) -> Path:
     feat = video.with_suffix(".feat")
     write_features(feat, replace(made, values=values, backbone=bundle.manifest.backbone))
     return feat
+
+
+class OneFolder:
+    """The videos of a folder by name, as the library gives them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def video_of(self, video_id: str) -> Path:
+        if not (self.folder / video_id).is_file():
+            raise NotServed(f"no video of this page has the id {video_id!r}")
+        return self.folder / video_id

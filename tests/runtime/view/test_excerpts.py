@@ -17,7 +17,7 @@ av = pytest.importorskip("av")
 httpx = pytest.importorskip("httpx")
 pytest.importorskip("starlette")
 from films import level  # noqa: E402
-from served import served  # noqa: E402
+from served import OneFolder, served  # noqa: E402
 
 import wsra.runtime.view.excerpts as module  # noqa: E402
 from handed import write_film  # noqa: E402
@@ -254,18 +254,6 @@ def test_an_excerpt_that_takes_too_long_is_given_up(excerpts: Excerpts, cache: P
     with pytest.raises(ServerError, match="takes more than 0 minutes on this machine; ask for a shorter one"):
         excerpts.excerpt(avi, 0.0, 20.0).result(60)
     assert list(cache.iterdir()) == []
-
-
-class OneFolder:
-    """The videos of a folder by name, as the library gives them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def video_of(self, video_id: str) -> Path:
-        if not (self.folder / video_id).is_file():
-            raise NotServed(f"no video of this page has the id {video_id!r}")
-        return self.folder / video_id
 
 
 def test_over_http_while_others_are_made_the_page_answers(
