@@ -84,11 +84,11 @@ class Made(Protocol):
     """Features, or what is said of them: the video that they are of, what made them, and how wide their rows are."""
 
     @property
-    def video(self) -> str: ...  # noqa: D102
+    def video(self) -> str: ...
     @property
-    def backbone(self) -> str: ...  # noqa: D102
+    def backbone(self) -> str: ...
     @property
-    def width(self) -> int: ...  # noqa: D102
+    def width(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from wsra.runtime.formats.bundle import Bundle, open_bundle  # noqa: E402
 from wsra.runtime.formats.features import read_features  # noqa: E402
 from wsra.runtime.view.feeding import job_routes  # noqa: E402
 from wsra.runtime.view.jobs import Jobs  # noqa: E402
-from wsra.runtime.view.library import Library, id_of  # noqa: E402
+from wsra.runtime.view.library import Library  # noqa: E402
+from wsra.runtime.view.listing import id_of  # noqa: E402
 from wsra.runtime.view.waiting import Queue  # noqa: E402
 
 pytestmark = pytest.mark.device

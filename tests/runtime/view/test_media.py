@@ -24,7 +24,8 @@ from handed import SIZE, box_at, write_film  # noqa: E402
 from wsra.runtime.drawing.boxes import crop, fitted  # noqa: E402
 from wsra.runtime.formats.bundle import open_bundle  # noqa: E402
 from wsra.runtime.video.frames import Video  # noqa: E402
-from wsra.runtime.view.library import Library, id_of  # noqa: E402
+from wsra.runtime.view.library import Library  # noqa: E402
+from wsra.runtime.view.listing import id_of  # noqa: E402
 from wsra.runtime.view.media import Media  # noqa: E402
 from wsra.runtime.view.stills import Stills, Wanted  # noqa: E402
 

@@ -19,9 +19,9 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
 pytest.importorskip("playwright")
-from browsers import Look, faults, looking, rules  # noqa: E402
-from pages import page_over  # noqa: E402
-from watched import MARKUP  # noqa: E402
+from browsers import Look, faults, looking, rules
+from pages import page_over
+from watched import MARKUP
 
 CAR, CAT = "a white van leaves on the right", "a cat"
 FIRST_PAGE_BYTES = 200_000

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("playwright")
-from wsra.runtime.drawing.boxes import ObjectPath  # noqa: E402
-from wsra.runtime.evidence.care import FORBIDDEN, LEAD, NOT_BUILT  # noqa: E402
+from wsra.runtime.drawing.boxes import ObjectPath
+from wsra.runtime.evidence.care import FORBIDDEN, LEAD, NOT_BUILT
 
 STATIC = Path(__file__).parents[3] / "runtime" / "view" / "static"
 
