@@ -58,8 +58,8 @@ def to_fp16(model: onnx.ModelProto, *, name: str, wide: Collection[str], scorer:
 def _unshare(model: onnx.ModelProto, kinds: Collection[str], names: Collection[str]) -> None:
     """Give each node that stays in FP32 its own copy of a weight that others read, too.
 
-    The converter of ONNX Runtime before 1.32 casts such a weight once per node, under one name, which is no valid graph. Exporters share equal weights: all biases of
-    zeros, for example.
+    The converter of ONNX Runtime before 1.32 casts such a weight once per node, under one name, which is no valid graph. Exporters share
+    equal weights: all biases of zeros, for example.
     """
     graph, names = model.graph, set(names)
     weights = {one.name: one for one in graph.initializer}
