@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -16,9 +16,6 @@ from wsra.runtime.commands.options import (
     ProviderOption,
     ThreadsOption,
 )
-
-if TYPE_CHECKING:
-    from wsra.runtime.view.safety import Address
 
 PORT = 8730
 
@@ -51,17 +48,17 @@ def view(
             import_module(library)
         except ModuleNotFoundError as err:
             raise MissingExtraError(library, EXTRA_OF[library], "wsra view") from err
-    from wsra.runtime.view.running import view as serve
-
-    def opened(address: Address) -> None:
-        if address.token is not None:
-            print_message(f"WARNING: {host} can be reached by other machines, and there is no TLS: who listens on the way reads everything")
-        print_message(f"wsra view: {address.url} (Ctrl-C ends it)")
-        if not no_browser:
-            _open_browser(address.url)
+    from wsra.runtime.view.running import opened
 
     settings = RunSettings(precision, provider, threads, allow_fallback, kernel, device)
-    serve(folders or [Path()], bundle_or_stock(bundle), settings, host=host, port=port, opened=opened)
+    with opened(folders or [Path()], bundle_or_stock(bundle), settings, host=host, port=port) as page:
+        url = page.address.url
+        if page.address.token is not None:
+            print_message(f"WARNING: other machines can reach {host}, and there is no TLS: whoever listens on the way reads everything")
+        print_message(f"wsra view: {url} (Ctrl-C ends it)")
+        if not no_browser:
+            _open_browser(url)
+        page.until_ended()
 
 
 def _open_browser(url: str) -> None:

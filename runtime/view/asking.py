@@ -175,8 +175,8 @@ class Asking:
 
     def _left_out(self, said: str) -> LeftOut:
         """A file that turned out broken, of the message about it, which begins with its name."""
-        feats = (file.feat for file in self._asked.listing.footage)
-        return left_out_of(next(feat for feat in feats if said.startswith(f"{feat}:")), said)
+        named = [file.feat for file in self._asked.listing.footage if said.startswith(str(file.feat))]
+        return left_out_of(max(named, key=lambda feat: len(str(feat))), said) if named else LeftOut("", said)
 
     def _moment(self, one: Detection, *, found: bool) -> dict[str, Any]:
         parts = [

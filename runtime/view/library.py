@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Condition, Thread
 from types import TracebackType
 from typing import TypeVar
 
@@ -24,12 +21,9 @@ from wsra.runtime.formats.features import read_features
 from wsra.runtime.formats.wallclock import instant
 from wsra.runtime.view.looking import LeftOut, look_into
 from wsra.runtime.view.refusals import NotServed
+from wsra.runtime.view.renewed import Renewed
 
-logger = logging.getLogger(__name__)
-
-AGAIN_S = 30.0  # from one listing to the next
 Value = TypeVar("Value")
-_SHARE = 10  # a listing that takes long is made more rarely, so that it takes at most a tenth of the time
 
 
 @dataclass(frozen=True)
@@ -119,37 +113,28 @@ class Library:
     def __init__(self, roots: Sequence[Path], bundle: Bundle) -> None:
         real = {root.resolve(): root for root in reversed(roots)}  # each once, however it is spelled
         self.roots, self._real, self._bundle = tuple(reversed(real.values())), tuple(real), bundle
-        self._changed = Condition()
-        self._listing: Listing | None = None
-        self._wanted, self._open = True, False
         self._videos: dict[Path, Path | None] = {}
-        self._thread = Thread(target=self._run, name="wsra-library", daemon=True)
+        self._listing = Renewed(self._made, "library")
 
     def __enter__(self) -> Library:
-        self._open = True
-        self._thread.start()
+        self._listing.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End the thread, after the listing in hand."""
-        with self._changed:
-            self._open = False
-            self._changed.notify_all()
-        self._thread.join()
+        """End the thread."""
+        self._listing.__exit__(kind, error, trace)
 
     def listing(self) -> Listing:
-        """The newest listing, at once; only the first is waited for."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._listing is not None or not self._open)
-            if self._listing is None:
-                raise NotServed("the page closes; start wsra view again")
-            return self._listing
+        """The newest listing, at once; only the first is waited for.
+
+        Raises:
+            ServerError: the page closes.
+        """
+        return self._listing.newest()
 
     def refresh(self) -> None:
         """Make a new listing soon."""
-        with self._changed:
-            self._wanted = True
-            self._changed.notify_all()
+        self._listing.soon()
 
     def camera_names(self, ids: Iterable[str]) -> tuple[str, ...]:
         """Names of cameras.
@@ -222,26 +207,8 @@ class Library:
                 self._videos[feat] = None
         return self._videos[feat]
 
-    def _run(self) -> None:
-        wait_s = 0.0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._wanted or not self._open, wait_s)
-                if not self._open:
-                    return
-                self._wanted = False
-            begun = time.monotonic()
-            try:
-                listing = self._made()
-            except Exception as err:  # of whatever kind: the page goes on with what it knows
-                logger.warning(f"the folders cannot be listed: {type(err).__name__}: {err}")
-            else:
-                with self._changed:
-                    self._listing, self._videos = listing, {}
-                    self._changed.notify_all()
-            wait_s = max(AGAIN_S, _SHARE * (time.monotonic() - begun))
-
     def _made(self) -> Listing:
+        self._videos = {}  # videos may have come and gone
         found = look_into(self.roots, self._bundle)
         footage = tuple(file for file in found.footage if self._is_safe(file.feat) and (file.file is None or self._is_safe(file.file)))
         missing = tuple(one for one in found.missing if self._is_safe(one.given.path) and self._is_safe(one.feat))
@@ -273,7 +240,7 @@ def id_of(kind: str, of: Path | str) -> str:
         of: the name or the path.
     """
     text = str(of) if isinstance(of, str) else str(of.absolute())
-    return kind + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return kind + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _cameras(footage: Sequence[Footage]) -> tuple[Camera, ...]:

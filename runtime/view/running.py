@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -54,12 +55,64 @@ def bound(host: str, port: int) -> Iterator[tuple[socket.socket, Address]]:
             raise ConfigError(
                 f"port {port} of {host} cannot be had ({err.strerror or err}); take another one with --port, or 0 for any"
             ) from err
-        token = None if is_loopback(host) else secrets.token_urlsafe()
+        token = None if is_loopback(str(place[0])) else secrets.token_urlsafe()
         yield listening, Address(host, listening.getsockname()[1], token)
 
 
-def view(roots: Sequence[Path], bundle: Path, settings: RunSettings, *, host: str, port: int, opened: Callable[[Address], None]) -> None:
-    """Serve the page until a signal ends it.
+class Running(uvicorn.Server):
+    """The page, ready to be run.
+
+    When it ends it ends its streams first, for they would go on for ever.
+
+    Args (constructor):
+        page: the application.
+        closing: what its streams wait for.
+        listening: the socket.
+        address: of the socket.
+    """
+
+    def __init__(self, page: Page, closing: asyncio.Event, listening: socket.socket, address: Address) -> None:
+        super().__init__(
+            uvicorn.Config(
+                page,
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=_CONNECTIONS,
+                timeout_graceful_shutdown=_LAST_S,
+            )
+        )
+        self.address, self._closing, self._listening = address, closing, listening
+        reports = logging.getLogger("uvicorn")
+        reports.handlers, reports.propagate = [_Reports(logging.WARNING)], False
+
+    def until_ended(self) -> None:
+        """Answer until SIGINT or SIGTERM comes, which is raised again at the end, or `should_exit` is set."""
+        self.run(sockets=[self._listening])
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Heed SIGINT and SIGTERM, but not where they were ignored before."""
+        ignored = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is signal.SIG_IGN]
+        with super().capture_signals():
+            for number in ignored:
+                signal.signal(number, signal.SIG_IGN)
+            yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then wait for what is being answered."""
+        self._closing.set()
+        await super().shutdown(sockets)
+
+
+@contextmanager
+def opened(roots: Sequence[Path], bundle: Path, settings: RunSettings, *, host: str, port: int) -> Iterator[Running]:
+    """The page over some folders, with all that it owns.
 
     Args:
         roots: the folders.
@@ -67,7 +120,6 @@ def view(roots: Sequence[Path], bundle: Path, settings: RunSettings, *, host: st
         settings: how it runs.
         host: the address to bind.
         port: its port, or 0 for any that is free.
-        opened: called when the page can be opened.
 
     Raises:
         ConfigError: the address cannot be had.
@@ -86,37 +138,7 @@ def view(roots: Sequence[Path], bundle: Path, settings: RunSettings, *, host: st
         owned.callback(media.close)
         closing = asyncio.Event()
         page = Page(library, server, held, address, closing, [*media.routes(), *job_routes(jobs, closing)])
-        opened(address)
-        _Uvicorn(page, closing).run(sockets=[listening])
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn, which ends the streams of the page when it closes, for they would go on for ever."""
-
-    def __init__(self, page: Page, closing: asyncio.Event) -> None:
-        super().__init__(
-            uvicorn.Config(
-                page,
-                loop="asyncio",
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                limit_concurrency=_CONNECTIONS,
-                timeout_graceful_shutdown=_LAST_S,
-            )
-        )
-        self._closing = closing
-        reports = logging.getLogger("uvicorn")
-        reports.handlers, reports.propagate = [_Reports(logging.WARNING)], False
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams, then wait for what is being answered."""
-        self._closing.set()
-        await super().shutdown(sockets)
+        yield Running(page, closing, listening, address)
 
 
 class _Reports(logging.Handler):
