@@ -189,12 +189,9 @@ def test_videos_are_found_with_their_features_or_missing(clip_file: Path, tmp_pa
 def test_files_of_one_folder_are_joined_however_it_is_spelled(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(archive)
     (tmp_path / "link").symlink_to(archive)
-    one, other = (next(one for one in read_one_by_one(archive) if one.feat.name == f"door_20261123_1{hour}0000.feat") for hour in (4, 5))
-    one, other = (
-        replace(one, duration_s=3600.0, clock="name"),
-        replace(other, camera=one.camera, clock="name", start=datetime(2026, 11, 23, 15)),
-    )
-    one = replace(one, start=datetime(2026, 11, 23, 14))
+    files = {one.feat.name: replace(one, camera="door", clock="name") for one in read_one_by_one(archive)}
+    one = replace(files["door_20261123_140000.feat"], duration_s=3600.0, start=datetime(2026, 11, 23, 14))
+    other = replace(files["door_20261123_150000.feat"], start=datetime(2026, 11, 23, 15))
     for feat in (other.feat, tmp_path / "link" / other.feat.name, Path(other.feat.name)):
         assert [len(joined) for joined in recordings([whole(one), whole(replace(other, feat=feat))])] == [2]
     assert [len(joined) for joined in recordings([whole(one), whole(replace(other, feat=archive / "north" / other.feat.name))])] == [1, 1]
