@@ -17,10 +17,10 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
 pytest.importorskip("playwright")
-from browsers import looking  # noqa: E402
-from pages import page_over  # noqa: E402
+from browsers import looking
+from pages import page_over
 
-from handed import write_film  # noqa: E402
+from handed import write_film
 
 CAR, CAT = "a white van leaves on the right", "a cat"
 
