@@ -1,7 +1,7 @@
 """The catalogue: what .feat files say of their videos, kept between starts, so that an archive is listed without opening its files.
 
 It is a SQLite database in the user's cache folder. A file is read again when its size, modification time or inode has changed. The
-catalogue holds nothing that the files do not: it may be deleted at any time, and one that is damaged is made anew.
+catalogue holds nothing that the files and their names do not: it may be deleted at any time, and one that is damaged is made anew.
 """
 
 from __future__ import annotations
@@ -10,31 +10,91 @@ import json
 import logging
 import os
 import sqlite3
+import sys
 import time
-from collections.abc import Collection
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
+from wsra.runtime.archive.cameras import Origin, origin_of
+from wsra.runtime.archive.folders import Folder
 from wsra.runtime.files.tensors import State, state_of
 from wsra.runtime.formats.features import FeatureSummary, read_features
+from wsra.runtime.formats.wallclock import RULES
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 1000 * 2 + RULES  # of the table, and of the rules by which names are read
 _SETTLED_S = 2.0  # a file that has just changed may change again within one tick of the clock
+_NAMES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsdecode, which is slow for very many
 _BUSY_S = 5.0  # how long another process may write
 _TABLE = """
 CREATE TABLE files (
     folder BLOB, name BLOB, size INTEGER, mtime_ns INTEGER, inode INTEGER,
     video TEXT, duration_s REAL, backbone TEXT, width INTEGER, rows INTEGER, extra TEXT,
+    stem TEXT, start TEXT, clock TEXT,
     PRIMARY KEY (folder, name)
 ) WITHOUT ROWID
 """
+_QUERY = """
+SELECT name, size, mtime_ns, inode, video, duration_s, backbone, width, rows, extra, json_valid(extra), stem, start, clock
+FROM files WHERE folder = ?
+"""
 
-Entry = tuple[State, FeatureSummary]
+
+class Entry(NamedTuple):
+    """What is known of a .feat file, flat: an archive has very many of them.
+
+    Attributes:
+        state: of the file when it was read, or None where that is not known.
+        video: as the next five, see `FeatureSummary`.
+        duration_s: see there.
+        backbone: see there.
+        width: see there.
+        rows: see there.
+        extra: see there; as JSON.
+        stem: as the next two, see `Origin`.
+        start: see there.
+        clock: see there.
+    """
+
+    state: State | None
+    video: str
+    duration_s: float
+    backbone: str
+    width: int
+    rows: int
+    extra: str
+    stem: str | None
+    start: datetime | None
+    clock: str | None
+
+    @property
+    def summary(self) -> FeatureSummary:
+        """What the file says of its video."""
+        return FeatureSummary(self.video, self.duration_s, self.backbone, self.width, self.rows, _Extra(self.extra))
+
+    @property
+    def origin(self) -> Origin:
+        """Its camera and its clock."""
+        return Origin(self.stem, self.start, self.clock)
+
+
+def _entry_of(name: str, state: State | None, summary: FeatureSummary) -> Entry:
+    """An entry of a file that was read.
+
+    Args:
+        name: of the file.
+        state: of the file.
+        summary: what it says of its video.
+    """
+    said = summary.video, summary.duration_s, summary.backbone, summary.width, summary.rows
+    return Entry(state, *said, json.dumps(dict(summary.extra)), *origin_of(name, summary))
 
 
 def read_summary(feat: Path) -> FeatureSummary:
@@ -58,10 +118,10 @@ class Catalogue:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or user_cache_path("wsra") / "catalogue.sqlite"
         self._database = _opened(self.path)
-        self._folders: dict[Path, dict[str, Entry]] = {}
-        self._new: dict[tuple[Path, str], Entry] = {}
-        self._gone: list[tuple[Path, str]] = []
-        self._real = lru_cache(maxsize=None)(Path.resolve)
+        self._folders: dict[str, dict[str, Entry]] = {}
+        self._new: dict[tuple[str, str], Entry] = {}
+        self._gone: list[tuple[str, str]] = []
+        self._real = lru_cache(maxsize=None)(_resolved)
 
     def summary(self, feat: Path) -> FeatureSummary:
         """What a .feat file says of its video; the file is opened only if it is new or has changed.
@@ -69,40 +129,40 @@ class Catalogue:
         Raises:
             FeatureError: the file cannot be used.
         """
+        return self.entry(feat).summary
+
+    def entry(self, feat: Path) -> Entry:
+        """All that is known of a .feat file; as `summary`.
+
+        Raises:
+            FeatureError: the file cannot be used.
+        """
         folder, state = self._real(feat.parent), _state(feat)
         known = self._of(folder).get(feat.name)
-        if known is not None and known[0] == state:
-            return known[1]
-        summary = read_summary(feat)
+        if known is not None and known.state == state:
+            return known
+        entry = _entry_of(feat.name, state, read_summary(feat))
         if state is not None and state == _state(feat) and state[1] < (time.time() - _SETTLED_S) * 1e9:
-            self._of(folder)[feat.name] = self._new[folder, feat.name] = (state, summary)
-        return summary
+            self._of(folder)[feat.name] = self._new[folder, feat.name] = entry
+        return entry
 
-    def listed(self, folder: Path, names: Collection[str]) -> None:
-        """Forget the files of a folder that are no longer in it.
-
-        Args:
-            folder: the folder.
-            names: names of all files that it holds now.
-        """
-        place = self._real(folder)
-        known = self._of(place)
-        for name in known.keys() - set(names):
+    def unchanged(self, folder: Folder) -> dict[str, Entry]:
+        """What is known of the files of a folder that have not changed since, by name; files that are gone from it are forgotten."""
+        known = self._of(folder.real)
+        for name in known.keys() - folder.names:
             del known[name]
-            self._gone.append((place, name))
+            self._gone.append((folder.real, name))
+        states = folder.files
+        return {name: entry for name, entry in known.items() if entry.state == states.get(name)}
 
-    def _of(self, folder: Path) -> dict[str, Entry]:
+    def _of(self, folder: str) -> dict[str, Entry]:
         if folder not in self._folders:
             self._folders[folder] = self._load(folder)
         return self._folders[folder]
 
-    def _load(self, folder: Path) -> dict[str, Entry]:
+    def _load(self, folder: str) -> dict[str, Entry]:
         try:
-            rows = self._database.execute(
-                "SELECT name, size, mtime_ns, inode, video, duration_s, backbone, width, rows, extra FROM files WHERE folder = ?",
-                (os.fsencode(folder),),
-            ).fetchall()
-            return {os.fsdecode(name): ((size, mtime, inode), _summary(*said)) for name, size, mtime, inode, *said in rows}
+            return dict(_entries(self._database.execute(_QUERY, (os.fsencode(folder),))))
         except (sqlite3.Error, ValueError, TypeError) as err:
             logger.warning(f"{self.path}: cannot be read ({err}); the files of {folder} are opened instead")
             return {}
@@ -110,12 +170,12 @@ class Catalogue:
     def close(self) -> None:
         """Keep what was learned."""
         gone = [(os.fsencode(folder), os.fsencode(name)) for folder, name in self._gone]
-        new = [(os.fsencode(folder), os.fsencode(name), *state, *_row(summary)) for (folder, name), (state, summary) in self._new.items()]
+        new = [(os.fsencode(folder), os.fsencode(name), *_row(entry)) for (folder, name), entry in self._new.items()]
         try:
             if gone or new:
                 with self._database:
                     self._database.executemany("DELETE FROM files WHERE folder = ? AND name = ?", gone)
-                    self._database.executemany(f"INSERT OR REPLACE INTO files VALUES ({', '.join('?' * 11)})", new)
+                    self._database.executemany(f"INSERT OR REPLACE INTO files VALUES ({', '.join('?' * 14)})", new)
         except sqlite3.Error as err:
             logger.warning(f"{self.path}: cannot be written ({err}); files are opened again next time")
         finally:
@@ -128,6 +188,10 @@ class Catalogue:
         self.close()
 
 
+def _resolved(folder: Path) -> str:
+    return str(folder.resolve())
+
+
 def _state(feat: Path) -> State | None:
     try:
         return state_of(feat)
@@ -135,13 +199,72 @@ def _state(feat: Path) -> State | None:
         return None
 
 
-def _row(summary: FeatureSummary) -> tuple[object, ...]:
-    extra = json.dumps(dict(summary.extra))
-    return summary.video, summary.duration_s, summary.backbone, summary.width, summary.rows, extra
+def _row(entry: Entry) -> tuple[object, ...]:
+    return (
+        *(entry.state or ()),
+        *(_cell(entry.video), entry.duration_s, _cell(entry.backbone), entry.width, entry.rows, entry.extra),
+        _cell(entry.stem) if entry.stem is not None else None,
+        entry.start.isoformat() if entry.start is not None else None,
+        entry.clock,
+    )
 
 
-def _summary(video: str, duration_s: float, backbone: str, width: int, rows: int, extra: str) -> FeatureSummary:
-    return FeatureSummary(video, duration_s, backbone, width, rows, json.loads(extra))
+def _entries(rows: sqlite3.Cursor) -> Iterator[tuple[str, Entry]]:
+    """The files of a folder by name.
+
+    Raises:
+        sqlite3.Error, ValueError, TypeError: a row is damaged.
+    """
+    one_text: dict[str, str] = {}  # of all files that a backbone made
+    for name, size, mtime_ns, inode, video, duration_s, backbone, width, count, extra, is_whole, stem, start, clock in rows:
+        if not is_whole:
+            raise ValueError("a row is damaged")
+        made_by = _text(backbone)
+        when = datetime.fromisoformat(start) if start is not None else None
+        yield (
+            name.decode(*_NAMES),
+            Entry(
+                *((size, mtime_ns, inode), _text(video), duration_s, one_text.setdefault(made_by, made_by), width, count, extra),
+                *(None if stem is None else _text(stem), when, clock),
+            ),
+        )
+
+
+class _Extra(Mapping[str, str]):
+    """Metadata that few need: read from its JSON when it is first asked for."""
+
+    __slots__ = ("_json", "_table")
+
+    def __init__(self, text: str) -> None:
+        self._json = text
+        self._table: dict[str, str] | None = None
+
+    def _read(self) -> dict[str, str]:
+        if self._table is None:
+            self._table = json.loads(self._json)
+        return self._table
+
+    def __getitem__(self, key: str) -> str:
+        return self._read()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+
+def _cell(text: str) -> str | bytes:
+    """A text as SQLite keeps it; names need not be text, and are bytes then."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def _text(cell: str | bytes) -> str:
+    return cell if isinstance(cell, str) else cell.decode("utf-8", "surrogatepass")
 
 
 def _opened(path: Path) -> sqlite3.Connection:

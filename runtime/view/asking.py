@@ -26,7 +26,7 @@ from wsra.runtime.formats.wallclock import instant
 from wsra.runtime.serving.server import Listener, Server
 from wsra.runtime.view.asked import Asked
 from wsra.runtime.view.library import Library
-from wsra.runtime.view.looking import LeftOut, left_out_of
+from wsra.runtime.view.listing import LeftOut, left_out_of
 from wsra.runtime.view.streams import ALIVE_S, Event
 
 logger = logging.getLogger(__name__)

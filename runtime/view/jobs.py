@@ -238,9 +238,13 @@ class Jobs:
                     return  # the page closes, and what was being done is kept
             except WsraError as err:
                 failure = _Failure(job, str(err), state, state)
-                logger.warning(f"not extracted: {failure.reason}")
+            except Exception as err:  # of whatever kind: the others go on
+                reason = f"{job.given.path}: wsra did not expect this ({type(err).__name__}: {err}); please report it"
+                failure = _Failure(job, str(WsraError(reason)), state, state)
             else:
                 job.cancelled = False  # it was too late
+            if failure is not None:
+                logger.warning(f"not extracted: {failure.reason}")
             with self._changed:
                 self._running = None
                 if job.cancelled:

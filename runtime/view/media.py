@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Message, Receive, Scope, Send
 
 from wsra.runtime.drawing.boxes import Box, path_of
 from wsra.runtime.errors import ConfigError, FeatureError, VideoError
@@ -26,7 +28,7 @@ from wsra.runtime.view.stills import Stills, Wanted
 
 Result = TypeVar("Result")
 
-_LOOKS = 4  # threads that look at files at the same time
+_FINDS, _LOOKS = 8, 4  # threads that find files at the same time, and that look into them, which takes longer
 _WIDTH = (16, 1920)
 _KINDS = {
     **{".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/quicktime", ".webm": "video/webm", ".mkv": "video/matroska"},
@@ -47,7 +49,7 @@ class Media:
     def __init__(self, library: Library, excerpts: Excerpts | None = None, stills: Stills | None = None) -> None:
         self._library = library
         self._excerpts, self._stills = excerpts or Excerpts(), stills or Stills()
-        self._looks = CapacityLimiter(_LOOKS)
+        self._finds, self._looks = CapacityLimiter(_FINDS), CapacityLimiter(_LOOKS)
 
     def close(self) -> None:
         """Stop what is being decoded and encoded."""
@@ -65,6 +67,9 @@ class Media:
             Route("/media/{video}/boxes", refusing(self._boxes)),
         ]
 
+    async def _find(self, task: Callable[[], Result]) -> Result:
+        return await to_thread.run_sync(task, limiter=self._finds)
+
     async def _look(self, task: Callable[[], Result]) -> Result:
         return await to_thread.run_sync(task, limiter=self._looks)
 
@@ -72,19 +77,19 @@ class Media:
         return self._library.video_of(request.path_params["video"])
 
     async def _video(self, request: Request) -> Response:
-        path = await self._look(lambda: self._path(request))
+        path = await self._find(lambda: self._path(request))
         return await self._file(path, _KINDS.get(path.suffix.lower(), "application/octet-stream"))
 
     async def _excerpt_file(self, request: Request) -> Response:
-        path = await self._look(lambda: self._excerpts.file_of(request.path_params["name"]))
+        path = await self._find(lambda: self._excerpts.file_of(request.path_params["name"]))
         return await self._file(path, "video/mp4")
 
     async def _file(self, path: Path, kind: str) -> Response:
-        def look() -> FileResponse:
+        def find() -> Response:
             with one_file(path, VideoError), path.open("rb"):  # what cannot be read is refused before an answer begins
-                return FileResponse(path, media_type=kind, headers=_CHECKED, stat_result=path.stat())
+                return _File(path, media_type=kind, headers=_CHECKED, stat_result=path.stat())
 
-        return await self._look(look)
+        return await self._find(find)
 
     async def _info(self, request: Request) -> Response:
         def look() -> dict[str, object]:
@@ -108,12 +113,12 @@ class Media:
         width = int(number(request, "width", least=_WIDTH[0], most=_WIDTH[1], default=_WIDTH[1]))
         wanted = Wanted(round(number(request, "t", least=0, most=MOST_S), 3), width, _box(request.query_params.get("box")))
 
-        def look() -> tuple[str, Future[bytes] | None]:
+        def find() -> tuple[str, Future[bytes] | None]:
             path = self._path(request)
             tag = f'"{self._stills.tag(path, wanted)}"'
             return tag, None if request.headers.get("if-none-match") == tag else self._stills.picture(path, wanted)
 
-        tag, picture = await self._look(look)
+        tag, picture = await self._find(find)
         headers = {**_CHECKED, "etag": tag}
         if picture is None:
             return Response(status_code=304, headers=headers)
@@ -132,6 +137,26 @@ class Media:
                 return [[round(float(value), 4) for value in (time_s, *box)] for time_s, box in rows]
 
         return JSONResponse({"boxes": await self._look(look)})
+
+
+class _File(FileResponse):
+    """A file as it was when it was asked for: what a recorder adds to it meanwhile is left to the next request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as ASGI has it, with no more bytes than were announced."""
+        left = 0
+
+        async def announced(message: Message) -> None:
+            nonlocal left
+            if message["type"] == "http.response.start":
+                left = int(Headers(raw=message["headers"]).get("content-length", 0))
+            elif message["type"] == "http.response.body":
+                body = message.get("body", b"")[:left]
+                left -= len(body)
+                message = {**message, "body": body}
+            await send(message)
+
+        await super().__call__(scope, receive, announced)
 
 
 async def _done(future: Future[Result]) -> Result:

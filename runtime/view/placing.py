@@ -8,7 +8,8 @@ from typing import Any
 from wsra.runtime.archive.cameras import Footage
 from wsra.runtime.archive.search import camera_name
 from wsra.runtime.formats.wallclock import instant
-from wsra.runtime.view.library import Camera, Library, Listing
+from wsra.runtime.view.library import Library
+from wsra.runtime.view.listing import Camera, Listing
 from wsra.runtime.view.refusals import NotServed
 
 

@@ -46,11 +46,22 @@ def playable(video: Path) -> Playable:
         VideoError: it cannot be opened, or has no frame that can be decoded.
         MissingExtraError: PyAV is not installed.
     """
-    return _playable(video, file_state(video))
+    seen = _known(video, file_state(video))
+    if isinstance(seen, str):
+        raise VideoError(seen)
+    return seen
 
 
 @lru_cache(maxsize=4096)
-def _playable(video: Path, state: tuple[int, int] | None) -> Playable:
+def _known(video: Path, state: tuple[int, int] | None) -> Playable | str:
+    """What is known of a video in that state; why it cannot be used, which may take long to find out, is remembered as well."""
+    try:
+        return _looked_at(video)
+    except VideoError as err:
+        return str(err)
+
+
+def _looked_at(video: Path) -> Playable:
     with Video(video, height_px=PIXELS, frames_per_s=1.0) as read:
         first = next(read.frames(), None)
         if first is None:

@@ -14,6 +14,7 @@ from wsra.runtime.errors import ServerError
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 30.0  # from one value to the next
+_PATIENCE_S = 2.0
 _SHARE = 10  # a value that takes long is made more rarely, so that it takes at most a tenth of the time
 Value = TypeVar("Value")
 
@@ -39,11 +40,11 @@ class Renewed(Generic[Value]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End the thread, after the value in hand."""
+        """End the thread; a value that takes long is not waited for."""
         with self._changed:
             self._open = False
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)
 
     def newest(self) -> Value:
         """The newest value, at once; only the first is waited for.

@@ -122,14 +122,14 @@ class Safety:
         if len(hosts) != 1 or not self._address.serves(hosts[0]):
             given = repr(hosts[0]) if hosts else "missing"
             return _refusal(421, f"the Host header is {given}; open this page at the address that wsra view printed")
-        return self._stranger(request) or _foreign(request.method, request.url.path, request.headers, hosts[0])
+        return self._stranger(request) or _foreign(request.method, request.scope["path"], request.headers, hosts[0])
 
     def _stranger(self, request: Request) -> Response | None:
         """A request without the token or its cookie; and the answer that makes a cookie of the token."""
         token = self._address.token
         if token is None:
             return None
-        if request.url.path == "/" and "token" in request.query_params:
+        if request.scope["path"] == "/" and "token" in request.query_params:
             if _same(request.query_params["token"], token):
                 rest = urlencode([pair for pair in request.query_params.multi_items() if pair[0] != "token"])
                 welcome = RedirectResponse(f"/?{rest}" if rest else "/", 303)
@@ -137,7 +137,7 @@ class Safety:
                 return welcome
         elif _same(request.cookies.get(self._cookie, ""), token):
             return None
-        if request.url.path == "/":
+        if request.scope["path"] == "/":
             return HTMLResponse(_STRANGER, 401)
         return _refusal(401, "this needs the cookie of the page; open the address with the token that wsra view printed")
 

@@ -25,7 +25,7 @@ from wsra.runtime.archive.strips import StripWindow  # noqa: E402
 from wsra.runtime.cli import app_of  # noqa: E402
 from wsra.runtime.formats.wallclock import from_iso, instant  # noqa: E402
 from wsra.runtime.serving import server as serving  # noqa: E402
-from wsra.runtime.view.library import id_of  # noqa: E402
+from wsra.runtime.view.listing import id_of  # noqa: E402
 
 pytestmark = pytest.mark.device
 SENTENCES = ("the yellow bus", "a man walks")

@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from wsra.runtime.cli import app_of
 from wsra.runtime.view.handing import KINDS
-from wsra.runtime.view.library import id_of
+from wsra.runtime.view.listing import id_of
 
 pytestmark = pytest.mark.device
 YARD = {"q": "the yellow bus", "camera": id_of("c", "yard.mp4")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import threading
 import time
@@ -29,12 +30,14 @@ from wsra.runtime.archive.videos import open_backbone  # noqa: E402
 from wsra.runtime.backends.choice import choose  # noqa: E402
 from wsra.runtime.backends.settings import RunSettings  # noqa: E402
 from wsra.runtime.device import this_device  # noqa: E402
+from wsra.runtime.errors import BackboneError  # noqa: E402
 from wsra.runtime.extraction.batch import extract_features  # noqa: E402
 from wsra.runtime.formats.bundle import Bundle, open_bundle  # noqa: E402
 from wsra.runtime.formats.features import read_features  # noqa: E402
 from wsra.runtime.view.feeding import job_routes  # noqa: E402
 from wsra.runtime.view.jobs import Jobs  # noqa: E402
-from wsra.runtime.view.library import Library, id_of  # noqa: E402
+from wsra.runtime.view.library import Library  # noqa: E402
+from wsra.runtime.view.listing import id_of  # noqa: E402
 from wsra.runtime.view.waiting import Queue  # noqa: E402
 
 pytestmark = pytest.mark.device
@@ -268,19 +271,27 @@ def test_a_video_that_fails_is_one_line_and_is_tried_again_when_it_changes_or_is
     assert files(root) == ["a.feat", "b.feat", "c.feat"]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (BackboneError("the encoder is damaged; convert it again"), "the encoder is damaged; convert it again"),
+        (
+            RuntimeError("of a library,\n in two lines"),
+            r".*\.mp4: wsra did not expect this \(RuntimeError: of a library, in two lines\); .*",
+        ),
+    ],
+)
 def test_a_backbone_that_cannot_be_opened_fails_each_video(
-    root: Path, opened: tuple[Library, Jobs], monkeypatch: pytest.MonkeyPatch
+    root: Path, opened: tuple[Library, Jobs], monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
 ) -> None:
-    from wsra.runtime.errors import BackboneError
-
     def refuse(*_: Any) -> None:
-        raise BackboneError("the encoder is damaged; convert it again")
+        raise error
 
     monkeypatch.setattr(videos, "open_backbone", refuse)
     library, jobs = opened
     jobs.add(library.missing_in(id_of("d", root)))
     until(lambda: at_rest(jobs))
-    assert {one["reason"] for one in jobs.state()["failed"]} == {"the encoder is damaged; convert it again"}
+    assert all(re.fullmatch(told, one["reason"]) for one in jobs.state()["failed"])
     assert jobs.state()["failed_total"] == 3
 
 

@@ -22,7 +22,8 @@ from wsra.runtime.formats.bundle import Bundle, open_bundle, read_manifest, seal
 from wsra.runtime.formats.vocabulary import VOCABULARY, Vocabulary, write_vocabulary
 from wsra.runtime.formats.wallclock import from_iso, instant
 from wsra.runtime.view.about import examples
-from wsra.runtime.view.library import Library, Listing, id_of
+from wsra.runtime.view.library import Library
+from wsra.runtime.view.listing import Listing, id_of
 from wsra.runtime.view.refusals import NotServed
 
 pytestmark = pytest.mark.device
@@ -107,16 +108,20 @@ def test_ids_are_the_same_at_each_start_and_mean_nothing_else(archive: Path, bun
             library.video_of(id_of("v", archive / "north" / "ch01_2026-11-23_09-30-00.feat"))
 
 
-LINKS: list[Callable[[Path, Path], None]] = [
+LINKS: list[Callable[[Path, Path], object]] = [
     lambda archive, outside: (archive / "linked.feat").symlink_to(outside / "clip.feat"),
     lambda archive, outside: (archive / "linked.mp4").symlink_to(outside / "yard.mp4"),
+    lambda archive, outside: [
+        shutil.copy(outside / "yard.mp4", archive / "linked.mp4"),
+        (archive / "linked.feat").symlink_to(outside / "clip.feat"),
+    ],
     lambda archive, outside: (archive / "linked").symlink_to(outside, target_is_directory=True),
     lambda archive, outside: (archive / "linked.mp4").symlink_to(archive / "linked.mp4"),
 ]
 
 
-@pytest.mark.parametrize("link", LINKS, ids=["feat", "video", "folder", "circle"])
-def test_links_that_lead_out_are_refused(archive: Path, bundle: Bundle, tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+@pytest.mark.parametrize("link", LINKS, ids=["feat", "video", "feat of a video", "folder", "circle"])
+def test_links_that_lead_out_are_refused(archive: Path, bundle: Bundle, tmp_path: Path, link: Callable[[Path, Path], object]) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     shutil.copy(archive / "yard.mp4", outside)

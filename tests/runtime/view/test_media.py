@@ -18,13 +18,14 @@ pytest.importorskip("starlette")
 import numpy as np  # noqa: E402
 from films import turn  # noqa: E402
 from presences import upgrade  # noqa: E402
-from served import served, write_features_of  # noqa: E402
+from served import OneFolder, served, write_features_of  # noqa: E402
 
 from handed import SIZE, box_at, write_film  # noqa: E402
 from wsra.runtime.drawing.boxes import crop, fitted  # noqa: E402
 from wsra.runtime.formats.bundle import open_bundle  # noqa: E402
 from wsra.runtime.video.frames import Video  # noqa: E402
-from wsra.runtime.view.library import Library, id_of  # noqa: E402
+from wsra.runtime.view.library import Library  # noqa: E402
+from wsra.runtime.view.listing import id_of  # noqa: E402
 from wsra.runtime.view.media import Media  # noqa: E402
 from wsra.runtime.view.stills import Stills, Wanted  # noqa: E402
 
@@ -128,6 +129,23 @@ def test_a_range_beyond_the_file_is_refused(page: Page) -> None:
         assert beyond.status_code == 416 and beyond.headers["content-range"] == f"bytes */{size}"
     for asked in ("bytes=5-2", "bytes=a-b", "lines=0-4"):
         assert page.get("gate-1.mp4", headers={"Range": asked}).status_code == 400
+
+
+def test_a_file_that_grows_is_sent_as_it_was(tmp_path: Path) -> None:
+    """As one that a recorder is still writing; the client reads slowly enough for it to grow meanwhile."""
+    size, film = (50 << 20) + 1000, tmp_path / "growing.mp4"
+    film.write_bytes(b"a" * size)
+    media = Media(OneFolder(tmp_path))  # type: ignore[arg-type]
+    with served(media.routes()) as client, client.stream("GET", "/media/growing.mp4") as answer:
+        pieces = answer.iter_raw(1 << 16)
+        got = len(next(pieces))
+        with film.open("ab") as file:
+            file.write(b"b" * 300_000)
+        for piece in pieces:
+            got += len(piece)
+            assert b"b" not in piece
+        assert got == size == int(answer.headers["content-length"])
+    media.close()
 
 
 def test_head_and_if_range(page: Page) -> None:
@@ -279,7 +297,7 @@ def test_stills_of_one_video_are_decoded_together_and_kept_up_to_a_limit(
     same = made.picture(page.root / "old.avi", Wanted(3.0, 160))
     free.set()
     contents = [one.result(30) for one in (*first, *rest)]
-    assert passes == [("gate-1.mp4", 1), ("gate-2.mkv", 1), ("old.avi", 20)] and same.result(30) == contents[5]
+    assert {*passes[:2]} == {("gate-1.mp4", 1), ("gate-2.mkv", 1)} and passes[2:] == [("old.avi", 20)] and same.result(30) == contents[5]
     assert made._bytes == sum(map(len, made._kept.values())) <= 12_000 < sum(map(len, contents))
     made.picture(page.root / "old.avi", Wanted(19.0, 160)).result(30)
     assert len(passes) == 3
