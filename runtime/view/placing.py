@@ -35,7 +35,7 @@ def place_of(library: Library, camera_id: str, at_s: float, near_s: float) -> di
     places = [(max(begin - at_s, at_s - begin - file.duration_s, 0.0), begin, file) for begin, file in _files(listing, camera)]
     off_s, begin, file = min(places, key=lambda place: place[:2])
     if off_s > near_s:
-        raise NotServed(f"{camera.name} has no recording at that time; choose a coloured or grey part of its strip")
+        raise NotServed(f"{camera.name} has no recording at that time; choose another place of its strip")
     second = min(max(at_s - begin, 0.0), file.duration_s)
     return {"video": library.video_id(file.feat, file.file), "second": second}
 

@@ -112,7 +112,7 @@ export const words = {
 
   // Heat strips.
   strips: "Over time",
-  stripsHint: "The stronger the colour, the more that second speaks for the sentence (0 to 100; not a confidence). Grey is footage.",
+  stripsHint: "The stronger the colour, the more that second speaks for the sentence: 0 to 100, which is not a confidence. Where a strip is empty, nothing was seen.",
   zoomGroup: "Zoom",
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",
@@ -123,7 +123,7 @@ export const words = {
     `Heat strip of ${camera}, ${from} to ${to}, ${many(count, "moment", "moments")}. Arrows move the cursor, Enter plays.`,
   stripAt: (at, values) => `${at}; ${values}`,
   stripValue: (number, strength) => `sentence ${number}: ${strength}`,
-  stripNothing: "no footage",
+  stripNothing: "nothing seen",
   noStrips: "No camera to show.",
 
   // The player.

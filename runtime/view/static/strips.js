@@ -24,7 +24,7 @@ export class Strips {
   constructor(calls) {
     this.calls = calls;
     this.rows = new Map();
-    this.heat = null;
+    this.heat = this.last = null;
     this.moments = [];
     this.sentences = [];
     this.clockView = new View({ from: 0, to: 1 });
@@ -86,7 +86,10 @@ export class Strips {
     this.seen.observe(canvas);
     listenTo(canvas, this, row);
     canvas.addEventListener("keydown", (event) => this.onKey(event, row));
-    canvas.addEventListener("focus", () => this.setCursor(row, row.cursor ?? (row.view.now.from + row.view.now.to) / 2));
+    canvas.addEventListener("focus", () => {
+      this.last = row;
+      this.setCursor(row, this.cursorOf(row));
+    });
     canvas.addEventListener("blur", () => this.drawRow(row));
     return row;
   }
@@ -117,7 +120,7 @@ export class Strips {
     const strip = {
       view: row.view.now, isClock: row.camera.clock, lanes: Math.max(1, this.sentences.length), moments: this.momentsOf(row),
       highest: this.heat && ((query, from, to) => this.heat.highest(row.camera.id, query, from, to)),
-      cursor: row.canvas === document.activeElement || row.isHovered ? row.cursor : null,
+      cursor: row.canvas === document.activeElement || row.isHovered ? this.cursorOf(row) : null,
     };
     sharpen(row.canvas, heightOf(strip), this.width);
     if (row.isSeen && this.paint) drawStrip(row.canvas, strip, this.paint);
@@ -130,13 +133,19 @@ export class Strips {
   /** What a screen reader says of a strip and of its cursor. */
   describe(row) {
     const [from, to] = between(row.view.now, row.camera.clock);
-    const at = row.cursor ?? (row.view.now.from + row.view.now.to) / 2;
+    const at = this.cursorOf(row);
     const attributes = {
       "aria-label": words.stripOf(row.camera.name, from, to, this.momentsOf(row).length),
       "aria-valuemin": Math.floor(row.view.now.from), "aria-valuemax": Math.ceil(row.view.now.to), "aria-valuenow": Math.round(at),
       "aria-valuetext": this.saidAt(row, at),
     };
     for (const [name, value] of Object.entries(attributes)) row.canvas.setAttribute(name, value);
+  }
+
+  /** Where the cursor is: within the view, also after that has moved. */
+  cursorOf(row) {
+    const { from, to } = row.view.now;
+    return row.cursor === null ? (from + to) / 2 : Math.min(Math.max(row.cursor, from), to);
   }
 
   saidAt(row, at) {
@@ -157,8 +166,8 @@ export class Strips {
   onKey(event, row) {
     const steps = { ArrowLeft: -0.01, ArrowDown: -0.01, ArrowRight: 0.01, ArrowUp: 0.01, PageDown: -0.1, PageUp: 0.1 };
     if (event.shiftKey || event.altKey || event.ctrlKey || event.metaKey) return;
-    const { now, whole, span } = row.view;
-    const cursor = row.cursor ?? now.from;
+    const { whole, span } = row.view;
+    const cursor = this.cursorOf(row);
     if (event.key in steps) this.moveTo(row, cursor + steps[event.key] * span);
     else if (event.key === "Home") this.moveTo(row, whole.from);
     else if (event.key === "End") this.moveTo(row, whole.to);
@@ -206,9 +215,9 @@ export class Strips {
     });
   }
 
-  /** The strip that has the focus last, where it is one without a clock and so has a view of its own. */
+  /** The strip that had the focus last, around whose cursor buttons and keys zoom. */
   focused() {
-    return [...this.rows.values()].find((row) => row.canvas === document.activeElement) ?? this.last ?? null;
+    return this.last && this.rows.get(this.last.camera.id) === this.last ? this.last : null;
   }
 
   viewOf(row) {
@@ -217,7 +226,7 @@ export class Strips {
   }
 
   zoom(row, factor, at) {
-    this.viewOf(row).zoom(factor, at ?? (row?.cursor !== null ? row?.cursor : undefined) ?? undefined);
+    this.viewOf(row).zoom(factor, at ?? (row && this.viewOf(row) === row.view ? this.cursorOf(row) : undefined));
     this.viewChanged(row);
   }
 
