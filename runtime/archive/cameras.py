@@ -6,12 +6,15 @@ other when they are of one camera and the one starts, by its wall clock, within 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
+from wsra.runtime.archive.folders import Folder, within_of
 from wsra.runtime.formats.features import FeatureSummary
 from wsra.runtime.formats.wallclock import from_iso, instant, time_in_name, without_times
 from wsra.runtime.grounding.recording import GAP_S, Part, Recording, joined
@@ -58,7 +61,45 @@ class Stretch:
 Stretches = tuple[Stretch, ...]  # of one camera, which follow each other and are answered as one recording
 
 
-def footage_of(feat: Path, features: FeatureSummary, *, root: Path | None, file: Path | None = None) -> Footage:
+class Origin(NamedTuple):
+    """What a file of features and its name say of the camera and the clock, wherever the file lies.
+
+    Attributes:
+        stem: a name without its date and time, which may be empty; None where no name holds a date.
+        start: as `Footage.start`.
+        clock: as `Footage.clock`.
+    """
+
+    stem: str | None
+    start: datetime | None
+    clock: str | None
+
+
+def origin_of(name: str, features: FeatureSummary) -> Origin:
+    """Read the camera and the wall clock of a file of features.
+
+    Args:
+        name: of the file.
+        features: what it says of its video.
+    """
+    names = Path(features.video).stem, Path(name).stem
+    stem = _stem_of(names)
+    start, clock = from_iso(features.extra.get("start_time", "")), features.extra.get("start_time_source")
+    if start is None or clock not in ("metadata", "name"):
+        start = next((time for name in names if (time := time_in_name(name)) is not None), None)
+        clock = "name" if start is not None else None
+    return Origin(stem, start, clock)
+
+
+def footage_of(
+    feat: Path,
+    features: FeatureSummary,
+    *,
+    root: Path | None,
+    file: Path | None = None,
+    origin: Origin | None = None,
+    folder: Folder | None = None,
+) -> Footage:
     """Read the video, the camera and the wall clock of a file of features.
 
     Args:
@@ -66,16 +107,18 @@ def footage_of(feat: Path, features: FeatureSummary, *, root: Path | None, file:
         features: what it says of its video.
         root: the folder that was asked for, or None where the file was named.
         file: the video, where the input was a video.
+        origin: what `origin_of` says, where that is known.
+        folder: the folder of the file, where the walk from `root` found it.
     """
-    names = Path(features.video).stem, feat.stem
-    within = _within(feat.parent, root)
-    camera = camera_of(names, feat.parent, root)
-    start, clock = from_iso(features.extra.get("start_time", "")), features.extra.get("start_time_source")
-    if start is None or clock not in ("metadata", "name"):
-        start = next((time for name in names if (time := time_in_name(name)) is not None), None)
-        clock = "name" if start is not None else None
-    video = Path(features.video).name if root is None else (Path(within) / Path(features.video).name).as_posix()
-    return Footage(feat, video, camera, start, clock, features.duration_s, features.rows, root is None, file)
+    origin = origin or origin_of(feat.name, features)
+    within = folder.within if folder is not None else within_of(feat.parent, root)
+    camera = _camera(origin.stem, within, folder.name if folder is not None else feat.parent.resolve().name)
+    video = features.video
+    if "/" in video or video == ".":
+        video = Path(video).name
+    if root is not None:
+        video = f"{within}/{video}" if within and video else within or video or "."
+    return Footage(feat, video, camera, origin.start, origin.clock, features.duration_s, features.rows, root is None, file)
 
 
 def camera_of(stems: Iterable[str], folder: Path, root: Path | None) -> str | None:
@@ -86,15 +129,17 @@ def camera_of(stems: Iterable[str], folder: Path, root: Path | None) -> str | No
         folder: that holds it.
         root: the folder that was asked for, or None where the file was named.
     """
-    stem = next((kept for name in stems if (kept := without_times(name)) is not None), None)
+    return _camera(_stem_of(stems), within_of(folder, root), folder.resolve().name)
+
+
+def _stem_of(names: Iterable[str]) -> str | None:
+    return next((kept for name in names if (kept := without_times(name)) is not None), None)
+
+
+def _camera(stem: str | None, within: str, folder: str) -> str | None:
     if stem is None:
         return None
-    within = _within(folder, root)
-    return "/".join(part for part in (within if within != "." else "", stem) if part) or folder.resolve().name
-
-
-def _within(folder: Path, root: Path | None) -> str:
-    return folder.relative_to(root).as_posix() if root is not None else "."
+    return f"{within}/{stem}" if within and stem else within or stem or folder
 
 
 def distinct_names(footage: Sequence[Footage]) -> list[Footage]:
@@ -111,28 +156,42 @@ def whole(footage: Footage) -> Stretch:
 def recordings(stretches: Iterable[Stretch]) -> list[Stretches]:
     """Join what follows each other; the order is that of the first of each."""
     order = list(stretches)
-    cameras: dict[tuple[Path, str | None, str | None], list[int]] = {}
+    real = _RealFolders()
+    cameras: dict[tuple[Path, str | None, str | None], list[tuple[float, int]]] = {}
     joined: list[list[int]] = []
     for place, stretch in enumerate(order):
         file = stretch.footage
         if file.camera is None or file.start is None:
             joined.append([place])
         else:
-            cameras.setdefault((file.feat.parent.resolve(), file.camera, file.clock), []).append(place)
+            cameras.setdefault((real.of(file.feat), file.camera, file.clock), []).append((_begin(stretch), place))
     for places in cameras.values():
         chain: list[int] = []
-        for place in sorted(places, key=lambda place: _begin(order[place])):
-            if chain and abs(gap_s(order[chain[-1]], order[place])) <= GAP_S:
+        before, length_s = 0.0, 0.0
+        for begin, place in sorted(places):
+            if chain and abs(begin - before - length_s) <= GAP_S:
                 chain.append(place)
             else:
                 chain = [place]
                 joined.append(chain)
+            before, length_s = begin, order[place].to_s - order[place].from_s
     return [tuple(order[place] for place in chain) for chain in sorted(joined, key=min)]
 
 
-def gap_s(earlier: Stretch, next_one: Stretch) -> float:
-    """Seconds from the end of a stretch to the start of the next by their wall clocks; below 0 where they overlap."""
-    return _begin(next_one) - _begin(earlier) - (earlier.to_s - earlier.from_s)
+class _RealFolders:
+    """The folders of files without links, each found once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Path] = {}
+
+    def of(self, file: Path) -> Path:
+        """The folder of a file."""
+        text = os.fspath(file)
+        folder = text[: text.rfind(os.sep) + 1]
+        found = self._found.get(folder)
+        if found is None:
+            found = self._found[folder] = file.parent.resolve()
+        return found
 
 
 def joined_features(recording: Stretches) -> Recording:

@@ -5,27 +5,31 @@ Features of a video are stored next to it, one .feat file per backbone: its side
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 
 from wsra.runtime.archive.cameras import Footage, footage_of
 from wsra.runtime.archive.catalogue import Catalogue, read_summary
+from wsra.runtime.archive.entries import Entry
+from wsra.runtime.archive.folders import Folder, folders
 from wsra.runtime.errors import DataError, FeatureError, VideoError
 from wsra.runtime.files.boundary import one_file
-from wsra.runtime.files.names import FEAT, VIDEOS
+from wsra.runtime.files.names import FEAT
 from wsra.runtime.formats.clips import is_clip
 from wsra.runtime.formats.features import FeatureSummary
-from wsra.runtime.grounding.grounder import Grounder
 
 logger = logging.getLogger(__name__)
 
 Summaries = Callable[[Path], FeatureSummary]  # raises FeatureError
+Check = Callable[[FeatureSummary], None]  # raises FeatureError where features do not fit the bundle
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,20 @@ class Input:
         root: the folder that was asked for and holds it; None where the file itself was named.
         twin: another video that would share its features, or None.
         unlisted: why `path`, a folder then, cannot be listed; None of a file.
+        folder: in which the walk found the file, or None.
+        entry: what the catalogue knows of its features, unchanged since, or None.
     """
 
     path: Path
     root: Path | None = None
     twin: Path | None = None
     unlisted: str | None = None
+    folder: Folder | None = field(default=None, compare=False, repr=False)
+    entry: Entry | None = field(default=None, compare=False, repr=False)
+
+    def bare(self) -> Input:
+        """The same without what the walk found, to be sent to other processes."""
+        return replace(self, folder=None, entry=None)
 
 
 @dataclass(frozen=True)
@@ -64,10 +76,15 @@ def inputs_of_all(paths: Iterable[Path], backbone: str, catalogue: Catalogue) ->
     Raises:
         DataError: nothing is there.
     """
-    real = lru_cache(maxsize=None)(Path.resolve)
-    once: dict[Path, Input] = {}
-    for given in (given for path in paths for given in inputs_of(path, backbone, catalogue)):
-        place = real(given.path.parent) / given.path.name
+    return once_each(given for path in paths for given in inputs_of(path, backbone, catalogue))
+
+
+def once_each(inputs: Iterable[Input]) -> list[Input]:
+    """Of inputs each file once, as `inputs_of_all`."""
+    once: dict[tuple[str, str], Input] = {}
+    for given in inputs:
+        folder = given.folder.real if given.folder is not None else str(given.path.parent.resolve())
+        place = folder, given.path.name
         if given.root is None or place not in once:
             once[place] = given
     return list(once.values())
@@ -86,6 +103,18 @@ def inputs_of(path: Path, backbone: str, catalogue: Catalogue) -> list[Input]:
     Raises:
         DataError: nothing is there, or it cannot be known.
     """
+    found = inputs_in(path, backbone, catalogue)
+    if not found:
+        raise DataError(f"{path}: no .feat file and no video in this folder; extract some with wsra extract VIDEO... -o {path}")
+    return found
+
+
+def inputs_in(path: Path, backbone: str, catalogue: Catalogue) -> list[Input]:
+    """As `inputs_of`, but an empty folder has no inputs.
+
+    Raises:
+        DataError: there is no such file or folder, or it cannot be known.
+    """
     expected = "expected a video, a .feat file or a folder of them"
     try:
         is_folder, is_there = path.is_dir(), path.exists()
@@ -98,23 +127,28 @@ def inputs_of(path: Path, backbone: str, catalogue: Catalogue) -> list[Input]:
     unlisted: list[OSError] = []
     found: list[Input] = []
     clips = 0
-    for folder, names in _folders(path, unlisted):
+    for folder in folders(path, unlisted):
         try:
-            files, of_wsra = _files_of(folder, names, backbone, catalogue)
-            found += [Input(file, path, twin) for file, twin in files]
+            with _uncollected():
+                files, of_wsra = _files_of(folder, path, backbone, catalogue)
+            found += files
             clips += of_wsra
         except OSError as err:
-            found.append(Input(folder, path, unlisted=err.strerror))
+            found.append(Input(folder.path, path, unlisted=err.strerror))
     found += [Input(Path(err.filename), path, unlisted=err.strerror) for err in unlisted]
     if clips:
         logger.info(f"{path}: left out {clips} clip{'s' if clips > 1 else ''} that wsra wrote; to search one, name it")
-    if not found:
-        raise DataError(f"{path}: no .feat file and no video in this folder; extract some with wsra extract VIDEO... -o {path}")
     return found
 
 
-def look(given: Input, grounder: Grounder, catalogue: Catalogue) -> Footage | MissingFeatures:
+def look(given: Input, backbone: str, check: Check, catalogue: Catalogue) -> Footage | MissingFeatures:
     """What an input is: its features, or where they must be made first; refuses what cannot be used, quickly and without writing.
+
+    Args:
+        given: the input.
+        backbone: whose features are wanted.
+        check: refuses features that the bundle cannot use.
+        catalogue: knows what .feat files hold.
 
     Raises:
         FeatureError: a .feat file cannot be used, or is of another backbone than the bundle's.
@@ -126,49 +160,71 @@ def look(given: Input, grounder: Grounder, catalogue: Catalogue) -> Footage | Mi
         raise VideoError(f"{path}: this folder cannot be listed ({given.unlisted}); allow this user to read it, or ask for others")
     if given.twin is not None:
         raise VideoError(f"{path} and {given.twin.name}: two videos of one name would share {path.stem}{FEAT}; rename one of them")
-    if path.suffix == FEAT:
-        summary = catalogue.summary(path)
-        grounder.check(summary)
-        return footage_of(path, summary, root=given.root)
+    if (name := path.name).endswith(FEAT) and name != FEAT:  # a path has a suffix then, which would take longer to find
+        entry = given.entry or catalogue.entry(path)
+        summary = entry.summary
+        check(summary)
+        return footage_of(path, summary, root=given.root, origin=entry.origin, folder=given.folder)
     from wsra.runtime.archive.videos import look_at_video
 
-    return look_at_video(given, grounder, catalogue)
+    return look_at_video(given, backbone, check, catalogue)
 
 
-def _folders(root: Path, unlisted: list[OSError]) -> Iterator[tuple[Path, list[str]]]:
-    for folder, below, names in os.walk(root, onerror=unlisted.append):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        yield Path(folder), names
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Make many objects that stay; otherwise Python would look for garbage among them again and again, a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
-def _files_of(folder: Path, names: Sequence[str], backbone: str, catalogue: Catalogue) -> tuple[list[tuple[Path, Path | None]], int]:
+def _files_of(folder: Folder, root: Path, backbone: str, catalogue: Catalogue) -> tuple[list[Input], int]:
     """Videos and .feat files without a video in one folder, by name, with the twin of each; and the number of clips, which are left out.
 
     Broken links are reported later.
+
+    Raises:
+        OSError: a file cannot be looked at.
     """
-    catalogue.listed(folder, names)
-    files = sorted(folder / name for name in names if not name.startswith("."))
-    seen = [file for file in files if file.is_file() or file.is_symlink()]
-    videos: dict[str, list[Path]] = {}
-    for file in seen:
-        if file.suffix.lower() in VIDEOS:
-            videos.setdefault(file.stem, []).append(file)
-    alone: dict[str, list[tuple[Path, str | None]]] = {}
-    for file in seen:
-        if file.suffix == FEAT and file.stem not in videos:
-            base, made_by = base_of(file, catalogue.summary)
+    known = catalogue.unchanged(folder)
+    if folder.error is not None:
+        raise folder.error
+    videos: dict[str, list[str]] = {}
+    for name in folder.files:
+        if not name.endswith(FEAT):
+            videos.setdefault(name.rpartition(".")[0], []).append(name)
+    alone: dict[str, list[tuple[str, Entry | None]]] = {}
+    for name in folder.files:
+        if name.endswith(FEAT) and (stem := name.removesuffix(FEAT)) not in videos:
+            entry = known.get(name) or _entry(folder.path / name, catalogue)
+            base = stem.removesuffix(f".{tag_of(entry.backbone)}") if entry is not None else stem
             if base not in videos:
-                alone.setdefault(base, []).append((file, made_by))
-    found: list[tuple[Path, Path | None]] = []
-    clips = {file for same in videos.values() for file in same if is_clip(file)}
-    for same in ([file for file in group if file not in clips] for group in videos.values()):
-        found += [(video, next((other for other in same if other != video), None)) for video in same]
+                alone.setdefault(base, []).append((name, entry))
+    found: list[tuple[str, str | None, Entry | None]] = []
+    clips = 0
+    for stem, names in videos.items():
+        same = [name for name in names if not (f"{stem}.json" in folder.names and is_clip(folder.path / name))]
+        clips += len(names) - len(same)
+        entry = known.get(f"{stem}{FEAT}")
+        if entry is not None and entry.backbone != backbone:
+            entry = None
+        found += [(name, next((other for other in same if other != name), None), entry) for name in same]
     for feats in alone.values():
-        wanted = [feat for feat, made_by in feats if made_by == backbone]
-        found += [(feat, None) for feat in wanted[:1] + [feat for feat, made_by in feats if made_by is None or not wanted]]
-    return sorted(set(found), key=lambda pair: pair[0]), len(clips)
+        wanted = [feat for feat in feats if feat[1] is not None and feat[1].backbone == backbone]
+        rest = [feat for feat in feats if feat[1] is None or not wanted]
+        found += [(name, None, entry) for name, entry in wanted[:1] + rest]
+    inputs = [
+        Input(folder.path / name, root, folder.path / twin if twin is not None else None, folder=folder, entry=entry)
+        for name, twin, entry in sorted(found, key=itemgetter(0))
+    ]
+    return inputs, clips
 
 
+@lru_cache(maxsize=64)
 def tag_of(backbone: str) -> str:
     """The tag of a backbone in the name of a second .feat file: its name and eight digits of the digest of its id."""
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", backbone.split("@", maxsplit=1)[0])[:24].strip("-")
@@ -188,20 +244,24 @@ def find_sidecar(video: Path, backbone: str, summary: Summaries = read_summary) 
     Returns:
         The file, and what it says if it exists and is of this backbone.
     """
-    plain, tagged = video.with_suffix(FEAT), video.with_name(f"{video.stem}.{tag_of(backbone)}{FEAT}")
-    said = {path: _said(path, summary) for path in (plain, tagged)}
-    for path, one in said.items():
-        if one is not None and one.backbone == backbone:
-            return path, one
-    return (plain if said[plain] is None else tagged), None
+    plain = video.with_suffix(FEAT)
+    of_plain = _said(plain, summary)
+    if of_plain is not None and of_plain.backbone == backbone:
+        return plain, of_plain
+    tagged = video.with_name(f"{video.stem}.{tag_of(backbone)}{FEAT}")
+    of_tagged = _said(tagged, summary)
+    if of_tagged is not None and of_tagged.backbone == backbone:
+        return tagged, of_tagged
+    return (plain if of_plain is None else tagged), None
 
 
-def base_of(feat: Path, summary: Summaries = read_summary) -> tuple[str, str | None]:
-    """Stem of the video to which a .feat file belongs, and the backbone of the file (None if it is unreadable)."""
-    said = _said(feat, summary)
-    if said is None:
-        return feat.stem, None
-    return feat.stem.removesuffix(f".{tag_of(said.backbone)}"), said.backbone
+def _entry(feat: Path, catalogue: Catalogue) -> Entry | None:
+    """What is known of a .feat file; None if it is unreadable."""
+    try:
+        with one_file(feat, FeatureError):
+            return catalogue.entry(feat)
+    except FeatureError:
+        return None
 
 
 def _said(path: Path, summary: Summaries) -> FeatureSummary | None:

@@ -12,14 +12,15 @@ from wsra.runtime.archive.answering import Answered, Ranking, Result, recordings
 from wsra.runtime.archive.between import Between, read_between, stretches
 from wsra.runtime.archive.cameras import Footage, Stretch, camera_of, distinct_names, whole
 from wsra.runtime.archive.catalogue import Catalogue
-from wsra.runtime.archive.inputs import Input, MissingFeatures, inputs_of_all, look
+from wsra.runtime.archive.inputs import Input, MissingFeatures, inputs_of_all
+from wsra.runtime.archive.listing import look_at_all, reason_of
 from wsra.runtime.archive.opened import OpenBundle
 from wsra.runtime.archive.request import Request
 from wsra.runtime.archive.session import AnswerRecording, Extract, Session, SessionSpec
 from wsra.runtime.backends.choice import choose
 from wsra.runtime.backends.settings import RunInfo
 from wsra.runtime.device import this_device
-from wsra.runtime.errors import DataError, FeatureError, OutputError, VideoError, WsraError
+from wsra.runtime.errors import DataError, FeatureError, VideoError, WsraError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import default_bundle, open_bundle
 from wsra.runtime.formats.presence import Source
@@ -60,8 +61,7 @@ class _LeftOut:
         """Say why a file is left out, or raise where it was named."""
         if named:
             raise err
-        message = str(err)
-        self.reasons.append(message if message.startswith(str(path)) else f"{path}: {message}")
+        self.reasons.append(reason_of(path, err))
         logger.warning(f"left out: {self.reasons[-1]}")
 
     def refuse_none(self, files: Sequence[object]) -> None:
@@ -213,14 +213,12 @@ def camera_name(one: Footage | MissingFeatures) -> str:
 
 def _located(inputs: Sequence[Input], catalogue: Catalogue, session: Session, left_out: _LeftOut) -> list[Footage | MissingFeatures]:
     """The inputs that can be used."""
-    located: list[Footage | MissingFeatures] = []
-    for done, given in enumerate(inputs, 1):
-        try:
-            with one_file(given.path, VideoError):
-                located.append(look(given, session.grounder, catalogue))
-        except (FeatureError, VideoError, OutputError) as err:
-            left_out.add(given.path, err, named=given.root is None)
-        session.progress("files", done, len(inputs))
+    grounder = session.grounder
+
+    def refuse(given: Input, err: WsraError) -> None:
+        left_out.add(given.path, err, named=given.root is None)
+
+    located = look_at_all(inputs, grounder.manifest.backbone, grounder.check, catalogue, refuse, session.progress)
     left_out.refuse_none(located)
     return located
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from wsra.runtime.archive.cameras import Footage, footage_of
 from wsra.runtime.archive.catalogue import Catalogue
-from wsra.runtime.archive.inputs import Input, MissingFeatures, find_sidecar
+from wsra.runtime.archive.inputs import Check, Input, MissingFeatures, find_sidecar
 from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.backbones.registry import backbone_of
 from wsra.runtime.backends.routes import Route
@@ -24,30 +24,39 @@ from wsra.runtime.files.names import FEAT
 from wsra.runtime.files.writing import refuse_existing
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import write_features
-from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.progress import Progress
 from wsra.runtime.video.frames import Video
 
 logger = logging.getLogger(__name__)
 
 
-def look_at_video(given: Input, grounder: Grounder, catalogue: Catalogue) -> Footage | MissingFeatures:
+def look_at_video(given: Input, backbone: str, check: Check, catalogue: Catalogue) -> Footage | MissingFeatures:
     """The features of a video, or where they are to be kept.
+
+    Args:
+        given: the video.
+        backbone: as the rest, see `look`.
+        check: of the bundle.
+        catalogue: of what .feat files hold.
 
     Raises:
         FeatureError: they are of another backbone than the bundle's.
         VideoError: the video cannot be opened.
         OutputError: features are missing, and the folder of the video cannot hold them.
     """
-    path = given.path
-    feat, summary = find_sidecar(path, grounder.manifest.backbone, catalogue.summary)
+    path, summary, origin = given.path, None, None
+    if given.entry is not None:
+        feat, summary, origin = path.with_suffix(FEAT), given.entry.summary, given.entry.origin
+    else:
+        feat, summary = find_sidecar(path, backbone, catalogue.summary)
     if summary is not None:
-        grounder.check(summary)
+        check(summary)
         if not is_extracted(summary) or is_of(summary, path):
-            sweep_lock(feat)
+            if given.folder is None or f".{feat.name}.lock" in given.folder.names:
+                sweep_lock(feat)
             if given.root is None:
                 logger.info(f"features {feat}")
-            return footage_of(feat, summary, root=given.root, file=path)
+            return footage_of(feat, summary, root=given.root, file=path, origin=origin, folder=given.folder)
         logger.info(f"{path}: changed since it was extracted")
     refuse_existing(feat, overwrite=True)
     with Video(path, height_px=1, frames_per_s=1.0):
@@ -56,7 +65,7 @@ def look_at_video(given: Input, grounder: Grounder, catalogue: Catalogue) -> Foo
         raise OutputError(
             f"{path.parent}: not writable, so features cannot be kept there; run wsra extract {path} -o DIR and ground the {FEAT}"
         )
-    return MissingFeatures(given, feat)
+    return MissingFeatures(given.bare(), feat)
 
 
 def open_backbone(bundle: Bundle, route: Route, settings: RunSettings) -> Backbone:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Literal
 
+RULES = 1  # raise it when a name is read in another way than before: the catalogue of an archive keeps what was read
 _METADATA = ("com.apple.quicktime.creationdate", "creation_time")  # the first one has the local time zone
 _YEARS = range(1990, 2100)  # clocks that were never set show 1904 or 1970
 _SEPARATORS = " _-.,~"
