@@ -117,6 +117,8 @@ def served(roots: Sequence[Path], bundle: Path, threads: int, cache: Path) -> It
     try:
         yield Served(_address(process, Path(said.name)), process.pid)
     finally:
+        if (code := process.poll()) is not None:
+            raise SystemExit(f"wsra view ended by itself with exit code {code}: {Path(said.name).read_text(encoding='utf-8')[-2000:]}")
         process.send_signal(signal.SIGINT)
         try:
             process.wait(20)
