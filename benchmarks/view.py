@@ -116,7 +116,7 @@ def soak(page: Served, clients: int, minutes: float) -> tuple[list[str], int]:
         *sorted(set(faults))[:5],
         "",
         HEAD,
-        row("Enter to the final answers", waits, f" {1000 * used_s / len(waits):.0f} (server) |"),
+        row("a client: to the final answers", waits, f" {1000 * used_s / len(waits):.0f} (server) |"),
         "",
         f"| | after {WARM_S:.0f} s | highest after that | at the end | growth |\n|---|---|---|---|---|",
     ]
