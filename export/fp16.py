@@ -37,12 +37,14 @@ def to_fp16(model: onnx.ModelProto, *, name: str, wide: Collection[str], scorer:
     keep = {"scorer": KEEP_FP32_SCORER, "keys": KEEP_FP32_KEYS}.get(name, ())
     decoder = decoder_of(model) if name == "detector" else []
     kept = list(dict.fromkeys([*decoder, *_quantised(model), *wide]))
+    kinds = [*DEFAULT_OP_BLOCK_LIST, *keep]
+    _unshare(model, kinds, kept)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         converted: onnx.ModelProto = convert_float_to_float16(
             model,
             keep_io_types=True,
-            op_block_list=[*DEFAULT_OP_BLOCK_LIST, *keep],
+            op_block_list=kinds,
             node_block_list=kept,
             disable_shape_infer=False,
         )
@@ -51,6 +53,26 @@ def to_fp16(model: onnx.ModelProto, *, name: str, wide: Collection[str], scorer:
     OnnxModel(converted).topological_sort()
     onnx.checker.check_model(converted, full_check=True)
     return converted
+
+
+def _unshare(model: onnx.ModelProto, kinds: Collection[str], names: Collection[str]) -> None:
+    """Give each node that stays in FP32 its own copy of a weight that others read, too.
+
+    The converter of ONNX Runtime before 1.32 casts such a weight once per node, under one name, which is no valid graph. Exporters share
+    equal weights: all biases of zeros, for example.
+    """
+    graph, names = model.graph, set(names)
+    weights = {one.name: one for one in graph.initializer}
+    seen: set[str] = set()
+    for number, node in enumerate(graph.node):
+        if node.op_type not in kinds and node.name not in names:
+            continue
+        for place, weight in enumerate(node.input):
+            if weight in weights and weight in seen:
+                copy = graph.initializer.add()
+                copy.CopyFrom(weights[weight])
+                copy.name = node.input[place] = f"{weight}_of_node_{number}_{place}"
+            seen.add(weight)
 
 
 def _quantised(model: onnx.ModelProto) -> list[str]:

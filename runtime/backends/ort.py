@@ -170,6 +170,7 @@ def _start(
     """A session on exactly this provider, or None and the reason."""
     import onnxruntime
 
+    onnxruntime.set_default_logger_severity(3)  # 1.31 warns of every session on CUDA that no plug-in was registered for it
     requested = PROVIDERS[provider]
     if requested not in onnxruntime.get_available_providers():
         return None, f"onnxruntime {onnxruntime.__version__} is built without {requested}"

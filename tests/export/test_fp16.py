@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 
 from wsra.export.fp16 import to_fp16  # noqa: E402
@@ -30,3 +32,26 @@ def test_features_close_to_a_large_mean_keep_their_keys(tmp_path: Path) -> None:
     errors = np.linalg.norm(got - expected, axis=1) / np.linalg.norm(expected, axis=1)
     assert errors.max() < 1e-3
     assert sum(node.op_type == "Cast" for node in halved.graph.node) == 2  # into the product and out of it
+
+
+def test_weights_that_nodes_in_fp32_share() -> None:
+    """Exporters keep equal weights once. Two normalisations in FP32 with one bias, which a product in FP16 reads, too."""
+    weights = [onnx.numpy_helper.from_array(np.linspace(-1, 1, 8, dtype=np.float32), name) for name in ("scale", "bias")]
+    nodes = [
+        onnx.helper.make_node("LayerNormalization", ["x", "scale", "bias"], ["a"], name="first"),
+        onnx.helper.make_node("Mul", ["a", "bias"], ["b"], name="product"),
+        onnx.helper.make_node("LayerNormalization", ["b", "scale", "bias"], ["y"], name="second"),
+    ]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 8]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph(nodes, "shared", ends[:1], ends[1:], weights)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    values = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+
+    def run(of: onnx.ModelProto) -> np.ndarray[Any, Any]:
+        return np.asarray(
+            onnxruntime.InferenceSession(of.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": values})[0]
+        )
+
+    expected = run(model)
+    got = run(to_fp16(model, name="text", wide=["first", "second"]))
+    assert np.linalg.norm(got - expected) < 2e-3 * np.linalg.norm(expected)
