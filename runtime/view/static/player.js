@@ -48,7 +48,10 @@ export class Player {
     for (const [event, name] of Object.entries(on)) this.video.addEventListener(event, () => this[name]());
     this.video.addEventListener("click", () => this.playOrPause());
     if (this.video.requestVideoFrameCallback) {
-      const drawn = () => (this.draw(), this.video.requestVideoFrameCallback(drawn));
+      const drawn = (_, frame) => {
+        this.draw(frame.mediaTime); // the time of the frame that is seen, to which currentTime is near
+        this.video.requestVideoFrameCallback(drawn);
+      };
       this.video.requestVideoFrameCallback(drawn);
     }
   }
@@ -222,8 +225,8 @@ export class Player {
     this.draw();
   }
 
-  draw() {
-    const isDrawn = drawBox(this.canvas, this.video, this.source ? boxAt(this.boxes, this.at) : null);
+  draw(second = this.video.currentTime) {
+    const isDrawn = drawBox(this.canvas, this.video, this.source ? boxAt(this.boxes, second + (this.offset ?? 0)) : null);
     this.canvas.dataset.box = isDrawn ? "drawn" : "";
   }
 

@@ -53,7 +53,7 @@ export class Strips {
     if (view) this.clockView.show(view.from, view.to);
     const before = this.rows;
     this.rows = new Map();
-    for (const camera of cameras) this.rows.set(camera.id, before.get(camera.id) ?? this.makeRow(camera));
+    for (const camera of cameras) this.rows.set(camera.id, Object.assign(before.get(camera.id) ?? this.makeRow(camera), { camera, cursor: null }));
     for (const row of this.rows.values()) row.view = row.camera.clock ? this.clockView : new View({ from: 0, to: row.camera.to_s });
     this.hasClocks = cameras.some((camera) => camera.clock);
     setChildren(byId("strip-rows"), cameras.length ? [...this.rows.values()].map((row) => row.element) : [make("p", { text: words.noStrips })]);

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
 pytest.importorskip("playwright")
 from browsers import Look, faults, looking, rules
+from objects import object_features
 from pages import page_over
 from watched import MARKUP
+
+from wsra.runtime.formats.features import write_features
 
 CAR, CAT = "a white van leaves on the right", "a cat"
 FIRST_PAGE_BYTES = 200_000
@@ -265,3 +269,24 @@ def test_no_fault_is_found(browser: Any, address: str, scheme: str, width: int) 
         look.keyboard.press("Escape")
         look.get_by_role("button", name="Not for telling").click()
         assert faults(look) == []
+
+
+def test_two_hundred_cameras(browser: Any, bundle: Any, tmp_path: Path) -> None:
+    for number in range(200):
+        made = object_features([(2.0, 8.0)], width=bundle.manifest.feature_width, backbone=bundle.manifest.backbone, seed=number)
+        name = f"gate-{number}_2026-11-23_14-05-00"
+        write_features(tmp_path / f"{name}.feat", replace(made, video=f"{name}.mp4"))
+    with page_over([tmp_path], bundle.folder) as (_, client), looking(browser, str(client.base_url)) as look:
+        look.ask(CAT)
+        assert look.locator(".strip").count() == 200 and 4 <= look.locator(".card").count() < 20
+        assert "The video is not here" in look.locator(".card").first.inner_text()
+        look.get_by_role("button", name="None", exact=True).click()
+        look.get_by_label("Find a camera").fill("gate-17")
+        assert look.locator(".cameras li:visible").count() == 11
+        look.get_by_role("button", name="All", exact=True).click()
+        look.until("document.querySelectorAll('.strip').length === 11")
+        look.answered()
+        look.get_by_role("button", name="Clear all filters").click()
+        look.until("document.querySelectorAll('.strip').length === 200")
+        look.locator(".strip").last.scroll_into_view_if_needed()
+        look.until("[...document.querySelectorAll('.strip')].at(-1).getContext('2d').getImageData(0, 12, 900, 1).data.some(Boolean)")
