@@ -103,6 +103,8 @@ EXTRA_OF = {
     "scipy": "video",
     "jinja2": "report",
     "textual_image": "show",
+    "starlette": "view",
+    "uvicorn": "view",
     "pandas": "pandas",
     "h5py": "convert",
     "numba": "fast",

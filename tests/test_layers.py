@@ -22,7 +22,22 @@ LAZY = {"runtime/commands": {"train", "export", "calib"}, "runtime/conversion": 
 WITHOUT_TORCH = ("runtime", "calib", "export/tensorrt")  # with all that lies below
 WITHOUT_ONNX = ("runtime", "export/tensorrt")
 LOOSE = {"__init__", "cli", "device", "driver", "errors", "prefetch", "progress", "quiet"}  # of runtime, what belongs to all of its rooms
-HEAVY = ("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "cv2", "av", "transformers", "h5py", "numba", "llvmlite", "ray")
+HEAVY = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt_rtx",
+    "cv2",
+    "av",
+    "transformers",
+    "h5py",
+    "numba",
+    "llvmlite",
+    "ray",
+    "starlette",
+    "uvicorn",
+)
 
 
 def imported(tree: ast.Module, *, inside_functions: bool) -> set[str]:

@@ -71,8 +71,7 @@ def ground(
     from wsra.runtime.archive.request import Question, Request
     from wsra.runtime.archive.search import search
     from wsra.runtime.backends.settings import RunSettings
-    from wsra.runtime.grounding.stock import own_bundle, stock_folder
-    from wsra.runtime.terminal.console import print_message, progress_shown
+    from wsra.runtime.terminal.console import progress_shown
 
     if false_alarms is not None and not false_alarms > 0:
         raise typer.BadParameter(f"--false-alarms is {false_alarms:g}; expected a number of moments per hour above 0")
@@ -88,11 +87,7 @@ def ground(
 
         with wrong_options():
             check_terminal(as_json=as_json)
-    bundle = own_bundle(bundle)
-    if bundle is None:
-        bundle = stock_folder()
-        _make_stock(bundle)
-        print_message(f"using the stock bundle, {bundle}; choose another one with -b")
+    bundle = bundle_or_stock(bundle)
     if rebuild == "auto":
         if provider != "engine":
             raise typer.BadParameter("--rebuild auto is for --provider engine")
@@ -164,6 +159,24 @@ def _rebuild(folder: Path, precisions: list[str] | None, gpu: int) -> None:
         with progress_shown() as progress:
             build_bundle(folder, precisions, progress=progress, gpu=gpu)
         verify_bundle(folder, provider="engine", gpu=gpu)
+
+
+def bundle_or_stock(given: Path | None) -> Path:
+    """The user's bundle, or else the stock one, which is made where it is missing; a message says so.
+
+    Raises:
+        BundleError: it cannot be made here.
+        WsraError: making it failed.
+    """
+    from wsra.runtime.grounding.stock import own_bundle, stock_folder
+    from wsra.runtime.terminal.console import print_message
+
+    bundle = own_bundle(given)
+    if bundle is None:
+        bundle = stock_folder()
+        _make_stock(bundle)
+        print_message(f"using the stock bundle, {bundle}; choose another one with -b")
+    return bundle
 
 
 def _make_stock(folder: Path) -> None:

@@ -144,7 +144,15 @@ def _space_for(target: Path) -> Iterator[None]:
         raise OutputError(f"{target.parent}: the clip cannot be written ({err.strerror}); make room, or choose another place") from err
 
 
-def encode_part(video: Path, target: Path, start_s: float, end_s: float, change: Callable[[Picture, float], Picture] | None = None) -> Cut:
+def encode_part(
+    video: Path,
+    target: Path,
+    start_s: float,
+    end_s: float,
+    change: Callable[[Picture, float], Picture] | None = None,
+    *,
+    height_px: int = PIXELS,
+) -> Cut:
     """Decode a part and encode it as H.264, from the first frame at or after its start to the last before its end.
 
     The clip codes colours as the video does, and its last frame lasts as long as in the video, at most to the end of the part.
@@ -155,6 +163,7 @@ def encode_part(video: Path, target: Path, start_s: float, end_s: float, change:
         start_s: in seconds of the video.
         end_s: as start_s.
         change: what is done to each picture, given its time; None to leave it.
+        height_px: higher pictures are scaled down to this height.
 
     Raises:
         VideoError: the video cannot be decoded, or has no frame there.
@@ -163,7 +172,7 @@ def encode_part(video: Path, target: Path, start_s: float, end_s: float, change:
     import av
 
     colours = _colours(video)
-    with Video(video, height_px=PIXELS, frames_per_s=_EVERY_PER_S) as read, one_file(video, VideoError):
+    with Video(video, height_px=height_px, frames_per_s=_EVERY_PER_S) as read, one_file(video, VideoError):
         frames = read.frames(from_s=start_s)
         first = next(frames, None)
         if first is None or first.time_s >= end_s:

@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from wsra.runtime.errors import BundleError
+from wsra.runtime.errors import BundleError, FeatureError
 from wsra.runtime.files.digests import Digests
 from wsra.runtime.files.typed import from_table, read_versioned
 from wsra.runtime.files.writing import replacing, sha256_of
@@ -80,6 +80,17 @@ class Manifest:
         return json.dumps({**body, "seal": seal}, indent=1) + "\n"
 
 
+class Made(Protocol):
+    """Features, or what is said of them: the video that they are of, what made them, and how wide their rows are."""
+
+    @property
+    def video(self) -> str: ...
+    @property
+    def backbone(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Bundle:
     """An opened bundle: its folder and its checked manifest."""
@@ -112,6 +123,18 @@ class Bundle:
         if not entry.get("passed"):
             raise BundleError(
                 f"{self.folder}: {precision} failed its gate ({entry.get('reason')}); choose one of {', '.join(self.passed())}"
+            )
+
+    def check_features(self, features: Made) -> None:
+        """Refuse features that another backbone made.
+
+        Raises:
+            FeatureError: backbone or width differ from the bundle's.
+        """
+        if features.backbone != self.manifest.backbone or features.width != self.manifest.feature_width:
+            raise FeatureError(
+                f"{features.video}: features of {features.backbone} ({features.width} wide); the bundle {self.folder} expects"
+                f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
             )
 
 

@@ -285,11 +285,7 @@ class Grounder:
         Raises:
             FeatureError: backbone or width differ from the bundle's.
         """
-        if features.backbone != self.manifest.backbone or features.width != self.manifest.feature_width:
-            raise FeatureError(
-                f"{features.video}: features of {features.backbone} ({features.width} wide); the bundle {self.bundle} expects"
-                f" {self.manifest.backbone} ({self.manifest.feature_width} wide): extract the video with that backbone"
-            )
+        Bundle(self.bundle, self.manifest).check_features(features)
 
     def _checked(self, features: Features | Recording) -> Recording:
         self.check(features)

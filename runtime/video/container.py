@@ -22,6 +22,7 @@ _FORMATS = (
     *("vc1", "vc1test", "dirac", "cavsvideo", "avs2", "avs3", "evc", "apv", "gif", "apng", "yuv4mpegpipe", "smjpeg", "ipmovie", "pva"),
     *("nsv", "ty", "mtv", "mlv", "cine", "hxvs", "lmlm4", "svs", "simbiosis_imx", "swf", "mgsts", "ser"),
 )
+_MOST_CHUNKS = 1000  # of an AVI that are looked at; a writer makes five
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
 
 
@@ -163,3 +164,16 @@ def _boxes(path: Path) -> Iterator[tuple[bytes, int]]:
             yield head[4:8], start
             if 0 < length < 8:
                 return
+
+
+def has_avi_index(path: Path) -> bool:
+    """Whether an AVI has the index that its writer adds at the end: behind the frames of its first part."""
+    with path.open("rb") as file:
+        start = 12  # behind "RIFF", its length and "AVI "
+        for _ in range(_MOST_CHUNKS):
+            file.seek(start)
+            head = file.read(8)
+            if len(head) < 8 or head[:4] == b"idx1":
+                return len(head) == 8
+            start += 8 + (length := int.from_bytes(head[4:], "little")) + length % 2
+    return False

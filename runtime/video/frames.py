@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from wsra.runtime.errors import VideoError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.limits import ASPECT, MOST_S, PIXELS
-from wsra.runtime.video.container import declared_length_s, is_complete, video_stream
+from wsra.runtime.video.container import declared_length_s, has_avi_index, is_complete, video_stream
 from wsra.runtime.video.hardware import CPU, open_decoder
 from wsra.runtime.video.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
 from wsra.runtime.video.stamps import RESET_S, Stamps
 
 _INDEXED = ("mov", "matroska")  # their files have an index of key frames, and one clock
+_COUNTED = "avi"  # has an index of key frames, too, but instead of a clock the order of its frames
 _BEFORE_S = 1.0  # the key frame is sought this much earlier, because some frames before it in the file may be shown after it
 
 
@@ -132,7 +133,7 @@ class Video:
     @property
     def indexed(self) -> bool:
         """Whether it can be read from a later time on, again and again; else it is read once from its start."""
-        return is_indexed(self._container)
+        return is_indexed(self._container) or self._container.format.name == _COUNTED
 
     def _decoded(self) -> Iterator[Any]:
         import av
@@ -173,7 +174,7 @@ class Video:
     def _shown_from(self, from_s: float) -> Iterator[tuple[float, Any]]:
         """As `_shown`, from a key frame before a time on where the container has an index."""
         stream = self._stream
-        origin_s = first_stamp_s(self._container, stream)
+        origin_s = self._origin_s(from_s)
         if origin_s is None:
             yield from self._shown()
             return
@@ -186,12 +187,21 @@ class Video:
                 yield from shown
                 return
 
+    def _origin_s(self, from_s: float) -> float | None:
+        """By which times count where decoding begins later; None where nothing can be sought."""
+        if self._container.format.name != _COUNTED:
+            return first_stamp_s(self._container, self._stream)
+        entries = self._stream.index_entries
+        if not (has_avi_index(self.path) and len(entries) and entries[-1].timestamp * self._stream.time_base >= from_s):
+            return None  # a recorder that was cut off leaves none, and what FFmpeg gathers instead leads astray
+        return _first_s(self._container, self._stream, "dts")
+
     def frames(self, *, from_s: float = 0.0) -> Generator[Frame, None, None]:
         """Decode to the end.
 
         Args:
-            from_s: where to begin. In an MP4 or a Matroska file, which have an index, decoding begins at a key frame before it; other files
-                are decoded from their start.
+            from_s: where to begin. In MP4, Matroska and AVI files, which have an index, decoding begins at a key frame before it; other
+                files are decoded from their start.
 
         Yields:
             Frames in presentation order, about `frames_per_s` per second.
@@ -269,21 +279,24 @@ def first_stamp_s(container: Any, stream: Any) -> float | None:
     """The timestamp of the first frame in seconds, by which all times count; the container is read from its start then.
 
     Returns:
-        None of a container without an index of key frames, where nothing can be sought, and of a stream without timestamps.
+        None of a container that is none of these with an index of key frames and one clock, and of a stream without timestamps.
     """
+    return _first_s(container, stream, "pts") if is_indexed(container) else None
+
+
+def _first_s(container: Any, stream: Any, stamp: str) -> float | None:
+    """That stamp of the first frame that is shown, in seconds; the container is read from its start then."""
     import av
 
-    if not is_indexed(container):
-        return None
-    stamp = None
+    first = None
     container.seek(0)
     for packet in container.demux(stream):
         with suppress(av.FFmpegError):
-            stamp = next(((frame.pts, frame.time_base) for frame in packet.decode() if frame.pts is not None), None)
-        if stamp is not None:
+            first = next(((getattr(frame, stamp), frame.time_base) for frame in packet.decode() if getattr(frame, stamp) is not None), None)
+        if first is not None:
             break
     container.seek(0)
-    return None if stamp is None else float(stamp[0] * stamp[1])
+    return None if first is None else float(first[0] * first[1])
 
 
 def file_state(path: Path) -> tuple[int, int] | None:

@@ -28,6 +28,19 @@ def level(image: np.ndarray) -> float:
     return float(image[height // 3 : -height // 3, width // 3 : -width // 3].mean())
 
 
+def numbered(number: int) -> np.ndarray:
+    """A picture that shows its number as twelve dark or light bars, lowest bit left, in the middle rows."""
+    image = np.full((SIZE_PX[1], SIZE_PX[0], 3), 60, np.uint8)
+    for bit in range(12):
+        image[40:60, bit * 13 : bit * 13 + 12] = 255 * (number >> bit & 1)
+    return image
+
+
+def number_in(image: np.ndarray) -> int:
+    """The number that a picture of `numbered` shows."""
+    return sum(1 << bit for bit in range(12) if image[45:55, bit * 13 + 3 : bit * 13 + 9].mean() > 128)
+
+
 @dataclass
 class Film:
     """What to encode.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 av = pytest.importorskip("av")
-from films import Film, level, turn  # noqa: E402
+from films import STEADY_MS, Film, level, number_in, numbered, turn  # noqa: E402
 
 from wsra.runtime.errors import VideoError  # noqa: E402
 from wsra.runtime.video.frames import Video  # noqa: E402
@@ -63,3 +64,32 @@ def test_frames_from_a_time_on_are_those_of_the_whole(tmp_path: Path) -> None:
         late = [frame.time_s for frame in video.frames(from_s=17.0)]
         assert late == pytest.approx([time_s for time_s in everything if time_s >= 17.0 - 1e-6])
         assert next(video.frames(from_s=3.0)).time_s == pytest.approx(3.0)  # and again, from where it was read to
+
+
+@pytest.mark.parametrize("cut_off", [False, True], ids=["whole", "cut off"])
+@pytest.mark.parametrize(
+    "film",
+    [
+        Film("mpeg4"),
+        Film("mpeg4", bframes=2),
+        Film("mpeg4", shown_ms=[*range(0, 8000, 40), *range(16_000, 24_000, 40)]),
+        Film("mpeg2video", bframes=2),
+        Film("libx264", bframes=3),
+        Film("libx264", bframes=3, options={"x264-params": "open-gop=1"}),
+    ],
+    ids=["MPEG-4", "MPEG-4 with B-frames", "with a gap", "MPEG-2 with B-frames", "H.264 with B-frames", "H.264 with open groups"],
+)
+def test_an_avi_is_sought_by_its_index_and_gives_the_same_frames(tmp_path: Path, film: Film, cut_off: bool) -> None:
+    shown_ms = range(0, 24_000, 40) if film.shown_ms is STEADY_MS else film.shown_ms
+    path = replace(film, shown_ms=shown_ms, group=37, picture=numbered).write(tmp_path / "film.avi")
+    if cut_off:
+        content = path.read_bytes()
+        path.write_bytes(content[: content.rindex(b"idx1") - 5000])
+    with Video(path, height_px=96, frames_per_s=1000) as video:
+        whole = [(frame.time_s, number_in(frame.image)) for frame in video.frames()]
+        count = video.decoded
+    for from_s in (0.5, 3.3, 5.92, 7.77, 12.0, 20.01):
+        with Video(path, height_px=96, frames_per_s=1000) as video:
+            found = [(frame.time_s, number_in(frame.image)) for frame in video.frames(from_s=from_s)]
+            assert found == [one for one in whole if one[0] + 1e-6 >= from_s]
+            assert cut_off or from_s < 7 or video.decoded < count - 50  # what lies before is not decoded
