@@ -54,9 +54,17 @@ def built(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     if obstacle := _obstacle():
         pytest.skip(obstacle)
     from wsra.export.tensorrt.build import build_bundle
+    from wsra.runtime.backends.trt import TrtBackend
 
     copy = shutil.copytree(bundle_folder, tmp_path_factory.mktemp("gpu") / "bundle")
     build_bundle(copy, None)
+    try:
+        with TrtBackend(engines(copy)["fp32"] / "keys.plan"):
+            pass
+    except BackendError as err:
+        if "never runs on this GPU" in str(err):
+            pytest.skip(str(err))
+        raise
     return copy
 
 

@@ -6,22 +6,17 @@ catalogue holds nothing that the files and their names do not: it may be deleted
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sqlite3
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
-from wsra.runtime.archive.cameras import Origin, origin_of
+from wsra.runtime.archive.entries import QUERY, TABLE, Entry, entries_of, entry_of, row_of
 from wsra.runtime.archive.folders import Folder
 from wsra.runtime.files.tensors import State, state_of
 from wsra.runtime.formats.features import FeatureSummary, read_features
@@ -31,70 +26,7 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1000 * 2 + RULES  # of the table, and of the rules by which names are read
 _SETTLED_S = 2.0  # a file that has just changed may change again within one tick of the clock
-_NAMES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # as os.fsdecode, which is slow for very many
 _BUSY_S = 5.0  # how long another process may write
-_TABLE = """
-CREATE TABLE files (
-    folder BLOB, name BLOB, size INTEGER, mtime_ns INTEGER, inode INTEGER,
-    video TEXT, duration_s REAL, backbone TEXT, width INTEGER, rows INTEGER, extra TEXT,
-    stem TEXT, start TEXT, clock TEXT,
-    PRIMARY KEY (folder, name)
-) WITHOUT ROWID
-"""
-_QUERY = """
-SELECT name, size, mtime_ns, inode, video, duration_s, backbone, width, rows, extra, json_valid(extra), stem, start, clock
-FROM files WHERE folder = ?
-"""
-
-
-class Entry(NamedTuple):
-    """What is known of a .feat file, flat: an archive has very many of them.
-
-    Attributes:
-        state: of the file when it was read, or None where that is not known.
-        video: as the next five, see `FeatureSummary`.
-        duration_s: see there.
-        backbone: see there.
-        width: see there.
-        rows: see there.
-        extra: see there; as JSON.
-        stem: as the next two, see `Origin`.
-        start: see there.
-        clock: see there.
-    """
-
-    state: State | None
-    video: str
-    duration_s: float
-    backbone: str
-    width: int
-    rows: int
-    extra: str
-    stem: str | None
-    start: datetime | None
-    clock: str | None
-
-    @property
-    def summary(self) -> FeatureSummary:
-        """What the file says of its video."""
-        return FeatureSummary(self.video, self.duration_s, self.backbone, self.width, self.rows, _Extra(self.extra))
-
-    @property
-    def origin(self) -> Origin:
-        """Its camera and its clock."""
-        return Origin(self.stem, self.start, self.clock)
-
-
-def _entry_of(name: str, state: State | None, summary: FeatureSummary) -> Entry:
-    """An entry of a file that was read.
-
-    Args:
-        name: of the file.
-        state: of the file.
-        summary: what it says of its video.
-    """
-    said = summary.video, summary.duration_s, summary.backbone, summary.width, summary.rows
-    return Entry(state, *said, json.dumps(dict(summary.extra)), *origin_of(name, summary))
 
 
 def read_summary(feat: Path) -> FeatureSummary:
@@ -141,7 +73,7 @@ class Catalogue:
         known = self._of(folder).get(feat.name)
         if known is not None and known.state == state:
             return known
-        entry = _entry_of(feat.name, state, read_summary(feat))
+        entry = entry_of(feat.name, state, read_summary(feat))
         if state is not None and state == _state(feat) and state[1] < (time.time() - _SETTLED_S) * 1e9:
             self._of(folder)[feat.name] = self._new[folder, feat.name] = entry
         return entry
@@ -162,7 +94,7 @@ class Catalogue:
 
     def _load(self, folder: str) -> dict[str, Entry]:
         try:
-            return dict(_entries(self._database.execute(_QUERY, (os.fsencode(folder),))))
+            return dict(entries_of(self._database.execute(QUERY, (os.fsencode(folder),))))
         except (sqlite3.Error, ValueError, TypeError) as err:
             logger.warning(f"{self.path}: cannot be read ({err}); the files of {folder} are opened instead")
             return {}
@@ -170,7 +102,7 @@ class Catalogue:
     def close(self) -> None:
         """Keep what was learned."""
         gone = [(os.fsencode(folder), os.fsencode(name)) for folder, name in self._gone]
-        new = [(os.fsencode(folder), os.fsencode(name), *_row(entry)) for (folder, name), entry in self._new.items()]
+        new = [(os.fsencode(folder), os.fsencode(name), *row_of(entry)) for (folder, name), entry in self._new.items()]
         try:
             if gone or new:
                 with self._database:
@@ -197,74 +129,6 @@ def _state(feat: Path) -> State | None:
         return state_of(feat)
     except OSError:
         return None
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    return (
-        *(entry.state or ()),
-        *(_cell(entry.video), entry.duration_s, _cell(entry.backbone), entry.width, entry.rows, entry.extra),
-        _cell(entry.stem) if entry.stem is not None else None,
-        entry.start.isoformat() if entry.start is not None else None,
-        entry.clock,
-    )
-
-
-def _entries(rows: sqlite3.Cursor) -> Iterator[tuple[str, Entry]]:
-    """The files of a folder by name.
-
-    Raises:
-        sqlite3.Error, ValueError, TypeError: a row is damaged.
-    """
-    one_text: dict[str, str] = {}  # of all files that a backbone made
-    for name, size, mtime_ns, inode, video, duration_s, backbone, width, count, extra, is_whole, stem, start, clock in rows:
-        if not is_whole:
-            raise ValueError("a row is damaged")
-        made_by = _text(backbone)
-        when = datetime.fromisoformat(start) if start is not None else None
-        yield (
-            name.decode(*_NAMES),
-            Entry(
-                *((size, mtime_ns, inode), _text(video), duration_s, one_text.setdefault(made_by, made_by), width, count, extra),
-                *(None if stem is None else _text(stem), when, clock),
-            ),
-        )
-
-
-class _Extra(Mapping[str, str]):
-    """Metadata that few need: read from its JSON when it is first asked for."""
-
-    __slots__ = ("_json", "_table")
-
-    def __init__(self, text: str) -> None:
-        self._json = text
-        self._table: dict[str, str] | None = None
-
-    def _read(self) -> dict[str, str]:
-        if self._table is None:
-            self._table = json.loads(self._json)
-        return self._table
-
-    def __getitem__(self, key: str) -> str:
-        return self._read()[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-
-def _cell(text: str) -> str | bytes:
-    """A text as SQLite keeps it; names need not be text, and are bytes then."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-    return text
-
-
-def _text(cell: str | bytes) -> str:
-    return cell if isinstance(cell, str) else cell.decode("utf-8", "surrogatepass")
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -294,7 +158,7 @@ def _connected(path: Path | None) -> sqlite3.Connection:
                 (version,) = database.execute("PRAGMA user_version").fetchone()
                 if version != VERSION:  # another process may have made it meanwhile
                     database.execute("DROP TABLE IF EXISTS files")
-                    database.execute(_TABLE)
+                    database.execute(TABLE)
                     database.execute(f"PRAGMA user_version = {VERSION}")
     except BaseException:
         database.close()

@@ -5,17 +5,20 @@ Features of a video are stored next to it, one .feat file per backbone: its side
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 
 from wsra.runtime.archive.cameras import Footage, footage_of
-from wsra.runtime.archive.catalogue import Catalogue, Entry, read_summary
+from wsra.runtime.archive.catalogue import Catalogue, read_summary
+from wsra.runtime.archive.entries import Entry
 from wsra.runtime.archive.folders import Folder, folders
 from wsra.runtime.errors import DataError, FeatureError, VideoError
 from wsra.runtime.files.boundary import one_file
@@ -126,7 +129,8 @@ def inputs_in(path: Path, backbone: str, catalogue: Catalogue) -> list[Input]:
     clips = 0
     for folder in folders(path, unlisted):
         try:
-            files, of_wsra = _files_of(folder, path, backbone, catalogue)
+            with _uncollected():
+                files, of_wsra = _files_of(folder, path, backbone, catalogue)
             found += files
             clips += of_wsra
         except OSError as err:
@@ -156,7 +160,7 @@ def look(given: Input, backbone: str, check: Check, catalogue: Catalogue) -> Foo
         raise VideoError(f"{path}: this folder cannot be listed ({given.unlisted}); allow this user to read it, or ask for others")
     if given.twin is not None:
         raise VideoError(f"{path} and {given.twin.name}: two videos of one name would share {path.stem}{FEAT}; rename one of them")
-    if path.suffix == FEAT:
+    if (name := path.name).endswith(FEAT) and name != FEAT:  # a path has a suffix then, which would take longer to find
         entry = given.entry or catalogue.entry(path)
         summary = entry.summary
         check(summary)
@@ -164,6 +168,18 @@ def look(given: Input, backbone: str, check: Check, catalogue: Catalogue) -> Foo
     from wsra.runtime.archive.videos import look_at_video
 
     return look_at_video(given, backbone, check, catalogue)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Make many objects that stay; otherwise Python would look for garbage among them again and again, a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _files_of(folder: Folder, root: Path, backbone: str, catalogue: Catalogue) -> tuple[list[Input], int]:

@@ -61,6 +61,13 @@ def find_library(*, gpu: bool = True) -> Any:
     raise MissingExtraError("tensorrt (of JetPack, or extra trt) or tensorrt_rtx (extra rtx)", "trt", "an engine")
 
 
+def _remedy(reason: str) -> str:
+    """What to do about a plan that the library refuses."""
+    if "not support this compute capability" in reason:  # TensorRT-RTX on a data-centre GPU
+        return "this library never runs on this GPU: use --provider cuda or cpu, or TensorRT (pip install 'wsra[trt]')"
+    return "build it again with wsra build"
+
+
 class TrtBackend:
     """A plan in TensorRT on a GPU. One call at a time, from any thread.
 
@@ -101,7 +108,7 @@ class TrtBackend:
             with library_errors(self._log, BackendError, refusal, "build it again with wsra build"):
                 engine = runtime.deserialize_cuda_engine(content)
             if engine is None:
-                raise BackendError(f"{refusal} ({self._log.reason()}); build it again with wsra build")
+                raise BackendError(f"{refusal} ({self._log.reason()}); {_remedy(self._log.reason())}")
             self._kernels = KernelCache(trt, engine, plan)
             refusal = f"{plan}: {self._provider} cannot start it"
             with library_errors(self._log, BackendError, refusal, "close other programs that use the GPU"):

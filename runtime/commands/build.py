@@ -64,5 +64,8 @@ def build(
         print_message("not verified: there is no GPU to run engines on")
         return
     reports = verify_bundle(folder, provider="engine", gpu=device)
-    if not all(report.passed for report in reports.values()):
+    failed = {name: report for name, report in reports.items() if not report.passed}
+    for name, report in failed.items():
+        print_message(f"{name} did not pass: {report.reason or 'it differs from the golden cases; see wsra verify'}")
+    if failed:
         raise typer.Exit(1)

@@ -56,7 +56,7 @@ class Page:
     ) -> None:
         self._library, self._server, self._bundle, self._closing = library, server, bundle, closing
         self._vocabulary = vocabulary_in(bundle)
-        self._handing = Handing(server, library)
+        self._handing = Handing(server, library, closing)
         files = sorted(path for path in STATIC.rglob("*") if path.suffix in _TYPES)
         self._static = {path.relative_to(STATIC).as_posix(): path.read_bytes() for path in files}
         routes = [

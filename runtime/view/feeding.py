@@ -42,7 +42,7 @@ def job_routes(jobs: Jobs, closing: asyncio.Event) -> list[BaseRoute]:
             with jobs.listening(tell):
                 while True:
                     news.clear()
-                    yield "jobs", jobs.state()
+                    yield "jobs", await run_in_threadpool(jobs.state)
                     await asyncio.sleep(PACE_S)
                     while not await _within(news, ALIVE_S):
                         yield None

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
@@ -18,7 +19,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from wsra.runtime.archive.search import SearchResults
-from wsra.runtime.errors import ConfigError
+from wsra.runtime.errors import ConfigError, ServerError
 from wsra.runtime.evidence.exhibits import Exhibit, Source, exhibits_of
 from wsra.runtime.evidence.exports import PLAYLISTS, Exports, check, export
 from wsra.runtime.serving.server import Server
@@ -40,16 +41,24 @@ _TYPES = {
 }
 
 
+_UNNEEDED = "nobody waits for this file any more, or the page closes"
+
+
+class _StoppedError(BaseException):
+    """Nobody needs the file. It is no Exception, because what reads a file makes messages about the file of those."""
+
+
 class Handing:
     """Writes what is asked for into a folder of its own, which lives as long as the download.
 
     Args (constructor):
         server: what answers.
         library: the opened folders.
+        closing: set when the page closes, which ends what is being written.
     """
 
-    def __init__(self, server: Server, library: Library) -> None:
-        self._server, self._library = server, library
+    def __init__(self, server: Server, library: Library, closing: asyncio.Event) -> None:
+        self._server, self._library, self._closing = server, library, closing
         self._free = asyncio.Semaphore(AT_ONCE)
 
     def endpoint(self, kind: str) -> Callable[[Request], Awaitable[Response]]:
@@ -62,39 +71,57 @@ class Handing:
         Raises:
             ConfigError: the query of the address is wrong.
             NotServed: a camera is unknown, or nothing was found that could be listed.
-            ServerError: too many requests wait.
+            ServerError: too many requests wait, or nobody waits for the file any more.
             WsraError: the answer or the file cannot be made.
         """
-        params = request.query_params
-        asked = await run_in_threadpool(read_asked, params, self._library)
-        folder = Path(tempfile.mkdtemp(prefix="wsra-view-"))
+        asked = await run_in_threadpool(read_asked, request.query_params, self._library)
+        folder, unneeded = Path(tempfile.mkdtemp(prefix="wsra-view-")), Event()
+        watching = asyncio.create_task(self._watch(request, unneeded))
         try:
-            exports = _exports(kind, params, folder)
+            exports = _exports(kind, request.query_params, folder)
             await run_in_threadpool(check, exports)
             async with self._free:
-                found = await self._found(request, asked)
-                path = await run_in_threadpool(self._written, exports, found, asked)
+                found = await self._found(asked, watching)
+                path = await run_in_threadpool(self._written, exports, found, asked, unneeded)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        finally:
+            watching.cancel()
         return _Download(path, folder)
 
-    async def _found(self, request: Request, asked: Asked) -> SearchResults:
-        """The answer; a client that goes away while it waits cancels it."""
-        waiting = asyncio.create_task(Asking(self._server, self._library, asked, strips=False).found())
-        leaving = asyncio.create_task(gone(request.receive))
+    async def _watch(self, request: Request, unneeded: Event) -> None:
+        """Wait until the client has gone away or the page closes, and say so to the thread that writes."""
+        ends = {asyncio.create_task(gone(request.receive)), asyncio.create_task(self._closing.wait())}
         try:
-            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not waiting.done():
-                raise NotServed("the client went away before the answer came")
-            return waiting.result()
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            unneeded.set()
         finally:
-            for task in (waiting, leaving):
+            for task in ends:
                 task.cancel()
 
-    def _written(self, exports: Exports, found: SearchResults, asked: Asked) -> Path:
+    async def _found(self, asked: Asked, watching: asyncio.Task[None]) -> SearchResults:
+        """The answer, unless nobody waits for it any more."""
+        waiting = asyncio.create_task(Asking(self._server, self._library, asked, strips=False).found())
+        try:
+            await asyncio.wait({waiting, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ServerError(_UNNEEDED)
+            return waiting.result()
+        finally:
+            waiting.cancel()
+
+    def _written(self, exports: Exports, found: SearchResults, asked: Asked, unneeded: Event) -> Path:
+        def go_on(what: str, done: float, total: float | None) -> None:
+            if unneeded.is_set():
+                raise _StoppedError
+
         exhibits = [self._safe(exhibit) for exhibit in exhibits_of(found.results)]
-        export(exports, exhibits, found, false_alarms=asked.request.question.false_alarms, command=asked.command)
+        alarms = asked.request.question.false_alarms
+        try:
+            export(exports, exhibits, found, false_alarms=alarms, command=asked.command, progress=go_on)
+        except _StoppedError:
+            raise ServerError(_UNNEEDED) from None
         path = exports.report or exports.playlist or exports.picture
         if exports.clips is not None:
             path = _zipped(exports.clips)

@@ -69,7 +69,8 @@ class Address:
             return True
         if not is_wildcard(self.host):
             return False
-        return name in (socket.gethostname().lower(), socket.getfqdn().lower()) or _ip(name.strip("[]")) is not None
+        machine = socket.gethostname().lower()
+        return name in (machine, f"{machine}.local") or _ip(name.strip("[]")) is not None
 
 
 def is_loopback(host: str) -> bool:

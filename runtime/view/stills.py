@@ -74,6 +74,7 @@ class Stills:
             MissingExtraError: PyAV or OpenCV is not installed; as the error of the future.
             ServerError: too many wait, or the page is closing.
         """
+        self._workers.refuse_if_closed()
         key = _Key(video, file_state(video), wanted)
         with self._lock:
             if (content := self._kept.get(key)) is not None:

@@ -65,8 +65,9 @@ class Queue:
     def write(self, kept: Sequence[Kept]) -> None:
         """Keep this instead."""
         rows = [
-            {"root": _text((one.given.root or Path()).resolve()), "path": _text(one.given.path), "reason": one.reason, "state": one.state}
+            {"root": _text(root.resolve()), "path": _text(one.given.path.relative_to(root)), "reason": one.reason, "state": one.state}
             for one in kept
+            if (root := one.given.root) is not None
         ]
         try:
             if rows:
@@ -82,7 +83,8 @@ class Queue:
     def _kept(self, row: dict[str, object]) -> Kept:
         state, reason = row["state"], row["reason"]
         size_and_time = (int(state[0]), int(state[1])) if isinstance(state, list) else None
-        return Kept(Input(_path(row["path"]), self._roots[str(row["root"])]), None if reason is None else str(reason), size_and_time)
+        root = self._roots[str(row["root"])]
+        return Kept(Input(root / _path(row["path"]), root), None if reason is None else str(reason), size_and_time)
 
 
 def _text(path: Path) -> str:

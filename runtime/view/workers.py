@@ -38,8 +38,7 @@ class Workers:
         """
         future: Future[Result] = Future()
         with self._changed:
-            if self.closed:
-                raise ServerError(f"{self._name}: the page is closing; open it again")
+            self.refuse_if_closed()
             if len(self._waiting) >= self._most_waiting:
                 raise ServerError(f"{self._name}: {self._most_waiting} wait already; ask again in a moment")
             self._waiting.append((future, task))
@@ -48,6 +47,15 @@ class Workers:
                 Thread(target=self._run, name=f"wsra-{self._name}", daemon=True).start()
             self._changed.notify()
         return future
+
+    def refuse_if_closed(self) -> None:
+        """Stop before work that nobody would do.
+
+        Raises:
+            ServerError: this is closed.
+        """
+        if self.closed:
+            raise ServerError(f"{self._name}: the page is closing; open it again")
 
     def close(self) -> None:
         """Refuse what waits and what comes; tasks in hand see `closed`, and are not waited for."""

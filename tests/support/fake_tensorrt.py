@@ -243,6 +243,11 @@ def install(
                 self.logger.log(1, "IRuntime::deserialize: the version tag\ndoes not match")
                 self.logger.log(3, "chatter")
                 return None
+            if content == b"unserved":  # as TensorRT-RTX 1.7 wrote on an H200
+                self.logger.log(
+                    1, "API Usage Error (TensorRT-RTX does not support this compute capability, so the engine cannot be rebuilt)"
+                )
+                return None
             return engine
 
     trt.nptype, trt.Runtime = nptype, Runtime

@@ -305,6 +305,9 @@ def test_a_plan_that_tensorrt_refuses(plan: Path, monkeypatch: pytest.MonkeyPatc
     plan.write_bytes(b"bad")
     with pytest.raises(BackendError, match=r"refuses the plan \(IRuntime::deserialize: the version tag; does not match\)"):
         TrtBackend(plan)
+    plan.write_bytes(b"unserved")
+    with pytest.raises(BackendError, match=r"this compute capability.*this library never runs on this GPU: use --provider cuda or cpu"):
+        TrtBackend(plan)
     with pytest.raises(BackendError, match="cannot be read"):
         TrtBackend(plan.with_name("nowhere.plan"))
 

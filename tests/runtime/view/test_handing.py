@@ -7,6 +7,8 @@ import io
 import json
 import shutil
 import tempfile
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +23,12 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("jinja2")
 import av
+import httpx
 from pages import MARKUP, events, page_over, until, write_archive
 from typer.testing import CliRunner
 
 from wsra.runtime.cli import app_of
+from wsra.runtime.view import handing
 from wsra.runtime.view.handing import KINDS
 from wsra.runtime.view.listing import id_of
 
@@ -110,6 +114,35 @@ def test_several_at_once_wait_for_each_other(client: Any) -> None:
     with ThreadPoolExecutor(6) as clients:
         every = [clients.submit(client.get, f"/api/{kind}", params=YARD | {"kind": "csv"}) for kind in KINDS * 2]
         assert [one.result(120).status_code for one in every] == [200] * 8
+
+
+@pytest.mark.parametrize("end", ["client", "page"])
+def test_writing_stops_where_nobody_waits(archive: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    begun, stopped = threading.Event(), threading.Event()
+
+    def slow(*given: Any, progress: Any, **options: Any) -> bool:
+        begun.set()
+        try:
+            while True:
+                progress("clips", 1, 9)
+                time.sleep(0.01)
+        finally:
+            stopped.set()
+
+    monkeypatch.setattr(handing, "export", slow)
+    with page_over([archive[0]], archive[1]) as (page, client):
+        if end == "client":
+            with pytest.raises(httpx.ReadTimeout):
+                client.get("/api/clips", params=YARD, timeout=1)
+        else:
+            waiting = threading.Thread(target=lambda: answers.append(client.get("/api/clips", params=YARD)))
+            answers: list[Any] = []
+            waiting.start()
+            assert begun.wait(20)
+            page.should_exit = True
+            waiting.join(20)
+            assert answers[0].status_code == 503 and "the page closes" in answers[0].json()["message"]
+        assert begun.is_set() and stopped.wait(20)
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,22 @@ def test_a_restart_goes_on_but_not_with_what_was_cancelled(root: Path, kept: Pat
         assert at_rest(jobs) and jobs.state()["finished"] == 0
 
 
+def test_a_restart_from_another_place_finds_the_folder_again(
+    root: Path, kept: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    slow = Slow(monkeypatch, "a.mp4")
+    monkeypatch.chdir(root.parent)
+    with page(Path("root"), kept, bundle) as (library, jobs):
+        jobs.add(library.missing_in(id_of("d", root / "yard")))
+        assert slow.entered.wait(60)
+    slow.free.set()
+    monkeypatch.chdir(root / "gate")
+    (tmp_path / "link").symlink_to(root)
+    with page(tmp_path / "link", kept, bundle) as (_, jobs):
+        until(lambda: jobs.state()["finished"] == 2)
+    assert files(root) == ["a.feat", "b.feat"]
+
+
 def test_what_was_kept_is_only_taken_where_it_fits(root: Path, kept: Path, bundle: Bundle, tmp_path: Path, film: Path) -> None:
     outside = tmp_path / "outside" / "x.mp4"
     outside.parent.mkdir()

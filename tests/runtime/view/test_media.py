@@ -22,6 +22,7 @@ from served import OneFolder, served, write_features_of  # noqa: E402
 
 from handed import SIZE, box_at, write_film  # noqa: E402
 from wsra.runtime.drawing.boxes import crop, fitted  # noqa: E402
+from wsra.runtime.errors import ServerError  # noqa: E402
 from wsra.runtime.formats.bundle import open_bundle  # noqa: E402
 from wsra.runtime.video.frames import Video  # noqa: E402
 from wsra.runtime.view.library import Library  # noqa: E402
@@ -304,3 +305,5 @@ def test_stills_of_one_video_are_decoded_together_and_kept_up_to_a_limit(
     made.picture(page.root / "gate-1.mp4", Wanted(1.0, 100)).result(30)
     assert len(passes) == 4
     made.close()
+    with pytest.raises(ServerError, match="the page is closing"):
+        made.picture(page.root / "gate-1.mp4", Wanted(1.0, 100))

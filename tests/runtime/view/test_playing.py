@@ -5,8 +5,6 @@ Skipped, with the reason, where Chromium or Playwright is missing.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 
 av = pytest.importorskip("av")
 pytest.importorskip("starlette")
-playwright = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 from films import SIZE_PX, Film, numbered  # noqa: E402
 from served import OneFolder, served  # noqa: E402
 from starlette.requests import Request  # noqa: E402
@@ -58,17 +56,6 @@ ADVANCES = """async () => {
     video.pause();
     return video.currentTime;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    program = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("Chromium is not installed: nothing is played")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 async def index(request: Request) -> HTMLResponse:
