@@ -133,8 +133,9 @@ def test_least_confidence_and_found_only_change_what_is_shown(browser: Any, arch
         look.get_by_label("Found only").uncheck()
         look.get_by_label("False alarms accepted an hour").fill("100000")
         look.keyboard.press("Tab")
-        look.until("document.querySelectorAll('.card:not(.candidate)').length > 1")
+        look.until("location.hash.includes('false_alarms=100000')")
         look.answered()
+        assert look.locator(".card:not(.candidate)").count() > 1 and look.locator(".card.candidate").count() == 0
         look.get_by_label("Least confidence").fill("99")
         look.until("/hidden by the least confidence/.test(document.querySelector('#answers').textContent)")
         assert look.locator(".card").count() == 0
