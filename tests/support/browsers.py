@@ -92,7 +92,7 @@ def looking(browser: Any, address: str, *, path: str = "/", **context: Any) -> I
     look = Look(opened.new_page())
     look.page.set_default_timeout(WAIT_MS)
     look.page.on("request", lambda request: look.requested.append(request.url))
-    look.page.on("console", lambda message: look.said.append(message.text))
+    look.page.on("console", lambda message: "willReadFrequently" in message.text or look.said.append(message.text))  # tests read canvases
     look.page.on("pageerror", lambda error: look.said.append(str(error)))
     look.page.goto(address.rstrip("/") + path)
     look.until("/bundle/.test(document.querySelector('#summary').textContent)")

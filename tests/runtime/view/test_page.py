@@ -81,9 +81,12 @@ def test_a_link_opens_the_very_view(browser: Any, address: str) -> None:
         look.locator(".card", has_text="gate-1").first.click()
         look.plays()
         title = look.locator("#player-title").inner_text()
-        assert "moment=" in look.url
-        link = look.url
+        look.locator("#player").get_by_role("button", name="Copy link").click()
+        look.until("/link is copied/.test(document.querySelector('#player').textContent)")
+        link = look.evaluate("navigator.clipboard.readText()")
+        assert "moment=" in link and link == look.url
         look.keyboard.press("Escape")
+        look.until("!document.querySelector('#player').open && !location.hash.includes('moment=')")
         look.get_by_role("button", name="Copy link").click()
         look.until("/link is copied/.test(document.querySelector('#handover').textContent)")
         assert look.evaluate("navigator.clipboard.readText()") == look.url != link
@@ -130,8 +133,9 @@ def test_least_confidence_and_found_only_change_what_is_shown(browser: Any, arch
         look.get_by_label("Found only").uncheck()
         look.get_by_label("False alarms accepted an hour").fill("100000")
         look.keyboard.press("Tab")
-        look.until("document.querySelectorAll('.card:not(.candidate)').length > 1")
+        look.until("location.hash.includes('false_alarms=100000')")
         look.answered()
+        assert look.locator(".card:not(.candidate)").count() > 1 and look.locator(".card.candidate").count() == 0
         look.get_by_label("Least confidence").fill("99")
         look.until("/hidden by the least confidence/.test(document.querySelector('#answers').textContent)")
         assert look.locator(".card").count() == 0
