@@ -98,5 +98,5 @@ def looking(browser: Any, address: str, *, path: str = "/", **context: Any) -> I
     look.until("/bundle/.test(document.querySelector('#summary').textContent)")
     yield look
     assert [url for url in look.requested if not url.startswith((address, "blob:"))] == []
-    assert look.said == []
+    assert look.said == [], look.said
     opened.close()
