@@ -46,7 +46,7 @@ def made_video(bundle: Path, path: Path, snippets: int) -> None:
     _keep_random_keys(bundle, path, snippets)
 
 
-def made_camera(bundle: Path, path: Path, hours: float, rows_per_hour: int) -> None:
+def made_camera(bundle: Path, path: Path, hours: float, rows_per_hour: int, seed: int = 0) -> None:
     """Write the same for a camera with tracked objects, which stay for `ROWS_PER_TRACK` seconds and arrive at even intervals."""
     manifest, count = open_bundle(bundle).manifest, max(1, round(hours * rows_per_hour / ROWS_PER_TRACK))
     begins = np.arange(count) * (3600 * hours - ROWS_PER_TRACK) / count
@@ -65,7 +65,7 @@ def made_camera(bundle: Path, path: Path, hours: float, rows_per_hour: int) -> N
     times_s = np.stack([starts, starts + 1], axis=1)[order]
     values = np.zeros((len(starts), manifest.feature_width), np.float16)
     write_features(path, Features(values, times_s, path.stem, 3600 * hours, manifest.backbone, tracks=tracks))
-    _keep_random_keys(bundle, path, len(starts))
+    _keep_random_keys(bundle, path, len(starts), seed)
 
 
 def of_lives(bundle: Path, out: Path) -> Path:
@@ -75,8 +75,8 @@ def of_lives(bundle: Path, out: Path) -> Path:
     return out
 
 
-def _keep_random_keys(bundle: Path, path: Path, rows: int) -> None:
-    opened, rng = open_bundle(bundle), np.random.default_rng(0)
+def _keep_random_keys(bundle: Path, path: Path, rows: int, seed: int = 0) -> None:
+    opened, rng = open_bundle(bundle), np.random.default_rng(seed)
     manifest = opened.manifest
 
     def chunks() -> Iterator[NDArray[np.float32]]:

@@ -60,3 +60,18 @@ export function later(call, wait) {
     timer = setTimeout(() => call(...given), wait);
   };
 }
+
+/** Call at once, but at most every `wait` milliseconds; the last of many calls is never left out. */
+export function paced(call, wait) {
+  let timer = null;
+  let next = 0;
+  let last = [];
+  return (...given) => {
+    last = given;
+    timer ??= setTimeout(() => {
+      timer = null;
+      next = performance.now() + wait;
+      call(...last);
+    }, Math.max(0, next - performance.now()));
+  };
+}

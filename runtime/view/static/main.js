@@ -3,7 +3,7 @@
 import { Answers } from "./answers.js";
 import { getJson } from "./api.js";
 import { Search, wholeOf } from "./ask.js";
-import { byId, fillIn, isTyping, later, make, setChildren, show } from "./dom.js";
+import { byId, fillIn, isTyping, later, make, paced, setChildren, show } from "./dom.js";
 import { listenForDrops } from "./drop.js";
 import { Filters } from "./filters.js";
 import { addHandover } from "./handover.js";
@@ -16,7 +16,7 @@ import { Strips } from "./strips.js";
 import { words } from "./strings.js";
 
 const ASK_AFTER_MS = 500; // after a filter was changed
-const DRAW_AFTER_MS = 120;
+const DRAW_EVERY_MS = 120; // while recordings are answered
 const SAY_AFTER_MS = 2000; // a screen reader is not told of every recording
 const LOOK_AGAIN_MS = [1000, 5000]; // after a video is prepared: the server lists its folders anew in the background
 
@@ -33,7 +33,7 @@ byId("feeding").open = byId("filters").open;
 
 const bar = new SearchBar({ ask: () => ask(true), stop: () => stop() });
 const answers = new Answers((key) => openMoment(key));
-const redraw = later(() => draw(), DRAW_AFTER_MS);
+const redraw = paced(() => draw(), DRAW_EVERY_MS);
 const search = new Search({
   progress: onProgress,
   changed: (isFinal) => (isFinal ? onAnswers() : redraw()),

@@ -129,3 +129,21 @@ def test_nothing_becomes_markup() -> None:
         for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "http://", "https://"):
             assert word not in text, (name, word)
     assert " style=" not in (STATIC / "index.html").read_text() and " on" not in re.sub(r">[^<]*<", "", (STATIC / "index.html").read_text())
+
+
+def test_what_comes_without_a_pause_is_drawn_meanwhile(page: Any) -> None:
+    """Answers of many recordings may come faster than the page draws; the first is shown at once, and the last is not forgotten."""
+    drawn = page.evaluate(
+        """async () => {
+            const { paced } = await import("/dom.js");
+            const drawn = [], call = paced((number) => drawn.push([number, performance.now()]), 60);
+            const begin = performance.now();
+            let number = 0;
+            while (performance.now() - begin < 500) { call(number++); await new Promise(next => setTimeout(next, 10)); }
+            await new Promise(next => setTimeout(next, 150));
+            return { drawn, last: number - 1 };
+        }"""
+    )
+    numbers, times_ms = zip(*drawn["drawn"], strict=True)
+    assert numbers[0] <= 3 and numbers[-1] == drawn["last"] and 3 <= len(numbers) <= 11
+    assert list(numbers) == sorted(set(numbers)) and np.diff(times_ms).min() > 55
