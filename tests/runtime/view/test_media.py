@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -261,6 +262,19 @@ def test_a_still_is_not_sent_again(page: Page) -> None:
     assert again.status_code == 304 and again.content == b""
     other = page.get("gate-1.mp4", "/still.jpg?t=2.5&width=100", headers={"If-None-Match": first.headers["etag"]})
     assert other.status_code == 200 and other.headers["etag"] != first.headers["etag"]
+
+
+def test_a_pipe_in_the_place_of_a_video_is_refused(page: Page) -> None:
+    """To open it would wait for whoever writes into it."""
+    video, aside = page.root / "gate-1.mp4", page.root.parent / "aside.mp4"
+    video.rename(aside)
+    os.mkfifo(video)
+    try:
+        for way in ("", "/info", "/excerpt?start=2&end=4", "/still.jpg?t=2.5"):
+            answer = page.get("gate-1.mp4", way)
+            assert answer.status_code == 422 and "regular file" in answer.json()["message"]
+    finally:
+        aside.replace(video)
 
 
 @pytest.mark.parametrize("way", ["/info", "/excerpt?start=2&end=4", "/still.jpg?t=2"])
