@@ -158,5 +158,5 @@ def _links(folders: Iterable[Path]) -> set[Path]:
 
 def _of(known: Mapping[str, Value], one: str, what: str) -> Value:
     if one not in known:
-        raise NotServed(f"no {what} of this page has the id {one!r}; load the page again")
+        raise NotServed(f"no {what} of this page has the id {one[:40]!r}; load the page again")
     return known[one]

@@ -218,6 +218,16 @@ def test_handing_over(look: Look, tmp_path: Path) -> None:
     assert sum(name.endswith(".mp4") for name in zipfile.ZipFile(tmp_path / "clips.zip").namelist()) == 2
 
 
+def test_a_question_that_fails_is_said_and_no_search_seems_to_go_on(look: Look) -> None:
+    look.ask(CAR)
+    look.get_by_label("Sentence 1", exact=True).fill("a " * 500)
+    look.keyboard.press("Enter")
+    look.until("/the text encoder takes/.test(document.querySelector('#problem').textContent)")
+    assert look.locator("#status").inner_text() == "" and not look.locator("#progress").is_visible()
+    look.ask(CAR)
+    assert not look.locator("#problem").is_visible()
+
+
 def test_by_keys_alone(browser: Any, address: str) -> None:
     with looking(browser, address) as look:
         keys = look.keyboard
