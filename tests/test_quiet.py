@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from traced import Trace, strace, trace
@@ -57,9 +61,9 @@ def traced(work: Path, tmp_path: Path) -> Iterator[Run]:
         "OMP_NUM_THREADS": "1",
     }
 
-    def run(*arguments: str, **more: str) -> Trace:
-        found = trace(arguments, work, environment | more, tmp_path / "logs")
-        assert found.returncode == 0, found.said
+    def run(*arguments: str, meanwhile: Callable[[int], None] = lambda process: None, code: int = 0, **more: str) -> Trace:
+        found = trace(arguments, work, environment | more, tmp_path / "logs", meanwhile)
+        assert found.returncode == code, found.said
         allowed = [work, tmp_path / "tmp", Path("/dev"), Path("/proc"), *(tmp_path / "home" / name for name in HOME)]
         above = {folder for place in allowed for folder in place.parents}  # such as ~/.cache, which is made for what is in it
         strangers = [path for path in found.written - above if not any(path.is_relative_to(place) for place in allowed)]
@@ -135,6 +139,42 @@ def test_training_and_export_speak_to_nobody(traced: Run, work: Path, tmp_path: 
     assert traced("export", "trained", "-o", "exported").contacts == set()
     made = _files(work) - before
     assert made and all(name.startswith("exported/") for name in made)
+
+
+def _answers(port: int) -> bool:
+    """Whether a server on this machine takes connections."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_page_speaks_to_nobody(traced: Run, work: Path) -> None:
+    """A browser opens it, looks at what is there, extracts a video and asks; then Ctrl-C ends it."""
+    (work / "yard").mkdir()
+    shutil.copy2(work / "clip.mp4", work / "yard")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def browse(process: int) -> None:
+        until = time.monotonic() + 120
+        while not _answers(port):
+            assert time.monotonic() < until, "the page does not open"
+            time.sleep(0.2)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            assert "<title>" in client.get("/").text
+            (folder,) = client.get("/api/archive").json()["folders"]
+            assert client.post("/api/jobs", json={"folder": folder["id"]}).json() == {"added": 1}
+            while not client.get("/api/archive").json()["cameras"]:
+                assert time.monotonic() < until, "the video is not extracted"
+                time.sleep(0.2)
+            assert "event: answers" in client.get("/api/ask", params={"q": QUERY}).text
+            assert client.get("/api/report", params={"q": QUERY}).status_code == 200
+        os.kill(process, signal.SIGINT)
+
+    before = _files(work)
+    page = traced("view", "yard", "-b", "bundle", "--port", str(port), "--no-browser", meanwhile=browse, code=130)
+    assert page.contacts == set()
+    assert _files(work) - before == {"yard/clip.feat", "yard/clip.keys"}
 
 
 def test_a_cluster_of_this_machine_speaks_to_this_machine_alone(traced: Run) -> None:

@@ -214,9 +214,10 @@ def _files_of(folder: Folder, root: Path, backbone: str, catalogue: Catalogue) -
             entry = None
         found += [(name, next((other for other in same if other != name), None), entry) for name in same]
     for feats in alone.values():
-        wanted = [feat for feat in feats if feat[1] is not None and feat[1].backbone == backbone]
-        rest = [feat for feat in feats if feat[1] is None or not wanted]
-        found += [(name, None, entry) for name, entry in wanted[:1] + rest]
+        if len(feats) > 1:  # of several backbones
+            wanted = [feat for feat in feats if feat[1] is not None and feat[1].backbone == backbone]
+            feats = wanted[:1] + [feat for feat in feats if feat[1] is None or not wanted]
+        found += [(name, None, entry) for name, entry in feats]
     inputs = [
         Input(folder.path / name, root, folder.path / twin if twin is not None else None, folder=folder, entry=entry)
         for name, twin, entry in sorted(found, key=itemgetter(0))

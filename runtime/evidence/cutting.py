@@ -25,6 +25,7 @@ _TICKS = 90_000  # of the clock of clips that are encoded, per second
 _EVERY_PER_S = 1000.0  # more than any camera has: every frame is kept
 _BT601 = 5  # as FFmpeg numbers matrices
 _COLOURS = {"colorspace": 2, "color_range": 0, "color_primaries": 2, "color_trc": 2}  # and the number that stands for unknown
+_LAST_S = 2.0  # for which the last frame of a video may be shown
 _BEFORE_S = (1.0, 20.0)  # how much earlier a key frame is sought: once, and again where that led too far
 
 
@@ -64,7 +65,7 @@ def copy_part(video: Path, target: Path, start_s: float, end_s: float) -> Cut:
         end_s: where the copy ends; frames that others need to be decoded may go on for a few more.
 
     Raises:
-        VideoError: the video cannot be read, or an MP4 cannot hold its stream.
+        VideoError: the video cannot be read, has no frame there, or an MP4 cannot hold its stream.
         OutputError: the disk is full.
     """
     import av
@@ -93,6 +94,9 @@ def copy_part(video: Path, target: Path, start_s: float, end_s: float) -> Cut:
                     packet.pts, packet.dts = packet.pts - begin, packet.dts - begin
                     packet.stream = copied
                     clip.mux(packet)
+                else:  # the end of the file; its last frame is shown for a while
+                    if (first - newest) * base > _LAST_S:
+                        raise VideoError(f"{video}: no frame between second {start_s:.1f} and {end_s:.1f}; is the file damaged or cut off?")
         except (av.FFmpegError, ValueError) as err:
             raise VideoError(
                 f"{video}: its {stream.codec_context.name} stream cannot be copied into an MP4 ({err}); encode the clips with --exact"

@@ -8,17 +8,15 @@ unchanged, with their traceback.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 
 from wsra.runtime.errors import WsraError
 
 DEBUG = "WSRA_DEBUG"
 
 
-@contextmanager
-def one_file(path: Path | str, error: type[WsraError], *, hint: str = "is the file damaged?") -> Iterator[None]:
+def one_file(path: Path | str, error: type[WsraError], *, hint: str = "is the file damaged?") -> OneFile:
     """Turn any exception that a file causes into one line about that file.
 
     Errors of wsra pass unchanged, because they already name the file, and so do missing libraries, which are not the fault of the file.
@@ -28,18 +26,30 @@ def one_file(path: Path | str, error: type[WsraError], *, hint: str = "is the fi
         error: the exception to raise instead.
         hint: what to do; the end of the message.
 
-    Raises:
-        WsraError: of the given kind, chained to the original exception.
+    Returns:
+        A context manager; its block raises the given kind of WsraError, chained to the original exception.
     """
-    try:
-        yield
-    except (WsraError, ImportError):
-        raise
-    except Exception as err:
-        if os.environ.get(DEBUG):
-            raise
+    return OneFile(path, error, hint)
+
+
+class OneFile:
+    """The block of `one_file`; a class, because an archive enters it 100,000 times."""
+
+    __slots__ = ("_error", "_hint", "_path")
+
+    def __init__(self, path: Path | str, error: type[WsraError], hint: str) -> None:
+        self._path, self._error, self._hint = path, error, hint
+
+    def __enter__(self) -> None:
+        """Nothing is opened."""
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None) -> None:
+        """Raise the error instead of another one."""
+        if not isinstance(err, Exception) or isinstance(err, (WsraError, ImportError)) or os.environ.get(DEBUG):
+            return
+        path = self._path
         if isinstance(err, OSError):  # a recorder that deletes its oldest files, a disk that fails
             reason = err.strerror or err
-            raise error(f"{path}: cannot be read to its end ({reason}); was it deleted or replaced meanwhile?") from err
+            raise self._error(f"{path}: cannot be read to its end ({reason}); was it deleted or replaced meanwhile?") from err
         reason = f"{type(err).__name__}: {err}" if str(err) else type(err).__name__
-        raise error(f"{path}: cannot be used ({reason}); {hint} {DEBUG}=1 shows where") from err
+        raise self._error(f"{path}: cannot be used ({reason}); {self._hint} {DEBUG}=1 shows where") from err

@@ -59,7 +59,7 @@ def read_asked(params: QueryParams, library: Library) -> Asked:
         raise ConfigError(f"got {len(queries)} sentences; expected 1 to {MOST_SENTENCES}, each as q=")
     listing = library.listing()
     if not listing.footage:
-        raise ConfigError("there is no video with features yet; extract a folder first")
+        raise ConfigError("no video can be searched yet; prepare some first: press Prepare under Footage")
     cameras = library.camera_names(params.getlist("camera")) or None
     alarms = params.get("false_alarms")
     false_alarms = None if alarms is None else in_bounds("false_alarms", alarms, least=1e-9, most=1e9)

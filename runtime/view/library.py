@@ -136,12 +136,14 @@ class Library:
             found = list_archive(self.roots, self._bundle.manifest.backbone, self._bundle.check_features, catalogue)
         links = _links({file.feat.parent for file in found.footage} | {one.given.path.parent for one in found.missing})
         led_out = {path for path in links if not self.holds(path)}
-        footage = [file for file in found.footage if not led_out & {file.feat, file.file}]
-        missing = [one for one in found.missing if not led_out & {one.feat, one.given.path}]
-        refused = {file.file or file.feat for file in found.footage} - {file.file or file.feat for file in footage}
-        refused |= {one.given.path for one in found.missing} - {one.given.path for one in missing}
+        footage, missing = found.footage, found.missing
         left_out = [left_out_of(one.file, one.reason) for one in found.left_out]
-        left_out += [left_out_of(path, _LED_OUT) for path in sorted(refused)]
+        if led_out:
+            refused = {file.file or file.feat for file in footage if led_out & {file.feat, file.file}}
+            refused |= {one.given.path for one in missing if led_out & {one.feat, one.given.path}}
+            left_out += [left_out_of(path, _LED_OUT) for path in sorted(refused)]
+            footage = tuple(file for file in footage if (file.file or file.feat) not in refused)
+            missing = tuple(one for one in missing if one.given.path not in refused)
         return listing_of(self.roots, footage, missing, left_out)
 
 
@@ -156,5 +158,5 @@ def _links(folders: Iterable[Path]) -> set[Path]:
 
 def _of(known: Mapping[str, Value], one: str, what: str) -> Value:
     if one not in known:
-        raise NotServed(f"no {what} of this page has the id {one!r}; load the page again")
+        raise NotServed(f"no {what} of this page has the id {one[:40]!r}; load the page again")
     return known[one]

@@ -86,6 +86,8 @@ class Media:
 
     async def _file(self, path: Path, kind: str) -> Response:
         def find() -> Response:
+            if not path.is_file():  # to open a pipe would wait for whoever writes into it
+                raise VideoError(f"{path}: not a regular file; expected a video")
             with one_file(path, VideoError), path.open("rb"):  # what cannot be read is refused before an answer begins
                 return _File(path, media_type=kind, headers=_CHECKED, stat_result=path.stat())
 

@@ -18,6 +18,7 @@ from wsra.runtime.errors import ConfigError, DataError
 from wsra.runtime.formats.bundle import open_bundle
 from wsra.runtime.serving.server import Server
 from wsra.runtime.view.app import Page
+from wsra.runtime.view.connections import Connection
 from wsra.runtime.view.feeding import job_routes
 from wsra.runtime.view.jobs import Jobs
 from wsra.runtime.view.library import Library
@@ -76,7 +77,7 @@ class Running(uvicorn.Server):
             uvicorn.Config(
                 page,
                 loop="asyncio",
-                http="h11",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+_AGAIN_S = 0.1
 ALIVE_S = 15.0  # a stream that has nothing to say says so this often, so that nothing between takes it for dead
 
 Event = tuple[str, Any] | None  # name and value; None is the word that the stream lives
@@ -55,13 +56,11 @@ class EventStream(Response):
         """Send the events until one of the three ends comes."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         sending = asyncio.create_task(self._send(send))
-        ends = {sending, asyncio.create_task(gone(receive)), asyncio.create_task(self._closing.wait())}
+        ends: set[asyncio.Task[Any]] = {sending, asyncio.create_task(gone(receive)), asyncio.create_task(self._closing.wait())}
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in ends:
-                task.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
+            await _ended(ends)
         if not sending.cancelled() and (error := sending.exception()) is not None and not isinstance(error, OSError):
             raise error
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -73,6 +72,14 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
         finally:
             await self._events.aclose()
+
+
+async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: before Python 3.12 `wait_for` loses a cancellation that comes together with what it waits for."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_AGAIN_S)
 
 
 async def gone(receive: Receive) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -71,6 +72,15 @@ def page_over(roots: Sequence[Path], bundle: Path, *, host: str = "127.0.0.1") -
             thread.join()
 
 
+@contextmanager
+def asks_and_goes_away(client: httpx.Client, target: str) -> Iterator[None]:
+    """A client that sends a request, reads nothing, and is gone at the end of the block."""
+    host, port = client.base_url.host, client.base_url.port
+    with socket.create_connection((host, port)) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode("ascii"))
+        yield
+
+
 def events(client: httpx.Client, path: str, **params: Any) -> list[tuple[str, Any]]:
     """All events of a stream, to its end."""
     with client.stream("GET", path, params=params) as answer:
@@ -89,7 +99,7 @@ def events_in(text: str) -> list[tuple[str, Any]]:
     return found
 
 
-def until(condition: Any, seconds: float = 30.0) -> None:
+def until(condition: Any, seconds: float = 60.0) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -29,7 +29,7 @@ def served(routes: Sequence[BaseRoute]) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not server.started:
             assert thread.is_alive() and time.monotonic() < until
             time.sleep(0.01)

@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,19 +48,41 @@ def strace() -> str:
     return found
 
 
-def trace(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], logs: Path) -> Trace:
-    """Run `wsra` with these arguments in a folder, and nothing in the environment but what is given."""
+def trace(
+    arguments: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    logs: Path,
+    meanwhile: Callable[[int], None] = lambda process: None,
+) -> Trace:
+    """Run `wsra` with these arguments in a folder, and nothing in the environment but what is given.
+
+    Args:
+        arguments: of the command line.
+        folder: where it runs.
+        environment: all that it gets.
+        logs: a new folder for what strace writes.
+        meanwhile: is called with the number of the process of `wsra` while it runs.
+    """
     logs.mkdir()
     command = [strace(), "-ff", "-qq", "-y", "-s", "4096", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(logs / "of")]
-    run = subprocess.run(
+    run = subprocess.Popen(
         [*command, sys.executable, "-m", "wsra.runtime.cli", *arguments],
         cwd=folder,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
     )
+    with ThreadPoolExecutor(1) as reader:
+        said = reader.submit(run.communicate, timeout=600)
+        try:
+            meanwhile(_traced_by(run.pid))
+        except BaseException:
+            run.kill()
+            raise
+        output, _ = said.result()
     contacts: set[tuple[str, int]] = set()
     written: set[Path] = set()
     for log in logs.iterdir():
@@ -69,7 +93,17 @@ def trace(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
                 contacts |= {(one or other, int(port)) for (one, other), port in zip(hosts, ports, strict=True)}
             elif " = -1 " not in line and (not call.startswith("open") or _WRITES.search(line)):
                 written |= {_absolute(place, name, folder) for place, name in _PATH.findall(line.partition(" = ")[0])}
-    return Trace(run.returncode, run.stdout + run.stderr, contacts, written)
+    return Trace(run.returncode, output, contacts, written)
+
+
+def _traced_by(strace_pid: int) -> int:
+    """The process that strace has started."""
+    children = Path(f"/proc/{strace_pid}/task/{strace_pid}/children")
+    until = time.monotonic() + 60
+    while not (found := children.read_text().split()):
+        assert time.monotonic() < until, "strace starts nothing"
+        time.sleep(0.01)
+    return int(found[0])
 
 
 def _absolute(place: str, name: str, folder: Path) -> Path:

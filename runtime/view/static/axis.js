@@ -18,6 +18,9 @@ export function sharpen(canvas, height_css, width_css) {
   return { width, height, ratio };
 }
 
+/** CSS pixels for each pixel of a page with the usual font: more on large screens. */
+export const unit = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+
 /** Colours of the page as they are now: light or dark. */
 export function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -30,7 +33,7 @@ export function colours() {
 
 /** Draw ticks and their words over the width of a canvas from `top` on, all in device pixels. */
 export function drawAxis(context, { top, width, height, ratio }, view, isClock, paint) {
-  const size = Math.max(11, parseFloat(getComputedStyle(document.documentElement).fontSize) * 0.72);
+  const size = 11.5 * unit();
   context.font = `${size * ratio}px system-ui, sans-serif`;
   context.textBaseline = "bottom";
   let free = -Infinity;

@@ -34,17 +34,21 @@ export function addHandover(asked) {
   });
   const copy = button(words.copyLink, async () => {
     link.value = location.href;
-    try {
-      await navigator.clipboard.writeText(location.href);
-      said.textContent = words.copied;
-      link.hidden = true;
-    } catch { // without TLS, away from this machine, a browser does not let a page copy
-      said.textContent = words.copyByHand;
-      link.hidden = false;
-      link.select();
-    }
+    link.hidden = await copyLink();
+    said.textContent = link.hidden ? words.copied : words.copyByHand;
+    if (!link.hidden) link.select();
   });
   byId("handover").append(make("h2", { class: "inline", text: words.handoverTitle }), ...buttons, copy, said, link);
+}
+
+/** Copy the link to the very view; false where the browser does not let a page copy: away from this machine without TLS. */
+export async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function save({ name, content }) {

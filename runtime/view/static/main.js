@@ -37,7 +37,7 @@ const redraw = paced(() => draw(), DRAW_EVERY_MS);
 const search = new Search({
   progress: onProgress,
   changed: (isFinal) => (isFinal ? onAnswers() : redraw()),
-  failed: (message) => complain(message),
+  failed: (message) => onFailed(message),
   ended: () => onEnded(),
   heat: (heat) => strips.setHeat(heat),
 });
@@ -151,6 +151,11 @@ function onAnswers() {
     if (meant) openMoment(meant.key);
     else say(words.notAmong, true);
   }
+}
+
+function onFailed(message) {
+  if (search.running) say("", true); // else it would still tell of a search that goes on
+  complain(message);
 }
 
 function onEnded() {

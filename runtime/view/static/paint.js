@@ -3,6 +3,7 @@
 import { drawAxis } from "./axis.js";
 import { drawLane } from "./heat.js";
 
+// Heights in CSS pixels where 1rem is 16 px.
 const LANE_PX = 16;
 const ALONE_PX = 26; // one sentence alone has a higher lane
 const MARK_PX = 7;
@@ -16,17 +17,18 @@ const AXIS_PX = 20;
  * @property {{query: number, from: number, to: number, isOpen: boolean}[]} moments
  * @property {((query: number, from: number, to: number) => number)|null} highest as of `Heat`; null before anything came
  * @property {number|null} cursor
+ * @property {number} unit as of `axis.js`
  */
 
 const laneHeight = (strip) => (strip.lanes === 1 ? ALONE_PX : LANE_PX);
 
 /** The height of a strip in CSS pixels. */
-export const heightOf = (strip) => MARK_PX + strip.lanes * (laneHeight(strip) + 1) + (strip.isClock ? 0 : AXIS_PX);
+export const heightOf = (strip) => Math.round(strip.unit * (MARK_PX + strip.lanes * (laneHeight(strip) + 1) + (strip.isClock ? 0 : AXIS_PX)));
 
 /** Draw a strip over its whole canvas. */
 export function drawStrip(canvas, strip, paint) {
   const { view } = strip;
-  const [width, ratio] = [canvas.width, canvas.height / heightOf(strip)];
+  const [width, ratio] = [canvas.width, (strip.unit * canvas.height) / heightOf(strip)];
   const context = canvas.getContext("2d");
   const x = (at) => ((at - view.from) / (view.to - view.from)) * width;
   context.clearRect(0, 0, width, canvas.height);
@@ -38,7 +40,8 @@ export function drawStrip(canvas, strip, paint) {
     for (const moment of strip.moments) if (moment.query === number) drawMark(context, place, moment, x, ratio);
     if (strip.lanes > 1) drawNumber(context, place, number, ratio, paint);
   }
-  if (!strip.isClock) drawAxis(context, { width, ratio, top: canvas.height - AXIS_PX * ratio, height: AXIS_PX * ratio }, view, false, paint);
+  const place = { width, ratio: ratio / strip.unit, top: canvas.height - AXIS_PX * ratio, height: AXIS_PX * ratio };
+  if (!strip.isClock) drawAxis(context, place, view, false, paint);
   if (strip.cursor === null) return;
   context.fillStyle = paint.text;
   context.fillRect(Math.round(x(strip.cursor)) - ratio / 2, 0, Math.max(1, 1.5 * ratio), canvas.height);

@@ -4,6 +4,7 @@ import { placeOf, sure } from "./answers.js";
 import { getJson } from "./api.js";
 import { boxAt, drawBox } from "./boxes.js";
 import { byId, button, make } from "./dom.js";
+import { copyLink } from "./handover.js";
 import { shownPart } from "./moments.js";
 import { words } from "./strings.js";
 import { length, wallClock } from "./times.js";
@@ -41,7 +42,7 @@ export class Player {
       this.stage, this.note,
       make("div", { class: "row controls" }, this.stepButtons[0], button(words.back, () => this.skip(-STEP_S), { title: "←" }), this.toggle,
         button(words.ahead, () => this.skip(STEP_S), { title: "→" }), this.stepButtons[1], this.range,
-        button(words.fullScreen, () => this.fullScreen(), { title: "f" })),
+        button(words.fullScreen, () => this.fullScreen(), { title: "f" }), button(words.copyLink, () => this.copyLink())),
       this.said,
     );
     const on = { timeupdate: "tell", seeked: "draw", loadeddata: "draw", play: "tellPlaying", pause: "tellPlaying", ended: "goOn", error: "onError" };
@@ -205,6 +206,10 @@ export class Player {
     const turn = this.turn;
     const within = Math.min(Math.max(0, at), this.info.duration_s);
     this.start(within, () => turn !== this.turn, !this.video.paused).catch((error) => (this.note.textContent = error.message));
+  }
+
+  async copyLink() {
+    this.note.textContent = (await copyLink()) ? words.copied : `${words.copyByHand} ${location.href}`;
   }
 
   fullScreen() {

@@ -1,6 +1,6 @@
 // The rows of heat strips: one for each camera, with moments, a cursor, zoom and pan.
 
-import { colours, drawAxis, sharpen } from "./axis.js";
+import { colours, drawAxis, sharpen, unit } from "./axis.js";
 import { byId, button, isTyping, later, make, setChildren, show } from "./dom.js";
 import { share } from "./heat.js";
 import { drawStrip, heightOf } from "./paint.js";
@@ -107,7 +107,7 @@ export class Strips {
     this.paint = colours();
     this.width = [...this.rows.values()].find((row) => !row.element.hidden)?.canvas.clientWidth ?? 0;
     if (this.hasClocks) {
-      const size = sharpen(this.axis, AXIS_PX, this.axis.clientWidth);
+      const size = sharpen(this.axis, Math.round(AXIS_PX * unit()), this.axis.clientWidth);
       const context = this.axis.getContext("2d");
       context.clearRect(0, 0, size.width, size.height);
       drawAxis(context, { ...size, top: 0 }, this.clockView.now, true, this.paint);
@@ -118,7 +118,7 @@ export class Strips {
   drawRow(row) {
     this.describe(row);
     const strip = {
-      view: row.view.now, isClock: row.camera.clock, lanes: Math.max(1, this.sentences.length), moments: this.momentsOf(row),
+      view: row.view.now, isClock: row.camera.clock, lanes: Math.max(1, this.sentences.length), moments: this.momentsOf(row), unit: unit(),
       highest: this.heat && ((query, from, to) => this.heat.highest(row.camera.id, query, from, to)),
       cursor: row.canvas === document.activeElement || row.isHovered ? this.cursorOf(row) : null,
     };

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Chromium for the tests of one file, since Playwright runs an event loop in their thread that others could not share."""
     from browsers import chromium
 
     with chromium() as opened:
@@ -31,7 +32,7 @@ def archive(bundle: Any, clip_file: Path, tmp_path_factory: pytest.TempPathFacto
     return write_watched(tmp_path_factory.mktemp("archive") / "yard", bundle, clip_file)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def address(archive: Path, bundle: Any) -> Iterator[str]:
     from pages import page_over
 

@@ -322,7 +322,7 @@ class Stream:
         self._thread.start()
 
     def _read(self, address: str) -> None:
-        with httpx.Client(timeout=30) as client, client.stream("GET", address) as answer:
+        with httpx.Client(timeout=60) as client, client.stream("GET", address) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
             for line in answer.iter_lines():
                 if line.startswith("data: "):
@@ -335,7 +335,7 @@ class Stream:
         self._leave = True
 
     def join(self) -> None:
-        self._thread.join(30)
+        self._thread.join(60)
         assert self.ended.is_set()
 
 

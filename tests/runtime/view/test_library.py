@@ -175,7 +175,7 @@ def test_an_empty_folder_opens_and_says_that_there_is_nothing_to_ask(tmp_path: P
         assert told["cameras"] == told["left_out"] == [] and told["from_s"] is None and told["hours"] == 0
         assert [(folder["name"], folder["ready"], folder["missing"]) for folder in told["folders"]] == [("empty", 0, 0)]
         answer = client.get("/api/ask", params={"q": "bus"})
-        assert answer.status_code == 400 and "extract a folder first" in answer.json()["message"]
+        assert answer.status_code == 400 and "press Prepare under Footage" in answer.json()["message"]
 
 
 def test_several_folders_each_once(archive: Path, bundle: Bundle) -> None:

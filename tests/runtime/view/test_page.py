@@ -81,9 +81,12 @@ def test_a_link_opens_the_very_view(browser: Any, address: str) -> None:
         look.locator(".card", has_text="gate-1").first.click()
         look.plays()
         title = look.locator("#player-title").inner_text()
-        assert "moment=" in look.url
-        link = look.url
+        look.locator("#player").get_by_role("button", name="Copy link").click()
+        look.until("/link is copied/.test(document.querySelector('#player').textContent)")
+        link = look.evaluate("navigator.clipboard.readText()")
+        assert "moment=" in link and link == look.url
         look.keyboard.press("Escape")
+        look.until("!document.querySelector('#player').open && !location.hash.includes('moment=')")
         look.get_by_role("button", name="Copy link").click()
         look.until("/link is copied/.test(document.querySelector('#handover').textContent)")
         assert look.evaluate("navigator.clipboard.readText()") == look.url != link
@@ -130,8 +133,9 @@ def test_least_confidence_and_found_only_change_what_is_shown(browser: Any, arch
         look.get_by_label("Found only").uncheck()
         look.get_by_label("False alarms accepted an hour").fill("100000")
         look.keyboard.press("Tab")
-        look.until("document.querySelectorAll('.card:not(.candidate)').length > 1")
+        look.until("location.hash.includes('false_alarms=100000')")
         look.answered()
+        assert look.locator(".card:not(.candidate)").count() > 1 and look.locator(".card.candidate").count() == 0
         look.get_by_label("Least confidence").fill("99")
         look.until("/hidden by the least confidence/.test(document.querySelector('#answers').textContent)")
         assert look.locator(".card").count() == 0
@@ -212,6 +216,16 @@ def test_handing_over(look: Look, tmp_path: Path) -> None:
         look.get_by_role("button", name="Clips").click()
     handed.value.save_as(tmp_path / "clips.zip")
     assert sum(name.endswith(".mp4") for name in zipfile.ZipFile(tmp_path / "clips.zip").namelist()) == 2
+
+
+def test_a_question_that_fails_is_said_and_no_search_seems_to_go_on(look: Look) -> None:
+    look.ask(CAR)
+    look.get_by_label("Sentence 1", exact=True).fill("a " * 500)
+    look.keyboard.press("Enter")
+    look.until("/the text encoder takes/.test(document.querySelector('#problem').textContent)")
+    assert look.locator("#status").inner_text() == "" and not look.locator("#progress").is_visible()
+    look.ask(CAR)
+    assert not look.locator("#problem").is_visible()
 
 
 def test_by_keys_alone(browser: Any, address: str) -> None:

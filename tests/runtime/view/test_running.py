@@ -71,18 +71,18 @@ def test_a_signal_ends_the_streams_and_the_page(archive: tuple[Path, Path], numb
         first = threading.Event()
 
         def listen() -> None:
-            with httpx.stream("GET", f"{url}api/jobs", timeout=30) as stream:
+            with httpx.stream("GET", f"{url}api/jobs", timeout=60) as stream:
                 for line in stream.iter_lines():
                     heard.append(line)
                     first.set()
 
         listening = threading.Thread(target=listen)
         listening.start()
-        assert first.wait(20)
-        assert httpx.get(f"{url}api/archive").json()["hours"] > 0  # the current folder
+        assert first.wait(60)
+        assert httpx.get(f"{url}api/archive", timeout=60).json()["hours"] > 0  # the current folder
         process.send_signal(number)
-        assert process.wait(20) == code
-        listening.join(10)
+        assert process.wait(60) == code
+        listening.join(60)
         assert not listening.is_alive() and heard[0] == "event: jobs"
         assert process.stderr.read() == ""
 
@@ -92,7 +92,7 @@ def test_an_ignored_signal_stays_ignored(archive: tuple[Path, Path]) -> None:
     with started(archive, "--port", "0", "--no-browser", preexec_fn=ignore) as (process, lines):
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
-        assert httpx.get(f"{url_in(lines)}api/archive").status_code == 200 and process.poll() is None
+        assert httpx.get(f"{url_in(lines)}api/archive", timeout=60).status_code == 200 and process.poll() is None
 
 
 def test_another_address_has_a_token_and_a_warning(archive: tuple[Path, Path]) -> None:
@@ -100,8 +100,8 @@ def test_another_address_has_a_token_and_a_warning(archive: tuple[Path, Path]) -
         url = url_in(lines)
         assert "?token=" in url and lines[-2].startswith("WARNING: other machines can reach 0.0.0.0, and there is no TLS")
         port, token = re.findall(r":(\d+)/\?token=(\S+)", url)[0]
-        assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 401
-        assert httpx.get(f"http://127.0.0.1:{port}/?token={token}").status_code == 303
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=60).status_code == 401
+        assert httpx.get(f"http://127.0.0.1:{port}/?token={token}", timeout=60).status_code == 303
 
 
 def test_a_taken_port_is_an_error_of_one_line() -> None:

@@ -16,6 +16,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("av")
 from pages import page_over, write_archive  # noqa: E402
 
+from wsra.runtime.view import connections  # noqa: E402
 from wsra.runtime.view.running import Running  # noqa: E402
 from wsra.runtime.view.safety import Address  # noqa: E402
 
@@ -137,6 +138,20 @@ def test_another_site_may_open_the_page_but_fetch_nothing(opened: tuple[Running,
         assert client.get(path, headers=headers).status_code == 403
     assert client.get("/", headers=headers).status_code == client.get("/").status_code
     assert client.get("/api/archive", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: ", b"GET /nothing HTTP/1.0\r\n\r\n"], ids=["silent", "slow", "refused"])
+def test_a_connection_without_a_request_is_closed(archive: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+    """Whoever opens many and says nothing would keep all others out, without a token."""
+    monkeypatch.setattr(connections, "REQUEST_S", 0.2)
+    with page_over([archive[0]], archive[1]) as (page, client), client.stream("GET", "/api/jobs") as stream:
+        lines = stream.iter_lines()
+        assert next(lines) == "event: jobs"
+        with socket.create_connection(("127.0.0.1", page.address.port), timeout=60) as silent:
+            silent.sendall(begun)
+            while silent.recv(4096):
+                pass
+        assert not stream.is_closed and next(lines).startswith("data: ")  # what is being answered goes on
 
 
 TRAVERSALS = [
