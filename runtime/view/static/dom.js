@@ -2,6 +2,10 @@
 
 import { words } from "./strings.js";
 
+/** Text in which characters that turn the direction of what follows are seen, not obeyed: a file's name could look like another one. */
+export const visible = (text) =>
+  String(text).replace(/[\u202a-\u202e\u2066-\u2069]/g, (one) => `\\u${one.charCodeAt(0).toString(16)}`);
+
 /** The element of this id. */
 export const byId = (id) => document.getElementById(id);
 
@@ -13,7 +17,7 @@ export function make(tag, options = {}, ...children) {
   for (const [name, value] of Object.entries(options)) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "class") element.className = value;
-    else if (name === "text") element.textContent = value;
+    else if (name === "text") element.textContent = visible(value);
     else if (name === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
     else element.setAttribute(name, value === true ? "" : value);
   }
@@ -33,7 +37,7 @@ export function fillIn(root) {
 /** Show or hide an element; with a text it gets that, too. */
 export function show(element, shown, text) {
   element.hidden = !shown;
-  if (text !== undefined) element.textContent = text;
+  if (text !== undefined) element.textContent = visible(text);
 }
 
 /** Let children be exactly these, in this order; those that stay are not taken out, so that focus and pictures stay. */

@@ -147,3 +147,9 @@ def test_what_comes_without_a_pause_is_drawn_meanwhile(page: Any) -> None:
     numbers, times_ms = zip(*drawn["drawn"], strict=True)
     assert numbers[0] <= 3 and numbers[-1] == drawn["last"] and 3 <= len(numbers) <= 11
     assert list(numbers) == sorted(set(numbers)) and np.diff(times_ms).min() > 55
+
+
+def test_characters_that_turn_the_direction_are_seen(page: Any) -> None:
+    """Else `gate\u202e4pm.exe` looks like `gateexe.mp4`; marks of right-to-left languages stay."""
+    shown = page.evaluate("""async text => (await import("/dom.js")).make("p", { text }).textContent""", "gate\u202e4pm.exe \u200fשער")
+    assert shown == "gate\\u202e4pm.exe \u200fשער"
