@@ -104,6 +104,7 @@ def search_open(
     progress: Progress = unseen,
     listing: Sequence[Footage] | None = None,
     each: Callable[[Answered], None] = _unheard,
+    alone: int | None = None,
 ) -> SearchResults:
     """Answer a request with a bundle that is open already, and stays so.
 
@@ -113,15 +114,16 @@ def search_open(
         progress: as for `search`; what it raises ends the search.
         listing: all files of the request where they are known already; None looks at its paths.
         each: called with the answers of each recording as they come. Where a file turns out broken, all recordings are answered again.
+        alone: for how many sentences the kernel is chosen; None for those of the request.
 
     Raises:
         WsraError: as for `search`.
     """
     if listing is not None:
-        return _search(opened, request, lambda session, left_out: list(listing), progress, each)
+        return _search(opened, request, lambda session, left_out: list(listing), progress, each, alone)
     with Catalogue() as catalogue:
         inputs = inputs_of_all(request.paths, opened.bundle.manifest.backbone, catalogue)
-        return _search(opened, request, partial(_located, inputs, catalogue), progress, each)
+        return _search(opened, request, partial(_located, inputs, catalogue), progress, each, alone)
 
 
 def _search(
@@ -130,12 +132,13 @@ def _search(
     locate: Callable[[Session, _LeftOut], list[Footage | MissingFeatures]],
     progress: Progress,
     each: Callable[[Answered], None],
+    alone: int | None = None,
 ) -> SearchResults:
     question = request.question
     times = _times(request)
     cpus, gpus = max(1, opened.settings.threads), int(opened.route.provider != "cpu")  # of a task on a cluster
     left_out = _LeftOut()
-    with Session(SessionSpec(opened.folder, opened.route, opened.settings, question), progress, opened=opened) as session:
+    with Session(SessionSpec(opened.folder, opened.route, opened.settings, question, alone), progress, opened=opened) as session:
         grounder = session.grounder
         located = _asked(locate(session, left_out), request)
         with open_pool(request.ray, cpus=cpus, gpus=gpus) as pool:

@@ -43,12 +43,14 @@ class SessionSpec:
         route: the precision and the provider that were chosen.
         settings: how the bundle runs otherwise.
         question: what is asked.
+        alone: for how many sentences the kernel is chosen; None for those of the question.
     """
 
     bundle: Path
     route: Route
     settings: RunSettings
     question: Question
+    alone: int | None = None
 
 
 class Session:
@@ -125,7 +127,7 @@ class Session:
         """Say how many rows of features will be scored, and how many hours of video are asked, all recordings together."""
         self.answerer.hours = hours
         if rows != self._rows:
-            self.grounder.scorer.expect(rows, len(self.spec.question.queries))
+            self.grounder.scorer.expect(rows, self.spec.alone or len(self.spec.question.queries))
             self._rows = rows
 
 

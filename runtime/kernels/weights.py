@@ -49,15 +49,21 @@ class Trained:
 
     def offsets(self, text: Array32) -> Array32:
         """What each sentence (Q, Dt) adds to every key, (Q, H); summed in float64, for large offsets cancel."""
-        return np.asarray(self._centred(text) @ self.weight.T.astype(np.float64) + self.added, np.float32)
+        return np.asarray(_each(self._centred(text), self.weight) + self.added, np.float32)
 
     def directions(self, text: Array32) -> Array32:
         """What the cosine compares keys with, (Q, H), of length `gain`."""
-        wide = self._centred(text) @ self.direction_weight.T.astype(np.float64) + self.direction_added
+        wide = _each(self._centred(text), self.direction_weight) + self.direction_added
         return np.asarray(self.gain * wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), SHORTEST), np.float32)
 
     def _centred(self, text: Array32) -> NDArray[np.float64]:
         return np.asarray((text.astype(np.float64) - self.mean) * self.scale)
+
+
+def _each(text: NDArray[np.float64], weight: Array32) -> NDArray[np.float64]:
+    """(Q, H) products of sentences (Q, Dt) and (H, Dt), one by one: a product of all would round by how many there are."""
+    wide = weight.T.astype(np.float64)
+    return np.stack([one @ wide for one in text]) if len(text) else np.empty((0, len(weight)))
 
 
 @dataclass(frozen=True)

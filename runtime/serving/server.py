@@ -19,9 +19,10 @@ from wsra.runtime.archive.search import SearchResults, search_open
 from wsra.runtime.backends.choice import choose
 from wsra.runtime.backends.settings import DEFAULT, RunSettings
 from wsra.runtime.device import this_device
-from wsra.runtime.errors import ConfigError, ServerError
+from wsra.runtime.errors import ConfigError, ServerError, WsraError
 from wsra.runtime.formats.bundle import default_bundle, open_bundle
 from wsra.runtime.progress import Progress, unseen
+from wsra.runtime.serving.together import MOST, differ_in_sentences_alone, together
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +73,18 @@ class _Waiting:
         """Whether one answer is that of both."""
         return self.request == other.request and self.listing is other.listing
 
+    def joins(self, other: _Waiting) -> bool:
+        """Whether one search can answer both."""
+        return self.listing is other.listing and differ_in_sentences_alone(self.request, other.request)
+
 
 class Server:
     """Answers requests about any cameras and archives with one bundle, whose graphs, engines and kernel are loaded once.
 
     A context manager, safe to use from many threads. The bundle opens with its block; at its end everything is closed, and requests
     without an answer are refused. One thread answers one request after the other, so that each answer is that of `wsra ground`, number
-    for number. The sentences of a request are answered together, and equal requests that wait together are answered once. Files are
-    looked at for each request: new ones in a folder are found. Features that are missing are extracted, while other requests wait.
+    for number. Requests that wait together and differ in their sentences alone are answered by one search. Files are looked at for each
+    search: new ones in a folder are found. Features that are missing are extracted, while other requests wait.
 
     Args (constructor):
         bundle: its folder, or None for the default.
@@ -97,6 +102,7 @@ class Server:
         self._changed = Condition()
         self._waiting: list[_Waiting] = []
         self._open = False
+        self._joins = False  # whether requests that differ in their sentences alone are answered together
         self._thread: Thread | None = None
 
     def __enter__(self) -> Server:
@@ -196,6 +202,8 @@ class Server:
             with OpenBundle(bundle.folder, choose(bundle, this_device(gpu=self._settings.device), self._settings), self._settings) as held:
                 _ = held.grounder
                 held.log_how_it_runs()
+                # The kernels of a trained scorer take sentences one by one. Products of several sentences would round by how many they are.
+                self._joins = bundle.manifest.scorer == "trained" and held.grounder.ran.kernel != "graph"
                 opened.set_result(None)
                 while (same := self._next()) is not None:
                     if same:
@@ -209,18 +217,23 @@ class Server:
             self._close()
 
     def _next(self) -> list[_Waiting] | None:
-        """The first request that waits and those that are equal to it; None when the server is closed."""
+        """The first request that waits and those that one search answers with it; None when the server is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or not self._open)
             if not self._open:
                 return None
             first = self._waiting[0]
-            same = [one for one in self._waiting if one.equals(first)]
-            self._waiting = [one for one in self._waiting if not one.equals(first)]
-            return [one for one in same if one.future.set_running_or_notify_cancel()]
+            if self._joins:
+                most = MOST // len(first.request.question.queries) or 1
+                taken = [one for one in self._waiting if one.joins(first)][:most]
+            else:
+                taken = [one for one in self._waiting if one.equals(first)]
+            self._waiting = [one for one in self._waiting if all(one is not other for other in taken)]
+            return [one for one in taken if one.future.set_running_or_notify_cancel()]
 
     def _answer(self, held: OpenBundle, same: list[_Waiting]) -> None:
-        """Answer equal requests; whatever goes wrong is an error of these requests only."""
+        """Answer requests that one search answers; whatever goes wrong is an error of these requests only."""
+        asked = together([one.request for one in same])
 
         def check(what: str, done: float, total: float | None) -> None:
             if not self._open:
@@ -232,12 +245,16 @@ class Server:
 
         def heard(answered: Answered) -> None:
             for one in same:
-                one.listener.each(answered)
+                one.listener.each(asked.answered(answered, one.request))
 
         try:
             check("requests", 0, None)
-            found = search_open(held, same[0].request, progress=check, listing=same[0].listing, each=heard)
+            found = search_open(held, asked.request, progress=check, listing=same[0].listing, each=heard, alone=asked.alone)
         except BaseException as err:
+            if isinstance(err, WsraError) and any(not one.equals(same[0]) for one in same):
+                for one in same:  # which sentence it was is seen when each is asked by itself
+                    self._answer(held, [one])
+                return
             for one in same:
                 one.future.set_exception(ServerError(str(err)) if isinstance(err, _StopError) else err)
             return
@@ -245,4 +262,4 @@ class Server:
             if one.stopped:
                 one.future.set_exception(ServerError(one.stopped))
             else:
-                one.future.set_result(found)
+                one.future.set_result(asked.results(found, one.request))

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,14 +17,15 @@ import pytest
 from presences import upgrade
 
 from wsra.runtime.archive.answer_json import answer_json
+from wsra.runtime.archive.answering import Answered
 from wsra.runtime.archive.request import Question, Request
 from wsra.runtime.archive.search import SearchResults, search
 from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.backends.settings import RunSettings
+from wsra.runtime.backends.settings import KernelName, RunSettings
 from wsra.runtime.errors import BackendError, BundleError, ConfigError, DataError, FeatureError, QueryError, ServerError
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.serving import server as serving
-from wsra.runtime.serving.server import Server
+from wsra.runtime.serving.server import Listener, Server
 
 pytestmark = pytest.mark.device
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "v0.1.0"
@@ -147,8 +149,47 @@ def test_equal_requests_that_wait_are_answered_once(place: Path, server: Server,
     cancelled = server.submit([feat], BUS)
     assert cancelled.cancel()
     held.free.set()
-    assert len({id(future.result(30)) for future in same}) == 1 and first.result(30) is not None
+    assert [as_json(future.result(30)) for future in same] == [one_shot(place, [feat], BUS)] * 5 and first.result(30) is not None
     assert held.asked == 2
+
+
+@pytest.mark.parametrize("kernel", ["numpy", "numba"])
+def test_requests_that_differ_in_their_sentences_are_answered_by_one_search(
+    place: Path, monkeypatch: pytest.MonkeyPatch, kernel: KernelName
+) -> None:
+    """Each hears and gets its own sentences only, number for number; a sentence that cannot be read is an error of its request only."""
+    if kernel == "numba":
+        pytest.importorskip("numba")
+    settings = replace(SETTINGS, kernel=kernel)
+    words = ("the yellow bus", "a man walks", "someone opens a door", "the yellow bus")
+    questions = [Question((word,), top_k=3, false_alarms=1e9) for word in words]
+    heard: list[list[Answered]] = [[] for _ in questions]
+    with Server(place / "bundle", settings) as server:
+        held, yard = Held(monkeypatch), place / "yard"
+        first = server.submit([yard], BUS)
+        assert held.entered.wait(10)
+        waiting = [
+            server.submit_request(Request((yard,), question), listening=Listener(each=lambda seen, to=to: to.append(seen)))  # type: ignore
+            for question, to in zip(questions, heard, strict=True)
+        ]
+        bad = server.submit([yard], Question(("",), top_k=3, false_alarms=1e9))
+        others = [server.submit([yard], SEVERAL), server.submit([yard], replace(questions[0], top_k=1))]
+        held.free.set()
+        answers = [as_json(one.result(60)) for one in (*waiting, *others)]
+        with pytest.raises(QueryError):
+            bad.result(60)
+        first.result(60)
+        assert held.asked == 1 + (1 + len(words) + 1) + 2  # of the five that join, each by itself after the one that cannot be read
+        joined = [server.submit([yard], question) for question in questions]
+        assert [as_json(one.result(60)) for one in joined] == answers[:4]
+    asked = [*questions, SEVERAL, replace(questions[0], top_k=1)]
+    expected = [as_json(search(Request([yard], question, place / "bundle", settings))) for question in asked]
+    assert answers == expected and any(answer["found"] for answer in expected[0])
+    for seen, answer in zip(heard, answers, strict=False):
+        assert all(len(of_recording) == 1 for one in seen for of_recording in one.seen)
+        assert {tuple(each.moment.score for each in of[0].detections)[:1] for one in seen for of in one.seen} >= {
+            (moment["score"],) for moment in answer[0]["moments"][:1]
+        }
 
 
 def test_more_than_may_wait_are_refused_at_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
