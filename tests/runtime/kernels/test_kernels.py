@@ -148,6 +148,23 @@ def test_every_kernel_serves_zero_shot_bundles(name: str, rows: int, slots: int,
 
 
 @pytest.mark.parametrize("name", ["numpy", FUSED])
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 400), width=st.integers(1, 130), queries=st.integers(2, 9), seed=st.integers(0, 999))
+def test_a_sentence_is_scored_the_same_whatever_is_asked_with_it(name: str, rows: int, width: int, queries: int, seed: int) -> None:
+    """To the last bit: a server answers the sentences of several clients together."""
+    rng = np.random.default_rng(seed)
+    weights = trained(rng, width, text_width=48)
+    keys, text = rng.normal(size=(rows, width)).astype(np.float16), rng.normal(size=(queries, 48)).astype(np.float32)
+    kernel, ladder = kernel_of(name, weights), seconds_ladder(np.stack([np.arange(float(rows)), np.arange(1.0, rows + 1)], axis=1))
+    together, windows = kernel.logits(keys, text), kernel.window_logits(keys, ladder, text)
+    for number in range(queries):
+        alone = text[number : number + 1]
+        assert np.array_equal(kernel.logits(keys, alone)[0], together[number])
+        for one, other in zip(kernel.window_logits(keys, ladder, alone), windows, strict=True):
+            assert np.array_equal(one[0], other[number])
+
+
+@pytest.mark.parametrize("name", ["numpy", FUSED])
 def test_a_day_of_adversarial_keys_on_any_number_of_threads(name: str) -> None:
     rng, count, width = np.random.default_rng(0), 86_400, 40
     weights = trained(rng, width)
