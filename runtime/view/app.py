@@ -18,15 +18,15 @@ from wsra.runtime.errors import WsraError
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.vocabulary import vocabulary_in
 from wsra.runtime.serving.server import Server
-from wsra.runtime.view.about import about
-from wsra.runtime.view.asked import LATEST_S, read_asked
-from wsra.runtime.view.asking import UNEXPECTED, Asking
-from wsra.runtime.view.handing import KINDS, Handing
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.placing import place_of
-from wsra.runtime.view.refusals import NotServed, number, refusal
-from wsra.runtime.view.safety import Address, Safety
-from wsra.runtime.view.streams import EventStream, Json
+from wsra.runtime.view.library.about import about
+from wsra.runtime.view.library.library import Library
+from wsra.runtime.view.library.placing import place_of
+from wsra.runtime.view.questions.asked import LATEST_S, read_asked
+from wsra.runtime.view.questions.asking import UNEXPECTED, Asking
+from wsra.runtime.view.questions.handing import KINDS, Handing
+from wsra.runtime.view.web.refusals import NotServed, number, refusal
+from wsra.runtime.view.web.safety import Address, Safety
+from wsra.runtime.view.web.streams import EventStream, Json
 
 STATIC = Path(__file__).parent / "static"
 _TYPES = {

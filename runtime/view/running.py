@@ -18,12 +18,12 @@ from wsra.runtime.errors import ConfigError, DataError
 from wsra.runtime.formats.bundle import open_bundle
 from wsra.runtime.serving.server import Server
 from wsra.runtime.view.app import Page
-from wsra.runtime.view.connections import Connection
-from wsra.runtime.view.feeding import job_routes
-from wsra.runtime.view.jobs import Jobs
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.media import Media
-from wsra.runtime.view.safety import Address, is_loopback
+from wsra.runtime.view.feeding.feeding import job_routes
+from wsra.runtime.view.feeding.jobs import Jobs
+from wsra.runtime.view.library.library import Library
+from wsra.runtime.view.media.media import Media
+from wsra.runtime.view.web.connections import Connection
+from wsra.runtime.view.web.safety import Address, is_loopback
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute
 from handed import features_of
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import write_features
-from wsra.runtime.view.refusals import NotServed
+from wsra.runtime.view.web.refusals import NotServed
 
 
 @contextmanager

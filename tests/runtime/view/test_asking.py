@@ -25,7 +25,7 @@ from wsra.runtime.archive.strips import StripWindow
 from wsra.runtime.cli import app_of
 from wsra.runtime.formats.wallclock import from_iso, instant
 from wsra.runtime.serving import server as serving
-from wsra.runtime.view.listing import id_of
+from wsra.runtime.view.library.listing import id_of
 
 pytestmark = pytest.mark.device
 SENTENCES = ("the yellow bus", "a man walks")

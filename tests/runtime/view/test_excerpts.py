@@ -19,13 +19,13 @@ pytest.importorskip("starlette")
 from films import level  # noqa: E402
 from served import OneFolder, served  # noqa: E402
 
-import wsra.runtime.view.excerpts as module  # noqa: E402
+import wsra.runtime.view.media.excerpts as module  # noqa: E402
 from handed import write_film  # noqa: E402
 from wsra.runtime.errors import ConfigError, MissingExtraError, OutputError, ServerError, VideoError, WsraError  # noqa: E402
 from wsra.runtime.video.frames import Frame, Video  # noqa: E402
-from wsra.runtime.view.excerpts import Excerpts  # noqa: E402
-from wsra.runtime.view.media import Media  # noqa: E402
-from wsra.runtime.view.refusals import NotServed  # noqa: E402
+from wsra.runtime.view.media.excerpts import Excerpts  # noqa: E402
+from wsra.runtime.view.media.media import Media  # noqa: E402
+from wsra.runtime.view.web.refusals import NotServed  # noqa: E402
 
 pytestmark = pytest.mark.device
 TICKS = range(0, 30_000, 120)  # of films whose clock has steps of 40 ms

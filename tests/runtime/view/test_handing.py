@@ -28,9 +28,9 @@ from pages import MARKUP, asks_and_goes_away, events, page_over, until, write_ar
 from typer.testing import CliRunner
 
 from wsra.runtime.cli import app_of
-from wsra.runtime.view import handing
-from wsra.runtime.view.handing import KINDS
-from wsra.runtime.view.listing import id_of
+from wsra.runtime.view.library.listing import id_of
+from wsra.runtime.view.questions import handing
+from wsra.runtime.view.questions.handing import KINDS
 
 pytestmark = pytest.mark.device
 YARD = {"q": "the yellow bus", "camera": id_of("c", "yard.mp4")}

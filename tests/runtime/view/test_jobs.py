@@ -24,7 +24,7 @@ from presences import upgrade  # noqa: E402
 from served import served  # noqa: E402
 
 import wsra.runtime.archive.videos as videos  # noqa: E402
-import wsra.runtime.view.jobs as module  # noqa: E402
+import wsra.runtime.view.feeding.jobs as module  # noqa: E402
 from handed import write_film  # noqa: E402
 from wsra.runtime.archive.videos import open_backbone  # noqa: E402
 from wsra.runtime.backends.choice import choose  # noqa: E402
@@ -34,11 +34,11 @@ from wsra.runtime.errors import BackboneError  # noqa: E402
 from wsra.runtime.extraction.batch import extract_features  # noqa: E402
 from wsra.runtime.formats.bundle import Bundle, open_bundle  # noqa: E402
 from wsra.runtime.formats.features import read_features  # noqa: E402
-from wsra.runtime.view.feeding import job_routes  # noqa: E402
-from wsra.runtime.view.jobs import Jobs  # noqa: E402
-from wsra.runtime.view.library import Library  # noqa: E402
-from wsra.runtime.view.listing import id_of  # noqa: E402
-from wsra.runtime.view.waiting import Queue  # noqa: E402
+from wsra.runtime.view.feeding.feeding import job_routes  # noqa: E402
+from wsra.runtime.view.feeding.jobs import Jobs  # noqa: E402
+from wsra.runtime.view.feeding.waiting import Queue  # noqa: E402
+from wsra.runtime.view.library.library import Library  # noqa: E402
+from wsra.runtime.view.library.listing import id_of  # noqa: E402
 
 pytestmark = pytest.mark.device
 BUNDLE = Path(__file__).parents[2] / "fixtures" / "v0.1.0" / "bundle"

@@ -21,10 +21,10 @@ from pages import HOURS, MARKUP, events, page_over, until, write_archive
 from wsra.runtime.formats.bundle import Bundle, open_bundle, read_manifest, sealed_files, write_manifest
 from wsra.runtime.formats.vocabulary import VOCABULARY, Vocabulary, write_vocabulary
 from wsra.runtime.formats.wallclock import from_iso, instant
-from wsra.runtime.view.about import examples
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.listing import Listing, id_of
-from wsra.runtime.view.refusals import NotServed
+from wsra.runtime.view.library.about import examples
+from wsra.runtime.view.library.library import Library
+from wsra.runtime.view.library.listing import Listing, id_of
+from wsra.runtime.view.web.refusals import NotServed
 
 pytestmark = pytest.mark.device
 

@@ -27,10 +27,10 @@ from wsra.runtime.drawing.boxes import crop, fitted  # noqa: E402
 from wsra.runtime.errors import ServerError  # noqa: E402
 from wsra.runtime.formats.bundle import open_bundle  # noqa: E402
 from wsra.runtime.video.frames import Video  # noqa: E402
-from wsra.runtime.view.library import Library  # noqa: E402
-from wsra.runtime.view.listing import id_of  # noqa: E402
-from wsra.runtime.view.media import Media  # noqa: E402
-from wsra.runtime.view.stills import Stills, Wanted  # noqa: E402
+from wsra.runtime.view.library.library import Library  # noqa: E402
+from wsra.runtime.view.library.listing import id_of  # noqa: E402
+from wsra.runtime.view.media.media import Media  # noqa: E402
+from wsra.runtime.view.media.stills import Stills, Wanted  # noqa: E402
 
 pytestmark = pytest.mark.device
 BUNDLE = Path(__file__).parents[2] / "fixtures" / "v0.1.0" / "bundle"
@@ -292,7 +292,7 @@ def test_stills_of_one_video_are_decoded_together_and_kept_up_to_a_limit(
 ) -> None:
     from threading import Event
 
-    import wsra.runtime.view.stills as module
+    import wsra.runtime.view.media.stills as module
 
     passes: list[tuple[str, int]] = []
     entered, free, real = Event(), Event(), module.stills

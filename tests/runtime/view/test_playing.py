@@ -19,8 +19,8 @@ from starlette.requests import Request  # noqa: E402
 from starlette.responses import HTMLResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
-from wsra.runtime.view.excerpts import Excerpts  # noqa: E402
-from wsra.runtime.view.media import Media  # noqa: E402
+from wsra.runtime.view.media.excerpts import Excerpts  # noqa: E402
+from wsra.runtime.view.media.media import Media  # noqa: E402
 
 SHOWN = """async ([source, seconds]) => {
     const video = document.querySelector('video'), canvas = document.querySelector('canvas').getContext('2d');

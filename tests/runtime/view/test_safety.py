@@ -16,9 +16,9 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("av")
 from pages import page_over, write_archive  # noqa: E402
 
-from wsra.runtime.view import connections  # noqa: E402
 from wsra.runtime.view.running import Running  # noqa: E402
-from wsra.runtime.view.safety import Address  # noqa: E402
+from wsra.runtime.view.web import connections  # noqa: E402
+from wsra.runtime.view.web.safety import Address  # noqa: E402
 
 pytestmark = pytest.mark.device
 POLICY = (

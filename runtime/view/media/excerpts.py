@@ -27,9 +27,9 @@ from wsra.runtime.files.locks import lock_is_free
 from wsra.runtime.files.reading import read_json
 from wsra.runtime.files.writing import replacing
 from wsra.runtime.video.frames import file_state
-from wsra.runtime.view.playable import playable
-from wsra.runtime.view.refusals import NotServed
-from wsra.runtime.view.workers import Workers
+from wsra.runtime.view.media.playable import playable
+from wsra.runtime.view.media.workers import Workers
+from wsra.runtime.view.web.refusals import NotServed
 
 logger = logging.getLogger(__name__)
 

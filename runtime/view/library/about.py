@@ -9,7 +9,7 @@ from typing import Any
 
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.vocabulary import Vocabulary
-from wsra.runtime.view.listing import Listing
+from wsra.runtime.view.library.listing import Listing
 
 EXAMPLES = 8
 _PEOPLE = frozenset(["man", "woman", "boy", "girl", "child", "kid", "person", "guy", "lady", "pedestrian", "runner", "jogger"])

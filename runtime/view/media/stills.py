@@ -15,7 +15,7 @@ from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.limits import PIXELS
 from wsra.runtime.video.frames import Frame, file_state
 from wsra.runtime.video.stills import stills
-from wsra.runtime.view.workers import Workers
+from wsra.runtime.view.media.workers import Workers
 
 _AT_ONCE, _MOST_WAITING = 2, 256
 _MOST_BYTES = 64 << 20

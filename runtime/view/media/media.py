@@ -20,11 +20,11 @@ from wsra.runtime.errors import ConfigError, FeatureError, VideoError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.limits import MOST_S
 from wsra.runtime.formats.features import read_features
-from wsra.runtime.view.excerpts import LONGEST_S, Excerpts
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.playable import playable
-from wsra.runtime.view.refusals import in_bounds, number, refusing
-from wsra.runtime.view.stills import Stills, Wanted
+from wsra.runtime.view.library.library import Library
+from wsra.runtime.view.media.excerpts import LONGEST_S, Excerpts
+from wsra.runtime.view.media.playable import playable
+from wsra.runtime.view.media.stills import Stills, Wanted
+from wsra.runtime.view.web.refusals import in_bounds, number, refusing
 
 Result = TypeVar("Result")
 

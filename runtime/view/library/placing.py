@@ -8,9 +8,9 @@ from typing import Any
 from wsra.runtime.archive.cameras import Footage
 from wsra.runtime.archive.search import camera_name
 from wsra.runtime.formats.wallclock import instant
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.listing import Camera, Listing
-from wsra.runtime.view.refusals import NotServed
+from wsra.runtime.view.library.library import Library
+from wsra.runtime.view.library.listing import Camera, Listing
+from wsra.runtime.view.web.refusals import NotServed
 
 
 def place_of(library: Library, camera_id: str, at_s: float, near_s: float) -> dict[str, Any]:

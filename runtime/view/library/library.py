@@ -17,9 +17,9 @@ from wsra.runtime.errors import FeatureError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import read_features
-from wsra.runtime.view.listing import Listing, id_of, left_out_of, listing_of
-from wsra.runtime.view.refusals import NotServed
-from wsra.runtime.view.renewed import Renewed
+from wsra.runtime.view.library.listing import Listing, id_of, left_out_of, listing_of
+from wsra.runtime.view.library.renewed import Renewed
+from wsra.runtime.view.web.refusals import NotServed
 
 Value = TypeVar("Value")
 _LED_OUT = "it or its .feat file is a link that leads out of the opened folders; copy the file, or open its folder"

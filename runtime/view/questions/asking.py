@@ -24,10 +24,10 @@ from wsra.runtime.archive.strips import Strip
 from wsra.runtime.errors import WsraError
 from wsra.runtime.formats.wallclock import instant
 from wsra.runtime.serving.server import Listener, Server
-from wsra.runtime.view.asked import Asked
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.listing import LeftOut, left_out_of
-from wsra.runtime.view.streams import ALIVE_S, Event
+from wsra.runtime.view.library.library import Library
+from wsra.runtime.view.library.listing import LeftOut, left_out_of
+from wsra.runtime.view.questions.asked import Asked
+from wsra.runtime.view.web.streams import ALIVE_S, Event
 
 logger = logging.getLogger(__name__)
 

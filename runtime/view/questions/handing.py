@@ -23,11 +23,11 @@ from wsra.runtime.errors import ConfigError, ServerError
 from wsra.runtime.evidence.exhibits import Exhibit, Source, exhibits_of
 from wsra.runtime.evidence.exports import PLAYLISTS, Exports, check, export
 from wsra.runtime.serving.server import Server
-from wsra.runtime.view.asked import Asked, read_asked
-from wsra.runtime.view.asking import Asking
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.refusals import NotServed
-from wsra.runtime.view.streams import gone
+from wsra.runtime.view.library.library import Library
+from wsra.runtime.view.questions.asked import Asked, read_asked
+from wsra.runtime.view.questions.asking import Asking
+from wsra.runtime.view.web.refusals import NotServed
+from wsra.runtime.view.web.streams import gone
 
 AT_ONCE = 2  # that are written; others wait
 KINDS = ("report", "clips", "playlist", "picture")

@@ -17,9 +17,9 @@ from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.errors import WsraError
 from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.video.frames import file_state
-from wsra.runtime.view.extraction import Extraction
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.waiting import Kept, Queue, State
+from wsra.runtime.view.feeding.extraction import Extraction
+from wsra.runtime.view.feeding.waiting import Kept, Queue, State
+from wsra.runtime.view.library.library import Library
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from wsra.runtime.archive.between import read_between
 from wsra.runtime.archive.request import Question, Request
 from wsra.runtime.archive.strips import StripWindow
 from wsra.runtime.errors import ConfigError
-from wsra.runtime.view.library import Library
-from wsra.runtime.view.listing import Listing
-from wsra.runtime.view.refusals import in_bounds
+from wsra.runtime.view.library.library import Library
+from wsra.runtime.view.library.listing import Listing
+from wsra.runtime.view.web.refusals import in_bounds
 
 MOST_SENTENCES, MOST_MOMENTS, MOST_BINS = 8, 100, 4096
 MOMENTS, BINS = 20, 1200

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wsra.runtime.view.streams import Json
+from wsra.runtime.view.web.streams import Json
 
 MOST_BODY = 65_536  # bytes of a POST: nothing is uploaded
 _POLICY = (

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from wsra.runtime.errors import ConfigError, ServerError
-from wsra.runtime.view.jobs import Jobs
-from wsra.runtime.view.refusals import refusing
-from wsra.runtime.view.streams import ALIVE_S, Events, EventStream, Json
+from wsra.runtime.view.feeding.jobs import Jobs
+from wsra.runtime.view.web.refusals import refusing
+from wsra.runtime.view.web.streams import ALIVE_S, Events, EventStream, Json
 
 PACE_S = 0.25  # between two events
 _MOST_LISTENERS = 64

@@ -20,7 +20,7 @@ from wsra.runtime.errors import (
     VideoError,
     WsraError,
 )
-from wsra.runtime.view.streams import Json
+from wsra.runtime.view.web.streams import Json
 
 
 class NotServed(WsraError):  # noqa: N818 (a word of the page's contract)

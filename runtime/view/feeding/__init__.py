@@ -1,0 +1,1 @@
+"""Extraction in the background, and what waits for it between two starts."""

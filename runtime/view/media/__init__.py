@@ -1,0 +1,1 @@
+"""Videos, excerpts, still pictures and boxes for the browser."""
