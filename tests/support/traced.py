@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -97,13 +99,17 @@ def trace(
 
 
 def _traced_by(strace_pid: int) -> int:
-    """The process that strace has started."""
+    """The process of `wsra` that strace has started; before it, strace starts short ones to see what the system can do."""
     children = Path(f"/proc/{strace_pid}/task/{strace_pid}/children")
     until = time.monotonic() + 60
-    while not (found := children.read_text().split()):
-        assert time.monotonic() < until, "strace starts nothing"
+    while time.monotonic() < until:
+        for child in children.read_text().split():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+                if words[0] == os.fsencode(sys.executable):
+                    return int(child)
         time.sleep(0.01)
-    return int(found[0])
+    raise TimeoutError("strace starts no wsra")
 
 
 def _absolute(place: str, name: str, folder: Path) -> Path:

@@ -153,9 +153,14 @@ def test_the_permuted_run_is_read_after_its_last_epoch(rows_bundle_folder: Path,
     test, _ = made_set(made)
     run = read_run(made / "run.toml", ["training.epochs=15"])
     prepared = prepare(run, tmp_path / "cache")
-    train(run, tmp_path / "permuted", permuted(prepared, 3))
-    last, best = last_scorer(tmp_path / "permuted"), load_checkpoint(tmp_path / "permuted").scorer
-    assert not np.array_equal(last.video.weight.detach().numpy(), best.video.weight.detach().numpy())
+    for seed in range(3, 9):  # by chance the last epoch of a permuted run may be its best one, too
+        folder = tmp_path / f"permuted-{seed}"
+        train(run, folder, permuted(prepared, seed))
+        last, best = last_scorer(folder), load_checkpoint(folder).scorer
+        if not np.array_equal(last.video.weight.detach().numpy(), best.video.weight.detach().numpy()):
+            break
+    else:
+        pytest.fail("the last epoch of every permuted run is read as its best one")
     with Grounder.open(rows_bundle_folder, precision="fp32", threads=1) as grounder:
         text = grounder.encoder.encode([a.query for a in test.annotations])
         wrong = own_sentences(test, forced_scorer(last, grounder), text)
