@@ -273,7 +273,11 @@ def test_ctrl_c_at_a_terminal(bundle: Path) -> None:
     script.write_text(code)
     run = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert run.stdout is not None and run.stdout.readline() == "wsra.export.tensorrt.build\n"
-    time.sleep(0.3)  # somewhere in the first child
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    until = time.monotonic() + 60
+    while not children.read_text().split():  # the first child has just begun
+        assert time.monotonic() < until
+        time.sleep(0.01)
     os.killpg(run.pid, signal.SIGINT)
     _, told = run.communicate(timeout=60)
     assert run.returncode == -signal.SIGINT and told.count("Traceback") == 1 and told.rstrip().endswith("KeyboardInterrupt")

