@@ -73,7 +73,7 @@ class Jobs:
     when it has changed, or when it is asked for again.
 
     Args (constructor):
-        library: the opened folders; it is told of each video that is ready.
+        library: the opened folders; it is refreshed after each video that is ready.
         bundle: whose features are wanted.
         settings: how it runs.
         queue: where what waits is kept; None for the user's cache folder.

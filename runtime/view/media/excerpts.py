@@ -215,8 +215,8 @@ def _times(video: Path, start_s: float, end_s: float) -> tuple[float, float]:
 
 
 def _name(video: Path, start_s: float, end_s: float) -> str:
-    told = f"{_MADE_BY}\0{os.fspath(video)}\0{file_state(video)}\0{start_s:.1f}\0{end_s:.1f}"
-    return sha256(os.fsencode(told)).hexdigest()[:32]
+    identity = f"{_MADE_BY}\0{os.fspath(video)}\0{file_state(video)}\0{start_s:.1f}\0{end_s:.1f}"
+    return sha256(os.fsencode(identity)).hexdigest()[:32]
 
 
 def _beside(file: Path) -> Path:
@@ -228,8 +228,8 @@ def _kept(file: Path) -> Excerpt | None:
     if not file.is_file():
         return None
     try:
-        told = read_json(_beside(file), error=DataError, hint="expected the JSON of an excerpt")
-        return Excerpt(file.stem, file, float(told["start_s"]), float(told["end_s"]), bool(told["copied"]))
+        kept = read_json(_beside(file), error=DataError, hint="expected the JSON of an excerpt")
+        return Excerpt(file.stem, file, float(kept["start_s"]), float(kept["end_s"]), bool(kept["copied"]))
     except (DataError, KeyError, TypeError, ValueError):
         return None
 

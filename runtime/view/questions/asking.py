@@ -45,7 +45,7 @@ class _Heard:
 
 
 class Asking:
-    """A question that is being answered; made in the event loop, told by the server's thread.
+    """A question that is being answered. The event loop makes it, and the server's thread reports to it.
 
     Args (constructor):
         server: what answers.

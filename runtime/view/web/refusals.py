@@ -1,4 +1,4 @@
-"""What a client is told when something cannot be answered: a status and one plain sentence. And numbers that a client sends."""
+"""Refusals: a status and one plain sentence where something cannot be answered. And the reading of numbers that a client sends."""
 
 from __future__ import annotations
 

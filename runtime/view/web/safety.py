@@ -1,4 +1,4 @@
-"""Who is let in, and what the browser is told to refuse: Host, token and cookie, requests of other sites, headers of every answer."""
+"""Who is let in, and what the browser must refuse: Host, token and cookie, requests of other sites, headers of every answer."""
 
 from __future__ import annotations
 
