@@ -8,7 +8,6 @@ import threading
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from wsra.export.tensorrt.engine import compile_graph
@@ -16,6 +15,7 @@ from wsra.runtime.backends.cuda import Cuda
 from wsra.runtime.backends.engines import BuiltGraph, Profile
 from wsra.runtime.errors import ExportError, WsraError
 from wsra.runtime.progress import Progress, unseen
+from wsra.runtime.workers.processes import blocked_in_children
 
 _EXIT_TIMEOUT_S = 10.0  # for the process to exit after it has sent its result
 
@@ -55,7 +55,8 @@ def compile_in_process(job: Job, label: str, progress: Progress = unseen) -> Bui
     context = get_context("spawn")  # a forked CUDA does not work
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_compile, args=(job, sending), daemon=True)
-    _start(process)
+    with blocked_in_children(signal.SIGINT):
+        process.start()
     sending.close()
     try:
         progress(label, 0, None)
@@ -77,18 +78,6 @@ def compile_in_process(job: Job, label: str, progress: Progress = unseen) -> Bui
         raise ExportError(content[0])
     built: BuiltGraph = content[0]
     return built
-
-
-def _start(process: BaseProcess) -> None:
-    """Start a process that ignores Ctrl-C: this process handles it, and then ends the other one."""
-    if threading.current_thread() is not threading.main_thread():
-        process.start()
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        process.start()
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _compile(job: Job, sending: Connection) -> None:

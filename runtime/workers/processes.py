@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
@@ -44,7 +44,7 @@ class Processes:
         try:
             with ProcessPoolExecutor(self._jobs, mp_context=get_context("spawn"), initializer=_begin) as pool:
                 try:
-                    with postponed(), _blocked_in_children(signal.SIGINT):
+                    with postponed(), blocked_in_children(signal.SIGINT):
                         parts = (items[place : place + chunksize] for place in range(0, len(items), chunksize))
                         submitted = deque(pool.submit(_work_on, work, part) for part in parts)
                     while submitted:
@@ -62,13 +62,25 @@ class Processes:
 
 
 @contextmanager
-def _blocked_in_children(number: int) -> Iterator[None]:
-    """Block a signal in children started within the block: Ctrl-C is for this process, which then ends its children."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+def blocked_in_children(number: int) -> Iterator[None]:
+    """Block a signal in children that are spawned within the block: Ctrl-C is for this process, which then ends its children.
+
+    A signal that arrives meanwhile is not lost: this process handles it at the end of the block.
+    """
+    arrived: list[int] = []
+    handler = None
+    if threading.current_thread() is threading.main_thread():  # another thread, whose mask stays, may take the signal
+        handler = signal.signal(number, lambda taken, _: arrived.append(taken))
+    resource_tracker.ensure_running()  # started with the first child, it would unblock the signal
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if handler is not None:
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(number)
 
 
 def _begin() -> None:

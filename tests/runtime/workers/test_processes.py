@@ -45,3 +45,36 @@ def test_what_they_log_is_logged_here(tmp_path: Path, level: str) -> None:
         expected += [f"result {number}"]
     assert [line.split(" (UserWarning")[0] for line in run.stdout.splitlines()] == expected
     assert run.stderr == ""
+
+
+SIGNALLED = """
+import multiprocessing, os, signal, sys, threading
+from wsra.runtime.workers.processes import blocked_in_children
+
+def is_blocked(sending):
+    sending.send(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+if __name__ == "__main__":
+    if sys.argv[1] == "other":  # a library's thread, which blocks nothing, takes the signal
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("spawn").Process(target=is_blocked, args=(sending,))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    ended = False
+    try:
+        with blocked_in_children(signal.SIGINT):
+            os.kill(os.getpid(), signal.SIGINT)
+            child.start()
+            ended = True
+    except KeyboardInterrupt:
+        print("started", ended, "blocked in the child", receiving.recv())
+    child.join()
+"""
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("thread", ["main", "other"])
+def test_a_signal_while_a_child_starts_is_not_lost(tmp_path: Path, thread: str) -> None:
+    (tmp_path / "script.py").write_text(SIGNALLED)
+    run = subprocess.run([sys.executable, "script.py", thread], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "started True blocked in the child True\n" and run.stderr == ""
