@@ -106,7 +106,7 @@ class Worker:
                         return
                     yield told["done"], verdict
                 continue
-            gone = line == "" or self._process.poll() is not None
+            gone = line == ""  # the end of what it said; the process itself may be gone before its last line is read
             late = time.monotonic() - began > (self._limit_s if at is not None else _START_S)
             full = _resident_bytes(self._process.pid) > 1.5 * LIMIT_BYTES
             if not (gone or late or full):
