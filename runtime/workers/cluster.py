@@ -160,9 +160,10 @@ class Cluster:
                 _reach(address)
                 resources.callback(self._ray.shutdown)
                 self._ray.init(address, **quiet)
-        except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as err:
+        except Exception as err:  # Ray raises a bare one where its processes begin too slowly
+            reason = (str(err) or type(err).__name__).splitlines()[0]
             raise ClusterError(
-                f"--ray {self._address}: no cluster ({str(err).splitlines()[0]}); start one with ray start --head, or use --ray local"
+                f"--ray {self._address}: no cluster ({reason}); start one with ray start --head, or use --ray local"
             ) from err
         except SystemExit:  # SIGTERM: Ray has installed its own handler, with its own exit code
             raise SystemExit(128 + signal.SIGTERM) from None

@@ -169,7 +169,7 @@ def test_the_watch_tells_a_run_on_background_from_a_sound_one(
     run = run_on(folder, epochs=6, loss={"background": background})
     rows = fit(run, tmp_path / "run", sets["train"], sets["val"], objective=CaptionObjective(run.loss, run.sampling))
     assert any(row["collapsed"] for row in rows) == collapses
-    assert (rows[-1]["val_match"] > 70) != collapses
+    assert (rows[-1]["val_match"] > 80) != collapses  # about 93 and 68
 
 
 def test_missing_annotations_are_named(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from hostile.forks import NOT_PERMITTED
 from hostile.outcomes import Kind, Verdict
 from hostile.worker import LIMIT_BYTES
 
+LIMIT_S = 60.0  # for a command of which nothing else is said
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -116,7 +118,7 @@ class Commands:
     def start(self, argv: Sequence[str | Path], cwd: Path, **job: Any) -> None:
         """Start a command."""
         self._streams = {name: job.pop(name, str(self.work / name)) for name in ("stdout", "stderr")}
-        self._write(json.dumps({"argv": [str(word) for word in argv], "cwd": str(cwd), **self._streams, **job}) + "\n")
+        self._write(json.dumps({"argv": [str(word) for word in argv], "cwd": str(cwd), "limit_s": LIMIT_S, **self._streams, **job}) + "\n")
 
     def held(self) -> Ended | None:
         """Wait until a command that is to be held is; how it ended where it came to its end before."""

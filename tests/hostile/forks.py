@@ -132,7 +132,7 @@ def _run(job: dict[str, Any], told: Any) -> dict[str, Any]:
         if job.get("kill_s") is not None and late > job["kill_s"]:
             os.kill(child, getattr(signal, f"SIG{job['how']}"))
             job["kill_s"] = None
-        if late > job.get("limit_s", 60):
+        if late > job["limit_s"]:
             hung = True
             _kill_all(child)
         time.sleep(_LOOK_S)

@@ -106,7 +106,7 @@ class Worker:
                         return
                     yield told["done"], verdict
                 continue
-            gone = line == "" or self._process.poll() is not None
+            gone = line == ""  # the end of what it said; the process itself may be gone before its last line is read
             late = time.monotonic() - began > (self._limit_s if at is not None else _START_S)
             full = _resident_bytes(self._process.pid) > 1.5 * LIMIT_BYTES
             if not (gone or late or full):
@@ -162,14 +162,16 @@ class Pool:
         materials: folder of the materials.
         work: a folder for their folders.
         jobs: how many.
+        limit_s: seconds for a case.
     """
 
     materials: Path
     work: Path
     jobs: int = 1
+    limit_s: float = LIMIT_S
 
     def __enter__(self) -> Pool:
-        self._workers = [Worker(self.materials, self.work / f"worker-{number}") for number in range(self.jobs)]
+        self._workers = [Worker(self.materials, self.work / f"worker-{number}", limit_s=self.limit_s) for number in range(self.jobs)]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

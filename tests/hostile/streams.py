@@ -64,4 +64,4 @@ def run(argv: Sequence[str], shell: str, env: dict[str, str], *, same: bool) -> 
 def _run(argv: Sequence[str], shell: str, env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
     program = [sys.executable, "-c", "from wsra.runtime.cli import main; main()", *argv]
     line = 'set -o pipefail; "$@" ' + shell
-    return subprocess.run(["bash", "-c", line, "bash", *program], capture_output=True, env=os.environ | env, timeout=60)
+    return subprocess.run(["bash", "-c", line, "bash", *program], capture_output=True, env=os.environ | env, timeout=300)

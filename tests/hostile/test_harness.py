@@ -31,7 +31,7 @@ EXPECTED = {
 
 @pytest.fixture
 def bad_worker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Worker]:
-    limit_s = 3.0 if "hang" in request.node.name else 20.0
+    limit_s = 3.0 if "hang" in request.node.name else 300.0
     worker = Worker(tmp_path / "materials", tmp_path / "work", readers="bad_readers", limit_s=limit_s)
     yield worker
     worker.close()

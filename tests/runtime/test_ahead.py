@@ -14,9 +14,9 @@ pytestmark = pytest.mark.device
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
-    assert threading.active_count() == before
+    assert not set(threading.enumerate()) - before  # of other tests some may end meanwhile
 
 
 def counted(made: list[int], stop: int = 1000) -> Iterator[int]:
@@ -28,13 +28,13 @@ def counted(made: list[int], stop: int = 1000) -> Iterator[int]:
         made.append(-1)
 
 
-def settled(made: list[int]) -> int:
-    """How many were made once nothing more happens."""
-    seen = -1
-    while seen != len(made):
-        seen = len(made)
-        time.sleep(0.05)
-    return seen
+def settled(made: list[int], expected: int) -> int:
+    """How many were made once those that are expected are there and nothing more happens."""
+    end = time.monotonic() + 60
+    while len(made) < expected and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    return len(made)
 
 
 def test_items_come_in_order_from_another_thread() -> None:
@@ -52,7 +52,8 @@ def test_no_more_are_made_than_fit(depth: int) -> None:
     made: list[int] = []
     with closing(ahead(counted(made), depth)) as items:
         assert next(items) == 0
-        assert settled(made) == 1 + depth + 1  # taken, waiting, in hand
+        expected = 1 + depth + 1  # taken, waiting, in hand
+        assert settled(made, expected) == expected
 
 
 def test_an_error_comes_after_the_items_before_it() -> None:

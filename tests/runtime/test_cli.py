@@ -18,7 +18,7 @@ pytestmark = pytest.mark.device
 
 def wsra(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "wsra.runtime.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=600)
 
 
 @pytest.fixture
@@ -254,5 +254,5 @@ def test_info_tells_of_features_and_bundles(place: Path) -> None:
 )
 def test_a_missing_library_names_its_extra(place: Path, arguments: list[str], library: str, extra: str) -> None:
     code = f"import sys; sys.modules[{library!r}] = None; sys.argv = ['wsra', *{arguments!r}]; from wsra.runtime.cli import main; main()"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=place, timeout=120)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=place, timeout=600)
     assert run.returncode == 1 and f"wsra[{extra}]" in run.stderr and "Traceback" not in run.stderr, run.stderr

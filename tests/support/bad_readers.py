@@ -41,7 +41,7 @@ class BadReader(Reader):
         if deed == "exit":
             os._exit(3)
         if deed == "hang":
-            time.sleep(60)
+            time.sleep(600)
         if deed == "fill":
             return len(bytearray(b"x") * (2_300 << 20))
         if deed == "leave":

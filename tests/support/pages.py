@@ -21,6 +21,7 @@ from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.formats.features import Features, read_features, write_features
 from wsra.runtime.view.running import Running, opened
 
+PATIENCE_S = 300.0  # of whoever waits; it is only so long where something hangs
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "v0.1.0"
 SETTINGS = RunSettings("fp32", "cpu", threads=1)
 MARKUP = "<img src=x>"
@@ -65,7 +66,7 @@ def page_over(roots: Sequence[Path], bundle: Path, *, host: str = "127.0.0.1") -
         thread = threading.Thread(target=page.until_ended)
         thread.start()
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{page.address.port}", timeout=60) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{page.address.port}", timeout=PATIENCE_S) as client:
                 yield page, client
         finally:
             page.should_exit = True
@@ -99,7 +100,7 @@ def events_in(text: str) -> list[tuple[str, Any]]:
     return found
 
 
-def until(condition: Any, seconds: float = 60.0) -> None:
+def until(condition: Any, seconds: float = PATIENCE_S) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():

@@ -20,6 +20,8 @@ from wsra.runtime.formats.bundle import Bundle
 from wsra.runtime.formats.features import write_features
 from wsra.runtime.view.web.refusals import NotServed
 
+PATIENCE_S = 300  # of whoever waits; it is only so long where something hangs
+
 
 @contextmanager
 def served(routes: Sequence[BaseRoute]) -> Iterator[httpx.Client]:
@@ -29,12 +31,12 @@ def served(routes: Sequence[BaseRoute]) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while not server.started:
             assert thread.is_alive() and time.monotonic() < until
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_S) as client:
             yield client
     finally:
         server.should_exit = True

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+WSRA = ("-m", "wsra.runtime.cli")
 CALLS = "connect,sendto,sendmsg,sendmmsg,open,openat,openat2,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
 _WRITES = re.compile(r"O_CREAT|O_WRONLY|O_RDWR|O_TMPFILE")
 _HOST = re.compile(r'inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
@@ -56,6 +57,8 @@ def trace(
     environment: Mapping[str, str],
     logs: Path,
     meanwhile: Callable[[int], None] = lambda process: None,
+    *,
+    program: Sequence[str] = WSRA,
 ) -> Trace:
     """Run `wsra` with these arguments in a folder, and nothing in the environment but what is given.
 
@@ -65,11 +68,12 @@ def trace(
         environment: all that it gets.
         logs: a new folder for what strace writes.
         meanwhile: is called with the number of the process of `wsra` while it runs.
+        program: what Python runs.
     """
     logs.mkdir()
     command = [strace(), "-ff", "-qq", "-y", "-s", "4096", "--seccomp-bpf", "-e", f"trace={CALLS}", "-o", str(logs / "of")]
     run = subprocess.Popen(
-        [*command, sys.executable, "-m", "wsra.runtime.cli", *arguments],
+        [*command, sys.executable, *program, *arguments],
         cwd=folder,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
@@ -78,7 +82,7 @@ def trace(
         text=True,
     )
     with ThreadPoolExecutor(1) as reader:
-        said = reader.submit(run.communicate, timeout=600)
+        said = reader.submit(run.communicate, timeout=1800)
         try:
             meanwhile(_traced_by(run.pid))
         except BaseException:
@@ -101,7 +105,7 @@ def trace(
 def _traced_by(strace_pid: int) -> int:
     """The process of `wsra` that strace has started; before it, strace starts short ones to see what the system can do."""
     children = Path(f"/proc/{strace_pid}/task/{strace_pid}/children")
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while time.monotonic() < until:
         for child in children.read_text().split():
             with contextlib.suppress(OSError):

@@ -18,6 +18,18 @@ from wsra.train.command import train_run
 
 SUPPORT = Path(__file__).parent.parent / "support"
 EPOCHS, STEPS = 2, 3
+HELD = """
+import itertools, time
+from wsra.runtime import cli
+from wsra.train.loop import Trainer
+count, step = itertools.count(), Trainer.step
+def held(*given):
+    figures = step(*given)
+    while next(count) >= 80: time.sleep(0.01)
+    return figures
+Trainer.step = held
+cli.main()
+"""  # after so many steps, of which an epoch has eight, it waits: whoever wants to stop it is never late
 
 
 def with_settings(path: Path, **settings: object) -> Path:
@@ -47,7 +59,7 @@ def test_a_run_killed_at_any_moment_ends_as_one_that_was_not(tmp_path: Path, sav
 def test_the_command_killed_interrupted_and_resumed(tmp_path: Path) -> None:
     run = with_settings(make_run(tmp_path, epochs=40), threads=1, save_every_s=0)
     out, whole = tmp_path / "runs" / "killed", train_run(run, tmp_path / "runs" / "whole", [], resume=False)
-    command = [sys.executable, "-m", "wsra.runtime.cli", "train", str(run), "--out", str(out)]
+    command = [sys.executable, "-c", HELD, "train", str(run), "--out", str(out)]
 
     def stopped(*more: str, by: signal.Signals) -> subprocess.CompletedProcess[str]:
         before = (out / "last.safetensors").read_bytes() if more else None
@@ -57,7 +69,7 @@ def test_the_command_killed_interrupted_and_resumed(tmp_path: Path) -> None:
             time.sleep(0.005)
         time.sleep(random.uniform(0, 0.2))
         child.send_signal(by)
-        _, stderr = child.communicate(timeout=60)
+        _, stderr = child.communicate(timeout=300)
         return subprocess.CompletedProcess(command, child.returncode, "", stderr)
 
     assert stopped(by=signal.SIGKILL).returncode == -signal.SIGKILL

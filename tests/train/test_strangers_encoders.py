@@ -63,7 +63,7 @@ def test_nobody_is_asked_whether_to_run_it(tmp_path: Path) -> None:
     with_code(tmp_path / "bert", mark, known=False)
     command = [sys.executable, "-m", "wsra.runtime.cli", "train", str(run), "--out", str(tmp_path / "out")]
     home = {**os.environ, "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hub")}
-    found = subprocess.run(command, input="y\n" * 20, capture_output=True, text=True, timeout=100, env=home)
+    found = subprocess.run(command, input="y\n" * 20, capture_output=True, text=True, timeout=600, env=home)
     assert found.returncode == 1 and "[y/N]" not in found.stdout + found.stderr
     assert found.stderr.splitlines()[-1].startswith("wsra: encoder") and "needs code of its own" in found.stderr
     assert not mark.exists()

@@ -30,7 +30,7 @@ SMALL = {"size": (8, 8), "normalise": "l2", "scale": 1 / 255}
 
 
 def wsra(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "wsra.runtime.cli", *arguments], capture_output=True, text=True, cwd=folder, timeout=120)
+    return subprocess.run([sys.executable, "-m", "wsra.runtime.cli", *arguments], capture_output=True, text=True, cwd=folder, timeout=600)
 
 
 def wide_encoder(graph: Path, width: int) -> Path:

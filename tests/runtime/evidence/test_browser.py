@@ -19,7 +19,7 @@ pytest.importorskip("av")
 pytest.importorskip("cv2")
 pytest.importorskip("jinja2")
 pytest.importorskip("playwright")
-from browsers import chromium, faults, rules
+from browsers import WAIT_MS, chromium, faults, rules
 
 from handed import calibrated_bundle, detection, hand_over, result, write_film, write_pair
 from wsra.runtime.evidence.cutting import copy_part, encode_part
@@ -57,6 +57,7 @@ def test_nothing_leaves_and_no_fault_is_found(browser: Any, report: Path, tmp_pa
     page.on("request", lambda request: requested.append(request.url))
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
+    page.set_default_timeout(WAIT_MS)
     page.goto(report.as_uri())
     assert [url for url in requested if not url.startswith("data:")] == [report.as_uri()] and not said
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
@@ -70,6 +71,7 @@ def test_nothing_leaves_and_no_fault_is_found(browser: Any, report: Path, tmp_pa
 def test_it_reads_without_scripts_and_by_keys(browser: Any, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
     page.goto(report.as_uri())
     assert page.get_by_role("heading", level=1).inner_text() == "Answers to a search"
     assert page.get_by_role("heading", level=2).all_inner_texts()[0] == "“man in yellow”"
@@ -80,10 +82,10 @@ def test_it_reads_without_scripts_and_by_keys(browser: Any, report: Path) -> Non
     page.keyboard.press("Shift+Tab")
     assert page.locator(":focus").inner_text() == "Skip to the answers"
     page.keyboard.press("Enter")
-    assert page.url.endswith("#answers")
+    page.wait_for_url("**#answers")
     page.get_by_role("link", name="Moment 1 of sentence 1").focus()
     page.keyboard.press("Enter")
-    assert page.url.endswith("#moment-1-1")
+    page.wait_for_url("**#moment-1-1")
     context.close()
 
 
@@ -108,6 +110,7 @@ def test_clips_play(browser: Any, host: str, tmp_path: Path, exact: bool) -> Non
     (encode_part if exact else copy_part)(film, tmp_path / "clip.mp4", 7.7, 12.3)
     (tmp_path / "page.html").write_text("<!DOCTYPE html><title>x</title><video src=clip.mp4 muted></video>")
     page = browser.new_page()
+    page.set_default_timeout(WAIT_MS)
     page.goto(f"{host}/page.html")
     played = page.evaluate(
         """async () => {

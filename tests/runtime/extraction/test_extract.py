@@ -30,6 +30,7 @@ from wsra.runtime.cli import app
 from wsra.runtime.errors import OutputError, WsraError
 from wsra.runtime.extraction.batch import extract_batch
 from wsra.runtime.extraction.continued import extract_recording
+from wsra.runtime.files.locks import locked
 from wsra.runtime.formats.features import read_features, write_features
 from wsra.runtime.formats.wallclock import Start
 from wsra.runtime.workers.processes import Processes
@@ -37,6 +38,7 @@ from wsra.runtime.workers.processes import Processes
 pytestmark = pytest.mark.device
 
 FILES = 30
+PATIENCE_S = 300  # of who waits for another process; it is only so long where something hangs
 MIB = 1024  # ru_maxrss is in KiB
 ROW_MIB = (186 * 2 + 3 * (16 + 16 + 8)) / 2**20 * 1.125  # the result itself, in memory that grows by an eighth at a time; times are sorted
 ALLOWED_MIB = 4  # what two runs differ by
@@ -53,12 +55,13 @@ def test_a_killed_batch_resumes_and_ends_as_an_undisturbed_one(options: tuple[st
     videos = [shutil.copy(clip_file, tmp_path / f"{number:02d}.mp4") for number in range(FILES)]
     subprocess.run(command(videos, tmp_path / "undisturbed", *options), check=True, capture_output=True)
     out = tmp_path / "out"
-    running = subprocess.Popen(command(videos, out, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while len(list(out.glob("*.feat"))) < FILES // 3 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    running.send_signal(signal.SIGKILL)
-    running.wait()
+    with locked(out / f"{FILES - 5}.feat"):  # there it waits where this process is late to kill it
+        running = subprocess.Popen(command(videos, out, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE_S
+        while len(list(out.glob("*.feat"))) < FILES // 3 and time.monotonic() < deadline:
+            time.sleep(0.005)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
     done = {path.name: path.stat().st_mtime_ns for path in out.glob("*.feat")}
     assert FILES // 3 <= len(done) < FILES
     resumed = subprocess.run(command(videos, out, *options), check=True, capture_output=True, text=True)
@@ -117,12 +120,14 @@ def test_a_video_that_is_deleted_meanwhile_does_not_stop_the_rest(continued: boo
 
 def test_a_process_that_was_killed_is_one_line(clip_file: Path, tmp_path: Path) -> None:
     videos = [Path(shutil.copy(clip_file, tmp_path / f"{number}.mp4")) for number in range(40)]
-    batch = extract_batch(videos, tmp_path / "out", pool=Processes(2))
-    next(batch)
-    worker = multiprocessing.active_children()[0]
-    worker.kill()
-    with pytest.raises(WsraError, match="one of the 2 processes was killed.*fewer --jobs"):
-        list(batch)
+    others = multiprocessing.active_children()
+    with locked(tmp_path / "out" / "20.feat"):  # the batch does not end before a process is killed
+        batch = extract_batch(videos, tmp_path / "out", pool=Processes(2))
+        next(batch)
+        worker = next(child for child in multiprocessing.active_children() if child not in others)
+        worker.kill()
+        with pytest.raises(WsraError, match="one of the 2 processes was killed.*fewer --jobs"):
+            list(batch)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_an_hour_is_decoded(clip_file: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_what_changed_is_read_again(folder: Path, read: list[str], change: str) 
 
 
 def test_a_file_that_was_just_written_is_not_trusted(folder: Path, read: list[str]) -> None:
-    os.utime(folder / "x")
+    os.utime(folder / "x", (time.time() + 3600,) * 2)  # else the machine may be so busy that the file is no longer new
     digests(folder)
     digests(folder)
     assert read == ["x", "y", "x"]

@@ -28,7 +28,7 @@ from wsra.runtime.files.writing import {writer}
 with {writer}(Path(sys.argv[1])) as part:
     {step}
     print("there", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 LOCKING = """
 import sys, time
@@ -36,7 +36,7 @@ from pathlib import Path
 from wsra.runtime.files.locks import locked
 with locked(Path(sys.argv[1])):
     print("there", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import shutil
 import sys
 import threading
@@ -29,6 +30,7 @@ from wsra.runtime.serving.server import Listener, Server
 
 pytestmark = pytest.mark.device
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "v0.1.0"
+PATIENCE_S = 300  # of whoever waits; only a server that hangs takes so long
 SETTINGS = RunSettings("fp32", "cpu", threads=1)
 BUS = Question(("the yellow bus",), top_k=3)
 SEVERAL = Question(("the yellow bus", "a man walks", "someone opens a door"), top_k=4, false_alarms=1e9)
@@ -69,7 +71,7 @@ class Held:
         def slow(opened: Any, request: Request, *, progress: Any, **known: Any) -> SearchResults:
             self.asked += 1
             self.entered.set()
-            assert self.free.wait(30)
+            assert self.free.wait(PATIENCE_S)
             progress("files", 0, 1)
             return answer(opened, request, progress=progress, **known)
 
@@ -88,7 +90,7 @@ def test_answers_are_those_of_ground_number_for_number(place: Path, server: Serv
     assert any(answer["found"] for answers in expected for answer in answers)
     with ThreadPoolExecutor(4) as clients:
         answers = [clients.submit(server.ask, paths, question, between=between) for paths, question, between in asked * 3]
-        assert [as_json(answer.result(60)) for answer in answers] == expected * 3
+        assert [as_json(answer.result(PATIENCE_S)) for answer in answers] == expected * 3
 
 
 def test_the_bundle_is_opened_once_and_closed_at_the_end(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,8 +134,8 @@ def test_an_error_of_one_request_is_that_of_no_other(place: Path, server: Server
     held.free.set()
     for kind, future in refused:
         with pytest.raises(kind):
-            future.result(30)
-    assert [as_json(answer.result(30)) for answer in answers] == [expected] * 2
+            future.result(PATIENCE_S)
+    assert [as_json(answer.result(PATIENCE_S)) for answer in answers] == [expected] * 2
     monkeypatch.setattr(Grounder, "answers_to_vectors", lambda *given, **options: 1 / 0)
     with pytest.raises(FeatureError, match="ZeroDivisionError"):
         server.ask([feat], SEVERAL)
@@ -144,12 +146,14 @@ def test_an_error_of_one_request_is_that_of_no_other(place: Path, server: Server
 def test_equal_requests_that_wait_are_answered_once(place: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     held, feat = Held(monkeypatch), place / "features" / "val3.feat"
     first = server.submit([feat], SEVERAL)
-    assert held.entered.wait(10)
+    assert held.entered.wait(PATIENCE_S)
     same = [server.submit([feat], BUS) for _ in range(5)]
     cancelled = server.submit([feat], BUS)
     assert cancelled.cancel()
     held.free.set()
-    assert [as_json(future.result(30)) for future in same] == [one_shot(place, [feat], BUS)] * 5 and first.result(30) is not None
+    assert [as_json(future.result(PATIENCE_S)) for future in same] == [one_shot(place, [feat], BUS)] * 5 and first.result(
+        PATIENCE_S
+    ) is not None
     assert held.asked == 2
 
 
@@ -167,7 +171,7 @@ def test_requests_that_differ_in_their_sentences_are_answered_by_one_search(
     with Server(place / "bundle", settings) as server:
         held, yard = Held(monkeypatch), place / "yard"
         first = server.submit([yard], BUS)
-        assert held.entered.wait(10)
+        assert held.entered.wait(PATIENCE_S)
         waiting = [
             server.submit_request(Request((yard,), question), listening=Listener(each=lambda seen, to=to: to.append(seen)))  # type: ignore
             for question, to in zip(questions, heard, strict=True)
@@ -175,13 +179,13 @@ def test_requests_that_differ_in_their_sentences_are_answered_by_one_search(
         bad = server.submit([yard], Question(("",), top_k=3, false_alarms=1e9))
         others = [server.submit([yard], SEVERAL), server.submit([yard], replace(questions[0], top_k=1))]
         held.free.set()
-        answers = [as_json(one.result(60)) for one in (*waiting, *others)]
+        answers = [as_json(one.result(PATIENCE_S)) for one in (*waiting, *others)]
         with pytest.raises(QueryError):
-            bad.result(60)
-        first.result(60)
+            bad.result(PATIENCE_S)
+        first.result(PATIENCE_S)
         assert held.asked == 1 + (1 + len(words) + 1) + 2  # of the five that join, each by itself after the one that cannot be read
         joined = [server.submit([yard], question) for question in questions]
-        assert [as_json(one.result(60)) for one in joined] == answers[:4]
+        assert [as_json(one.result(PATIENCE_S)) for one in joined] == answers[:4]
     asked = [*questions, SEVERAL, replace(questions[0], top_k=1)]
     expected = [as_json(search(Request([yard], question, place / "bundle", settings))) for question in asked]
     assert answers == expected and any(answer["found"] for answer in expected[0])
@@ -196,25 +200,27 @@ def test_more_than_may_wait_are_refused_at_once(place: Path, monkeypatch: pytest
     held, feat = Held(monkeypatch), place / "features" / "val3.feat"
     with Server(place / "bundle", SETTINGS, most_waiting=2) as server:
         first = server.submit([feat], BUS)
-        assert held.entered.wait(10)
+        assert held.entered.wait(PATIENCE_S)
         waiting = [server.submit([feat], BUS), server.submit([feat], SEVERAL)]
         with pytest.raises(ServerError, match="2 requests wait already; ask again later"):
             server.submit([feat], BUS)
         held.free.set()
-        assert all(future.result(30).results for future in [first, *waiting])
+        assert all(future.result(PATIENCE_S).results for future in [first, *waiting])
 
 
 def test_a_deadline_ends_a_request_that_waits_and_one_in_hand(place: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     held, feat = Held(monkeypatch), place / "features" / "val3.feat"
+    now_s = [100.0]
+    monkeypatch.setattr(serving, "monotonic", lambda: now_s[0])
     in_hand = server.submit([feat], BUS, deadline_s=0.05)
-    assert held.entered.wait(10)
+    assert held.entered.wait(PATIENCE_S)
     waits, patient = server.submit([feat], SEVERAL, deadline_s=0.05), server.submit([feat], SEVERAL)
-    threading.Event().wait(0.1)
+    now_s[0] += 0.1
     held.free.set()
     for future in (in_hand, waits):
         with pytest.raises(ServerError, match="the deadline passed before there was an answer"):
-            future.result(30)
-    assert patient.result(30).results  # it is equal to the one that was late
+            future.result(PATIENCE_S)
+    assert patient.result(PATIENCE_S).results  # it is equal to the one that was late
 
 
 def test_closing_refuses_what_has_no_answer(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,12 +228,12 @@ def test_closing_refuses_what_has_no_answer(place: Path, monkeypatch: pytest.Mon
     server = Server(place / "bundle", SETTINGS)
     with server:
         futures = [server.submit([feat], BUS)]
-        assert held.entered.wait(10)
+        assert held.entered.wait(PATIENCE_S)
         futures.append(server.submit([feat], SEVERAL))
-        threading.Timer(0.2, held.free.set).start()
+        futures[1].add_done_callback(lambda refused: held.free.set())  # what waits is refused first
     for future in futures:
         with pytest.raises(ServerError, match="the server was closed before it answered"):
-            future.result(30)
+            future.result(PATIENCE_S)
 
 
 def test_new_files_of_a_folder_are_seen(place: Path, server: Server) -> None:
@@ -260,6 +266,7 @@ def test_memory_stays_flat(place: Path, server: Server) -> None:
         gc.collect()
         return sys.getallocatedblocks()
 
-    blocks_after(20)
-    first = blocks_after(20)
-    assert blocks_after(150) - first < 150  # less than one block for each request
+    blocks_after(40)
+    blocks = [blocks_after(50) for _ in range(4)]
+    grown = sorted(after - before for before, after in itertools.pairwise(blocks))
+    assert grown[1] < 50, grown  # less than one block for each request; once, caches may grow

@@ -26,7 +26,7 @@ def wsra(tmp_path: Path, feat_file: Path) -> Run:
     def run(*arguments: str, to: str = "", **variables: str) -> subprocess.CompletedProcess[bytes]:
         command = ["sh", "-c", f'exec "$@" {to}', "sh", sys.executable, "-m", "wsra.runtime.cli", *arguments]
         environment = {**os.environ, **variables}
-        return subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=60, env=environment, check=False)
+        return subprocess.run(command, capture_output=True, cwd=tmp_path, timeout=600, env=environment, check=False)
 
     return run
 
@@ -47,7 +47,7 @@ def test_who_reads_no_more_is_no_error(tmp_path: Path, feat_file: Path, json: li
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "wsra.runtime.cli", "info", str(feat_file), *json]
-    run = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    run = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=600, check=False)
     os.close(writing)
     assert (run.returncode, run.stderr) == (141, b"")
 
@@ -106,7 +106,7 @@ def test_a_bar_on_the_terminal_leaves_a_stdout_elsewhere_alone() -> None:
         "    progress('recordings', 3, 4)\n"
     )
     terminal, other = os.openpty()
-    run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=other, check=True, timeout=30)
+    run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=other, check=True, timeout=600)
     os.close(other)
     shown = b""
     with contextlib.suppress(OSError):  # raised at the end of what was written

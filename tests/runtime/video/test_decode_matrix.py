@@ -163,7 +163,7 @@ CASES = [
 def ffprobe_s(path: Path) -> list[float | None]:
     """Times of the frames as ffprobe tells them, after the first; None where it tells none."""
     command = ["ffprobe", "-v", "quiet", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"]
-    lines = subprocess.run([*command, str(path)], capture_output=True, text=True, timeout=60).stdout.split()
+    lines = subprocess.run([*command, str(path)], capture_output=True, text=True, timeout=600).stdout.split()
     told = [None if "N/A" in line else float(line.strip(",")) for line in lines]
     return [None if time_s is None else time_s - (told[0] or 0.0) for time_s in told]
 

@@ -24,10 +24,11 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("jinja2")
 import av
-from pages import MARKUP, asks_and_goes_away, events, page_over, until, write_archive
+from pages import MARKUP, PATIENCE_S, asks_and_goes_away, events, page_over, until, write_archive
 from typer.testing import CliRunner
 
 from wsra.runtime.cli import app_of
+from wsra.runtime.view import running
 from wsra.runtime.view.library.listing import id_of
 from wsra.runtime.view.questions import handing
 from wsra.runtime.view.questions.handing import KINDS
@@ -113,7 +114,7 @@ def test_several_at_once_wait_for_each_other(client: Any) -> None:
 
     with ThreadPoolExecutor(6) as clients:
         every = [clients.submit(client.get, f"/api/{kind}", params=YARD | {"kind": "csv"}) for kind in KINDS * 2]
-        assert [one.result(120).status_code for one in every] == [200] * 8
+        assert [one.result(PATIENCE_S).status_code for one in every] == [200] * 8
 
 
 @pytest.mark.parametrize("end", ["client", "page"])
@@ -130,19 +131,20 @@ def test_writing_stops_where_nobody_waits(archive: tuple[Path, Path], monkeypatc
             stopped.set()
 
     monkeypatch.setattr(handing, "export", slow)
+    monkeypatch.setattr(running, "_LAST_S", PATIENCE_S)  # the refusal may be late, too
     with page_over([archive[0]], archive[1]) as (page, client):
         if end == "client":
             with asks_and_goes_away(client, f"/api/clips?{urlencode(YARD)}"):
-                assert begun.wait(60)
+                assert begun.wait(PATIENCE_S)
         else:
             waiting = threading.Thread(target=lambda: answers.append(client.get("/api/clips", params=YARD)))
             answers: list[Any] = []
             waiting.start()
-            assert begun.wait(60)
+            assert begun.wait(PATIENCE_S)
             page.should_exit = True
-            waiting.join(60)
+            waiting.join(PATIENCE_S)
             assert answers[0].status_code == 503 and "the page closes" in answers[0].json()["message"]
-        assert stopped.wait(60)
+        assert stopped.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize(

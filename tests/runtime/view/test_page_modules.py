@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("playwright")
+from browsers import WAIT_MS
+
 from wsra.runtime.drawing.boxes import ObjectPath
 from wsra.runtime.evidence.care import FORBIDDEN, LEAD, NOT_BUILT
 
@@ -33,6 +35,7 @@ def page(browser: Any) -> Iterator[Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(STATIC)))
     Thread(target=server.serve_forever, daemon=True).start()
     opened = browser.new_page(timezone_id="Europe/Berlin")
+    opened.set_default_timeout(WAIT_MS)
     opened.goto(f"http://127.0.0.1:{server.server_port}/icon.svg")
     yield opened
     opened.close()
@@ -133,20 +136,27 @@ def test_nothing_becomes_markup() -> None:
 
 def test_what_comes_without_a_pause_is_drawn_meanwhile(page: Any) -> None:
     """Answers of many recordings may come faster than the page draws; the first is shown at once, and the last is not forgotten."""
-    drawn = page.evaluate(
+    drawn, last = page.evaluate(
         """async () => {
             const { paced } = await import("/dom.js");
-            const drawn = [], call = paced((number) => drawn.push([number, performance.now()]), 60);
-            const begin = performance.now();
-            let number = 0;
-            while (performance.now() - begin < 500) { call(number++); await new Promise(next => setTimeout(next, 10)); }
-            await new Promise(next => setTimeout(next, 150));
-            return { drawn, last: number - 1 };
+            const real = [performance.now, setTimeout], drawn = [], timers = [];
+            let now = 1000, number = 0;
+            performance.now = () => now;
+            window.setTimeout = (call, wait) => timers.push({ call, at: now + wait });
+            const tick = () => { for (const timer of timers.splice(0)) if (timer.at <= now) timer.call(); else timers.push(timer); };
+            try {
+                const call = paced((number) => drawn.push([number, now - 1000]), 60);
+                for (; now < 1500; now += 10) { call(number++); tick(); }
+                for (; now < 1700; now += 10) tick();
+            } finally {
+                [performance.now, window.setTimeout] = real;
+            }
+            return [drawn, number - 1];
         }"""
     )
-    numbers, times_ms = zip(*drawn["drawn"], strict=True)
-    assert numbers[0] <= 3 and numbers[-1] == drawn["last"] and 3 <= len(numbers) <= 11
-    assert list(numbers) == sorted(set(numbers)) and np.diff(times_ms).min() > 55
+    numbers, times_ms = zip(*drawn, strict=True)
+    assert list(times_ms) == list(range(0, 541, 60))
+    assert list(numbers) == [at // 10 for at in times_ms[:-1]] + [last] and last == 49
 
 
 def test_characters_that_turn_the_direction_are_seen(page: Any) -> None:

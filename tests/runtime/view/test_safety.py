@@ -14,7 +14,7 @@ httpx = pytest.importorskip("httpx")
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("av")
-from pages import page_over, write_archive  # noqa: E402
+from pages import PATIENCE_S, page_over, write_archive  # noqa: E402
 
 from wsra.runtime.view.running import Running  # noqa: E402
 from wsra.runtime.view.web import connections  # noqa: E402
@@ -50,7 +50,7 @@ def guarded(archive: tuple[Path, Path]) -> Iterator[tuple[Running, Any]]:
 
 def raw(port: int, target: str, headers: list[tuple[str, str]], method: str = "GET") -> http.client.HTTPResponse:
     """The answer to a request that is sent as it stands; the body is read."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in headers:
         connection.putheader(name, value)
@@ -143,15 +143,27 @@ def test_another_site_may_open_the_page_but_fetch_nothing(opened: tuple[Running,
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: ", b"GET /nothing HTTP/1.0\r\n\r\n"], ids=["silent", "slow", "refused"])
 def test_a_connection_without_a_request_is_closed(archive: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
     """Whoever opens many and says nothing would keep all others out, without a token."""
-    monkeypatch.setattr(connections, "REQUEST_S", 0.2)
+    made: list[Any] = []
+    connection_made = connections.Connection.connection_made
+
+    def noted(connection: Any, transport: Any) -> None:
+        made.append(connection)
+        connection_made(connection, transport)
+
+    monkeypatch.setattr(connections.Connection, "connection_made", noted)
     with page_over([archive[0]], archive[1]) as (page, client), client.stream("GET", "/api/jobs") as stream:
         lines = stream.iter_lines()
         assert next(lines) == "event: jobs"
-        with socket.create_connection(("127.0.0.1", page.address.port), timeout=60) as silent:
-            silent.sendall(begun)
-            while silent.recv(4096):
-                pass
-        assert not stream.is_closed and next(lines).startswith("data: ")  # what is being answered goes on
+        with monkeypatch.context() as patch:
+            patch.setattr(connections, "REQUEST_S", 0.2)
+            with socket.create_connection(("127.0.0.1", page.address.port), timeout=PATIENCE_S) as silent:
+                silent.sendall(begun)
+                while silent.recv(4096):
+                    pass
+        made[0].loop.call_soon_threadsafe(made[0]._close_if_silent)  # as if the time of the stream's own connection were over
+        assert client.post("/api/jobs/cancel", json={}).status_code == 200
+        assert next(lines).startswith("data: ") and next(lines) == ""
+        assert next(lines) == "event: jobs"  # what is being answered goes on, and tells that there is news
 
 
 TRAVERSALS = [
@@ -197,7 +209,7 @@ def test_a_page_for_other_machines_needs_its_token(guarded: tuple[Running, Any])
     assert welcome.status_code == 303 and welcome.headers["location"] == "/?q=a+bus+%26+%3Cb%3E"
     cookie = welcome.headers["set-cookie"].lower()
     assert cookie.startswith(f"wsra-{port}=") and "httponly" in cookie and "samesite=strict" in cookie and "path=/" in cookie
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", cookies=welcome.cookies) as known:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", cookies=welcome.cookies, timeout=PATIENCE_S) as known:
         assert known.get("/api/archive").status_code == 200
         assert known.get("/").status_code == client.get("/", headers={"Cookie": f"wsra-{port}={token}"}).status_code != 401
     client.cookies.clear()

@@ -37,7 +37,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("level", ["INFO", "WARNING", "ERROR"])
 def test_what_they_log_is_logged_here(tmp_path: Path, level: str) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    run = subprocess.run([sys.executable, "script.py", level], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run([sys.executable, "script.py", level], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=True)
     expected = []
     for number, item in enumerate("abc"):
         expected += [f"INFO wsra.runtime.part {item} begins"] if level == "INFO" else []
@@ -76,5 +76,5 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("thread", ["main", "other"])
 def test_a_signal_while_a_child_starts_is_not_lost(tmp_path: Path, thread: str) -> None:
     (tmp_path / "script.py").write_text(SIGNALLED)
-    run = subprocess.run([sys.executable, "script.py", thread], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run([sys.executable, "script.py", thread], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=True)
     assert run.stdout == "started True blocked in the child True\n" and run.stderr == ""

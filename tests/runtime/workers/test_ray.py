@@ -18,11 +18,14 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 
+import av
 import numpy as np
+import patient
 import pytest
 import tasks
 from films import Film
 from numpy.typing import NDArray
+from patient import be_patient
 
 from wsra.runtime.archive.request import Question, Request
 from wsra.runtime.archive.search import SearchResults, search
@@ -37,6 +40,7 @@ from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.workers.cluster import Cluster
 from wsra.runtime.workers.pool import open_pool
 
+WSRA = [sys.executable, str(Path(patient.__file__))]
 QUERY, OTHER = "a man in a yellow shirt walks past", "a red car"
 PATIENCE_S = 300.0  # a cluster takes ten seconds to start, and a minute where other tests keep the cores busy
 Make = Callable[..., Features]
@@ -64,8 +68,8 @@ def of_ray() -> list[str]:
 
 
 def of_ray_soon() -> list[str]:
-    """The same once it has had ten seconds to end: on busy cores a process that was told to end takes its time."""
-    until = time.monotonic() + 10.0
+    """The same once it has had time to end: on busy cores a process that was told to end takes its time."""
+    until = time.monotonic() + PATIENCE_S
     while of_ray() and time.monotonic() < until:
         time.sleep(0.1)
     return of_ray()
@@ -74,6 +78,7 @@ def of_ray_soon() -> list[str]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as two:
+        be_patient(two)
         two.setattr(os, "cpu_count", lambda: 2)
         two.setenv("PYTHONPATH", f"{Path(tasks.__file__).parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         with Cluster("local") as opened:
@@ -171,12 +176,28 @@ def an_hour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(film.write(tmp_path_factory.mktemp("films") / "hour.mkv"))
 
 
+def again(film: Path, times: int, to: Path) -> Path:
+    """An hour again and again: so long that who watches its extraction is not late."""
+    with av.open(str(to), "w") as made:
+        stream = None
+        for turn in range(times):
+            with av.open(str(film)) as hour:
+                of_hour = hour.streams.video[0]
+                stream = stream or made.add_stream_from_template(of_hour)
+                for packet in hour.demux(of_hour):
+                    if packet.dts is not None:
+                        shift = round(3600 * turn / of_hour.time_base)
+                        packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, stream
+                        made.mux(packet)
+    return to
+
+
 @pytest.mark.parametrize(("address", "told"), [("head", "neither HOST:PORT nor auto nor local"), ("127.0.0.1:{}", "refused")])
 def test_no_cluster_is_one_line(address: str, told: str, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         given = address.format(free.getsockname()[1])
-        command = [sys.executable, "-m", "wsra.runtime.cli", "extract", "a.mp4", "-o", "out", "--ray", given]
+        command = [*WSRA, "extract", "a.mp4", "-o", "out", "--ray", given]
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
     assert run.returncode == 1 and run.stdout == "" and not (tmp_path / "out").exists()
     (line,) = run.stderr.splitlines()
@@ -185,7 +206,7 @@ def test_no_cluster_is_one_line(address: str, told: str, tmp_path: Path) -> None
 
 def test_the_command_prints_data_alone_and_leaves_no_process(bundle_folder: Path, archive: Fill, tmp_path: Path) -> None:
     archive(tmp_path / "archive")
-    command = [sys.executable, "-m", "wsra.runtime.cli", "ground", "archive", QUERY, "-b", str(bundle_folder), "--threads", "1", "--json"]
+    command = [*WSRA, "ground", "archive", QUERY, "-b", str(bundle_folder), "--threads", "1", "--json"]
     command += ["--false-alarms", "inf"]
     here = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
     there = subprocess.run([*command, "--ray", "local"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
@@ -197,8 +218,8 @@ def test_the_command_prints_data_alone_and_leaves_no_process(bundle_folder: Path
 
 def test_an_interrupted_batch_ends_at_once_with_what_is_complete(clip_file: Path, an_hour: Path, tmp_path: Path) -> None:
     shutil.copy2(clip_file, tmp_path / "a.mp4")
-    late = Path(shutil.copy2(an_hour, tmp_path / "late.mkv"))
-    command = [sys.executable, "-m", "wsra.runtime.cli", "extract", "a.mp4", "late.mkv", "-o", "out", "--ray", "local"]
+    late = again(an_hour, 20, tmp_path / "late.mkv")
+    command = [*WSRA, "extract", "a.mp4", "late.mkv", "-o", "out", "--ray", "local"]
 
     def interrupt(worker: int) -> None:
         """The other video stands still meanwhile, so that most of it is left when the signal comes."""
@@ -258,7 +279,7 @@ def test_a_killed_worker_changes_no_answer(
     cluster: Cluster, rows_bundle_folder: Path, archive: Fill, an_hour: Path, tmp_path: Path, logged: pytest.LogCaptureFixture
 ) -> None:
     """SIGKILL while a worker extracts a video of the folder; the other files there are of snippets, which this bundle leaves out."""
-    video = Path(shutil.copy2(an_hour, archive(tmp_path / "archive") / "hour.mkv"))
+    video = again(an_hour, 2, archive(tmp_path / "archive") / "hours.mkv")
     asked = [str(tmp_path / "archive"), QUERY]
     with in_the_midst(video, lambda worker: os.kill(worker, signal.SIGKILL)):
         there = found(rows_bundle_folder, asked, ray="auto")

@@ -1,46 +1,99 @@
-"""Decoding, preparation and inference at once: throughput against the slowest of them, what is said of it, and how it ends."""
+"""Decoding, preparation and inference at once: that they are, what is said of the slowest of them, and how it ends."""
 
 from __future__ import annotations
 
+import itertools
+import re
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 for library in ("cv2", "onnx", "onnxruntime", "scipy"):
     pytest.importorskip(library)
 
-from paced import run_paced  # noqa: E402
+import numpy as np  # noqa: E402
+from encoders import mean_colour, settings_of  # noqa: E402
 
+from wsra.runtime import prefetch  # noqa: E402
+from wsra.runtime.backbones.common import pipeline as module  # noqa: E402
 from wsra.runtime.backbones.common.pipeline import Pipeline  # noqa: E402
+from wsra.runtime.backbones.encoders.onnx_backbone import OnnxBackbone  # noqa: E402
+from wsra.runtime.extraction.batch import AHEAD  # noqa: E402
+from wsra.runtime.extraction.gathering import gather  # noqa: E402
+from wsra.runtime.prefetch import ahead  # noqa: E402
+from wsra.runtime.video.frames import Frame  # noqa: E402
 
-NAMES = {"decode": "decoding", "prepare": "preparation", "infer": "inference"}
-LEAST = 0.85  # of the throughput of the slowest stage
+ROWS, CALLS, MEETINGS = 4, 12, 6  # snippets, of one frame each, per call
 
 
-@pytest.mark.parametrize("latencies", [(0.03, 0.01, 0.01), (0.01, 0.03, 0.01), (0.01, 0.01, 0.03), (0.02,) * 3])
-def test_the_slowest_stage_sets_the_speed_and_is_named(tmp_path: Path, latencies: tuple[float, float, float]) -> None:
-    """The best of eight runs counts, because other processes disturb sleeps; the first that none disturbed ends them."""
-    decode_s, prepare_s, infer_s = latencies
-    done = None
-    for _ in range(8):
-        run = run_paced(tmp_path, decode_s=decode_s, prepare_s=prepare_s, infer_s=infer_s, calls=40)
-        done = run if done is None or run.total_s < done.total_s else done
-        if run.efficiency >= LEAST and max(run.busy_s.values()) < 1.2 * 40 * max(latencies):
-            done = run
-            break
-    assert done is not None and done.efficiency >= LEAST
-    assert sum(done.busy_s.values()) > 1.4 * done.total_s  # one after the other would take that long
-    waited = int(done.said.removeprefix("the encoder waited ").split(" %")[0])
-    assert waited / 100 == pytest.approx(1 - done.busy_s["infer"] / done.total_s, abs=0.1)
-    slowest, second = sorted(done.busy_s, key=lambda stage: done.busy_s[stage], reverse=True)[:2]
-    if done.busy_s[slowest] > 1.5 * done.busy_s[second]:
-        assert done.said.endswith(f"{NAMES[slowest]} is the bound"), done
-    else:
-        assert len(set(latencies)) == 1 or max(done.busy_s.values()) > 1.2 * 40 * max(latencies), done  # equal stages, or a busy machine
+def test_decoding_preparation_and_inference_work_at_the_same_time(tmp_path: Path) -> None:
+    """As `extract_features` runs them: the three meet again and again, each in the midst of its work; benchmarks/ measures it."""
+    graph = mean_colour(tmp_path / "e.onnx")
+    backbone = OnnxBackbone(settings_of(graph), graph, threads=1)
+    encoder: Any = backbone._encoder
+    encoder.per_call = ROWS
+    meeting = threading.Barrier(3, timeout=120)
+
+    def met(work: Callable[..., Any], first: int) -> Callable[..., Any]:
+        numbers = itertools.count(-first)
+
+        def run(*arguments: Any) -> Any:
+            if 0 <= next(numbers) < MEETINGS:
+                meeting.wait()
+            return work(*arguments)
+
+        return run
+
+    decode = met(lambda: None, 4)
+
+    def shown() -> Generator[Frame, None, None]:
+        for number in range(CALLS * ROWS):
+            if number % ROWS == 0:
+                decode()
+            yield Frame(number + 0.5, np.full((16, 16, 3), number, np.uint8))
+
+    encoder.prepare, encoder.embeddings = met(encoder.prepare, 2), met(encoder.embeddings, 0)
+    with closing(ahead(shown(), AHEAD)) as frames:
+        rows = gather(backbone, frames, 1.0)
+    assert rows.values[:, 0].tolist() == list(range(CALLS * ROWS))
+    assert re.fullmatch(r"the encoder waited \d+ % of the time: (decoding|preparation|inference) is the bound", backbone.stages())
+
+
+@pytest.mark.parametrize(
+    ("decode_s", "prepare_s", "infer_s", "waited", "bound"),
+    [(3, 1, 1, 80, "decoding"), (1, 3, 1, 80, "preparation"), (1, 1, 18, 10, "inference"), (2, 1, 7, 30, "decoding")],
+)
+def test_the_slowest_stage_is_named(
+    monkeypatch: pytest.MonkeyPatch, decode_s: float, prepare_s: float, infer_s: float, waited: int, bound: str
+) -> None:
+    """By a clock of the test, while the stages take turns."""
+    now_s = 0.0
+    for place in (prefetch, module):
+        monkeypatch.setattr(place, "perf_counter", lambda: now_s)
+
+    def work(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    def shown() -> Iterator[int]:
+        for number in range(10):
+            work(decode_s)
+            yield number
+
+    def prepare(frames: Iterator[int], put: Callable[[int], None]) -> None:
+        for frame in frames:
+            work(prepare_s)
+            put(frame)
+
+    pipeline = Pipeline(overlaps=False)
+    for _ in pipeline.run(shown(), prepare):  # type: ignore[arg-type]
+        work(infer_s)
+    assert pipeline.in_words("encoder") == f"the encoder waited {waited} % of the time: {bound} is the bound"
+    assert pipeline.waited == pytest.approx(waited / 100)
 
 
 def three(frames: Iterator[int], put: Callable[[int], None]) -> None:
@@ -64,14 +117,5 @@ def test_who_stops_early_or_fails_leaves_no_thread() -> None:
     assert got == [0] and threading.active_count() == before
 
 
-def test_waiting_is_a_share_of_the_time() -> None:
-    pipeline = Pipeline()
-    assert pipeline.in_words("encoder") == "the encoder waited 0 % of the time: inference is the bound"
-
-    def slow(frames: Iterator[int], put: Callable[[int], None]) -> None:
-        for frame in frames:
-            time.sleep(0.02)
-            put(frame)
-
-    assert list(pipeline.run(iter(range(10)), slow)) == list(range(10))  # type: ignore[arg-type]
-    assert 0.9 < pipeline.waited <= 1.0 and pipeline.bound == "preparation"
+def test_a_pipeline_that_has_not_run_has_not_waited() -> None:
+    assert Pipeline().in_words("encoder") == "the encoder waited 0 % of the time: inference is the bound"

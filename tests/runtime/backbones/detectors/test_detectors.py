@@ -184,7 +184,7 @@ def test_a_video_without_anything_has_no_rows() -> None:
 
 
 def wsra(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "wsra.runtime.cli", *arguments], capture_output=True, text=True, cwd=folder, timeout=240)
+    return subprocess.run([sys.executable, "-m", "wsra.runtime.cli", *arguments], capture_output=True, text=True, cwd=folder, timeout=600)
 
 
 def test_extract_from_a_file(pan: Pan, knowing: Path, tmp_path: Path) -> None:
