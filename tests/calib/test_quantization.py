@@ -47,6 +47,64 @@ def test_smoothing_changes_nothing_in_fp32(seed: int, alpha: float, outlier: flo
     assert [node.op_type for node in smoothed.graph.node].count("Mul") == [node.op_type for node in model.graph.node].count("Mul") + 2
 
 
+def after_a_norm(*, reshaped: bool = False, residual: bool = False) -> onnx.ModelProto:
+    """x (N, 3, 24) -> LayerNormalization -> two products that share its output; `residual` adds that output to them, as in BERT."""
+    rng = np.random.default_rng(0)
+    read = "r" if reshaped else "n"
+    nodes = [
+        helper.make_node("LayerNormalization", ["x", "gain", "shift"], ["n"], name="norm", axis=-1),
+        *([helper.make_node("Reshape", ["n", "rows"], ["r"], name="reshape")] if reshaped else []),
+        helper.make_node("MatMul", [read, "w"], ["a"], name="first"),
+        helper.make_node("MatMul", [read, "v"], ["b"], name="second"),
+        helper.make_node("Add", ["a", "b"], ["c"], name="both"),
+        helper.make_node("Add", ["c", read if residual else "c"], ["y"], name="add"),
+    ]
+    weights = {name: rng.normal(size=(WIDTH, WIDTH)).astype(np.float32) for name in ("w", "v")}
+    weights["gain"] = np.where(np.arange(WIDTH) == 3, 200.0, rng.random(WIDTH)).astype(np.float32)  # one channel stands out
+    weights["shift"] = rng.normal(size=WIDTH).astype(np.float32)
+    constants = [
+        *(numpy_helper.from_array(*pair[::-1]) for pair in weights.items()),
+        numpy_helper.from_array(np.array([-1, WIDTH]), "rows"),
+    ]
+    shape = ["rows", WIDTH] if reshaped else ["n", 3, WIDTH]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)] for name, dims in (("x", ["n", 3, WIDTH]), ("y", shape))]
+    graph = helper.make_graph(nodes, "g", *ends, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize("reshaped", [False, True])
+def test_a_norm_before_the_products_takes_their_smoothing(reshaped: bool) -> None:
+    model, residual = after_a_norm(reshaped=reshaped), after_a_norm(reshaped=reshaped, residual=True)
+    feeds = {"x": np.random.default_rng(1).normal(size=(5, 3, WIDTH)).astype(np.float32)}
+    maxima = channel_maxima(model, [feeds], inputs_of(model))
+    smoothed, with_mul = smooth(model, PRODUCTS, maxima), smooth(residual, PRODUCTS, maxima)
+    constants, others = ({one.name: numpy_helper.to_array(one) for one in made.graph.initializer} for made in (smoothed, with_mul))
+    for made, plain, more in ((smoothed, model, []), (with_mul, residual, ["Mul"])):  # what passes by a block must stay as it is
+        onnx.checker.check_model(made, full_check=True)
+        assert sorted(node.op_type for node in made.graph.node) == sorted([*(node.op_type for node in plain.graph.node), *more])
+        expected, got = (np.asarray(plain_session(each).run(["y"], feeds)[0]) for each in (plain, made))
+        np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
+    norm = next(node for node in smoothed.graph.node if node.op_type == "LayerNormalization")
+    smoothing = others[f"{inputs_of(model)[0]}_smoothing"]
+    for place, name in ((1, "gain"), (2, "shift")):
+        np.testing.assert_allclose(constants[norm.input[place]], others[name] * smoothing, rtol=1e-6)
+    for weight in ("w_smoothed", "v_smoothed"):
+        np.testing.assert_array_equal(constants[weight], others[weight])
+
+
+def test_a_constant_factor_before_the_products_takes_their_smoothing() -> None:
+    """As in the keys and the scorer, whose inputs are scaled to a spread of 1."""
+    model = two_products()
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0.5], np.float32), "half"))
+    model.graph.node.insert(0, helper.make_node("Mul", ["x", "half"], ["h"], name="scale"))
+    model.graph.node[1].input[0] = "h"
+    smoothed = smooth(model, ["first"], channel_maxima(model, [{"x": rows(50)}], ["h"]))
+    assert [node.op_type for node in smoothed.graph.node] == [node.op_type for node in model.graph.node]
+    assert error(smoothed, model) < 2e-5
+    factor = next(numpy_helper.to_array(one) for one in smoothed.graph.initializer if one.name.startswith("half"))
+    assert factor.shape == (WIDTH,)
+
+
 def test_smoothing_follows_its_equation() -> None:
     model = two_products(outlier=50.0)
     x = rows(50)
