@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx", reason="a device has no onnx, and does not qu
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from nets import WIDTH, rows, two_products  # noqa: E402
-from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize  # noqa: E402
+from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize, quantize_weights  # noqa: E402
 from wsra.calib.ranges import channel_maxima, plain_session, ranges_of  # noqa: E402
 from wsra.calib.samples import Samples  # noqa: E402
 from wsra.calib.sensitivity import sensitivity  # noqa: E402
@@ -197,8 +197,43 @@ def test_only_products_with_a_constant_weight_are_quantised() -> None:
     assert 1e-4 < error(quantized, model) < 0.03
 
 
+def test_weights_alone_are_half_a_step_from_their_value_at_most() -> None:
+    model = two_products(outlier=300.0)
+    quantized = quantize_weights(model, PRODUCTS)
+    onnx.checker.check_model(quantized, full_check=True)
+    assert [node.op_type for node in quantized.graph.node] == ["DequantizeLinear"] * 2 + [node.op_type for node in model.graph.node]
+    before = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    after = {one.name: numpy_helper.to_array(one) for one in quantized.graph.initializer}
+    assert not {"first.weight", "second.weight"}.intersection(after)
+    for node, name, axis in zip(quantized.graph.node[:2], ("first.weight", "second.weight"), (1, 0), strict=True):
+        integers, scale = (after[one] for one in node.input)
+        assert integers.dtype == np.int8 and scale.dtype == np.float32 and node.attribute[0].i == axis
+        steps = scale[None] if axis else scale[:, None]  # one per output channel
+        assert (np.abs(integers * steps - before[name]) <= 0.5001 * steps).all()
+        assert (np.abs(integers.astype(int)).max(axis=1 - axis) == 127).all()
+    assert 1e-4 < error(quantized, model) < 0.02
+
+
+def test_a_weight_of_two_products_and_one_of_zeros_are_stored_once() -> None:
+    weight = np.random.default_rng(0).normal(size=(WIDTH, WIDTH)).astype(np.float32)
+    weight[:, 3] = 0.0
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+        helper.make_node("Gemm", ["a", "w"], ["b"], name="second"),
+        helper.make_node("Gemm", ["b", "w"], ["y"], name="turned", transB=1),
+    ]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", WIDTH])] for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", *ends, [numpy_helper.from_array(weight / WIDTH, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    quantized = quantize_weights(model, ["first", "second", "turned"])
+    onnx.checker.check_model(quantized, full_check=True)
+    assert [node.op_type for node in quantized.graph.node].count("DequantizeLinear") == 2  # by columns and by rows
+    assert error(quantized, model) < 0.03
+
+
 def test_no_product_gives_the_model_back() -> None:
     model = two_products()
+    assert quantize_weights(model, []).SerializeToString() == model.SerializeToString()
     assert quantize(model, [], ranges_of(model, [{"x": rows(9)}])).SerializeToString() == model.SerializeToString()
 
 
