@@ -1,4 +1,4 @@
-"""FP32 graphs to INT8: explicit Q/DQ pairs before products with constant weights, symmetric, per output channel.
+"""FP32 graphs to INT8: explicit Q/DQ pairs before products with constant weights, symmetric, per output channel; or weights alone.
 
 Products that are not quantised stay in floating point and are converted to FP16 afterwards. docs/export.md
 explains the recipe and docs/measurements/int8.md what each part contributes.
@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -111,3 +114,51 @@ def quantize(model: onnx.ModelProto, products: Collection[str], ranges: TensorsD
     result: onnx.ModelProto = quantizer.model.model
     del result.graph.value_info[:]
     return result
+
+
+def quantize_weights(model: onnx.ModelProto, products: Collection[str]) -> onnx.ModelProto:
+    """Store the weights of the chosen products in INT8, with a DequantizeLinear before the product; activations stay as they are.
+
+    Args:
+        model: in FP32; it is not changed.
+        products: names of MatMul or Gemm nodes with a constant second input.
+
+    Returns:
+        The model; a weight has one scale per output channel, its largest magnitude / 127.
+    """
+    quantized = onnx.ModelProto()
+    quantized.CopyFrom(model)
+    graph = quantized.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    made: dict[tuple[str, int], onnx.NodeProto] = {}  # products may share a weight
+    for node in graph.node:
+        if node.name not in products:
+            continue
+        name, axis = node.input[1], 0 if _transposed(node) else 1
+        if (name, axis) not in made:
+            label = f"{name}_by_{axis}"
+            integers, scale = _in_integers(numpy_helper.to_array(weights[name]), axis)
+            graph.initializer.append(numpy_helper.from_array(integers, f"{label}_quantized"))
+            graph.initializer.append(numpy_helper.from_array(scale, f"{label}_scale"))
+            made[name, axis] = helper.make_node(
+                "DequantizeLinear",
+                [f"{label}_quantized", f"{label}_scale"],
+                [f"{label}_dequantized"],
+                name=f"{label}_DequantizeLinear",
+                axis=axis,
+            )
+        node.input[1] = made[name, axis].output[0]
+    nodes = [*made.values(), *graph.node]
+    read = {name for node in nodes for name in node.input}
+    constants = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
+    return quantized
+
+
+def _in_integers(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    peaks = np.abs(weight).max(axis=1 - axis, keepdims=True)
+    scale = np.where(peaks > 0, peaks, 127.0).astype(np.float32) / np.float32(127.0)
+    integers = np.clip(np.rint(weight / scale), -127, 127).astype(np.int8)
+    return integers, scale.ravel()

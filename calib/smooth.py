@@ -1,4 +1,4 @@
-"""SmoothQuant: divides outlier channels of activations and multiplies the weights accordingly, which is exact in FP32.
+"""SmoothQuant: divides outlier channels of activations and multiplies the weights accordingly, which changes nothing in FP32 but rounding.
 
 Source: Xiao et al., SmoothQuant (2022), Eq. 4: s_j = max|X_j|^alpha / max|W_j|^(1 - alpha); Y = (X / s) (s W).
 """
@@ -12,6 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from wsra.calib.folding import scaled_before
+
 ALPHA = 0.7  # compared with 0.4 to 0.8 on MiniLM: docs/measurements/int8.md
 _SMALLEST = 1e-5
 
@@ -19,9 +21,10 @@ _SMALLEST = 1e-5
 def smooth(
     model: onnx.ModelProto, products: Sequence[str], maxima: Mapping[str, NDArray[np.float64]], *, alpha: float = ALPHA
 ) -> onnx.ModelProto:
-    """Insert Mul(1 / s) before products and fold s into their weights.
+    """Divide what products read by s, and fold s into their weights.
 
-    Products that read the same tensor share one s, so that they still share their input.
+    Products that read the same tensor share one s, so that they still share their input. The operator before them takes 1 / s into its
+    constants where it can (`scaled_before`); elsewhere a Mul is inserted.
 
     Args:
         model: in FP32; it is not changed.
@@ -44,10 +47,12 @@ def smooth(
         peaks = np.max([np.abs(_by_input(node, weights)).max(axis=1) for node in group], axis=0)
         scale = np.maximum(maxima[tensor], _SMALLEST) ** alpha / np.maximum(peaks, _SMALLEST) ** (1 - alpha)
         scale = np.maximum(scale, _SMALLEST).astype(np.float32)
-        inverse, out = f"{tensor}_smoothing", f"{tensor}_smoothed"
-        smoothed.graph.initializer.append(numpy_helper.from_array((1.0 / scale).astype(np.float32), inverse))
-        place = min(i for i, node in enumerate(smoothed.graph.node) if node.name in {n.name for n in group})
-        smoothed.graph.node.insert(place, helper.make_node("Mul", [tensor, inverse], [out], name=f"node_{tensor}_smoothing"))
+        inverse, out = (1.0 / scale).astype(np.float32), f"{tensor}_smoothed"
+        if not scaled_before(smoothed.graph, tensor, [node.name for node in group], inverse, out):
+            constant = f"{tensor}_smoothing"
+            smoothed.graph.initializer.append(numpy_helper.from_array(inverse, constant))
+            place = min(i for i, node in enumerate(smoothed.graph.node) if node.name in {n.name for n in group})
+            smoothed.graph.node.insert(place, helper.make_node("Mul", [tensor, constant], [out], name=f"node_{tensor}_smoothing"))
         for node in group:
             folded = _fold(_by_input(node, weights), scale, node)
             name = f"{node.input[1]}_smoothed"

@@ -9,6 +9,7 @@ import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
+from wsra.calib.ranges import PRODUCTS
 from wsra.runtime.formats.bundle import ScorerKind
 
 # What is kept for its precision, and not for its range. Keys are computed from features minus their mean. If a feature is close to its
@@ -76,14 +77,17 @@ def _unshare(model: onnx.ModelProto, kinds: Collection[str], names: Collection[s
 
 
 def _quantised(model: onnx.ModelProto) -> list[str]:
-    """Names of the Q/DQ nodes, and of the products between them.
+    """Names of the Q/DQ nodes, and of the products of two integers between them.
 
     A compiler gives the integer sum of a product in the type of the scales, and scales it afterwards. In half such sums overflow
-    (docs/measurements/int8.md), so scales and products are in FP32, and the product is rounded to half after it.
+    (docs/measurements/int8.md), so scales and products are in FP32, and the product is rounded to half after it. Where the weight alone is
+    in INT8, it is scaled before the product, and no such sum is formed.
     """
     scaled = {node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     return [
-        node.name for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear") or scaled.intersection(node.input)
+        node.name
+        for node in model.graph.node
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") or (node.op_type in PRODUCTS and scaled.issuperset(node.input[:2]))
     ]
 
 

@@ -1,4 +1,7 @@
-"""Quantise FP32 graphs to INT8: smooth, measure ranges, quantise; if the gate fails, leave the most sensitive products in FP16."""
+"""Quantise FP32 graphs to INT8: smooth, measure ranges, quantise; if the gate fails, leave the most sensitive products in FP16.
+
+Beside this recipe of integer products there is one in which only the weights are in INT8.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import TensorsData
 
 from wsra.calib.peaks import Peaks, Wide, observe, wide_nodes
-from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize
+from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize, quantize_weights
 from wsra.calib.ranges import Feeds, Method, channel_maxima, plain_session, ranges_of
 from wsra.calib.samples import Samples
 from wsra.calib.sensitivity import sensitivity
@@ -28,6 +31,7 @@ MOST_LEFT = 0.5  # share of the products; INT8 is not worth having with more of 
 NARROWING = "has twice as many inputs as outputs or more, as what follows an activation has, whose outliers cannot be smoothed"
 _SCORER_KEYS = 256  # keys with which the scorer is calibrated
 Product = tuple[str, str]  # graph, node
+Recipe = Literal["integers", "weights"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,7 @@ def calibrate(
         DataError: a range is not finite.
     """
     models = {path.stem: read_onnx(path) for path in sorted(fp32.glob("*.onnx"))}
-    exact = ("keys", "scorer") if scorer != "trained" else ()  # as in `to_fp16`
-    products = {name: [] if name in exact else products_of(model) for name, model in models.items()}
+    products = {name: _products(name, model, scorer) for name, model in models.items()}
     if "detector" in models:  # its decoder stays in FP32, as in `to_fp16`
         decoder = set(decoder_of(models["detector"]))
         products["detector"] = [product for product in products["detector"] if product not in decoder]
@@ -100,6 +103,10 @@ def calibrate(
     return CalibratedGraphs(models, products, ranges, left, wide, samples, method, scorer)
 
 
+def _products(name: str, model: onnx.ModelProto, scorer: ScorerKind) -> list[str]:
+    return [] if scorer != "trained" and name in ("keys", "scorer") else products_of(model)  # as in `to_fp16`
+
+
 def _batches(models: dict[str, onnx.ModelProto], samples: Samples) -> dict[str, list[Feeds]]:
     """Feeds for every graph; the scorer's are outputs of the text and keys graphs."""
     images: list[Feeds] = list(samples.image_batches())
@@ -121,6 +128,32 @@ def write_int8(calibrated: CalibratedGraphs, left: dict[Product, str], folder: P
         quantized = quantize(model, chosen, calibrated.ranges[name]) if chosen else _copied(model)
         halved = to_fp16(quantized, name=name, wide=calibrated.wide[name], scorer=calibrated.scorer)
         onnx.save_model(halved, str(folder / f"{name}.onnx"))
+
+
+def write_weights_alone(fp32: Path, folder: Path, peaks: Mapping[str, Peaks], scorer: ScorerKind) -> tuple[dict[str, dict[str, Wide]], int]:
+    """Write the graphs with the weights of all products in INT8 and every activation in floating point.
+
+    Nothing is smoothed and no range is measured, since no activation is quantised; for the same reason outliers of activations do no harm.
+
+    Args:
+        fp32: folder with the graphs of a bundle without pictures.
+        folder: folder for the graphs.
+        peaks: graph -> what was observed of it, by which nodes stay in FP32.
+        scorer: kind of the bundle's scorer.
+
+    Returns:
+        graph -> nodes that stay in FP32 -> reason; and the number of products.
+    """
+    folder.mkdir(exist_ok=True)
+    wide, count = {}, 0
+    for path in sorted(fp32.glob("*.onnx")):
+        model, name = read_onnx(path), path.stem
+        wide[name] = wide_nodes(model, peaks[name])
+        products = _products(name, model, scorer)
+        count += len(products)
+        halved = to_fp16(quantize_weights(model, products), name=name, wide=wide[name], scorer=scorer)
+        onnx.save_model(halved, str(folder / path.name))
+    return wide, count
 
 
 def _copied(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -149,20 +182,26 @@ class Quantization:
     """How INT8 graphs were made.
 
     Attributes:
-        samples: calibration data.
-        method: how ranges were measured.
+        samples: calibration data of the recipe "integers", which is always made.
+        method: how its ranges were measured.
         products: number of products that can be in INT8.
         left: products that stay in FP16 -> reason.
+        recipe: "integers", products of INT8 with INT8, or "weights", weights in INT8 alone.
+        why: why this recipe was taken, in one line.
     """
 
     samples: Samples
     method: Method
     products: int
     left: dict[Product, str]
+    recipe: Recipe = "integers"
+    why: str = "products of pictures have many rows, which integers speed up; no other recipe is tried"
 
     def to_json(self) -> dict[str, Any]:
         """The part `quantization` of an entry of docs/schema/gate.json."""
         return {
+            "recipe": self.recipe,
+            "why": self.why,
             "calibration": self.samples.to_json(),
             "ranges": self.method,
             "smoothing_alpha": ALPHA,

@@ -13,6 +13,7 @@ import onnx
 import torch
 
 from wsra.export.graphs import Graph
+from wsra.export.masks import without_needless_nodes
 from wsra.export.simplify import scale_before_products
 from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.errors import ExportError
@@ -63,6 +64,7 @@ def onnx_from_graph(graph: Graph, path: Path) -> None:
     _name_axes(model, graph)
     _strip(model)
     scale_before_products(model)
+    without_needless_nodes(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, str(path))
 

@@ -20,7 +20,7 @@ from wsra.calib.samples import Samples, choose_samples, samples_from_captions
 from wsra.export.encoder import scene_pixels
 from wsra.export.fp16 import to_fp16
 from wsra.export.half_gate import HalfReport, extreme_inputs, gate_rounded, observe_bundle
-from wsra.export.int8 import Quantization, calibrate, int8_until_it_passes
+from wsra.export.int8 import CalibratedGraphs, Quantization, calibrate, int8_until_it_passes, write_int8, write_weights_alone
 from wsra.export.onnx import read_onnx
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
@@ -179,14 +179,19 @@ def make_int8(
         os.replace(bundle.folder / "int8", kept)
     folder = _clear(bundle, "int8")
     logger.info("exporting int8")
-    gates, quantization = int8_until_it_passes(
-        calibrated,
-        folder,
-        lambda: _gate(bundle, device, "int8", golden),
-        replace(_probe(bundle, golden), images=samples.images),
-        lambda done, total: progress("products", done, total),
-    )
-    report = PrecisionReport(gates, _gate_half(bundle, "int8", golden, observed, calibrated.wide), quantization)
+    alone = None if "image" in bundle.graphs else _weights_alone(bundle, device, golden, observed, calibrated)
+    if isinstance(alone, PrecisionReport):
+        report = alone
+    else:
+        gates, quantization = int8_until_it_passes(
+            calibrated,
+            folder,
+            lambda: _gate(bundle, device, "int8", golden),
+            replace(_probe(bundle, golden), images=samples.images),
+            lambda done, total: progress("products", done, total),
+        )
+        quantization = quantization if alone is None else replace(quantization, why=alone)
+        report = PrecisionReport(gates, _gate_half(bundle, "int8", golden, observed, calibrated.wide), quantization)
     if report.passed or not kept.is_dir():
         shutil.rmtree(kept, ignore_errors=True)
         return _with_report(bundle, "int8", report), report
@@ -194,6 +199,33 @@ def make_int8(
     os.replace(kept, folder)
     logger.info("the earlier int8, which passed, is kept")
     return before, report
+
+
+def _weights_alone(
+    bundle: Bundle, device: Device, golden: Golden, observed: Observed, calibrated: CalibratedGraphs
+) -> PrecisionReport | str:
+    """Write the recipe "weights" and put it through the gates.
+
+    It is taken if it passes with fewer bytes than integer products need at their first try, before a gate leaves more of them in FP16.
+
+    Returns:
+        Its report, or the reason against it in one line.
+    """
+    folder = bundle.folder / "int8"
+    write_int8(calibrated, calibrated.left, folder)
+    integers = _bytes(folder)
+    wide, products = write_weights_alone(bundle.folder / "fp32", folder, observed.peaks, calibrated.scorer)
+    alone = _bytes(folder)
+    if alone >= integers:
+        return f"with weights alone in INT8 the graphs have {alone} bytes, with integer products {integers}"
+    gates, half = _gate(bundle, device, "int8", golden), _gate_half(bundle, "int8", golden, observed, wide)
+    why = f"it passes the gates with {alone} bytes of graphs; with integer products they have {integers} or more"
+    report = PrecisionReport(gates, half, Quantization(calibrated.samples, calibrated.method, products, {}, "weights", why))
+    return report if report.passed else f"weights alone in INT8 fail: {report.reason}"
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*.onnx"))
 
 
 def _probe(bundle: Bundle, golden: Golden) -> Samples:

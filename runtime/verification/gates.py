@@ -50,10 +50,9 @@ class Limits:
     miou_drop: float
 
 
-# A score (phi) moves by at most a quarter of its logit's error. In FP32 the logits of a trained scorer, which are as large as 20, are rounded
-# differently by different libraries: errors of 1e-5 are seen, and of 1.2e-6 in the scores.
-# A confidence, too, moves by at most a quarter of its logit's error. FP32 and FP16 round, so they may change presence only where it stands on the
-# limit. INT8 really changes scores, and one query in twenty may change sides with them, as one first answer in twenty may change.
+# A score (phi) and a confidence move by at most a quarter of their logit's error. In FP32, libraries round the logits of a trained scorer
+# differently: errors of 1e-5 are seen, and of 1.2e-6 in the scores. FP32 and FP16 may change presence only where it stands on the limit.
+# INT8 really changes scores, and one query in twenty may change sides with them, as one first answer in twenty may change.
 LIMITS = {
     "fp32": Limits(
         scores=1e-5,

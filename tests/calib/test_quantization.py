@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx", reason="a device has no onnx, and does not qu
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from nets import WIDTH, rows, two_products  # noqa: E402
-from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize  # noqa: E402
+from wsra.calib.quantize import convolutions_of, narrowing, products_of, quantize, quantize_weights  # noqa: E402
 from wsra.calib.ranges import channel_maxima, plain_session, ranges_of  # noqa: E402
 from wsra.calib.samples import Samples  # noqa: E402
 from wsra.calib.sensitivity import sensitivity  # noqa: E402
@@ -45,6 +45,64 @@ def test_smoothing_changes_nothing_in_fp32(seed: int, alpha: float, outlier: flo
     onnx.checker.check_model(smoothed, full_check=True)
     assert error(smoothed, model) < 2e-5
     assert [node.op_type for node in smoothed.graph.node].count("Mul") == [node.op_type for node in model.graph.node].count("Mul") + 2
+
+
+def after_a_norm(*, reshaped: bool = False, residual: bool = False) -> onnx.ModelProto:
+    """x (N, 3, 24) -> LayerNormalization -> two products that share its output; `residual` adds that output to them, as in BERT."""
+    rng = np.random.default_rng(0)
+    read = "r" if reshaped else "n"
+    nodes = [
+        helper.make_node("LayerNormalization", ["x", "gain", "shift"], ["n"], name="norm", axis=-1),
+        *([helper.make_node("Reshape", ["n", "rows"], ["r"], name="reshape")] if reshaped else []),
+        helper.make_node("MatMul", [read, "w"], ["a"], name="first"),
+        helper.make_node("MatMul", [read, "v"], ["b"], name="second"),
+        helper.make_node("Add", ["a", "b"], ["c"], name="both"),
+        helper.make_node("Add", ["c", read if residual else "c"], ["y"], name="add"),
+    ]
+    weights = {name: rng.normal(size=(WIDTH, WIDTH)).astype(np.float32) for name in ("w", "v")}
+    weights["gain"] = np.where(np.arange(WIDTH) == 3, 200.0, rng.random(WIDTH)).astype(np.float32)  # one channel stands out
+    weights["shift"] = rng.normal(size=WIDTH).astype(np.float32)
+    constants = [
+        *(numpy_helper.from_array(*pair[::-1]) for pair in weights.items()),
+        numpy_helper.from_array(np.array([-1, WIDTH]), "rows"),
+    ]
+    shape = ["rows", WIDTH] if reshaped else ["n", 3, WIDTH]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)] for name, dims in (("x", ["n", 3, WIDTH]), ("y", shape))]
+    graph = helper.make_graph(nodes, "g", *ends, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize("reshaped", [False, True])
+def test_a_norm_before_the_products_takes_their_smoothing(reshaped: bool) -> None:
+    model, residual = after_a_norm(reshaped=reshaped), after_a_norm(reshaped=reshaped, residual=True)
+    feeds = {"x": np.random.default_rng(1).normal(size=(5, 3, WIDTH)).astype(np.float32)}
+    maxima = channel_maxima(model, [feeds], inputs_of(model))
+    smoothed, with_mul = smooth(model, PRODUCTS, maxima), smooth(residual, PRODUCTS, maxima)
+    constants, others = ({one.name: numpy_helper.to_array(one) for one in made.graph.initializer} for made in (smoothed, with_mul))
+    for made, plain, more in ((smoothed, model, []), (with_mul, residual, ["Mul"])):  # what passes by a block must stay as it is
+        onnx.checker.check_model(made, full_check=True)
+        assert sorted(node.op_type for node in made.graph.node) == sorted([*(node.op_type for node in plain.graph.node), *more])
+        expected, got = (np.asarray(plain_session(each).run(["y"], feeds)[0]) for each in (plain, made))
+        np.testing.assert_allclose(got, expected, atol=2e-6 * np.abs(expected).max())
+    norm = next(node for node in smoothed.graph.node if node.op_type == "LayerNormalization")
+    smoothing = others[f"{inputs_of(model)[0]}_smoothing"]
+    for place, name in ((1, "gain"), (2, "shift")):
+        np.testing.assert_allclose(constants[norm.input[place]], others[name] * smoothing, rtol=1e-6)
+    for weight in ("w_smoothed", "v_smoothed"):
+        np.testing.assert_array_equal(constants[weight], others[weight])
+
+
+def test_a_constant_factor_before_the_products_takes_their_smoothing() -> None:
+    """As in the keys and the scorer, whose inputs are scaled to a spread of 1."""
+    model = two_products()
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0.5], np.float32), "half"))
+    model.graph.node.insert(0, helper.make_node("Mul", ["x", "half"], ["h"], name="scale"))
+    model.graph.node[1].input[0] = "h"
+    smoothed = smooth(model, ["first"], channel_maxima(model, [{"x": rows(50)}], ["h"]))
+    assert [node.op_type for node in smoothed.graph.node] == [node.op_type for node in model.graph.node]
+    assert error(smoothed, model) < 2e-5
+    factor = next(numpy_helper.to_array(one) for one in smoothed.graph.initializer if one.name.startswith("half"))
+    assert factor.shape == (WIDTH,)
 
 
 def test_smoothing_follows_its_equation() -> None:
@@ -139,8 +197,43 @@ def test_only_products_with_a_constant_weight_are_quantised() -> None:
     assert 1e-4 < error(quantized, model) < 0.03
 
 
+def test_weights_alone_are_half_a_step_from_their_value_at_most() -> None:
+    model = two_products(outlier=300.0)
+    quantized = quantize_weights(model, PRODUCTS)
+    onnx.checker.check_model(quantized, full_check=True)
+    assert [node.op_type for node in quantized.graph.node] == ["DequantizeLinear"] * 2 + [node.op_type for node in model.graph.node]
+    before = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+    after = {one.name: numpy_helper.to_array(one) for one in quantized.graph.initializer}
+    assert not {"first.weight", "second.weight"}.intersection(after)
+    for node, name, axis in zip(quantized.graph.node[:2], ("first.weight", "second.weight"), (1, 0), strict=True):
+        integers, scale = (after[one] for one in node.input)
+        assert integers.dtype == np.int8 and scale.dtype == np.float32 and node.attribute[0].i == axis
+        steps = scale[None] if axis else scale[:, None]  # one per output channel
+        assert (np.abs(integers * steps - before[name]) <= 0.5001 * steps).all()
+        assert (np.abs(integers.astype(int)).max(axis=1 - axis) == 127).all()
+    assert 1e-4 < error(quantized, model) < 0.02
+
+
+def test_a_weight_of_two_products_and_one_of_zeros_are_stored_once() -> None:
+    weight = np.random.default_rng(0).normal(size=(WIDTH, WIDTH)).astype(np.float32)
+    weight[:, 3] = 0.0
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="first"),
+        helper.make_node("Gemm", ["a", "w"], ["b"], name="second"),
+        helper.make_node("Gemm", ["b", "w"], ["y"], name="turned", transB=1),
+    ]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", WIDTH])] for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", *ends, [numpy_helper.from_array(weight / WIDTH, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    quantized = quantize_weights(model, ["first", "second", "turned"])
+    onnx.checker.check_model(quantized, full_check=True)
+    assert [node.op_type for node in quantized.graph.node].count("DequantizeLinear") == 2  # by columns and by rows
+    assert error(quantized, model) < 0.03
+
+
 def test_no_product_gives_the_model_back() -> None:
     model = two_products()
+    assert quantize_weights(model, []).SerializeToString() == model.SerializeToString()
     assert quantize(model, [], ranges_of(model, [{"x": rows(9)}])).SerializeToString() == model.SerializeToString()
 
 

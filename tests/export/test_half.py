@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from nets import rows, two_products
 from wsra.calib.peaks import observe, wide_nodes
-from wsra.calib.quantize import quantize
+from wsra.calib.quantize import quantize, quantize_weights
 from wsra.calib.ranges import ranges_of
 from wsra.calib.sums import integer_sums
 from wsra.export.fp16 import to_fp16
@@ -94,6 +94,26 @@ def test_int8_products_give_fp32_and_the_old_way_fails_its_gate(monkeypatch: pyt
     assert after.largest == pytest.approx(before.largest, rel=0.02) and after.largest > 32752
     types = Counter(node.op_type for node in new.graph.node)
     assert types["QuantizeLinear"] == 2 and types["DequantizeLinear"] == 4
+
+
+def test_weights_alone_are_scaled_in_fp32_and_multiplied_in_half(tmp_path: Path) -> None:
+    model = two_products()
+    halved = to_fp16(quantize_weights(model, ["first", "second"]), name="text", wide=())
+    types = {one.name: one.data_type for one in halved.graph.initializer}
+    makers = {name: node for node in halved.graph.node for name in node.output}
+    scaled = [node for node in halved.graph.node if node.op_type == "DequantizeLinear"]
+    assert len(scaled) == 2 and all([types[name] for name in node.input] == [TensorProto.INT8, TensorProto.FLOAT] for node in scaled)
+    for name in ("first", "second"):
+        product = next(node for node in halved.graph.node if node.name == name)
+        cast = makers[product.input[1]]
+        assert (
+            cast.op_type == "Cast" and cast.attribute[0].i == TensorProto.FLOAT16 and cast.input[0] in {node.output[0] for node in scaled}
+        )
+    x = {"x": 0.1 * rows(6)}
+    assert integer_sums(halved, [x], graph="net") is None
+    exact = RoundedBackend(saved(model, tmp_path / "exact.onnx")).infer(x)["y"]
+    got = RoundedBackend(saved(halved, tmp_path / "weights.onnx")).infer(x)["y"]
+    assert 1e-4 < np.linalg.norm(got - exact) / np.linalg.norm(exact) < 0.03
 
 
 def test_attention_is_scaled_before_its_product() -> None:

@@ -15,9 +15,10 @@ from onnx import numpy_helper
 from safetensors.numpy import load_file, save_file
 
 import wsra.export.precisions
+from schemas import check
 from tiny import SENTENCES, make_checkpoint
 from wsra.calib.samples import Samples, choose_samples
-from wsra.export.int8 import calibrate, int8_until_it_passes, write_int8
+from wsra.export.int8 import calibrate, int8_until_it_passes, write_int8, write_weights_alone
 from wsra.export.precisions import Calibration
 from wsra.export.publish import ExportOptions, export_bundle
 from wsra.runtime.backends.ort import OrtBackend
@@ -387,6 +388,43 @@ def test_calibration_is_recorded_and_given_anew(
     assert again["calibration"]["sha256"] != first["calibration"]["sha256"]
     with pytest.raises(ConfigError, match="give --calib and --features"):
         export_bundle(checkpoint, out, ExportOptions(int8=True, calibration=Calibration(run / "train.jsonl")))
+
+
+def test_weights_alone_are_taken_where_they_pass_and_are_smaller(
+    checkpoint: Path, fp32_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(fp32_bundle, tmp_path / "bundle"))
+    export_bundle(checkpoint, out, ExportOptions(int8=True))
+    taken = read_manifest(out).precisions["int8"]
+    assert taken["quantization"]["recipe"] == "weights" and taken["quantization"]["left_in_fp16"] == []
+    assert f"it passes the gates with {taken['bytes']} bytes of graphs" in taken["quantization"]["why"] and "integer_sums" not in taken
+    check("manifest", json.loads((out / "manifest.json").read_text()))
+
+    def spoiled(*args: Any) -> Any:
+        written = write_weights_alone(*args)
+        model = onnx.load(str(args[1] / "keys.onnx"))
+        scale = next(node.input[1] for node in model.graph.node if node.op_type == "DequantizeLinear")
+        tensor = next(one for one in model.graph.initializer if one.name == scale)
+        tensor.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(tensor), scale))
+        onnx.save_model(model, str(args[1] / "keys.onnx"))
+        return written
+
+    def large(*args: Any) -> Any:
+        written = write_weights_alone(*args)
+        model = onnx.load(str(args[1] / "keys.onnx"))
+        model.doc_string = "x" * 1_000_000
+        onnx.save_model(model, str(args[1] / "keys.onnx"))
+        return written
+
+    for number, (instead, why) in enumerate(
+        ((spoiled, "weights alone in INT8 fail: "), (large, "with weights alone in INT8 the graphs have"))
+    ):
+        monkeypatch.setattr("wsra.export.precisions.write_weights_alone", instead)
+        other = Path(shutil.copytree(fp32_bundle, tmp_path / f"bundle{number}"))
+        export_bundle(checkpoint, other, ExportOptions(int8=True))
+        made = read_manifest(other).precisions["int8"]
+        assert made["quantization"]["recipe"] == "integers" and made["quantization"]["why"].startswith(why) and made["integer_sums"]
+        assert made["bytes"] > taken["bytes"]
 
 
 def test_a_new_int8_that_fails_leaves_the_one_that_passed(

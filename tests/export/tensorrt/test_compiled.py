@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from schemas import check
+from wsra.calib.peaks import Peaks
 from wsra.calib.samples import choose_samples
-from wsra.export.int8 import calibrate, write_int8
+from wsra.export.int8 import calibrate, write_int8, write_weights_alone
 from wsra.export.tensorrt.build import build_bundle, profiles_of
 from wsra.export.tensorrt.engine import compile_graph
 from wsra.export.tensorrt.layers import of_first_profile, read_layers, summary
@@ -84,6 +85,20 @@ def test_the_first_try_at_int8_compiles(bundle: Bundle, int8: Path, graph: str, 
     if graph == "text":
         assert sum(layer.attention for layer in made) == BLOCKS
     check("layers", json.loads((tmp_path / "a.layers.json").read_text()))
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_weights_alone_in_int8_are_multiplied_in_half(bundle: Bundle, graph: str, tmp_path: Path) -> None:
+    peaks = {name: Peaks({}, {}) for name in GRAPHS}
+    write_weights_alone(bundle.folder / "fp32", tmp_path / "weights", peaks, bundle.manifest.scorer)
+    source = tmp_path / "weights" / f"{graph}.onnx"
+    types, dtypes = layers(source)
+    assert not types["QUANTIZE"] and types["DEQUANTIZE"] == dtypes["INT8"]
+    compile_graph(source, tmp_path / "a.plan", profiles_of(bundle, graph), workspace_mb=512, timing_cache=None)
+    made = of_first_profile(read_layers((tmp_path / "a.log").read_text()))
+    assert made and not [layer for layer in made if "Int8" in layer.inputs], summary(made)  # no activation is in INT8
+    if graph == "text":
+        assert sum(layer.attention for layer in made) == BLOCKS
 
 
 def test_int8_with_scales_in_half_gives_unscaled_sums_in_half(int8: Path, bundle: Bundle, tmp_path: Path) -> None:
