@@ -15,7 +15,6 @@ import onnx
 from wsra.calib.peaks import observe, wide_nodes
 from wsra.calib.samples import Samples
 from wsra.export.base import BundleSource
-from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate
 from wsra.export.detr import load_detr, without_checks
 from wsra.export.encoder import BYTES, scene_pixels
 from wsra.export.fp16 import to_fp16
@@ -35,6 +34,7 @@ from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder
 from wsra.runtime.progress import Progress, unseen
+from wsra.runtime.verification.detection_gate import LIMITS, DetectionReport, detection_gate
 from wsra.runtime.verification.golden import Case
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from wsra.export.onnx import onnx_from_graph, read_onnx
 from wsra.export.reference import TorchBackend, image_cases
 from wsra.export.tensorrt.folders import build_folder
 from wsra.runtime.backbones.common.graph_input import InputSettings
-from wsra.runtime.backbones.common.pixels import arranged, resized
+from wsra.runtime.backbones.common.pixels import arranged
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
 from wsra.runtime.backends.ort import OrtBackend
@@ -36,13 +36,11 @@ from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.gates import LIMITS, tensor_gate
 from wsra.runtime.verification.golden import Case
 from wsra.runtime.verification.reports import TensorReport
-from wsra.train.scenes.demo.render import FPS, frames
-from wsra.train.scenes.demo.world import sample_clip
+from wsra.train.scenes.demo.pictures import PICTURES, scene_pictures
 from wsra.train.towers import Towers, load_towers
 
 logger = logging.getLogger(__name__)
 
-IMAGES = 16  # rendered frames with which an encoder is checked
 BYTES = "uint8"  # dtype of the input of every graph that wsra exports for pictures
 
 
@@ -135,7 +133,7 @@ def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case]) -> None:
     """Quantise the image tower alone, by the rules for a bundle."""
     pixels = {settings.input: scene_pixels(settings, BYTES, first=1000)}
     samples = Samples(np.zeros((0, settings.width), np.float32), [], "rendered scenes", [], images=pixels)
-    logger.info(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
+    logger.info(f"exporting image in int8, calibrated on {PICTURES} images of {samples.source}")
     folder = part / "int8"
     gate = partial(_gate, "int8", folder / settings.graph, cases)
     report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples)
@@ -176,10 +174,5 @@ def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
 
 
 def scene_pixels(settings: InputSettings, dtype: str, *, first: int = 0) -> NDArray[Any]:
-    """Frames of rendered scenes as an input of this dtype and of 16 rows, two of each clip; another `first` gives other clips."""
-    images = []
-    for number in range(IMAGES // 2):
-        for place, image in enumerate(frames(sample_clip(f"look-{first + number}", "train", first + number))):
-            if place in (2 * FPS, 12 * FPS):
-                images.append([resized(image, settings)])
-    return arranged(images, settings, dtype)
+    """Frames of rendered scenes as an input of this dtype and of 16 rows; see `scene_pictures`."""
+    return arranged([[picture] for picture in scene_pictures(settings, first=first)], settings, dtype)
