@@ -16,6 +16,8 @@ from wsra.runtime.errors import BackendError, WsraError
 
 logger = logging.getLogger(__name__)
 
+_ON_CPU = "until then ONNX Runtime runs it on the CPU"
+
 
 @dataclass(frozen=True)
 class OpenGraph:
@@ -56,13 +58,16 @@ def open_graph(
         MissingExtraError: a library is not installed.
     """
     if provider != "engine":
-        return OpenGraph(OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu))
+        backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu)
+        if provider != "cpu" and backend.device == "cpu":
+            logger.warning(f"{graph}: the provider {provider} cannot be had here, see wsra doctor; {_ON_CPU}")
+        return OpenGraph(backend)
     try:
         return _open_plan(graph, bundle, gpu)
     except WsraError as err:
         if not allow_fallback:
             raise
-        logger.warning(f"{err}: ONNX Runtime runs {graph.name} on the CPU")
+        logger.warning(f"{err.problem if isinstance(err, _PlanError) else err}; {_ON_CPU}")
         return OpenGraph(OrtBackend(graph, threads=threads))
 
 
@@ -96,8 +101,14 @@ def _open_plan(graph: Path, bundle: Path | None, gpu: int) -> OpenGraph:
     return opened
 
 
-def _refused(graph: Path, bundle: Path | None, reason: str) -> BackendError:
-    return BackendError(
-        f"{graph}: its engine cannot run here ({reason}); build it with wsra build {bundle or graph.parent}, or accept ONNX Runtime on the"
-        " CPU with --allow-fallback"
-    )
+class _PlanError(BackendError):
+    """A plan cannot run here; `problem` says why and what to do, without the fallback."""
+
+    problem = ""
+
+
+def _refused(graph: Path, bundle: Path | None, reason: str) -> _PlanError:
+    problem = f"{graph}: its engine cannot run here ({reason}); build it with wsra build {bundle or graph.parent}"
+    error = _PlanError(f"{problem}, or accept ONNX Runtime on the CPU with --allow-fallback")
+    error.problem = problem
+    return error
