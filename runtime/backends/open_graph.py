@@ -7,9 +7,10 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsra.runtime.backends.engines import SIDECAR, misfit, read_sidecar, usable_folder
+from wsra.runtime.backends.engines import SIDECAR, Profile, misfit, read_sidecar, usable_folder
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.backends.providers import Options, picture_options
 from wsra.runtime.backends.settings import Provider
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BackendError, WsraError
@@ -41,7 +42,14 @@ class OpenGraph:
 
 
 def open_graph(
-    graph: Path, *, provider: Provider = "cpu", threads: int = 0, allow_fallback: bool = False, gpu: int = 0, bundle: Path | None = None
+    graph: Path,
+    *,
+    provider: Provider = "cpu",
+    threads: int = 0,
+    allow_fallback: bool = False,
+    gpu: int = 0,
+    bundle: Path | None = None,
+    profile: Profile | None = None,
 ) -> OpenGraph:
     """Open a graph with one input whose first axis is the rows of a call.
 
@@ -51,14 +59,17 @@ def open_graph(
         threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: whether to run on the CPU, with a message, if the provider is unavailable or the plan does not fit.
         gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: folder of the bundle in whose `engines` the plan is; None for a plan beside the graph.
+        bundle: folder of the bundle in whose `engines` the plan is, and what the TensorRT provider of ONNX Runtime keeps; None for a plan
+            and a folder `engines` beside the graph.
+        profile: range of shapes for which the TensorRT provider builds; None for those that it meets.
 
     Raises:
         BackendError: the graph is refused, the provider does not start, or there is no plan that can run here.
         MissingExtraError: a library is not installed.
     """
     if provider != "engine":
-        backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu)
+        options = _options(graph, provider, gpu, bundle, profile)
+        backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, options=options)
         if provider != "cpu" and backend.device == "cpu":
             logger.warning(f"{graph}: the provider {provider} cannot be had here, see wsra doctor; {_ON_CPU}")
         return OpenGraph(backend)
@@ -69,6 +80,13 @@ def open_graph(
             raise
         logger.warning(f"{err.problem if isinstance(err, _PlanError) else err}; {_ON_CPU}")
         return OpenGraph(OrtBackend(graph, threads=threads))
+
+
+def _options(graph: Path, provider: Provider, gpu: int, bundle: Path | None, profile: Profile | None) -> Options:
+    if provider != "tensorrt":
+        return {}
+    device = this_device(gpu=gpu)
+    return picture_options(graph, device, bundle, profile) if device.gpu is not None else {}
 
 
 def plan_beside(graph: Path) -> tuple[Path, Path]:

@@ -120,6 +120,26 @@ def test_a_plan_of_a_bundle_is_in_its_engines(graph: Path, tmp_path: Path, monke
     assert open_graph(inside, provider="engine", bundle=tmp_path / "bundle").most(16) == 8
 
 
+@pytest.mark.parametrize(("provider", "keeps"), [("tensorrt", True), ("cuda", False)])
+def test_the_tensorrt_provider_of_a_graph_of_no_route_keeps_what_it_builds(
+    graph: Path, monkeypatch: pytest.MonkeyPatch, provider: Provider, keeps: bool
+) -> None:
+    given: list[dict[str, str]] = []
+
+    class Opened:
+        device = "Orin"
+
+        def __init__(self, *_: object, options: dict[str, str], **__: object) -> None:
+            given.append(options)
+
+    monkeypatch.setattr(opening, "this_device", lambda **_: trt_on_ort.DEVICE)
+    monkeypatch.setattr(opening, "OrtBackend", Opened)
+    open_graph(graph, provider=provider, profile=profile(1, 8, 8))
+    (options,) = given
+    assert (options.get("trt_engine_cache_enable") == "1" and options["trt_profile_max_shapes"] == "x:8x3x8x8") is keeps
+    assert bool(options) is keeps and (graph.parent / "engines").is_dir() is keeps
+
+
 @pytest.mark.trt
 def test_the_stand_in_has_the_names_and_arguments_of_tensorrt() -> None:
     trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed (extra rtx)")
