@@ -27,8 +27,8 @@ from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.backbone import detector_id
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
 from wsra.runtime.backbones.detectors.settings import DetectorSettings, read_detector
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.files.locks import locked

@@ -26,8 +26,8 @@ from wsra.runtime.backbones.common.graph_input import InputSettings
 from wsra.runtime.backbones.common.pixels import arranged
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files.locks import locked

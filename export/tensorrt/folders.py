@@ -14,8 +14,8 @@ from wsra.runtime.backbones.detectors.settings import DetectorSettings, read_det
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings, read_settings
 from wsra.runtime.backbones.registry import holds_graph
 from wsra.runtime.backends.engines import Profile, misfit, outdated, read_sidecar
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.open_graph import plan_beside
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BundleError
 from wsra.runtime.formats.bundle import PRECISIONS

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsra.runtime.backends.engines import SIDECAR, Profile, misfit, read_sidecar, usable_folder
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.backends.providers import Options, picture_options
@@ -95,7 +96,7 @@ def plan_beside(graph: Path) -> tuple[Path, Path]:
 
 
 def _open_plan(graph: Path, bundle: Path | None, gpu: int) -> OpenGraph:
-    from wsra.runtime.backends.trt import TrtBackend, find_library
+    from wsra.runtime.backends.trt import TrtBackend
 
     device = this_device(gpu=gpu)
     if device.gpu is None:
