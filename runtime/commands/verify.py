@@ -65,15 +65,30 @@ def verify(
 def check_pictures(
     folder: Path, *, precision: str = "auto", provider: str = "auto", threads: int = 0, gpu: int = 0
 ) -> dict[str, PictureReport]:
-    """Check an encoder or a detector, or the detector that a bundle carries, with pictures of rendered scenes; see `verify_pictures`."""
+    """Check an encoder or a detector, or the detector that a bundle carries, with pictures of rendered scenes; see `verify_pictures`.
+
+    Raises:
+        MissingExtraError: a library is not installed. Of a bundle, whose graphs need none of them, it is only said.
+    """
+    from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
+    from wsra.runtime.backbones.registry import holds_graph
+    from wsra.runtime.errors import MissingExtraError
+    from wsra.runtime.formats.bundle import MANIFEST
     from wsra.runtime.terminal.console import print_message
-    from wsra.runtime.verification.picture_check import picture_sources, verify_pictures
 
-    sources = picture_sources(folder)
-    if not sources:
+    is_bundle = (folder / MANIFEST).is_file()
+    if not ((folder / CARRIED / DETECTOR_JSON).is_file() if is_bundle else holds_graph(folder)):
         return {}
-    from wsra.train.scenes.demo.pictures import scene_pictures
-
+    try:
+        from wsra.runtime.verification.picture_check import picture_sources, verify_pictures
+        from wsra.train.scenes.demo.pictures import scene_pictures
+    except ImportError as err:
+        missing = MissingExtraError("OpenCV, SciPy or PyAV", "video", "comparing an encoder or a detector")
+        if not is_bundle:
+            raise missing from err
+        print_message(f"{folder / CARRIED} is not compared: {missing}")
+        return {}
+    sources = picture_sources(folder)
     reports = verify_pictures(sources, scene_pictures, precision=precision, provider=provider, threads=threads, gpu=gpu)
     if reports:
         print_message(f"{sources[0].graph}: has no golden images, and was compared on pictures of rendered scenes, as wsra export does")

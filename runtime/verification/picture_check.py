@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from wsra.runtime.backbones.common.pixels import Preparation
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
+from wsra.runtime.backbones.detectors.onnx_detector import OnnxDetector
 from wsra.runtime.backbones.detectors.settings import DetectorSettings, read_detector
+from wsra.runtime.backbones.encoders.encoder import Encoder
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings, read_settings
 from wsra.runtime.backbones.tracking.background import Image
 from wsra.runtime.backends.engines import usable_folder
@@ -38,10 +40,6 @@ from wsra.runtime.verification.gates import SupportsInfer, judged_as, limits_of,
 from wsra.runtime.verification.golden import Case
 from wsra.runtime.verification.reports import PictureReport
 from wsra.runtime.verification.verify import reject_engines
-
-if TYPE_CHECKING:
-    from wsra.runtime.backbones.detectors.onnx_detector import OnnxDetector
-    from wsra.runtime.backbones.encoders.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +70,6 @@ class PictureSource:
     def open(self, provider: Provider, *, threads: int, gpu: int) -> Encoder | OnnxDetector:
         """Open the graph; errors as of `Encoder` and `OnnxDetector`."""
         shared: dict[str, Any] = {"provider": provider, "threads": threads, "gpu": gpu, "bundle": self.bundle}
-        try:
-            from wsra.runtime.backbones.detectors.onnx_detector import OnnxDetector
-            from wsra.runtime.backbones.encoders.encoder import Encoder
-        except ImportError as err:
-            raise MissingExtraError("OpenCV or SciPy", "video", "checking an encoder or a detector") from err
         if isinstance(self.settings, EncoderSettings):
             return Encoder(self.settings, self.graph, **shared)
         return OnnxDetector(self.settings, self.graph, **shared)
@@ -203,8 +196,6 @@ def _rows(frames: NDArray[np.uint8]) -> list[Row]:
 
 
 def _runs(opened: Encoder | OnnxDetector) -> SupportsInfer:
-    from wsra.runtime.backbones.encoders.encoder import Encoder
-
     return _Vectors(opened) if isinstance(opened, Encoder) else _Outputs(opened.pictures)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from wsra.runtime.backbones.encoders.encoder_settings import read_settings  # no
 from wsra.runtime.backends.engines import engines_folder, read_sidecar, write_sidecar  # noqa: E402
 from wsra.runtime.cli import app  # noqa: E402
 from wsra.runtime.commands.verify import check_pictures  # noqa: E402
+from wsra.runtime.errors import MissingExtraError  # noqa: E402
 from wsra.runtime.files.writing import sha256_of  # noqa: E402
 from wsra.runtime.verification import picture_check  # noqa: E402
 
@@ -136,3 +138,15 @@ def test_without_a_gpu_nothing_is_compared_but_other_precisions_on_the_cpu(tmp_p
     assert refused.exit_code == 1 and "nothing of it runs here but its FP32 graph" in str(refused.exception)
     wrong = CliRunner().invoke(app, ["verify", str(folder), "--precision", "int8"])
     assert wrong.exit_code == 1 and "--precision int8: not in this folder; choose one of fp32" in str(wrong.exception)
+
+
+def test_what_cannot_be_compared_without_opencv_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, folder = small_bundle(tmp_path / "bundle"), encoder_folder(tmp_path / "encoder")
+    bright_detector(bundle / "detector")
+    monkeypatch.setitem(sys.modules, "wsra.runtime.verification.picture_check", None)  # as where cv2 cannot be imported
+    assert check_pictures(bundle) == {}
+    assert "is not compared" in capsys.readouterr().err
+    with pytest.raises(MissingExtraError, match=r"wsra\[video\]"):
+        check_pictures(folder)
