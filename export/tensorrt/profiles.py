@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsra.runtime.backbones.common.picture_graph import rows_profile
+from wsra.runtime.backbones.common.profile import rows_profile
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
 from wsra.runtime.backends.engines import Profile

@@ -10,22 +10,14 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backbones.common.graph_input import InputSettings, input_dtype
 from wsra.runtime.backbones.common.pixels import arranged
+from wsra.runtime.backbones.common.profile import rows_profile
 from wsra.runtime.backbones.tracking.background import Image
-from wsra.runtime.backends.engines import Profile
 from wsra.runtime.backends.open_graph import open_graph
 from wsra.runtime.backends.protocol import Arrays
 from wsra.runtime.backends.settings import Provider
 from wsra.runtime.errors import BackboneError, BackendError
 
 Row = list[Image]  # the frames of one row of a call, at the size of the input
-
-
-def rows_profile(settings: InputSettings, *, frames: int, most: int) -> Profile:
-    """The range of shapes of the input: from one row per call to `most`, the usual number, unless the graph has a fixed one."""
-    smallest, most = (1, most) if settings.batch == "dynamic" else (settings.batch, settings.batch)
-    sizes = {"C": 3, "H": settings.size[0], "W": settings.size[1], "T": frames}
-    shape = tuple(sizes[letter] for letter in settings.layout[1:])
-    return {settings.input: ((smallest, *shape), (most, *shape), (most, *shape))}
 
 
 class PictureGraph:
