@@ -16,9 +16,9 @@ import torch
 import transformers
 from tokenizers import Tokenizer
 
-from wsra.export.encoder import scene_pixels
 from wsra.export.graphs import AnyScorer, graphs_of
 from wsra.export.onnx import onnx_from_graph
+from wsra.export.pictures import scene_pixels
 from wsra.export.presence_from_captions import UNFITTED, presence_of, reference_keys
 from wsra.export.reference import TorchBackend, choose_golden, image_cases, torch_grounder, videos_of, with_answers
 from wsra.export.tensorrt.profiles import IMAGES

@@ -10,31 +10,26 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
 
-from wsra.calib.peaks import observe, wide_nodes
-from wsra.calib.samples import Samples
 from wsra.export.base import BundleSource
-from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate
 from wsra.export.detr import load_detr, without_checks
-from wsra.export.encoder import BYTES, scene_pixels
-from wsra.export.fp16 import to_fp16
 from wsra.export.half import RoundedBackend
-from wsra.export.int8 import calibrate, int8_until_it_passes
-from wsra.export.onnx import onnx_from_graph, read_onnx
+from wsra.export.onnx import onnx_from_graph
+from wsra.export.pictures import BYTES, export_precisions, scene_pixels
 from wsra.export.reference import TorchBackend
 from wsra.export.tensorrt.folders import build_folder
 from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.backbone import detector_id
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
 from wsra.runtime.backbones.detectors.settings import DetectorSettings, read_detector
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import ConfigError, ExportError
 from wsra.runtime.files.locks import locked
 from wsra.runtime.files.writing import refuse_existing, replacing_folder
 from wsra.runtime.progress import Progress, unseen
+from wsra.runtime.verification.detection_gate import LIMITS, DetectionReport, detection_gate
 from wsra.runtime.verification.golden import Case
 
 logger = logging.getLogger(__name__)
@@ -82,20 +77,10 @@ def export_detector(
             onnx_from_graph(graph, part / GRAPH)
         settings = detr.settings(part / GRAPH)
         cases = _cases(TorchBackend(graph), settings)
-        _require_pass("fp32", _gate("fp32", part / GRAPH, cases, settings))
-        folders = [part]
-        if fp16:
-            logger.info("exporting detector in fp16")
-            folders.append(part / "fp16")
-            folders[-1].mkdir()
-            model = read_onnx(part / GRAPH)
-            wide = wide_nodes(model, observe(model, [case.feeds for case in cases]))
-            onnx.save_model(to_fp16(model, name="detector", wide=wide), str(folders[-1] / GRAPH))
-            _require_pass("fp16", _gate("fp16", folders[-1] / GRAPH, cases, settings))
-        if int8:
-            folders.append(part / "int8")
-            _int8(part, settings, cases)
-        for folder in folders:
+        _require_pass("fp32", _gate(cases, settings, "fp32", part / GRAPH))
+        seen, gate = [case.feeds for case in cases], partial(_gate, cases, settings)
+        others = export_precisions(part / GRAPH, settings, fp16=fp16, int8=int8, seen=seen, gate=gate, require_pass=_require_pass)
+        for folder in (part, *others):
             detr.settings(folder / GRAPH).write(folder / DETECTOR_JSON)
         if engine:
             build_folder(part, progress=progress)
@@ -140,7 +125,7 @@ def _cases(backend: TorchBackend, settings: DetectorSettings) -> list[Case]:
     return cases
 
 
-def _gate(precision: str, graph: Path, cases: Sequence[Case], settings: DetectorSettings) -> DetectionReport:
+def _gate(cases: Sequence[Case], settings: DetectorSettings, precision: str, graph: Path) -> DetectionReport:
     backend = OrtBackend(graph) if precision == "fp32" else RoundedBackend(graph)  # as a GPU rounds it
     return detection_gate(backend, cases, settings, LIMITS[precision])
 
@@ -150,14 +135,3 @@ def _require_pass(precision: str, report: DetectionReport) -> None:
         raise ExportError(f"{precision} detector fails its gate: {report.reason}; nothing is published")
     boxes = report.boxes
     logger.info(f"{precision}: {boxes.agreement:.1f} % of {boxes.boxes} boxes agree with PyTorch, their scores to {boxes.score_mean:.1e}")
-
-
-def _int8(part: Path, settings: DetectorSettings, cases: Sequence[Case]) -> None:
-    """Quantise by the rules for a bundle; convolutions are quantised, too."""
-    pixels = {settings.input: scene_pixels(settings, BYTES, first=1000)}
-    samples = Samples(np.zeros((0, 1), np.float32), [], "rendered scenes", [], images=pixels)
-    logger.info(f"exporting detector in int8, calibrated on {len(pixels[settings.input])} frames of {samples.source}")
-    folder = part / "int8"
-    gate = partial(_gate, "int8", folder / settings.graph, cases, settings)
-    report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples)
-    _require_pass("int8", report)

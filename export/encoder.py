@@ -7,27 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import onnx
-from numpy.typing import NDArray
-
-from wsra.calib.peaks import observe, wide_nodes
-from wsra.calib.samples import Samples
-from wsra.export.fp16 import to_fp16
 from wsra.export.graphs import Graph, image_graph
 from wsra.export.half_gate import extreme_images, rounded_failures
-from wsra.export.int8 import calibrate, int8_until_it_passes
-from wsra.export.onnx import onnx_from_graph, read_onnx
+from wsra.export.onnx import onnx_from_graph
+from wsra.export.pictures import BYTES, export_precisions, scene_pixels
 from wsra.export.reference import TorchBackend, image_cases
 from wsra.export.tensorrt.folders import build_folder
-from wsra.runtime.backbones.common.graph_input import InputSettings
-from wsra.runtime.backbones.common.pixels import arranged, resized
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import ExportError
 from wsra.runtime.files.locks import locked
@@ -36,14 +26,9 @@ from wsra.runtime.progress import Progress, unseen
 from wsra.runtime.verification.gates import LIMITS, tensor_gate
 from wsra.runtime.verification.golden import Case
 from wsra.runtime.verification.reports import TensorReport
-from wsra.train.scenes.demo.render import FPS, frames
-from wsra.train.scenes.demo.world import sample_clip
 from wsra.train.towers import Towers, load_towers
 
 logger = logging.getLogger(__name__)
-
-IMAGES = 16  # rendered frames with which an encoder is checked
-BYTES = "uint8"  # dtype of the input of every graph that wsra exports for pictures
 
 
 def export_encoder(
@@ -81,20 +66,12 @@ def export_encoder(
     with locked(out), replacing_folder(out) as part:
         settings, graph = write_encoder(towers, part, part)
         cases = image_cases(TorchBackend(graph), {settings.input: scene_pixels(settings, BYTES)})
-        _require_pass("fp32", _gate("fp32", part / settings.graph, cases))
-        folders = [part]
-        if fp16:
-            logger.info("exporting image in fp16")
-            folders.append(part / "fp16")
-            folders[-1].mkdir()
-            model = read_onnx(part / settings.graph)
-            wide = wide_nodes(model, observe(model, [*(case.feeds for case in cases), extreme_images(cases[-1].feeds)]))
-            onnx.save_model(to_fp16(model, name="image", wide=wide), str(part / "fp16" / settings.graph))
-            _require_pass("fp16", _gate("fp16", part / "fp16" / settings.graph, cases))
-        if int8:
-            folders.append(part / "int8")
-            _int8(part, settings, cases)
-        for folder in folders[1:]:
+        _require_pass("fp32", _gate(cases, "fp32", part / settings.graph))
+        seen = [*(case.feeds for case in cases), extreme_images(cases[-1].feeds)]
+        gate = partial(_gate, cases)
+        for folder in export_precisions(
+            part / settings.graph, settings, fp16=fp16, int8=int8, seen=seen, gate=gate, require_pass=_require_pass
+        ):
             settings_of(towers, folder / settings.graph).write(folder / BACKBONE_JSON)
         if engine:
             build_folder(part, progress=progress)
@@ -119,7 +96,7 @@ class _ImageReport:
         return self.reason is None
 
 
-def _gate(precision: str, graph: Path, cases: Sequence[Case]) -> _ImageReport:
+def _gate(cases: Sequence[Case], precision: str, graph: Path) -> _ImageReport:
     reports, failures = tensor_gate(OrtBackend(graph), cases, LIMITS[precision])
     failures += rounded_failures(precision, graph, cases) if precision != "fp32" else []
     return _ImageReport(reports.get("vectors"), "; ".join(failures) or None)
@@ -129,17 +106,6 @@ def _require_pass(precision: str, report: _ImageReport) -> None:
     if report.vectors is None or report.reason is not None:
         raise ExportError(f"{precision} image fails its gate: {report.reason}; nothing is published")
     logger.info(f"{precision}: mean cosine with PyTorch {report.vectors.cosine_mean:.6f}")
-
-
-def _int8(part: Path, settings: EncoderSettings, cases: Sequence[Case]) -> None:
-    """Quantise the image tower alone, by the rules for a bundle."""
-    pixels = {settings.input: scene_pixels(settings, BYTES, first=1000)}
-    samples = Samples(np.zeros((0, settings.width), np.float32), [], "rendered scenes", [], images=pixels)
-    logger.info(f"exporting image in int8, calibrated on {IMAGES} images of {samples.source}")
-    folder = part / "int8"
-    gate = partial(_gate, "int8", folder / settings.graph, cases)
-    report, _ = int8_until_it_passes(calibrate(part, samples), folder, gate, samples)
-    _require_pass("int8", report)
 
 
 def write_encoder(towers: Towers, folder: Path, graphs: Path) -> tuple[EncoderSettings, Graph]:
@@ -173,13 +139,3 @@ def settings_of(towers: Towers, graph: Path) -> EncoderSettings:
         frames_per_snippet=1,
         sampling="middle",
     )
-
-
-def scene_pixels(settings: InputSettings, dtype: str, *, first: int = 0) -> NDArray[Any]:
-    """Frames of rendered scenes as an input of this dtype and of 16 rows, two of each clip; another `first` gives other clips."""
-    images = []
-    for number in range(IMAGES // 2):
-        for place, image in enumerate(frames(sample_clip(f"look-{first + number}", "train", first + number))):
-            if place in (2 * FPS, 12 * FPS):
-                images.append([resized(image, settings)])
-    return arranged(images, settings, dtype)

@@ -18,8 +18,8 @@ from polygraphy.logger import G_LOGGER
 from wsra.calib.ranges import plain_session
 from wsra.export.half import rounded
 from wsra.export.tensorrt.build import profiles_of
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.onnx_file import check_onnx
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.errors import BackendError, BundleError
 from wsra.runtime.formats.bundle import GOLDEN, Bundle
 from wsra.runtime.verification.golden import read_golden

@@ -17,11 +17,11 @@ from tokenizers import Tokenizer
 from wsra.calib.peaks import Peaks, Wide, wide_nodes
 from wsra.calib.ranges import Feeds, Method
 from wsra.calib.samples import Samples, choose_samples, samples_from_captions
-from wsra.export.encoder import scene_pixels
 from wsra.export.fp16 import to_fp16
 from wsra.export.half_gate import HalfReport, extreme_inputs, gate_rounded, observe_bundle
 from wsra.export.int8 import CalibratedGraphs, Quantization, calibrate, int8_until_it_passes, write_int8, write_weights_alone
 from wsra.export.onnx import read_onnx
+from wsra.export.pictures import scene_pixels
 from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
 from wsra.runtime.backends.routes import Route

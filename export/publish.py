@@ -14,9 +14,9 @@ from wsra.export.detector import carry_detector
 from wsra.export.precisions import Calibration, PrecisionReport, check_fp32, make_fp16, make_int8, observed_graphs
 from wsra.export.tensorrt.build import build_bundle
 from wsra.export.vocabulary import carry_vocabulary
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.records import read_record, write_record
 from wsra.runtime.backends.routes import Route
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.files.locks import locked

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from wsra.export.base import BundleSource, base_bundle
-from wsra.export.encoder import BYTES, scene_pixels, write_encoder
+from wsra.export.encoder import write_encoder
+from wsra.export.pictures import BYTES, scene_pixels
 from wsra.export.publish import ExportOptions, publish
 from wsra.export.reference import TorchBackend
 from wsra.runtime.backbones.common.protocol import Backbone

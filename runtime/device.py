@@ -134,6 +134,19 @@ def find_gpu(root: Path = Path("/"), *, index: int = 0) -> Gpu | None:
     return None
 
 
+def find_gpus(root: Path = Path("/")) -> list[Gpu]:
+    """Every GPU that the CUDA driver shows, by number; none where no driver works.
+
+    Args:
+        root: where /proc is read; another one only in tests.
+    """
+    try:
+        driver = Driver()
+        return [_described(driver, index, root) for index in range(driver.number("cuDeviceGetCount"))]
+    except BackendError:
+        return []
+
+
 def _described(driver: Driver, index: int, root: Path) -> Gpu:
     version, device = driver.number("cuDriverGetVersion"), driver.number("cuDeviceGet", index)
     name, memory = ctypes.create_string_buffer(256), ctypes.c_size_t()

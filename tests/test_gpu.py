@@ -36,7 +36,7 @@ def _obstacle() -> str:
     """Why no engine can run here; "" when one can."""
     try:
         from wsra.runtime.backends.cuda import Cuda
-        from wsra.runtime.backends.trt import find_library
+        from wsra.runtime.backends.libraries import find_library
 
         find_library()
         Cuda().close()
@@ -88,7 +88,7 @@ def cases(graph: str, manifest: Any) -> list[dict[str, np.ndarray[Any, Any]]]:
 
 def engines(folder: Path) -> dict[str, Path]:
     from wsra.runtime.backends.engines import engines_folder
-    from wsra.runtime.backends.trt import find_library
+    from wsra.runtime.backends.libraries import find_library
 
     library = find_library()
     place = engines_folder(folder, this_device(), library.__name__, str(library.__version__))
@@ -96,7 +96,8 @@ def engines(folder: Path) -> dict[str, Path]:
 
 
 def test_engines_fit_and_agree_with_the_cpu(built: Path) -> None:
-    from wsra.runtime.backends.trt import TrtBackend, find_library
+    from wsra.runtime.backends.libraries import find_library
+    from wsra.runtime.backends.trt import TrtBackend
 
     bundle, library = open_bundle(built), find_library()
     assert sorted(engines(built)) == sorted(bundle.passed())
@@ -128,8 +129,9 @@ def test_shapes_beyond_the_profiles_are_refused(built: Path) -> None:
 
 
 def test_the_kernels_of_tensorrt_rtx_are_kept(built: Path) -> None:
+    from wsra.runtime.backends.libraries import find_library
     from wsra.runtime.backends.rtx import SUFFIX
-    from wsra.runtime.backends.trt import TrtBackend, find_library
+    from wsra.runtime.backends.trt import TrtBackend
 
     if find_library().__name__ != "tensorrt_rtx":
         pytest.skip("TensorRT compiles its kernels at build time")

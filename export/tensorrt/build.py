@@ -29,7 +29,7 @@ from wsra.runtime.backends.engines import (
     remarks,
     write_sidecar,
 )
-from wsra.runtime.backends.trt import find_library
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BundleError, ConfigError, ExportError, OutputError
 from wsra.runtime.files.locks import locked, sweep_lock

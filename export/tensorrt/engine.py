@@ -12,8 +12,8 @@ from typing import Any
 from wsra.export.tensorrt.layers import keep_log
 from wsra.export.tensorrt.targets import set_targets
 from wsra.runtime.backends.engines import BuiltGraph, Profile
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.onnx_file import check_onnx
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.backends.trt_log import cleaned, error_log, library_errors
 from wsra.runtime.device import find_gpu
 from wsra.runtime.errors import ExportError

@@ -12,20 +12,16 @@ from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.load import DETECTOR_JSON
 from wsra.runtime.backbones.detectors.settings import DetectorSettings, read_detector
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings, read_settings
+from wsra.runtime.backbones.registry import holds_graph
 from wsra.runtime.backends.engines import Profile, misfit, outdated, read_sidecar
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.open_graph import plan_beside
-from wsra.runtime.backends.trt import find_library
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BundleError
 from wsra.runtime.formats.bundle import PRECISIONS
 from wsra.runtime.progress import Progress, unseen
 
 logger = logging.getLogger(__name__)
-
-
-def holds_graph(folder: Path) -> bool:
-    """Whether a folder holds an encoder or a detector."""
-    return any((folder / name).is_file() for name in (BACKBONE_JSON, DETECTOR_JSON))
 
 
 def build_folder(

@@ -136,9 +136,10 @@ def _search(
 ) -> SearchResults:
     question = request.question
     times = _times(request)
-    cpus, gpus = max(1, opened.settings.threads), int(opened.route.provider != "cpu")  # of a task on a cluster
+    settings = opened.settings
+    cpus, gpus = max(1, settings.threads), int(opened.route.provider != "cpu" or settings.decoder == "cuda")  # of a task on a cluster
     left_out = _LeftOut()
-    with Session(SessionSpec(opened.folder, opened.route, opened.settings, question, alone), progress, opened=opened) as session:
+    with Session(SessionSpec(opened.folder, opened.route, settings, question, alone), progress, opened=opened) as session:
         grounder = session.grounder
         located = _asked(locate(session, left_out), request)
         with open_pool(request.ray, cpus=cpus, gpus=gpus) as pool:

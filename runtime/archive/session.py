@@ -141,10 +141,10 @@ class Extract:
         """Do it."""
         from wsra.runtime.archive.videos import extract_missing
 
-        snippet_s, backbone = self.session.bundle.manifest.snippet_s, self.session.backbone
+        session, snippet_s, decoder = self.session, self.session.bundle.manifest.snippet_s, self.session.spec.settings.decoder
         try:
             with one_file(location.given.path, VideoError):
-                extract_missing(location, snippet_s, backbone, self.session.progress)
+                extract_missing(location, snippet_s, session.backbone, decoder, session.progress)
                 given = location.given
                 return footage_of(location.feat, read_summary(location.feat), root=given.root, file=given.path)
         except _REFUSALS as err:

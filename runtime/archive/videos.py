@@ -17,7 +17,7 @@ from wsra.runtime.backbones.registry import backbone_of
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.errors import OutputError
-from wsra.runtime.extraction.batch import extract_features
+from wsra.runtime.extraction.batch import extract_features, warning
 from wsra.runtime.extraction.provenance import is_extracted, is_of
 from wsra.runtime.files.locks import locked, sweep_lock
 from wsra.runtime.files.names import FEAT
@@ -87,8 +87,15 @@ def open_backbone(bundle: Bundle, route: Route, settings: RunSettings) -> Backbo
     )
 
 
-def extract_missing(location: MissingFeatures, snippet_s: float, backbone: Backbone, progress: Progress) -> None:
-    """Make the features of a video and keep them; `progress` is called with the seconds done and all.
+def extract_missing(location: MissingFeatures, snippet_s: float, backbone: Backbone, decoder: str, progress: Progress) -> None:
+    """Make the features of a video and keep them.
+
+    Args:
+        location: the video, and where its features are kept.
+        snippet_s: length of a snippet in seconds.
+        backbone: what makes them.
+        decoder: see `open_video`; a message says why the CPU decodes instead.
+        progress: called with the seconds done and all.
 
     Raises:
         VideoError: it cannot be decoded.
@@ -101,5 +108,7 @@ def extract_missing(location: MissingFeatures, snippet_s: float, backbone: Backb
         if known is not None and is_extracted(known) and is_of(known, path):
             return  # another process made them while this one waited
         logger.info(f"extracting {path}; the features are kept in {location.feat}")
-        features = extract_features(path, backbone=backbone, snippet_s=snippet_s, progress=partial(progress, "seconds"))
+        features = extract_features(path, backbone=backbone, snippet_s=snippet_s, decoder=decoder, progress=partial(progress, "seconds"))
         write_features(location.feat, features)
+        if (problem := warning(features, decoder)) is not None:
+            logger.warning(f"{path}: {problem}")

@@ -95,6 +95,11 @@ class BackboneChoice:
         )
 
 
+def holds_graph(folder: Path) -> bool:
+    """Whether a folder holds an encoder or a detector."""
+    return any((folder / name).is_file() for name in (BACKBONE_JSON, DETECTOR_JSON))
+
+
 def load_backbone(
     name_or_path: Path | str,
     *,

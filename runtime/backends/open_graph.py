@@ -7,14 +7,18 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsra.runtime.backends.engines import SIDECAR, misfit, read_sidecar, usable_folder
+from wsra.runtime.backends.engines import SIDECAR, Profile, misfit, read_sidecar, usable_folder
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Backend
+from wsra.runtime.backends.providers import Options, picture_options
 from wsra.runtime.backends.settings import Provider
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BackendError, WsraError
 
 logger = logging.getLogger(__name__)
+
+_ON_CPU = "until then ONNX Runtime runs it on the CPU"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,14 @@ class OpenGraph:
 
 
 def open_graph(
-    graph: Path, *, provider: Provider = "cpu", threads: int = 0, allow_fallback: bool = False, gpu: int = 0, bundle: Path | None = None
+    graph: Path,
+    *,
+    provider: Provider = "cpu",
+    threads: int = 0,
+    allow_fallback: bool = False,
+    gpu: int = 0,
+    bundle: Path | None = None,
+    profile: Profile | None = None,
 ) -> OpenGraph:
     """Open a graph with one input whose first axis is the rows of a call.
 
@@ -49,21 +60,34 @@ def open_graph(
         threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
         allow_fallback: whether to run on the CPU, with a message, if the provider is unavailable or the plan does not fit.
         gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: folder of the bundle in whose `engines` the plan is; None for a plan beside the graph.
+        bundle: folder of the bundle in whose `engines` the plan is, and what the TensorRT provider of ONNX Runtime keeps; None for a plan
+            and a folder `engines` beside the graph.
+        profile: range of shapes for which the TensorRT provider builds; None for those that it meets.
 
     Raises:
         BackendError: the graph is refused, the provider does not start, or there is no plan that can run here.
         MissingExtraError: a library is not installed.
     """
     if provider != "engine":
-        return OpenGraph(OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu))
+        options = _options(graph, provider, gpu, bundle, profile)
+        backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, options=options)
+        if provider != "cpu" and backend.device == "cpu":
+            logger.warning(f"{graph}: the provider {provider} cannot be had here, see wsra doctor; {_ON_CPU}")
+        return OpenGraph(backend)
     try:
         return _open_plan(graph, bundle, gpu)
     except WsraError as err:
         if not allow_fallback:
             raise
-        logger.warning(f"{err}: ONNX Runtime runs {graph.name} on the CPU")
+        logger.warning(f"{err.problem if isinstance(err, _PlanError) else err}; {_ON_CPU}")
         return OpenGraph(OrtBackend(graph, threads=threads))
+
+
+def _options(graph: Path, provider: Provider, gpu: int, bundle: Path | None, profile: Profile | None) -> Options:
+    if provider != "tensorrt":
+        return {}
+    device = this_device(gpu=gpu)
+    return picture_options(graph, device, bundle, profile) if device.gpu is not None else {}
 
 
 def plan_beside(graph: Path) -> tuple[Path, Path]:
@@ -72,7 +96,7 @@ def plan_beside(graph: Path) -> tuple[Path, Path]:
 
 
 def _open_plan(graph: Path, bundle: Path | None, gpu: int) -> OpenGraph:
-    from wsra.runtime.backends.trt import TrtBackend, find_library
+    from wsra.runtime.backends.trt import TrtBackend
 
     device = this_device(gpu=gpu)
     if device.gpu is None:
@@ -96,8 +120,14 @@ def _open_plan(graph: Path, bundle: Path | None, gpu: int) -> OpenGraph:
     return opened
 
 
-def _refused(graph: Path, bundle: Path | None, reason: str) -> BackendError:
-    return BackendError(
-        f"{graph}: its engine cannot run here ({reason}); build it with wsra build {bundle or graph.parent}, or accept ONNX Runtime on the"
-        " CPU with --allow-fallback"
-    )
+class _PlanError(BackendError):
+    """A plan cannot run here; `problem` says why and what to do, without the fallback."""
+
+    problem = ""
+
+
+def _refused(graph: Path, bundle: Path | None, reason: str) -> _PlanError:
+    problem = f"{graph}: its engine cannot run here ({reason}); build it with wsra build {bundle or graph.parent}"
+    error = _PlanError(f"{problem}, or accept ONNX Runtime on the CPU with --allow-fallback")
+    error.problem = problem
+    return error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from wsra.runtime.backends.engines import SIDECAR, in_other_modes, misfit, read_sidecar, usable_folder
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend, start_failure
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.backends.providers import tensorrt_options
@@ -83,8 +84,6 @@ def engines_here(bundle: Bundle, device: Device, precision: str) -> Path:
 
 def library_here(device: Device) -> tuple[str, str]:
     """Name and version of the TensorRT that runs engines here; errors as of `find_library`."""
-    from wsra.runtime.backends.trt import find_library
-
     library = find_library(gpu=device.gpu is not None)
     return str(library.__name__), str(library.__version__)
 

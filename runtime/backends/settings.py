@@ -22,6 +22,7 @@ class RunSettings:
         allow_fallback: run on the CPU where the provider is not available, instead of refusing.
         kernel: what scores snippets: "numba" (extra `fast`), "numpy", "graph" or "auto"; see `open_kernel`.
         device: number of the GPU, from 0, among the visible ones.
+        decoder: what decodes videos whose features are made; see `open_video`.
     """
 
     precision: str = "auto"
@@ -30,6 +31,7 @@ class RunSettings:
     allow_fallback: bool = False
     kernel: KernelName = "auto"
     device: int = 0
+    decoder: str = "cpu"
 
 
 DEFAULT = RunSettings()

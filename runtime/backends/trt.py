@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,50 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.backends.cuda import Cuda, CudaGraph
-from wsra.runtime.backends.libraries import LIBRARIES, Library
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
 from wsra.runtime.backends.rtx import KernelCache
 from wsra.runtime.backends.trt_log import error_log, library_errors
-from wsra.runtime.errors import BackendError, MissingExtraError
+from wsra.runtime.backends.trt_profiles import Ranges, Shape, fitting_profile
+from wsra.runtime.errors import BackendError
 
 logger = logging.getLogger(__name__)
 
-Shape = tuple[int, ...]
-Ranges = dict[str, tuple[Shape, Shape]]  # input -> smallest and largest shape
 _AGAIN = "build the engine again with wsra build"
-
-
-def find_library(*, gpu: bool = True) -> Any:
-    """The TensorRT to use: tensorrt if it is installed and new enough, else TensorRT-RTX.
-
-    Args:
-        gpu: whether there is a GPU; without one only TensorRT-RTX works.
-
-    Returns:
-        The module.
-
-    Raises:
-        MissingExtraError: neither is installed.
-        BackendError: the installed one does not load, is too old, or needs a GPU.
-    """
-    reasons = []
-    for name in LIBRARIES:
-        if importlib.util.find_spec(name) is None:
-            continue
-        if not gpu and name == "tensorrt":
-            reasons.append("tensorrt needs a GPU, and none starts here; pip install 'wsra[rtx]' builds without one")
-            continue
-        try:
-            library = importlib.import_module(name)
-        except Exception as err:  # a missing libnvinfer raises ImportError, OSError, FileNotFoundError or RuntimeError
-            reasons.append(f"{name} does not load: {err}; see wsra doctor")
-            continue
-        if Library(name, str(library.__version__), "").new_enough:
-            return library
-        reasons.append(f"{name} is {library.__version__}, engines need 10.3 or newer; see wsra doctor")
-    if reasons:
-        raise BackendError(reasons[0])
-    raise MissingExtraError("tensorrt (of JetPack, or extra trt) or tensorrt_rtx (extra rtx)", "trt", "an engine")
 
 
 def _remedy(reason: str) -> str:
@@ -280,32 +244,6 @@ class TrtBackend:
         self._host.clear()
         with suppress(BackendError) if error else nullcontext():
             self._cuda.close()
-
-
-def fitting_profile(shapes: Mapping[str, Shape], profiles: Sequence[Ranges], graph: str) -> int:
-    """Index of the first profile that accepts these shapes.
-
-    Args:
-        shapes: shapes of the inputs of one call.
-        profiles: profiles of the engine, without inputs that have no dynamic axis.
-        graph: name of the graph, for messages.
-
-    Raises:
-        BackendError: no profile accepts them; the message names a tensor, its shape and the allowed shapes.
-    """
-    for number, ranges in enumerate(profiles):
-        if all(_inside(shapes[name], *limits) for name, limits in ranges.items()):
-            return number
-    names = list(profiles[0])
-    never_allowed = [name for name in names if not any(_inside(shapes[name], *ranges[name]) for ranges in profiles)]
-    named = never_allowed[:1] or names  # each shape may be allowed alone, but not together with the others
-    wrong = " with ".join(f"{name} {shapes[name]}" for name in named)
-    allowed = " or ".join(" with ".join(f"{name} {ranges[name][0]} to {ranges[name][1]}" for name in named) for ranges in profiles)
-    raise BackendError(f"{graph}: fed with {wrong}; the engine takes {allowed}: feed other shapes, or build it for them")
-
-
-def _inside(shape: Shape, smallest: Shape, largest: Shape) -> bool:
-    return all(low <= size <= high for size, low, high in zip(shape, smallest, largest, strict=True))
 
 
 def _content(plan: Path) -> bytes:

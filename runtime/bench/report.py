@@ -44,6 +44,7 @@ def bench_json(measured: Measurement) -> dict[str, Any]:
         "memory": {"anonymous_mb": measured.memory.now_mb, "peak_mb": measured.memory.peak_mb},
         "source": str(measured.request.source),
         "video_s": None if measured.film is None else measured.film.seconds,
+        "decoder": None if measured.film is None else measured.film.decoder,
         "waited": None if measured.film is None else measured.film.stages,
         "snippets": len(measured.features),
         "tracks": None if measured.features.tracks is None else len(measured.features.tracks),
@@ -125,7 +126,9 @@ def _conditions(measured: Measurement) -> list[str]:
     kernel = "as ONNX Runtime" if scorer.kernel.name == "graph" else threads["kernel"]
     rows = f"{len(features):,} snippets" if features.tracks is None else f"{len(features):,} rows of {len(features.tracks):,} objects"
     length = f"{rows}, {clock(features.duration_s)}{' by repetition' if measured.request.hours is not None else ''}"
-    film = "" if measured.film is None else f"; the first {measured.film.seconds:g} s, {measured.film.frames:,} frames"
+    film = ""
+    if measured.film is not None:
+        film = f"; the first {measured.film.seconds:g} s, {measured.film.frames:,} frames, decoder {measured.film.decoder}"
     versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
     return [
         f"{measured.grounder.bundle}: {measured.grounder.precision}, {scorer.provider} on {scorer.device}, kernel {scorer.kernel.name}",

@@ -168,7 +168,12 @@ def measure(folder: Path, request: BenchRequest) -> Measurement:
 
 def _film(bundle: Bundle, route: Route, request: BenchRequest) -> TimedVideo:
     backbone = open_backbone(bundle, route, request.settings)
-    return TimedVideo(request.source, backbone, snippet_s=bundle.manifest.snippet_s, first_s=request.first_s)
+    film = TimedVideo(
+        request.source, backbone, snippet_s=bundle.manifest.snippet_s, first_s=request.first_s, decoder=request.settings.decoder
+    )
+    if film.decoder != request.settings.decoder:
+        logger.warning(f"{request.source}: {film.decoder}")
+    return film
 
 
 def _placed(features: Features, hours: float | None, feat: Path) -> Path:

@@ -15,31 +15,35 @@ from wsra.runtime.extraction.gathering import Gathered, gather
 from wsra.runtime.formats.features import Features
 from wsra.runtime.prefetch import ahead
 from wsra.runtime.video.frames import Frame, Video
+from wsra.runtime.video.hardware import CPU
+from wsra.runtime.video.opening import open_video
 
 
 class TimedVideo:
     """The first seconds of a video, to be decoded and described again and again.
 
     `frames` and `seconds` tell, after a run, how much of it was decoded: frames, also those that no backbone reads, and seconds of video.
-    `stages` says, after `together`, how long the graph of the backbone waited; it is None if the backbone runs none.
+    `decoder` is what decodes: the decoder that was asked for, or why the CPU decodes instead. `stages` says, after `together`, how long the
+    graph of the backbone waited; it is None if the backbone runs none.
 
     Args (constructor):
         path: the video.
         backbone: what makes features.
         snippet_s: length of a snippet in seconds.
         first_s: how much of the video, in seconds.
+        decoder: see `open_video`.
 
     Raises:
         VideoError: it cannot be opened.
     """
 
-    def __init__(self, path: Path, backbone: Backbone, *, snippet_s: float, first_s: float) -> None:
-        self._path, self._backbone, self._snippet_s, self._first_s = path, backbone, snippet_s, first_s
+    def __init__(self, path: Path, backbone: Backbone, *, snippet_s: float, first_s: float, decoder: str = CPU) -> None:
+        self._path, self._backbone, self._snippet_s, self._first_s, self._asked = path, backbone, snippet_s, first_s, decoder
         self._rows: Gathered | None = None
         self.frames, self.seconds = 0, 0.0
         self.stages: str | None = None
-        with self._open():
-            pass
+        with self._open() as video:
+            self.decoder = video.fallback or decoder
 
     def apart(self) -> Mapping[str, float]:
         """Seconds of the stages "decode" and "features", one waiting for the other."""
@@ -77,7 +81,7 @@ class TimedVideo:
         return Features(rows.values, rows.times_s, self._path.name, self.seconds, self._backbone.id(self._snippet_s), {}, rows.tracks)
 
     def _open(self) -> Video:
-        return Video(self._path, **self._backbone.reads_at(self._snippet_s)._asdict())
+        return open_video(self._path, self._backbone.reads_at(self._snippet_s), decoder=self._asked)
 
     def _decoded(self, video: Video, watch: LapTimer) -> Generator[Frame, None, None]:
         frames: Iterator[Frame] = video.frames()

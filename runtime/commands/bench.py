@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wsra.runtime.commands.options import (
+    DecoderOption,
     DeviceOption,
     FallbackOption,
     JsonOption,
@@ -35,6 +36,7 @@ def bench(
     threads: ThreadsOption = 0,
     kernel: KernelOption = "auto",
     device: DeviceOption = 0,
+    decoder: DecoderOption = "cpu",
     repeats: Annotated[int | None, typer.Option(min=1, help="Rounds; default as many as take some seconds, 5 to 100.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +53,7 @@ def bench(
         source=Path(inputs[-1]),
         queries=[QUERY] if queries is None else read_queries(queries),
         plan=plan,
-        settings=RunSettings(precision, provider, threads, allow_fallback, kernel, device),
+        settings=RunSettings(precision, provider, threads, allow_fallback, kernel, device, decoder),
         repeats=repeats,
         first_s=seconds,
         hours=hours,

@@ -28,12 +28,11 @@ def build(
 ) -> None:
     """Compile TensorRT engines for this device, and verify them where there is a GPU."""
     from wsra.export.tensorrt.build import build_bundle, build_onnx, profile_from_text
-    from wsra.export.tensorrt.folders import build_folder, holds_graph
-    from wsra.runtime.device import find_gpu
+    from wsra.export.tensorrt.folders import build_folder
+    from wsra.runtime.backbones.registry import holds_graph
     from wsra.runtime.formats.bundle import MANIFEST, default_bundle
-    from wsra.runtime.terminal.console import print_message, progress_shown
+    from wsra.runtime.terminal.console import progress_shown
     from wsra.runtime.terminal.streams import print_path
-    from wsra.runtime.verification.verify import verify_bundle
 
     if source is not None and source.suffix == ".onnx":
         if precision or rebuild != "auto":
@@ -52,6 +51,7 @@ def build(
         with progress_shown() as progress:
             for plan in build_folder(source, keep_fitting=not overwrite, workspace_mb=workspace_mb, progress=progress, gpu=device):
                 print_path(plan)
+        _verify(source, device, of_bundle=False)
         return
     if out is not None or profile or overwrite:
         raise typer.BadParameter("--out, --profile and --overwrite are for X.onnx; a bundle has its own profiles and folders")
@@ -60,12 +60,28 @@ def build(
         built = build_bundle(folder, precision, rebuild=rebuild, workspace_mb=workspace_mb, progress=progress, gpu=device)
     for engines in built:
         print_path(engines)
-    if find_gpu(index=device) is None:
+    _verify(folder, device, of_bundle=True)
+
+
+def _verify(folder: Path, gpu: int, *, of_bundle: bool) -> None:
+    """Verify what was built, where there is a GPU.
+
+    Raises:
+        Exit: an engine differs.
+    """
+    from wsra.runtime.commands.verify import check_pictures
+    from wsra.runtime.device import find_gpu
+    from wsra.runtime.terminal.console import print_message
+    from wsra.runtime.verification.verify import verify_bundle
+
+    if find_gpu(index=gpu) is None:
         print_message("not verified: there is no GPU to run engines on")
         return
-    reports = verify_bundle(folder, provider="engine", gpu=device)
-    failed = {name: report for name, report in reports.items() if not report.passed}
-    for name, report in failed.items():
-        print_message(f"{name} did not pass: {report.reason or 'it differs from the golden cases; see wsra verify'}")
+    reports = verify_bundle(folder, provider="engine", gpu=gpu) if of_bundle else {}
+    pictures = check_pictures(folder, provider="engine", gpu=gpu)
+    reasons = {name: report.reason for name, report in reports.items()} | {name: report.reason for name, report in pictures.items()}
+    failed = {name: reason for name, reason in reasons.items() if reason is not None}
+    for name, reason in failed.items():
+        print_message(f"{name} did not pass: {reason}")
     if failed:
         raise typer.Exit(1)

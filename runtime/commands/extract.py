@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from wsra.runtime.backends.settings import Provider
-from wsra.runtime.commands.options import DeviceOption, FallbackOption, JobsOption, RayOption, SnippetOption
+from wsra.runtime.commands.options import DecoderOption, DeviceOption, FallbackOption, JobsOption, RayOption, SnippetOption
 
 
 def extract(
@@ -33,7 +33,7 @@ def extract(
     snippet_s: SnippetOption = 1.0,
     jobs: JobsOption = 1,
     ray: RayOption = None,
-    decoder: Annotated[str, typer.Option(help="cpu, gstreamer, or hardware known to FFmpeg: cuda, qsv, vaapi, ...")] = "cpu",
+    decoder: DecoderOption = "cpu",
     continued: Annotated[bool, typer.Option("--continue", help="Treat the files, in this order, as one recording of one camera.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace features of another backbone, snippet length or tool.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from wsra.runtime.commands.options import (
     BundleOption,
+    DecoderOption,
     DeviceOption,
     FallbackOption,
     JsonOption,
@@ -41,6 +42,7 @@ def ground(
     threads: ThreadsOption = 0,
     kernel: KernelOption = "auto",
     device: DeviceOption = 0,
+    decoder: DecoderOption = "cpu",
     between: Annotated[
         tuple[str, str] | None,
         typer.Option(metavar="START END", help="2026-11-23T14:00 2026-11-23T15:00, or of every day 22:00 06:00; local without a zone."),
@@ -97,7 +99,7 @@ def ground(
         paths=paths,
         question=Question(sentences, top_k=top_k, per_video=per_video, plan=plan, false_alarms=false_alarms),
         bundle=bundle,
-        settings=RunSettings(precision, provider, threads, allow_fallback, kernel, device),
+        settings=RunSettings(precision, provider, threads, allow_fallback, kernel, device, decoder),
         between=between,
         ray=ray,
         daily=daily,

@@ -35,6 +35,9 @@ KernelOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[int, typer.Option("--device", metavar="N", min=0, help="Number of the GPU, from 0, among the visible ones.")]
+DecoderOption = Annotated[
+    str, typer.Option("--decoder", metavar="D", help="Of videos: cpu, gstreamer, or hardware known to FFmpeg: cuda, qsv, vaapi, ...")
+]
 JobsOption = Annotated[int, typer.Option("--jobs", min=1, help="Processes.")]
 RayOption = Annotated[
     str | None,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wsra.runtime.commands.options import DeviceOption, JsonOption, ProviderOption, ThreadsOption, print_json
 
+if TYPE_CHECKING:
+    from wsra.runtime.verification.reports import PictureReport
+
 
 def verify(
-    bundle: Annotated[Path | None, typer.Argument(help="The bundle; default $WSRA_BUNDLE, else ./bundle.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Argument(help="A bundle, or a folder of an encoder or a detector; default $WSRA_BUNDLE, else ./bundle.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="auto (all), fp32, fp16 or int8.")] = "auto",
     provider: ProviderOption = "auto",
     data: Annotated[Path | None, typer.Option(help="Labelled queries, as JSON lines with relevant_windows; give --features, too.")] = None,
@@ -23,25 +28,71 @@ def verify(
     device: DeviceOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Check on this device every way to run a bundle: its tensors, and the moments it finds."""
-    from wsra.runtime.formats.bundle import default_bundle
+    """Check on this device every way to run a bundle, an encoder or a detector: tensors, and the moments that a bundle finds."""
+    from wsra.runtime.backbones.registry import holds_graph
+    from wsra.runtime.errors import BackendError
+    from wsra.runtime.formats.bundle import MANIFEST, default_bundle
     from wsra.runtime.verification.verify import verify_bundle
 
+    folder = default_bundle(bundle)
     if layers:
-        _compare_layers(default_bundle(bundle), precision, provider, given=data or features, as_json=as_json)
+        _compare_layers(folder, precision, provider, given=data or features, as_json=as_json)
         return
-    reports = verify_bundle(
-        default_bundle(bundle), precision=precision, provider=provider, data=data, features=features, threads=threads, gpu=device
+    alone = not (folder / MANIFEST).is_file() and holds_graph(folder)
+    if alone and (data or features):
+        raise typer.BadParameter("--data and --features are for a bundle; an encoder or a detector finds no moments")
+    reports = (
+        {}
+        if alone
+        else verify_bundle(folder, precision=precision, provider=provider, data=data, features=features, threads=threads, gpu=device)
     )
+    pictures = check_pictures(folder, precision=precision, provider=provider, threads=threads, gpu=device)
+    if alone and not pictures:
+        raise BackendError(f"{folder}: nothing of it runs here but its FP32 graph on the CPU, which is the reference; see wsra doctor")
     if as_json:
-        print_json({"precisions": {name: report.to_json() for name, report in reports.items()}})
+        found = {} if alone else {"precisions": {name: report.to_json() for name, report in reports.items()}}
+        print_json(found | ({"pictures": {name: report.to_json() for name, report in pictures.items()}} if pictures else {}))
     else:
         from wsra.runtime.terminal.display import stdout_console
-        from wsra.runtime.verification.table import verify_table
+        from wsra.runtime.verification.table import pictures_table, verify_table
 
-        stdout_console().print(verify_table(reports))
-    if not all(report.passed for report in reports.values()):
+        for table in ([verify_table(reports)] if reports else []) + ([pictures_table(pictures)] if pictures else []):
+            stdout_console().print(table)
+    if not (all(report.passed for report in reports.values()) and all(report.passed for report in pictures.values())):
         raise typer.Exit(1)
+
+
+def check_pictures(
+    folder: Path, *, precision: str = "auto", provider: str = "auto", threads: int = 0, gpu: int = 0
+) -> dict[str, PictureReport]:
+    """Check an encoder or a detector, or the detector that a bundle carries, with pictures of rendered scenes; see `verify_pictures`.
+
+    Raises:
+        MissingExtraError: a library is not installed. Of a bundle, whose graphs need none of them, it is only said.
+    """
+    from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
+    from wsra.runtime.backbones.registry import holds_graph
+    from wsra.runtime.errors import MissingExtraError
+    from wsra.runtime.formats.bundle import MANIFEST
+    from wsra.runtime.terminal.console import print_message
+
+    is_bundle = (folder / MANIFEST).is_file()
+    if not ((folder / CARRIED / DETECTOR_JSON).is_file() if is_bundle else holds_graph(folder)):
+        return {}
+    try:
+        from wsra.runtime.verification.picture_check import picture_sources, verify_pictures
+        from wsra.train.scenes.demo.pictures import scene_pictures
+    except ImportError as err:
+        missing = MissingExtraError("OpenCV, SciPy or PyAV", "video", "comparing an encoder or a detector")
+        if not is_bundle:
+            raise missing from err
+        print_message(f"{folder / CARRIED} is not compared: {missing}")
+        return {}
+    sources = picture_sources(folder)
+    reports = verify_pictures(sources, scene_pictures, precision=precision, provider=provider, threads=threads, gpu=gpu)
+    if reports:
+        print_message(f"{sources[0].graph}: has no golden images, and was compared on pictures of rendered scenes, as wsra export does")
+    return reports
 
 
 def _compare_layers(folder: Path, precision: str, provider: str, *, given: Path | None, as_json: bool) -> None:

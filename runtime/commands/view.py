@@ -9,6 +9,7 @@ import typer
 
 from wsra.runtime.commands.options import (
     BundleOption,
+    DecoderOption,
     DeviceOption,
     FallbackOption,
     KernelOption,
@@ -34,6 +35,7 @@ def view(
     threads: ThreadsOption = 0,
     kernel: KernelOption = "auto",
     device: DeviceOption = 0,
+    decoder: DecoderOption = "cpu",
 ) -> None:
     """Open a page in the browser: ask, look, play."""
     from importlib import import_module
@@ -50,7 +52,7 @@ def view(
             raise MissingExtraError(library, EXTRA_OF[library], "wsra view") from err
     from wsra.runtime.view.running import opened
 
-    settings = RunSettings(precision, provider, threads, allow_fallback, kernel, device)
+    settings = RunSettings(precision, provider, threads, allow_fallback, kernel, device, decoder)
     with opened(folders or [Path()], bundle_or_stock(bundle), settings, host=host, port=port) as page:
         url = page.address.url
         if page.address.token is not None:

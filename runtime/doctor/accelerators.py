@@ -4,24 +4,43 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.version import Version
 
 from wsra.runtime.backends.libraries import PROVIDERS, Library
-from wsra.runtime.device import Device
+from wsra.runtime.device import Device, Gpu
 from wsra.runtime.doctor.checks import Check, State, release_of, version_of
 from wsra.runtime.doctor.cuda import CUDA13_SINCE
 from wsra.runtime.doctor.jetson import ONNXRUNTIME_FIX, is_jetson, jetpack_of
 
 
-def gpu_check(device: Device, root: Path) -> Check:
-    """Whether CUDA starts a GPU."""
+def gpu_checks(device: Device, shown: Sequence[Gpu], root: Path) -> list[Check]:
+    """Whether CUDA starts the chosen GPU; and one check for each other GPU.
+
+    Args:
+        device: this machine, with the chosen GPU.
+        shown: every GPU that the driver shows.
+        root: folder that holds /proc.
+    """
     gpu = device.gpu
-    if gpu is not None:
-        driver = f", driver {gpu.driver}" if gpu.driver else ""
-        found = f"{gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_mb} MiB{driver}, CUDA {gpu.cuda}"
-        return Check("GPU", "ok", found)
+    if gpu is None:
+        return [_no_gpu(device, root)]
+    driver = f", driver {gpu.driver}" if gpu.driver else ""
+    others = [other for other in shown if other.index != gpu.index]
+    number = f"number {gpu.index}: " if others else ""
+    return [
+        Check("GPU", "ok", f"{number}{_in_words(gpu)}{driver}, CUDA {gpu.cuda}"),
+        *(Check(f"GPU {other.index}", "note", _in_words(other), f"to check or use this one: --device {other.index}") for other in others),
+    ]
+
+
+def _in_words(gpu: Gpu) -> str:
+    return f"{gpu.name}, compute capability {gpu.compute_capability}, {gpu.memory_mb} MiB"
+
+
+def _no_gpu(device: Device, root: Path) -> Check:
     if is_jetson(device):
         fix = "in a container: docker run --runtime nvidia; otherwise install nvidia-jetpack"
         return Check("GPU", "trouble", "CUDA starts no GPU on this Jetson", fix)
@@ -91,7 +110,7 @@ def runtime_checks(device: Device, *, engines_run: bool) -> list[Check]:
 def _provider_check(kind: str, version: str, device: Device, bad: State) -> Check:
     from wsra.runtime.backends.ort import start_failure
 
-    failure, name = start_failure(kind), f"provider {kind}"
+    failure, name = start_failure(kind, gpu=device.gpu.index if device.gpu else 0), f"provider {kind}"
     if failure is None:
         return Check(name, "ok", "starts")
     reason = f"does not start: {failure}"

@@ -10,8 +10,8 @@ from typing import Any
 
 from wsra.runtime.backends.engines import SIDECAR
 from wsra.runtime.backends.libraries import Library, find_libraries
-from wsra.runtime.device import Device, this_device
-from wsra.runtime.doctor.accelerators import gpu_check, runtime_checks, tensorrt_checks
+from wsra.runtime.device import Device, find_gpus, this_device
+from wsra.runtime.doctor.accelerators import gpu_checks, runtime_checks, tensorrt_checks
 from wsra.runtime.doctor.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
 from wsra.runtime.doctor.cuda import cuda_check
 from wsra.runtime.doctor.decoders import decoder_checks
@@ -23,14 +23,18 @@ from wsra.runtime.terminal.display import Group, RenderableType, Styled, Table, 
 _STYLES = {"ok": "green", "note": "cyan", "trouble": "yellow", "fatal": "bold red"}
 
 
-def examine(bundle: Path | None, *, root: Path = Path("/")) -> list[Check]:
+def examine(bundle: Path | None, *, gpu: int = 0, root: Path = Path("/")) -> list[Check]:
     """Check everything that grounding needs.
 
     Args:
         bundle: a bundle to check as well; None stands for $WSRA_BUNDLE, else ./bundle if it exists.
+        gpu: number of the GPU, from 0.
         root: folder that holds /proc and /etc; only tests give another one.
+
+    Raises:
+        ConfigError: there is no such GPU.
     """
-    device, libraries = this_device(root), find_libraries()
+    device, libraries = this_device(root, gpu=gpu), find_libraries()
     opened, bundle_checks = _open(bundle)
     usable = [library for library in libraries if library.new_enough] if device.gpu is not None else []
     engine_checks, fits = _engines(opened, device, [library for library in libraries if library.version]) if opened else ([], False)
@@ -40,7 +44,7 @@ def examine(bundle: Path | None, *, root: Path = Path("/")) -> list[Check]:
         python_check((sys.version_info[0], sys.version_info[1])),
         *library_checks(),
         *clash_checks(gpu=device.gpu is not None, install=ONNXRUNTIME_FIX if jetpack_of(device.l4t).startswith("6") else ""),
-        gpu_check(device, root),
+        *gpu_checks(device, find_gpus(root), root),
         *cuda_check(device),
         *jetson_checks(device, root),
         *tensorrt_checks(libraries, device),

@@ -130,6 +130,20 @@ class KeyStore:
             logger.warning(f"keys stay in memory: {err}")
         return keys_in_memory(features, chunks)
 
+    def kept(self, feat: TensorFile) -> NDArray[Any] | None:
+        """The stored keys of a .feat file whose head has been read, if they are current; None sends the caller to `keys`.
+
+        Args:
+            feat: the file; it may have been replaced since.
+        """
+        path, (count, _) = feat.path.with_suffix(".keys"), feat.kind("features")[1]
+        try:
+            if state_of(feat.path) != feat.state:
+                return None
+            return self._current(path, feat.digest or self._of(feat.path.parent).of(feat.path.name), count)
+        except (FeatureError, OSError):
+            return None
+
     def _of(self, folder: Path) -> Digests:
         if folder not in self._digests:
             self._digests[folder] = Digests(folder, trust=True)

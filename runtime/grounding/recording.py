@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsra.runtime.errors import FeatureError
+from wsra.runtime.files.tensors import TensorFile
 from wsra.runtime.formats.features import Features, read_features
 from wsra.runtime.grounding.lives import Lives, joined_lives, piece_of
 
@@ -29,6 +30,7 @@ class Part:
         last: the row after the last one.
         from_s: where the part begins, in seconds of the video.
         to_s: where it ends.
+        file: what `joined` read of the head of the file, so that kept keys are found without opening it again; else None.
     """
 
     source: Features | Path
@@ -36,6 +38,7 @@ class Part:
     last: int
     from_s: float
     to_s: float
+    file: TensorFile | None = None
 
     def features(self) -> Features:
         """Of the whole video; a file is opened anew.
@@ -98,8 +101,7 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
         raise FeatureError(f"{video}: {len(starts_s)} starts for {len(parts)} parts; expected one for each")
     held = [part if isinstance(part, Part) else Part(part, 0, len(part), 0.0, part.duration_s) for part in parts]
     first = before = held[0].features()
-    if len(held) == 1:
-        held = [replace(held[0], source=first)]  # so that it is opened once
+    held[0] = replace(held[0], source=first) if len(held) == 1 else replace(held[0], file=first.file)  # so that it is opened once
     times = [first.times_s[held[0].first : held[0].last]]
     if held[0].from_s:
         times = [times[0] - held[0].from_s]
@@ -107,6 +109,7 @@ def joined(parts: Sequence[Features | Part], *, video: str, starts_s: Sequence[f
     pieces = [piece_of(held[0], first, 0.0)] if first.tracks is not None else []
     for number, part in enumerate(held[1:], 1):
         features = part.features()
+        held[number] = replace(part, file=features.file)
         if (features.backbone, features.width, features.tracks is None) != (first.backbone, first.width, first.tracks is None):
             raise FeatureError(
                 f"{features.video}: features of {features.backbone} ({features.width} wide) do not join those of {first.video}"

@@ -146,4 +146,5 @@ class SnippetScorer:
     def _part(self, recording: Recording, number: int) -> NDArray[Any]:
         """Keys of a part; what is kept are those of its whole video."""
         part = recording.parts[number]
-        return self.keys(part.features())[part.first : part.last]
+        kept = self._store.kept(part.file) if self._store is not None and part.file is not None else None
+        return (self.keys(part.features()) if kept is None else kept)[part.first : part.last]

@@ -102,7 +102,12 @@ def limits_of(precision: str, device: str) -> Limits:
 
     On a GPU, FP32 has the limits of FP16, because ONNX Runtime's TensorRT provider rounds the factors of products to ten bits (TF32).
     """
-    return LIMITS["fp16" if precision == "fp32" and device != "cpu" else precision]
+    return LIMITS[judged_as(precision, device)]
+
+
+def judged_as(precision: str, device: str) -> str:
+    """The precision whose limits hold on a device; see `limits_of`."""
+    return "fp16" if precision == "fp32" and device != "cpu" else precision
 
 
 def tensor_gate(backend: SupportsInfer, cases: Sequence[Case], limits: Limits) -> tuple[dict[str, TensorReport], list[str]]:

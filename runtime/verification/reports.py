@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from wsra.runtime.backends.routes import Route
 
@@ -173,5 +173,79 @@ class RouteReport:
             "precision": self.route.precision,
             "provider_asked": self.route.provider,
             "threads": self.threads,
+            **{name: value for name, value in known.items() if value is not None},
+        }
+
+
+@dataclass(frozen=True)
+class BoxAgreement:
+    """How the boxes of a graph agree with the reference's.
+
+    Attributes:
+        boxes: boxes that were compared.
+        agreement: percent of them that agree.
+        score_mean: mean difference of the scores of boxes that agree; 1 if none agrees.
+        score_max: largest difference of the scores of boxes that agree; 1 if none agrees.
+        iou_mean: mean IoU over all boxes.
+    """
+
+    boxes: int
+    agreement: float
+    score_mean: float
+    score_max: float
+    iou_mean: float
+
+    def to_json(self) -> dict[str, float]:
+        """The fields by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PictureReport:
+    """What was found of one way to run the graph of an encoder or a detector.
+
+    Attributes:
+        kind: "encoder" or "detector".
+        route: the precision and the provider that was asked for.
+        reason: why it failed, in one line; None when it passed.
+        ran: whether it ran here.
+        provider: what really ran it; None if it could not be opened, like the next one.
+        device: "cpu" or the name of the GPU.
+        pictures: how many were compared.
+        vectors: errors of an encoder's vectors; None if they could not be compared.
+        boxes: agreement of a detector's boxes; None if they could not be compared.
+    """
+
+    kind: Literal["encoder", "detector"]
+    route: Route
+    reason: str | None
+    ran: bool
+    provider: str | None = None
+    device: str | None = None
+    pictures: int = 0
+    vectors: TensorReport | None = None
+    boxes: BoxAgreement | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether it stays within the limits."""
+        return self.reason is None
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of docs/schema/verify.json; what is not known is left out."""
+        known = {
+            "provider": self.provider,
+            "device": self.device,
+            "vectors": None if self.vectors is None else self.vectors.to_json(),
+            "boxes": None if self.boxes is None else self.boxes.to_json(),
+        }
+        return {
+            "kind": self.kind,
+            "passed": self.passed,
+            "ran": self.ran,
+            "reason": self.reason,
+            "precision": self.route.precision,
+            "provider_asked": self.route.provider,
+            "pictures": self.pictures,
             **{name: value for name, value in known.items() if value is not None},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wsra.runtime.terminal.display import Group, RenderableType, Styled, plain_table
-from wsra.runtime.verification.reports import RouteReport, Seconds
+from wsra.runtime.verification.reports import PictureReport, RouteReport, Seconds
 
 
 def verify_table(reports: Mapping[str, RouteReport]) -> RenderableType:
@@ -35,6 +35,24 @@ def verify_table(reports: Mapping[str, RouteReport]) -> RenderableType:
             answers = f"{_span(worst.found_s)}, PyTorch {_span(worst.expected_s)} (IoU {worst.iou:.2f})"
             below.append(Styled(f"{name}, worst query: “{worst.query}” in {worst.video}: {answers}", "dim"))
     return Group(table, *below)
+
+
+def pictures_table(reports: Mapping[str, PictureReport]) -> RenderableType:
+    """A table of the ways to run an encoder or a detector, and below it why one failed."""
+    table = plain_table()
+    for heading in ("route", "gate", "runs in", "pictures", "cosine", "boxes agree %", "their scores ±"):
+        table.add_column(heading, justify="left" if heading in ("route", "gate", "runs in") else "right")
+    for name, report in reports.items():
+        cosine = report.vectors.cosine_mean if report.vectors is not None else None
+        table.add_row(
+            name,
+            "passed" if report.passed else "FAILED",
+            report.provider or "-",
+            str(report.pictures) if report.ran else "-",
+            f"{cosine:.5f}" if cosine is not None else "-",
+            *([f"{report.boxes.agreement:.1f}", f"{report.boxes.score_mean:.0e}"] if report.boxes is not None else ["-", "-"]),
+        )
+    return Group(table, *(Styled(f"{name}: {report.reason}", "red") for name, report in reports.items() if report.reason))
 
 
 def _row(report: RouteReport, *, labelled: bool) -> list[str]:

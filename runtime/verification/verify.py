@@ -213,13 +213,18 @@ def keep_reports(bundle: Bundle, device: Device, reports: Mapping[str, RouteRepo
                 bundle = reject(bundle, precision, report.reason)
                 logger.info(f"{precision} is kept as {bundle.folder / precision}.rejected")
             elif report.route.provider == "engine":
-                _reject_engines(engines_here(bundle, device, precision), report.reason)
+                reject_engines(engines_here(bundle, device, precision), report.reason)
     except (OSError, OutputError) as err:
         logger.warning(f"{bundle.folder} cannot be changed ({err})")
     return bundle
 
 
-def _reject_engines(folder: Path, reason: str) -> None:
+def reject_engines(folder: Path, reason: str) -> None:
+    """Rename the engines in a folder to `.rejected`, and keep the reason beside them.
+
+    Raises:
+        OSError: the folder cannot be changed.
+    """
     rejected = folder.with_name(f"{folder.name}{REJECTED}")
     shutil.rmtree(rejected, ignore_errors=True)
     (folder / "reason.txt").write_text(f"{reason}\n", encoding="utf-8")

@@ -18,7 +18,6 @@ from detectors import CLASSES, SIZE, make_detr  # noqa: E402
 from moving import Pan, detector, drawn, told_of, truth  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
-from wsra.export.detection_gate import LIMITS, DetectionReport, detection_gate  # noqa: E402
 from wsra.export.detector import export_detector  # noqa: E402
 from wsra.export.publish import ExportOptions, export_bundle  # noqa: E402
 from wsra.runtime.backbones.detectors.classes import known  # noqa: E402
@@ -30,6 +29,7 @@ from wsra.runtime.errors import ConfigError  # noqa: E402
 from wsra.runtime.extraction.gathering import gather  # noqa: E402
 from wsra.runtime.formats.features import Features, write_features  # noqa: E402
 from wsra.runtime.spans.moments import iou  # noqa: E402
+from wsra.runtime.verification.detection_gate import LIMITS, DetectionReport, detection_gate  # noqa: E402
 from wsra.runtime.verification.golden import Case  # noqa: E402
 from wsra.train.command import train_run  # noqa: E402
 from wsra.train.scenes.demo.render import frames  # noqa: E402
@@ -130,7 +130,7 @@ def test_the_gate_compares_boxes_and_not_places(tmp_path: Path) -> None:
         return detection_gate(Fake(logits=logits, boxes=boxes), [case], settings, LIMITS[precision])
 
     assert judged(logits[:, order], boxes[:, order]).passed
-    assert "boxes agree with PyTorch's to an IoU of 0.99, the limit is 99.5 %" in (judged(logits, boxes[:, order]).reason or "")
+    assert "boxes agree with the reference's to an IoU of 0.99, the limit is 99.5 %" in (judged(logits, boxes[:, order]).reason or "")
     assert not judged(logits, boxes * 1.02).passed and judged(logits, boxes * 1.002, "int8").passed
     assert "the mean difference of their scores is" in (judged(logits + 0.01, boxes).reason or "")
     assert judged(logits + 0.01, boxes, "fp16").passed

@@ -17,8 +17,9 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from towers import make_towers
-from wsra.export.encoder import export_encoder, scene_pixels
+from wsra.export.encoder import export_encoder
 from wsra.export.half import RoundedBackend
+from wsra.export.pictures import scene_pixels
 from wsra.export.publish import ExportOptions
 from wsra.export.zeroshot import NEUTRAL, CosineScorer, cosine_scorer, export_zero_shot
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings

@@ -14,7 +14,7 @@ import pytest
 import fake_tensorrt
 from wsra.runtime import driver
 from wsra.runtime.backends.cuda import Cuda
-from wsra.runtime.device import Gpu, find_gpu
+from wsra.runtime.device import Gpu, find_gpu, find_gpus
 from wsra.runtime.errors import BackendError, ConfigError
 
 pytestmark = pytest.mark.device
@@ -125,6 +125,7 @@ def test_every_function_takes_what_c_takes(in_c: None) -> None:
 def test_a_gpu_is_found_by_its_number(in_c: None, tmp_path: Path) -> None:
     assert find_gpu(tmp_path, index=1) == Gpu("second", "9.0", 81920, "", "12.6", 132, 1)
     assert find_gpu(tmp_path) == Gpu("first", "9.0", 81920, "", "12.6", 132, 0)
+    assert find_gpus(tmp_path) == [find_gpu(tmp_path, index=number) for number in (0, 1)]
     with pytest.raises(ConfigError, match=r"--device 2: 2 GPUs here; expected 0 to 1"):
         find_gpu(tmp_path, index=2)
 
@@ -147,6 +148,6 @@ def test_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--device 1: 1 GPU here; the only GPU has the number 0"):
         find_gpu(tmp_path, index=1)
     cuda.fail = {"cuInit": 100}
-    assert find_gpu(tmp_path) is None
+    assert find_gpu(tmp_path) is None and find_gpus(tmp_path) == []
     with pytest.raises(ConfigError, match=r"--device 1: no GPU starts here; leave --device out"):
         find_gpu(tmp_path, index=1)

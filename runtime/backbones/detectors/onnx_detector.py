@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsra.runtime.backbones.common.graph_input import input_dtype
-from wsra.runtime.backbones.common.pixels import arranged, place_of, resized
+from wsra.runtime.backbones.common.picture_graph import PictureGraph
+from wsra.runtime.backbones.common.pixels import place_of, resized
 from wsra.runtime.backbones.detectors.decode import decoded
 from wsra.runtime.backbones.detectors.detections import DetectorCall, Found, chosen
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.backbones.tracking.background import Image
-from wsra.runtime.backends.open_graph import open_graph
 from wsra.runtime.backends.settings import Provider
-from wsra.runtime.errors import BackboneError, BackendError
+from wsra.runtime.errors import BackboneError
 
 FRAMES_PER_CALL = 8  # for a dynamic batch in ONNX Runtime
 
@@ -29,6 +28,9 @@ class OnnxDetector:
         allow_fallback: whether to run on the CPU if the provider is unavailable.
         gpu: number of the GPU, from 0, where the provider runs on one.
         bundle: see `open_graph`.
+
+    Attributes:
+        pictures: the open graph.
 
     Raises:
         BackboneError: the settings do not match the graph.
@@ -48,13 +50,19 @@ class OnnxDetector:
     ) -> None:
         self.settings = settings
         self._graph = graph
-        self._open = open_graph(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
-        self._backend = self._open.backend
-        self._dtype = input_dtype(self._backend, settings, graph, what="a detector", keys=f"layout {settings.layout} and size")
-        for name in settings.names:
-            if name not in self._backend.outputs:
-                raise BackboneError(f"{graph}: no output {name}; it has {', '.join(self._backend.outputs)}: name those in the JSON")
-        self._per_call = self._open.most(FRAMES_PER_CALL if settings.batch == "dynamic" else settings.batch)
+        self.pictures = PictureGraph(
+            settings,
+            graph,
+            what="a detector",
+            keys=f"layout {settings.layout} and size",
+            outputs=settings.names,
+            usual=FRAMES_PER_CALL,
+            provider=provider,
+            threads=threads,
+            allow_fallback=allow_fallback,
+            gpu=gpu,
+            bundle=bundle,
+        )
 
     @property
     def id(self) -> str:
@@ -74,32 +82,25 @@ class OnnxDetector:
     @property
     def per_call(self) -> int:
         """The batch size of the graph; if it is dynamic, the largest of the engine, or 8 in ONNX Runtime."""
-        return self._per_call
+        return self.pictures.per_call
 
     @property
     def device(self) -> str:
         """Where it runs: "cpu" or the name of the GPU."""
-        return self._backend.device
+        return self.pictures.device
 
     def prepare(self, images: Sequence[Image]) -> DetectorCall:
         """See `Detector.prepare`."""
         settings = self.settings
         rows = [[resized(image, settings, fill=settings.fill)] for image in images]
-        full = self._open.filled(len(rows)) if settings.batch == "dynamic" else settings.batch
-        rows += [rows[-1]] * (full - len(rows))
-        return DetectorCall(arranged(rows, settings, self._dtype), [(image.shape[0], image.shape[1]) for image in images])
+        return DetectorCall(self.pictures.prepare(rows), [(image.shape[0], image.shape[1]) for image in images])
 
     def find(self, call: DetectorCall) -> list[Found]:
         """See `Detector.find`."""
         settings = self.settings
+        outputs = self.pictures.infer(call.pixels)
         try:
-            outputs = self._backend.infer({settings.input: call.pixels})
             found = decoded([outputs[name] for name in settings.names], settings, len(call.pixels))
-        except BackendError as err:
-            raise BackboneError(
-                f"{self._graph}: does not run on {settings.input} {call.pixels.shape} ({err}); compare size and batch of the"
-                " JSON with the graph"
-            ) from err
         except ValueError as err:
             raise BackboneError(f"{self._graph}: {err}") from err
         return [

@@ -9,17 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsra.runtime.backbones.common.graph_input import input_dtype
-from wsra.runtime.backbones.common.pixels import arranged
+from wsra.runtime.backbones.common.picture_graph import PictureGraph, Row
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
-from wsra.runtime.backbones.tracking.background import Image
-from wsra.runtime.backends.open_graph import open_graph
 from wsra.runtime.backends.settings import Provider
-from wsra.runtime.errors import BackboneError, BackendError
+from wsra.runtime.errors import BackboneError
 
 FRAMES_PER_CALL = 16  # for a dynamic batch in ONNX Runtime; a clip encoder gets at least one clip
-
-Row = list[Image]  # the frames of one row of a call, at the size of the input
 
 
 class Encoder:
@@ -33,6 +28,9 @@ class Encoder:
         allow_fallback: whether to run on the CPU if the provider is unavailable.
         gpu: number of the GPU, from 0, where the provider runs on one.
         bundle: see `open_graph`.
+
+    Attributes:
+        pictures: the open graph.
 
     Raises:
         BackboneError: the settings do not match the graph.
@@ -52,32 +50,30 @@ class Encoder:
     ) -> None:
         self.settings = settings
         self.graph = graph
-        self._open = open_graph(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
-        self._backend = self._open.backend
-        keys = f"layout {settings.layout}, size and frames"
-        self._dtype = input_dtype(self._backend, settings, graph, what="an encoder", keys=keys, frames=settings.frames)
-        if settings.output not in self._backend.outputs:
-            has = ", ".join(self._backend.outputs)
-            raise BackboneError(f"{graph}: no output {settings.output}; it has {has}: name one of them in the JSON")
-        usual = max(1, FRAMES_PER_CALL // settings.frames) if settings.batch == "dynamic" else settings.batch
-        self.per_call = self._open.most(usual)
+        self.pictures = PictureGraph(
+            settings,
+            graph,
+            what="an encoder",
+            keys=f"layout {settings.layout}, size and frames",
+            outputs=(settings.output,),
+            usual=max(1, FRAMES_PER_CALL // settings.frames),
+            frames=settings.frames,
+            provider=provider,
+            threads=threads,
+            allow_fallback=allow_fallback,
+            gpu=gpu,
+            bundle=bundle,
+        )
+        self.per_call = self.pictures.per_call
 
     @property
     def device(self) -> str:
         """Where it runs: "cpu" or the name of the GPU."""
-        return self._backend.device
+        return self.pictures.device
 
     def prepare(self, rows: Sequence[Row]) -> NDArray[Any]:
-        """The input of one call, for `embeddings`.
-
-        Args:
-            rows: resized frames of each row (`pixels.resized`), one to `per_call` rows.
-
-        Returns:
-            The rows in the layout, colours, scale and dtype of the input, filled up with the last row where the graph needs more.
-        """
-        full = self._open.filled(len(rows)) if self.settings.batch == "dynamic" else self.settings.batch
-        return arranged([*rows, *[rows[-1]] * (full - len(rows))], self.settings, self._dtype)
+        """The input of one call, for `embeddings`; see `PictureGraph.prepare`."""
+        return self.pictures.prepare(rows)
 
     def embeddings(self, pixels: NDArray[Any], count: int) -> list[NDArray[np.float32]]:
         """Encode rows in one call.
@@ -93,13 +89,7 @@ class Encoder:
             BackboneError: the output does not match the settings, or is not finite.
         """
         settings, rows = self.settings, len(pixels)
-        try:
-            out = np.asarray(self._backend.infer({settings.input: pixels})[settings.output])
-        except BackendError as err:
-            raise BackboneError(
-                f"{self.graph}: does not run on {settings.input} {pixels.shape} ({err}); compare size, frames and batch"
-                " of the JSON with the graph"
-            ) from err
+        out = np.asarray(self.pictures.infer(pixels)[settings.output])
         axis = settings.output_axis
         if out.ndim <= axis or out.shape[0] != rows or out.shape[axis] != settings.width:
             raise BackboneError(

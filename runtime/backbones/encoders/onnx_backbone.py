@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsra.runtime.backbones.common.picture_graph import Row
 from wsra.runtime.backbones.common.pipeline import Pipeline
 from wsra.runtime.backbones.common.pixels import resized
 from wsra.runtime.backbones.common.protocol import BACKBONE
-from wsra.runtime.backbones.encoders.encoder import Encoder, Row
+from wsra.runtime.backbones.encoders.encoder import Encoder
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
 from wsra.runtime.backbones.encoders.regions import SLOTS, Regions, Sample, read_at, samples
 from wsra.runtime.backends.settings import Provider

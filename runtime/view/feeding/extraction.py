@@ -54,7 +54,8 @@ class Extraction:
                     f"{path.parent}: not writable, so features cannot be kept there; allow this user to write, or copy the video"
                 )
             seen(0.0, None)
-            extract_missing(MissingFeatures(given, feat), manifest.snippet_s, self._backbone, lambda _, done, total: seen(done, total))
+            missing, decoder = MissingFeatures(given, feat), self._settings.decoder
+            extract_missing(missing, manifest.snippet_s, self._backbone, decoder, lambda _, done, total: seen(done, total))
 
     def rest(self) -> None:
         """Free the backbone until it is needed again."""

@@ -586,7 +586,7 @@ class Extractor:
         self.asked: list[str] = []
         self._make, self._width = make_features, width
 
-    def __call__(self, path: Path, *, backbone: object, snippet_s: float, progress: object) -> Features:
+    def __call__(self, path: Path, *, backbone: object, snippet_s: float, decoder: str, progress: object) -> Features:
         self.asked.append(path.name)
         features = self._make(20, self._width, seed=len(path.read_bytes()), backbone=backbone.id(snippet_s), video=path.name)  # type: ignore[attr-defined]
         return replace(features, extra={**provenance(path, file_state(path)), "snippet_s": "1"})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 import pytest
 from presences import upgrade
 
@@ -20,7 +22,9 @@ from wsra.runtime.backends.settings import RunSettings
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BackendError
 from wsra.runtime.formats.bundle import open_bundle
+from wsra.runtime.formats.features import Features, read_features, write_features
 from wsra.runtime.grounding.grounder import Grounder
+from wsra.runtime.grounding.recording import Part, Recording, joined
 
 pytestmark = pytest.mark.device
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "v0.1.0"
@@ -111,3 +115,35 @@ def test_a_worker_keeps_one_session_open_between_its_tasks(place: Path, closed: 
     other = SessionSpec(place / "bundle", Route("fp16", "cpu"), SETTINGS, Question(("the yellow bus",)))
     assert pickle.loads(pickle.dumps(Session(other))) is not session
     assert sorted(closed) == GRAPHS
+
+
+def test_a_file_of_a_recording_is_opened_once_where_its_keys_are_kept(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def counted(path: Path) -> Features:
+        opened.append(path.name)
+        return read_features(path)
+
+    monkeypatch.setattr("wsra.runtime.grounding.recording.read_features", counted)
+    names = ["a.feat", "b.feat", "c.feat"]
+    paths = [Path(shutil.copy(place / "features" / "val3.feat", place / name)) for name in names]
+    whole = read_features(paths[0])
+
+    def camera() -> Recording:
+        return joined([Part(path, 0, len(whole), 0.0, whole.duration_s) for path in paths], video="camera")
+
+    with Session(spec(place)) as session:
+        scorer, text = session.grounder.scorer, session.grounder.encoder.encode(["the yellow bus"])
+        first = scorer.logits(camera(), text)
+        assert opened == [*names, *names]  # there were no keys
+        opened.clear()
+        np.testing.assert_array_equal(scorer.logits(camera(), text), first)
+        assert opened == names
+        opened.clear()
+        recording = camera()
+        write_features(paths[1], replace(whole, values=2 * np.asarray(whole.values)))  # after it was joined
+        changed = scorer.logits(recording, text).reshape(3, -1)
+        assert opened == [*names, "b.feat"]
+        before = first.reshape(3, -1)
+        np.testing.assert_array_equal(changed[[0, 2]], before[[0, 2]])
+        assert not np.array_equal(changed[1], before[1])

@@ -15,9 +15,11 @@ import pytest
 
 import fake_tensorrt
 from wsra.runtime.backends import ort
+from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend, start_failure
-from wsra.runtime.backends.trt import TrtBackend, find_library, fitting_profile
+from wsra.runtime.backends.trt import TrtBackend
 from wsra.runtime.backends.trt_log import cleaned
+from wsra.runtime.backends.trt_profiles import fitting_profile
 from wsra.runtime.errors import BackendError, MissingExtraError
 
 pytestmark = pytest.mark.device

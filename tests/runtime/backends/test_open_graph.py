@@ -19,6 +19,8 @@ from encoders import mean_colour  # noqa: E402
 from wsra.runtime.backends import open_graph as opening  # noqa: E402
 from wsra.runtime.backends.engines import Profile  # noqa: E402
 from wsra.runtime.backends.open_graph import OpenGraph, open_graph  # noqa: E402
+from wsra.runtime.backends.ort import start_failure  # noqa: E402
+from wsra.runtime.backends.settings import Provider  # noqa: E402
 from wsra.runtime.errors import BackendError, WsraError  # noqa: E402
 
 
@@ -86,8 +88,24 @@ def test_a_plan_that_cannot_run_is_refused_or_the_cpu_runs_the_graph(
     assert f"build it with wsra build {graph.parent}, or accept ONNX Runtime on the CPU with --allow-fallback" in message
     with caplog.at_level(logging.WARNING):
         opened = open_graph(graph, provider="engine", allow_fallback=True)
-    assert opened.backend.device == "cpu" and opened.rows == () and reason in caplog.text
-    assert "ONNX Runtime runs e.onnx on the CPU" in caplog.text
+    assert opened.backend.device == "cpu" and opened.rows == ()
+    (said,) = caplog.messages
+    assert said == message.replace(
+        ", or accept ONNX Runtime on the CPU with --allow-fallback", "; until then ONNX Runtime runs it on the CPU"
+    )
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_provider_that_is_not_there_is_said_where_the_cpu_is_accepted(
+    graph: Path, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    if start_failure(provider) is None:
+        pytest.skip(f"{provider} starts here")
+    with pytest.raises(BackendError, match="--allow-fallback"):
+        open_graph(graph, provider=provider)
+    assert open_graph(graph, provider=provider, allow_fallback=True).backend.device == "cpu"
+    (said,) = caplog.messages
+    assert f"{graph}: the provider {provider} cannot be had here, see wsra doctor" in said and "--allow-fallback" not in said
 
 
 def test_a_plan_of_a_bundle_is_in_its_engines(graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,6 +118,26 @@ def test_a_plan_of_a_bundle_is_in_its_engines(graph: Path, tmp_path: Path, monke
         open_graph(inside, provider="engine", bundle=tmp_path / "bundle")
     trt_on_ort.build(inside, [profile(1, 4, 8)], plan=folder / "image.plan", sidecar=folder / "engine.json")
     assert open_graph(inside, provider="engine", bundle=tmp_path / "bundle").most(16) == 8
+
+
+@pytest.mark.parametrize(("provider", "keeps"), [("tensorrt", True), ("cuda", False)])
+def test_the_tensorrt_provider_of_a_graph_of_no_route_keeps_what_it_builds(
+    graph: Path, monkeypatch: pytest.MonkeyPatch, provider: Provider, keeps: bool
+) -> None:
+    given: list[dict[str, str]] = []
+
+    class Opened:
+        device = "Orin"
+
+        def __init__(self, *_: object, options: dict[str, str], **__: object) -> None:
+            given.append(options)
+
+    monkeypatch.setattr(opening, "this_device", lambda **_: trt_on_ort.DEVICE)
+    monkeypatch.setattr(opening, "OrtBackend", Opened)
+    open_graph(graph, provider=provider, profile=profile(1, 8, 8))
+    (options,) = given
+    assert (options.get("trt_engine_cache_enable") == "1" and options["trt_profile_max_shapes"] == "x:8x3x8x8") is keeps
+    assert bool(options) is keeps and (graph.parent / "engines").is_dir() is keeps
 
 
 @pytest.mark.trt

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from wsra.runtime.backends.providers import profile_options, provider_cache, provider_options, tensorrt_options
+from wsra.runtime.backends.engines import Profile
+from wsra.runtime.backends.providers import picture_options, profile_options, provider_options, tensorrt_options
 from wsra.runtime.device import Device, Gpu
 from wsra.runtime.formats.bundle import Bundle, read_manifest
 
@@ -30,8 +30,41 @@ def test_options_of_a_graph_of_a_bundle(bundle_folder: Path, tmp_path: Path, mon
     assert options["fp32"]["trt_profile_min_shapes"].startswith("input_ids:1x1,attention_mask:1x1")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     monkeypatch.setattr("wsra.runtime.backends.providers.user_cache_path", lambda name: tmp_path / "cache")
-    assert provider_cache(bundle, PC, "fp16").is_relative_to(tmp_path / "cache")
-    assert provider_cache(bundle, replace(PC, gpu=None, cpu="x"), "fp16").parent.name.startswith("x-8-ort")
+    elsewhere = Path(tensorrt_options(bundle, PC, "fp16", "text")["trt_engine_cache_path"])
+    assert elsewhere.is_dir() and elsewhere.is_relative_to(tmp_path / "cache")
+
+
+def test_a_graph_of_no_route_keeps_its_engines_beside_it_or_in_its_bundle(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
+    graph = tmp_path / "fp16" / "image.onnx"
+    graph.parent.mkdir()
+    graph.write_bytes(b"one")
+    profile: Profile = {"x": ((1, 3, 8, 8), (16, 3, 8, 8), (16, 3, 8, 8))}
+    beside = picture_options(graph, PC, None, profile)
+    place = Path(beside["trt_engine_cache_path"])
+    assert place.is_dir() and place.parents[1] == graph.parent / "engines" and beside["trt_timing_cache_path"] == str(place)
+    assert beside["trt_fp16_enable"] == "1" and beside["trt_profile_max_shapes"] == "x:16x3x8x8"
+    inside = Path(picture_options(graph, PC, tmp_path, None)["trt_engine_cache_path"])
+    assert inside.name == "fp16" and inside.parents[1] == tmp_path / "engines" and inside.parent.name == place.parent.name
+    graph.write_bytes(b"two")  # the provider would take the engine of another graph with the same names
+    assert picture_options(graph, PC, None, None)["trt_engine_cache_path"] != str(place)
+    assert not logged.messages
+
+
+def test_a_folder_that_cannot_be_written_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    graph = tmp_path / "image.onnx"
+    graph.write_bytes(b"one")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    monkeypatch.setattr("wsra.runtime.backends.providers.user_cache_path", lambda name: tmp_path / "cache")
+    kept = [picture_options(graph, PC, None, None)["trt_engine_cache_path"] for _ in range(2)]
+    assert kept[0] == kept[1] and Path(kept[0]).is_relative_to(tmp_path / "cache")
+    assert logged.messages == [f"{tmp_path}: cannot be written; the engines of the TensorRT provider are kept in {kept[0]}"]
+    logged.clear()
+    monkeypatch.setattr("wsra.runtime.backends.providers.user_cache_path", lambda name: graph)  # a file: no folder can be made in it
+    assert [picture_options(graph, PC, None, None) for _ in range(2)] == [{}, {}]
+    (said,) = logged.messages
+    assert "the TensorRT provider builds its engines at every start" in said
 
 
 def test_profiles_become_one_range() -> None:

@@ -184,12 +184,20 @@ def test_a_video_has_its_own_stages(clip_file: Path, rows_bundle_folder: Path) -
         stage = told["stages"][name]
         assert stage["times_real_time"] == pytest.approx(1000 * first_s / stage["p50_ms"])
         assert stage["frames_per_s"] > stage["times_real_time"] > 0
+    assert told["decoder"] == "cpu"
     assert told["video_s"] == first_s and told["snippets"] >= 3 and told["tracks"] >= 1
     console = stdout_console()
     with console.capture() as capture:
         console.print(bench_view(found))
     shown = capture.get()
     assert "times real time" in shown and "these keys fit the cache" in shown
+
+
+def test_a_decoder_that_cannot_be_had_is_said(clip_file: Path, rows_bundle_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = RunSettings(threads=1, decoder="nonsense")
+    told = bench_json(measure(rows_bundle_folder, BenchRequest(clip_file, settings=settings, repeats=1)))
+    assert told["decoder"].startswith("decoded on the CPU: nonsense ")
+    assert f"{clip_file}: {told['decoder']}" in caplog.messages
 
 
 def test_what_cannot_be_measured_is_refused(

@@ -19,7 +19,7 @@ from wsra.runtime.backends.libraries import PROVIDERS, find_libraries
 from wsra.runtime.device import Device, Gpu, this_device
 from wsra.runtime.doctor import checks as checks_module
 from wsra.runtime.doctor import decoders
-from wsra.runtime.doctor.accelerators import runtime_checks, tensorrt_checks
+from wsra.runtime.doctor.accelerators import gpu_checks, runtime_checks, tensorrt_checks
 from wsra.runtime.doctor.checks import Check, clash_checks, disk_check, library_checks, memory_check, python_check
 from wsra.runtime.doctor.cuda import cuda_check
 from wsra.runtime.doctor.doctor import can_ground, doctor_json, doctor_table, examine
@@ -106,7 +106,7 @@ def no_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_a_gpu_ground_can_run(somewhere: Path, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root: replace(this_device(root), gpu=None))
+    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root, *, gpu: replace(this_device(root), gpu=None))
     checks = examine(bundle_folder)
     assert can_ground(checks)
     assert only(checks, "GPU").state == "note" and only(checks, "GPU").fix == ""
@@ -137,7 +137,7 @@ def test_no_onnxruntime_and_no_tensorrt_is_fatal(somewhere: Path, no_tensorrt: N
 def test_tensorrt_without_a_gpu_replaces_no_onnxruntime(
     somewhere: Path, library: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root: PC)
+    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root, *, gpu: PC)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     library("tensorrt", "__version__ = '10.13.2'")
     checks = examine(None)
@@ -187,7 +187,7 @@ def test_a_provider_counts_when_it_starts(case: str, installed: Callable[..., No
     installed(onnxruntime_gpu=version)
     monkeypatch.setattr("onnxruntime.__version__", version)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: list(PROVIDERS.values()))
-    monkeypatch.setattr("wsra.runtime.backends.ort.start_failure", lambda asked: failure if asked == kind else None)
+    monkeypatch.setattr("wsra.runtime.backends.ort.start_failure", lambda asked, *, gpu: failure if asked == kind else None)
     checks = runtime_checks(replace(PC, gpu=gpu), engines_run=False)
     check = only(checks, f"provider {kind}")
     assert check.state == state and (fix in check.fix if fix else check.fix == "")
@@ -199,7 +199,7 @@ def test_a_provider_counts_when_it_starts(case: str, installed: Callable[..., No
 def test_a_gpu_without_the_cuda_provider(machine: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
-    monkeypatch.setattr("wsra.runtime.backends.ort.start_failure", lambda _: None)
+    monkeypatch.setattr("wsra.runtime.backends.ort.start_failure", lambda _, *, gpu: None)
     check = only(runtime_checks(replace(PC, gpu=ORIN), engines_run=False), "provider cuda")
     assert check.state == "note" and fix in check.fix
 
@@ -323,6 +323,25 @@ def test_a_driver_without_a_working_gpu(somewhere: Path, monkeypatch: pytest.Mon
     assert check.state == "trouble" and "--gpus all" in check.fix
 
 
+def test_every_gpu_is_listed_and_the_chosen_one_is_checked(tmp_path: Path, somewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(RTX, name="NVIDIA T400", compute_capability="7.5", memory_mb=1877, index=1)
+    asked: list[int] = []
+    monkeypatch.setattr("wsra.runtime.backends.ort.start_failure", lambda kind, *, gpu: asked.append(gpu))
+    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root, *, gpu: replace(PC, gpu=(RTX, small)[gpu]))
+    monkeypatch.setattr("wsra.runtime.doctor.doctor.find_gpus", lambda root: [RTX, small])
+    checks = examine(None)
+    assert only(checks, "GPU").found == "number 0: NVIDIA RTX A2000, compute capability 8.6, 5937 MiB, driver 550.54.15, CUDA 12.4"
+    found = "NVIDIA T400, compute capability 7.5, 1877 MiB"
+    assert only(checks, "GPU 1") == Check("GPU 1", "note", found, "to check or use this one: --device 1")
+    assert set(asked) == {0}
+    asked.clear()
+    checks = examine(None, gpu=1)
+    assert only(checks, "GPU").found.startswith("number 1: NVIDIA T400") and only(checks, "GPU 0").found.startswith("NVIDIA RTX A2000")
+    assert set(asked) == {1}
+    (alone,) = gpu_checks(replace(PC, gpu=RTX), [RTX], tmp_path)
+    assert alone.found.startswith("NVIDIA RTX A2000")
+
+
 @pytest.mark.parametrize(("version", "state"), [((3, 9), "trouble"), ((3, 10), "ok"), ((3, 13), "ok"), ((3, 14), "trouble")])
 def test_python(version: tuple[int, int], state: str) -> None:
     assert python_check(version).state == state
@@ -426,7 +445,7 @@ def test_a_precision_that_failed_its_gate(somewhere: Path, bundle_folder: Path) 
 @pytest.fixture
 def on_a_gpu(monkeypatch: pytest.MonkeyPatch, library: Callable[[str, str], None], no_tensorrt: None) -> None:
     """A PC with a GPU and TensorRT 10.13."""
-    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root: replace(PC, gpu=RTX))
+    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root, *, gpu: replace(PC, gpu=RTX))
     library("tensorrt", "__version__ = '10.13.2'")
 
 
@@ -484,7 +503,7 @@ def test_without_onnxruntime_an_engine_must_fit(
 
 
 def test_engines_without_a_gpu_are_no_trouble(somewhere: Path, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root: PC)
+    monkeypatch.setattr("wsra.runtime.doctor.doctor.this_device", lambda root, *, gpu: PC)
     bundle = with_engines(shutil.copytree(bundle_folder, somewhere / "bundle"), "other/fp32")
     checks = examine(bundle)
     assert only(checks, "engine other/fp32") == Check("engine other/fp32", "note", "there is no GPU to run it")

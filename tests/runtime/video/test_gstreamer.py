@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -19,6 +21,7 @@ from system_gi import gstreamer_folder
 
 from wsra.runtime.errors import VideoError
 from wsra.runtime.extraction.batch import extract_features
+from wsra.runtime.formats.features import read_features
 from wsra.runtime.video import pipeline
 from wsra.runtime.video.frames import Frame, Reading, Video
 from wsra.runtime.video.gstreamer import GstreamerVideo
@@ -247,3 +250,18 @@ def test_the_command(gi_folder: Path, tmp_path: Path) -> None:
     found = [str(gi_folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(found)})
     assert run.stdout == f"{tmp_path / 'a.feat'}\n" and "decoded on the CPU" not in run.stderr
+
+
+@needs_gstreamer
+def test_ground_and_bench_decode_with_it(gi_folder: Path, tmp_path: Path, clip_file: Path, rows_bundle_folder: Path) -> None:
+    shutil.copy(clip_file, tmp_path / "a.mp4")
+    wsra = [sys.executable, "-m", "wsra.runtime.cli"]
+    found = [str(gi_folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(found)}
+    shared = ["--decoder", "gstreamer", "--provider", "cpu", "--json"]
+    bench = [*wsra, "bench", str(rows_bundle_folder), "a.mp4", "--repeats", "1", *shared]
+    run = subprocess.run(bench, capture_output=True, text=True, check=True, env=env, cwd=tmp_path)
+    assert json.loads(run.stdout)["decoder"] == "gstreamer"
+    ground = [*wsra, "ground", "a.mp4", "a man", "-b", str(rows_bundle_folder), *shared]
+    run = subprocess.run(ground, capture_output=True, text=True, check=True, env=env, cwd=tmp_path)
+    assert "decoded on the CPU" not in run.stderr and read_features(tmp_path / "a.feat").extra["decoder"] == "gstreamer"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,10 @@ pytest.importorskip("av")
 
 from films import Film, level
 
+from wsra.runtime.archive.request import Question, Request
+from wsra.runtime.archive.search import search
+from wsra.runtime.backends.settings import RunSettings
+from wsra.runtime.formats.features import read_features
 from wsra.runtime.video.frames import Frame, Video
 from wsra.runtime.video.hardware import open_decoder
 
@@ -56,3 +61,13 @@ def test_the_fallback_is_said_on_stderr(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "wsra.runtime.cli", "extract", str(path), "-o", str(tmp_path), "--decoder", "nonsense"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "decoded on the CPU: nonsense " in run.stderr
+
+
+def test_ground_decodes_with_what_is_asked_and_says_what_did(
+    tmp_path: Path, clip_file: Path, rows_bundle_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = Path(shutil.copy(clip_file, tmp_path / "a.mp4"))
+    settings = RunSettings("fp32", "cpu", threads=1, decoder="nonsense")
+    search(Request([video], Question(("a man",)), rows_bundle_folder, settings))
+    recorded = read_features(tmp_path / "a.feat").extra["decoder"]
+    assert recorded.startswith("decoded on the CPU: nonsense ") and f"{video}: {recorded}" in caplog.messages

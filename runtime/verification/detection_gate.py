@@ -1,4 +1,4 @@
-"""The gate of a detector's graph: its boxes are compared with PyTorch's, in any order.
+"""The gate of a detector's graph: its boxes are compared with those of a reference, in any order.
 
 The graph chooses its queries by their scores, so a rounding error may swap two of them. Outputs are therefore not compared by position.
 """
@@ -16,13 +16,14 @@ from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.backbones.tracking.boxes import areas, overlaps
 from wsra.runtime.verification.gates import SupportsInfer
 from wsra.runtime.verification.golden import Case
+from wsra.runtime.verification.reports import BoxAgreement
 
 BEST = 20  # boxes of a frame that are compared, even where fewer are over the threshold
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far a precision may be from PyTorch.
+    """How far a precision may be from the reference.
 
     Attributes:
         iou: smallest IoU of two boxes that agree.
@@ -44,25 +45,6 @@ LIMITS = {
 
 
 @dataclass(frozen=True)
-class BoxAgreement:
-    """How the boxes of a graph agree with PyTorch's.
-
-    Attributes:
-        boxes: boxes that were compared.
-        agreement: percent of them that agree.
-        score_mean: mean difference of the scores of boxes that agree; 1 if none agrees.
-        score_max: largest difference of the scores of boxes that agree; 1 if none agrees.
-        iou_mean: mean IoU over all boxes.
-    """
-
-    boxes: int
-    agreement: float
-    score_mean: float
-    score_max: float
-    iou_mean: float
-
-
-@dataclass(frozen=True)
 class DetectionReport:
     """What the gate of a detector found.
 
@@ -81,11 +63,11 @@ class DetectionReport:
 
 
 def detection_gate(backend: SupportsInfer, cases: Sequence[Case], settings: DetectorSettings, limits: Limits) -> DetectionReport:
-    """Compare the boxes of a graph with PyTorch's.
+    """Compare the boxes of a graph with those of a reference.
 
     Args:
         backend: what computes the outputs.
-        cases: inputs with PyTorch's outputs.
+        cases: inputs with the outputs of the reference: PyTorch, or the graph in FP32 on the CPU.
         settings: how the detector's outputs are decoded.
         limits: largest differences allowed.
 
@@ -115,7 +97,7 @@ def detection_gate(backend: SupportsInfer, cases: Sequence[Case], settings: Dete
     failures = []
     if boxes.agreement < limits.agreement:
         share = f"{boxes.agreement:.1f} % of {boxes.boxes} boxes"
-        failures.append(f"{share} agree with PyTorch's to an IoU of {limits.iou}, the limit is {limits.agreement} %")
+        failures.append(f"{share} agree with the reference's to an IoU of {limits.iou}, the limit is {limits.agreement} %")
     if boxes.score_mean > limits.score:
         failures.append(f"the mean difference of their scores is {boxes.score_mean:.1e}, the limit is {limits.score:.0e}")
     return DetectionReport(boxes, "; ".join(failures) or None)
