@@ -70,7 +70,7 @@ def snippets_of(features: Features) -> Features:
     return Features(values, np.stack([starts, starts + 1], axis=1), features.video, features.duration_s, "largest objects")
 
 
-def demo_run(demo: Path, out: Path) -> Run:
+def demo_run(demo: Path, out: Path, seed: int) -> Run:
     """The run on the snippets of a demo, which are written under `out` on first use."""
     folder = out / "demo-snippets"
     for path in sorted((demo / "features").glob("*.feat")):
@@ -78,7 +78,7 @@ def demo_run(demo: Path, out: Path) -> Run:
             folder.mkdir(parents=True, exist_ok=True)
             write_features(folder / path.name, snippets_of(read_features(path)))
     captions = {"captions": str(demo / "captions-train.jsonl"), "val_captions": str(demo / "captions-val.jsonl"), "features": str(folder)}
-    return run_from_table({"data": captions, "training": {"epochs": DEMO_EPOCHS, "threads": 1}}, DEMO)
+    return run_from_table({"data": captions, "training": {"epochs": DEMO_EPOCHS, "seed": seed, "threads": 1}}, DEMO)
 
 
 def demo_part(demo: Path, run: Run, name: str, cache: Path) -> Part:
@@ -106,7 +106,7 @@ def trained(name: str, seed: int, given: argparse.Namespace) -> Trained:
         run = run_of(Trial(name, seed=seed), given.sets)
         data = opened(given.sets / name, run)
         return fitted(run, folder, data.prepared, data.val, data.test)
-    run, cache = demo_run(given.demo, given.out), given.out / "text-cache"
+    run, cache = demo_run(given.demo, given.out, seed), given.out / "text-cache"
     val, test = (demo_part(given.demo, run, part, cache) for part in ("val", "test"))
     return fitted(run, folder, prepare(run, cache), val, test)
 
