@@ -55,10 +55,10 @@ def compile_in_process(job: Job, label: str, progress: Progress = unseen) -> Bui
     context = get_context("spawn")  # a forked CUDA does not work
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_compile, args=(job, sending), daemon=True)
-    with blocked_in_children(signal.SIGINT):
-        process.start()
-    sending.close()
     try:
+        with blocked_in_children(signal.SIGINT):
+            process.start()
+        sending.close()
         progress(label, 0, None)
         while True:
             kind, *content = receiving.recv()
@@ -71,8 +71,9 @@ def compile_in_process(job: Job, label: str, progress: Progress = unseen) -> Bui
         process.join()
         raise _exit_error(process.exitcode, job) from None
     finally:
-        process.kill()
-        process.join()
+        if process.pid is not None:  # it was started
+            process.kill()
+            process.join()
         receiving.close()
     if kind == "failed":
         raise ExportError(content[0])
