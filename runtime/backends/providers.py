@@ -98,7 +98,7 @@ def provider_cache(home: Path, device: Device, part: str, *, key: str) -> Path |
         key: name of the folder in the user's cache folder that stands for `home` if that cannot be written.
 
     Returns:
-        The folder; None, which is said once, if the user's cache folder cannot be written either.
+        The folder. If the user's cache folder cannot be written either, it is None, and one message says so.
     """
     version = next((found for name in ("onnxruntime-gpu", "onnxruntime") if (found := _version(name))), "unknown")
     place = Path("engines") / f"{device.name}-ort{version}" / part
