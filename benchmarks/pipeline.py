@@ -1,8 +1,9 @@
-"""Throughput of decoding, preparation and inference at once, against the slowest of them alone, with stages of adjustable latency.
+"""Throughput of all stages of a video at once, against the slowest of them alone, with stages of adjustable latency.
 
     python benchmarks/pipeline.py [--calls 60]
 
-Every stage sleeps, which releases the GIL as decoders, OpenCV and a GPU do. Latencies are per call of the encoder.
+Decoding, preparation and inference of an encoder, then those of a detector and its tracker. Every stage sleeps, which releases the GIL as
+decoders, OpenCV and a GPU do. Latencies are per call of the graph.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 paced: Any = import_module("paced")
 
-LATENCIES_MS = [(100, 30, 30), (30, 100, 30), (30, 30, 100), (100, 100, 30), (100, 100, 100)]
+ENCODER_MS = [(100, 30, 30), (30, 100, 30), (30, 30, 100), (100, 100, 30), (100, 100, 100)]
+DETECTOR_MS = [(30, 30, 100, 30), (30, 30, 30, 100), (30, 30, 100, 100), (100, 100, 100, 100)]
 
 
 def main() -> None:
@@ -25,14 +27,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=60)
     given = parser.parse_args()
-    print("| decode, ms | prepare, ms | infer, ms | calls per s | of the slowest stage | one after the other | reported |")
-    print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for decode, prepare, infer in LATENCIES_MS:
-            done = paced.run_paced(Path(folder), decode_s=decode / 1e3, prepare_s=prepare / 1e3, infer_s=infer / 1e3, calls=given.calls)
+    for run, stages, latencies_ms in (
+        (paced.run_encoder, ("decode", "prepare", "infer"), ENCODER_MS),
+        (paced.run_detector, ("decode", "prepare", "infer", "track"), DETECTOR_MS),
+    ):
+        heads = [*(f"{stage}, ms" for stage in stages), "calls per s", "of the slowest stage", "one after the other", "reported"]
+        print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+        for each_ms in latencies_ms:
+            latencies_s = {f"{stage}_s": each / 1e3 for stage, each in zip(stages, each_ms, strict=True)}
+            with tempfile.TemporaryDirectory() as folder:
+                done = run(Path(folder), **latencies_s, calls=given.calls)
             serial = max(done.busy_s.values()) / sum(done.busy_s.values())
-            per_s = given.calls / done.total_s
-            print(f"| {decode} | {prepare} | {infer} | {per_s:.1f} | {done.efficiency:.2f} | {serial:.2f} | {done.said} |")
+            figures = [*map(str, each_ms), f"{given.calls / done.total_s:.1f}", f"{done.efficiency:.2f}", f"{serial:.2f}", done.said]
+            print(f"| {' | '.join(figures)} |", flush=True)
+        print()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Semaphore, Thread
@@ -100,19 +101,26 @@ def produced(make: Callable[[Callable[[Item], None]], None], depth: int) -> Gene
 
 @dataclass
 class Waiting:
-    """How long who uses items has waited for them, in seconds."""
+    """How long a thread has waited, in seconds: for items, or for something else."""
 
     seconds: float = 0.0
+
+    @contextmanager
+    def added(self) -> Iterator[None]:
+        """Add the time that a block takes."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += perf_counter() - start
 
     def over(self, items: Iterable[Item]) -> Generator[Item, None, None]:
         """The same items; the time that each takes to come is added."""
         iterator = iter(items)
         while True:
-            start = perf_counter()
             try:
-                item = next(iterator)
+                with self.added():
+                    item = next(iterator)
             except StopIteration:
                 return
-            finally:
-                self.seconds += perf_counter() - start
             yield item

@@ -86,7 +86,8 @@ def test_what_the_export_finds_is_what_transformers_finds(
         batches = OrtBackend(folder / "detector" / place / "detector.onnx").inputs["pixels"].shape
         assert batches[1:] == (SIZE, SIZE, 3) and isinstance(batches[0], str)
         agree = total = 0
-        for found, rows in zip(backbone.detector.find(backbone.detector.prepare(images)), expected, strict=True):
+        detector = backbone.detector
+        for found, rows in zip(detector.find(detector.infer(detector.prepare(images))), expected, strict=True):
             for score, name, corners in rows:
                 if name in settings.follow:
                     near = np.abs(found.boxes - np.array(corners)).max(axis=1) < NEAR[precision][0]

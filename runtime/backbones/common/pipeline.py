@@ -1,4 +1,4 @@
-"""Decoding, preparation and inference of a video, each in a thread of its own, and what the graph waited for."""
+"""Decoding, preparation and inference of a video, each in a thread of its own beside what follows, and what the graph waited for."""
 
 from __future__ import annotations
 
@@ -11,59 +11,77 @@ from wsra.runtime.prefetch import Waiting, produced
 from wsra.runtime.video.frames import Frame
 
 AHEAD = 2  # prepared calls that may wait for the graph
+DONE = 1  # results that may wait for what follows
 WAITS = 0.2  # share of the time from which on another stage than the graph is called the bound
 
 Call = TypeVar("Call")
+Result = TypeVar("Result")
 
 
 class Pipeline:
     """The stages of one video. The frames come from a thread that decodes them (`wsra.runtime.prefetch.ahead`).
 
-    Preparation runs in a second thread; inference stays in the thread of the caller.
+    Preparation runs in a second thread and inference in a third; what follows stays in the thread of the caller.
 
     Args (constructor):
+        follows: what the caller does with the results, as a stage that may be the bound: "tracking" or "gathering".
         overlaps: False makes the stages take turns, so that each can be timed alone.
     """
 
-    def __init__(self, *, overlaps: bool = True) -> None:
-        self._overlaps = overlaps
-        self._frames, self._calls = Waiting(), Waiting()
+    def __init__(self, follows: str, *, overlaps: bool = True) -> None:
+        self._follows, self._overlaps = follows, overlaps
+        self._frames, self._calls, self._results = Waiting(), Waiting(), Waiting()
         self._total_s = 0.0
 
     def run(
-        self, frames: Iterable[Frame], prepare: Callable[[Iterator[Frame], Callable[[Call], None]], None], *, depth: int = AHEAD
-    ) -> Generator[Call, None, None]:
-        """Prepare calls ahead of the caller, who runs the graph on them.
+        self,
+        frames: Iterable[Frame],
+        prepare: Callable[[Iterator[Frame], Callable[[Call], None]], None],
+        infer: Callable[[Call], Result],
+        *,
+        depth: int = AHEAD,
+    ) -> Generator[Result, None, None]:
+        """Prepare calls and run the graph on them ahead of the caller.
 
         Args:
             frames: in presentation order.
             prepare: is called in a thread with the frames and with the function that hands over a prepared call.
-            depth: calls that may wait.
+            infer: is called in another thread with each call, in order.
+            depth: calls that may wait for the graph.
 
         Yields:
-            The calls, in order.
+            What `infer` returns, in order.
         """
 
         def make(put: Callable[[Call], None]) -> None:
             prepare(self._frames.over(frames), put)
 
-        start = perf_counter()
-        try:
-            with closing(produced(make, depth if self._overlaps else 0)) as calls:
-                yield from self._calls.over(calls)
-        finally:
-            self._total_s = perf_counter() - start
+        def infer_all(put: Callable[[Result], None]) -> None:
+            start = perf_counter()
+            try:
+                with closing(produced(make, depth if self._overlaps else 0)) as calls:
+                    for call in self._calls.over(calls):
+                        result = infer(call)
+                        with self._results.added():
+                            put(result)
+            finally:
+                self._total_s = perf_counter() - start
+
+        with closing(produced(infer_all, DONE if self._overlaps else 0)) as results:
+            yield from results
 
     @property
     def waited(self) -> float:
-        """Share of the time, 0 to 1, in which the graph waited for a prepared call."""
-        return self._calls.seconds / self._total_s if self._total_s else 0.0
+        """Share of the time, 0 to 1, in which the graph waited for a prepared call, or for the caller to take its results."""
+        return (self._calls.seconds + self._results.seconds) / self._total_s if self._total_s else 0.0
 
     @property
     def bound(self) -> str:
-        """The stage that limits the speed: "decoding", "preparation" or "inference"."""
+        """The stage that limits the speed: "decoding", "preparation", "inference" or what follows."""
         if self.waited < WAITS:
             return "inference"
+        if self._results.seconds > self._calls.seconds:
+            return self._follows
         return "decoding" if self._frames.seconds > self._calls.seconds / 2 else "preparation"
 
     def in_words(self, what: str) -> str:
@@ -76,7 +94,7 @@ class Staged(Protocol):
     """A backbone that runs a graph.
 
     Attributes:
-        overlaps: whether preparation and inference run at the same time; `wsra bench` turns it off to time them alone.
+        overlaps: whether the stages run at the same time; `wsra bench` turns it off to time them alone.
     """
 
     overlaps: bool

@@ -13,7 +13,7 @@ import cv2
 
 from wsra.runtime.backbones.common.pipeline import Pipeline
 from wsra.runtime.backbones.detectors import classes
-from wsra.runtime.backbones.detectors.detections import Detector, DetectorCall, pieces_of
+from wsra.runtime.backbones.detectors.detections import Detector, DetectorCall, DetectorOutputs, pieces_of
 from wsra.runtime.backbones.tracking import describe
 from wsra.runtime.backbones.tracking.motion import HEIGHT_PX
 from wsra.runtime.backbones.tracking.tracker import Objects, Tracker
@@ -24,6 +24,8 @@ NAMES = (*describe.NAMES, *classes.NAMES)
 WIDTH = len(NAMES)  # of a row
 # Increased whenever the rows change, so that old and new ones never mix.
 OBJECTS = "objects-1"
+
+_FOLLOWS = "tracking"  # the stage after inference: boxes are read, followed and described
 
 
 def detector_id(digest: str, snippet_s: float) -> str:
@@ -41,7 +43,7 @@ class DetectorBackbone:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.overlaps = True
-        self._pipeline = Pipeline()
+        self._pipeline = Pipeline(_FOLLOWS)
 
     @property
     def width(self) -> int:
@@ -61,10 +63,10 @@ class DetectorBackbone:
         return Reading(max(HEIGHT_PX, self.detector.height_px), max(self.detector.frames_per_s, 1.0 / snippet_s))
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
-        """Track and describe the detections. Calls are prepared in a thread; the detector and the tracker run in this one.
+        """Track and describe the detections, while the detector runs on the next frames in another thread.
 
         Args:
-            frames: frames in presentation order; those of up to four calls of the detector are held in memory.
+            frames: frames in presentation order; those of up to six calls of the detector are held in memory.
             snippet_s: length of a snippet in seconds; an object has one row in each snippet in which it is found.
             seen: called with the number of each snippet when it is done.
 
@@ -87,10 +89,14 @@ class DetectorBackbone:
             while batch := list(islice(shown, self.detector.per_call)):
                 put((batch, self.detector.prepare([frame.image for frame in batch])))
 
-        self._pipeline = Pipeline(overlaps=self.overlaps)
-        with closing(self._pipeline.run(frames, prepare)) as calls:
-            for batch, call in calls:
-                for frame, found in zip(batch, self.detector.find(call), strict=True):
+        def infer(prepared: tuple[list[Frame], DetectorCall]) -> tuple[list[Frame], DetectorOutputs]:
+            batch, call = prepared
+            return batch, self.detector.infer(call)
+
+        self._pipeline = Pipeline(_FOLLOWS, overlaps=self.overlaps)
+        with closing(self._pipeline.run(frames, prepare, infer)) as results:
+            for batch, outputs in results:
+                for frame, found in zip(batch, self.detector.find(outputs), strict=True):
                     number = number_of(frame.time_s, snippet_s)
                     if number != index:
                         close()

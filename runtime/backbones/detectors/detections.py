@@ -43,6 +43,15 @@ class DetectorCall:
     sizes: list[tuple[int, int]]
 
 
+@dataclass(frozen=True)
+class DetectorOutputs:
+    """What the graph returned for a call, in the order of the settings; the rows of its input, with the filling; the sizes of the call."""
+
+    arrays: list[NDArray[Any]]
+    rows: int
+    sizes: list[tuple[int, int]]
+
+
 class Detector(Protocol):
     """Finds objects in frames."""
 
@@ -65,11 +74,18 @@ class Detector(Protocol):
     def prepare(self, images: Sequence[Image]) -> DetectorCall:
         """The input of a call, from one to `per_call` frames (H, W, 3) uint8 BGR."""
 
-    def find(self, call: DetectorCall) -> list[Found]:
-        """Find objects.
+    def infer(self, call: DetectorCall) -> DetectorOutputs:
+        """Run the graph on a call from `prepare`.
+
+        Raises:
+            BackboneError: the graph does not run.
+        """
+
+    def find(self, outputs: DetectorOutputs) -> list[Found]:
+        """Read what was found from the outputs.
 
         Args:
-            call: from `prepare`.
+            outputs: from `infer`.
 
         Returns:
             The detections of each frame, one per object.

@@ -8,7 +8,7 @@ from pathlib import Path
 from wsra.runtime.backbones.common.picture_graph import PictureGraph
 from wsra.runtime.backbones.common.pixels import place_of, resized
 from wsra.runtime.backbones.detectors.decode import decoded
-from wsra.runtime.backbones.detectors.detections import DetectorCall, Found, chosen
+from wsra.runtime.backbones.detectors.detections import DetectorCall, DetectorOutputs, Found, chosen
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.backbones.tracking.background import Image
 from wsra.runtime.backends.settings import Provider
@@ -95,15 +95,19 @@ class OnnxDetector:
         rows = [[resized(image, settings, fill=settings.fill)] for image in images]
         return DetectorCall(self.pictures.prepare(rows), [(image.shape[0], image.shape[1]) for image in images])
 
-    def find(self, call: DetectorCall) -> list[Found]:
+    def infer(self, call: DetectorCall) -> DetectorOutputs:
+        """See `Detector.infer`."""
+        outputs = self.pictures.infer(call.pixels)
+        return DetectorOutputs([outputs[name] for name in self.settings.names], len(call.pixels), call.sizes)
+
+    def find(self, outputs: DetectorOutputs) -> list[Found]:
         """See `Detector.find`."""
         settings = self.settings
-        outputs = self.pictures.infer(call.pixels)
         try:
-            found = decoded([outputs[name] for name in settings.names], settings, len(call.pixels))
+            found = decoded(outputs.arrays, settings, outputs.rows)
         except ValueError as err:
             raise BackboneError(f"{self._graph}: {err}") from err
         return [
             chosen(candidates, settings, place_of(*size, settings.size, settings.resize))
-            for candidates, size in zip(found, call.sizes, strict=False)  # padding of the call is left out
+            for candidates, size in zip(found, outputs.sizes, strict=False)  # padding of the call is left out
         ]

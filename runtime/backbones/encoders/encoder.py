@@ -15,6 +15,7 @@ from wsra.runtime.backends.settings import Provider
 from wsra.runtime.errors import BackboneError
 
 FRAMES_PER_CALL = 16  # for a dynamic batch in ONNX Runtime; a clip encoder gets at least one clip
+FOLLOWS = "gathering"  # the stage after inference: embeddings become rows
 
 
 class Encoder:

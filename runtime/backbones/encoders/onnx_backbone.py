@@ -16,7 +16,7 @@ from wsra.runtime.backbones.common.picture_graph import Row
 from wsra.runtime.backbones.common.pipeline import Pipeline
 from wsra.runtime.backbones.common.pixels import resized
 from wsra.runtime.backbones.common.protocol import BACKBONE
-from wsra.runtime.backbones.encoders.encoder import Encoder
+from wsra.runtime.backbones.encoders.encoder import FOLLOWS, Encoder
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
 from wsra.runtime.backbones.encoders.regions import SLOTS, Regions, Sample, read_at, samples
 from wsra.runtime.backends.settings import Provider
@@ -78,7 +78,7 @@ class OnnxBackbone:
         self.regions = regions
         self._encoder = Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
         self.overlaps = True
-        self._pipeline = Pipeline()
+        self._pipeline = Pipeline(FOLLOWS)
 
     @property
     def width(self) -> int:
@@ -118,16 +118,19 @@ class OnnxBackbone:
         """
         recipes: deque[_Recipe] = deque()
         done: list[NDArray[np.float32]] = []
-        self._pipeline = Pipeline(overlaps=self.overlaps)
 
         def prepare(shown: Iterator[Frame], put: Callable[[_Call], None]) -> None:
             for call in self._calls(shown, snippet_s):
                 put(call)
 
-        with closing(self._pipeline.run(frames, prepare)) as calls:
-            for call in calls:
-                recipes += call.recipes
-                done += self._encoder.embeddings(call.pixels, call.count)
+        def infer(call: _Call) -> tuple[list[_Recipe], list[NDArray[np.float32]]]:
+            return call.recipes, self._encoder.embeddings(call.pixels, call.count)
+
+        self._pipeline = Pipeline(FOLLOWS, overlaps=self.overlaps)
+        with closing(self._pipeline.run(frames, prepare, infer)) as results:
+            for more, embedded in results:
+                recipes += more
+                done += embedded
                 while recipes and recipes[0].count <= len(done):
                     recipe = recipes.popleft()
                     embeddings = np.stack(done[: recipe.count])

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from wsra.runtime.backbones.common.pipeline import Pipeline
-from wsra.runtime.backbones.encoders.encoder import Encoder
+from wsra.runtime.backbones.encoders.encoder import FOLLOWS, Encoder
 from wsra.runtime.backbones.encoders.onnx_backbone import encoder_id
 from wsra.runtime.backbones.encoders.view_encoder import ViewCall, ViewEncoder
 from wsra.runtime.backbones.tracking.camera import Camera
@@ -43,7 +43,7 @@ class TrackedBackbone:
         self.encoder = encoder
         self._camera = camera
         self.overlaps = True
-        self._pipeline = Pipeline()
+        self._pipeline = Pipeline(FOLLOWS)
 
     @property
     def width(self) -> int:
@@ -69,12 +69,12 @@ class TrackedBackbone:
         return Reading(HEIGHT_PX, max(FRAMES_PER_S, 1.0 / snippet_s), detail_px)
 
     def objects(self, frames: Iterator[Frame], snippet_s: float, seen: Callable[[int], None] | None = None) -> Objects:
-        """Track objects in a thread and encode their best views in this one; see `object_rows`.
+        """Track objects in a thread and encode their best views in another; see `object_rows`.
 
         Raises:
             BackboneError: the output of the encoder does not match its settings, or is not finite.
         """
-        self._pipeline = Pipeline(overlaps=self.overlaps)
+        self._pipeline = Pipeline(FOLLOWS, overlaps=self.overlaps)
         views = ViewEncoder(self.encoder)
         tracked: list[Objects] = []
 
@@ -82,12 +82,16 @@ class TrackedBackbone:
             views.put = put
             tracked.append(object_rows(shown, snippet_s, self._camera, put, views))
 
-        with closing(self._pipeline.run(frames, track, depth=_AHEAD)) as handed:
-            for item in handed:
-                if isinstance(item, ViewCall):
-                    views.encode(item)
-                elif seen is not None:
-                    seen(item)
+        def infer(item: ViewCall | int) -> int | None:
+            if isinstance(item, int):
+                return item
+            views.encode(item)
+            return None
+
+        with closing(self._pipeline.run(frames, track, infer, depth=_AHEAD)) as numbers:
+            for number in numbers:
+                if number is not None and seen is not None:
+                    seen(number)
         views.put, (found,) = views.encode, tracked
         embeddings = views.embeddings(found.numbers.tolist())
         values = np.empty((len(found.values), self.width), np.float16)

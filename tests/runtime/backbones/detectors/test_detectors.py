@@ -24,7 +24,7 @@ from graphs import save  # noqa: E402
 from wsra.runtime.backbones.common.protocol import ObjectBackbone, SnippetBackbone  # noqa: E402
 from wsra.runtime.backbones.detectors.backbone import NAMES, DetectorBackbone  # noqa: E402
 from wsra.runtime.backbones.detectors.classes import CLASSES, class_of  # noqa: E402
-from wsra.runtime.backbones.detectors.detections import DetectorCall, Found  # noqa: E402
+from wsra.runtime.backbones.detectors.detections import DetectorCall, DetectorOutputs, Found  # noqa: E402
 from wsra.runtime.backbones.detectors.load import load_detector  # noqa: E402
 from wsra.runtime.backbones.registry import backbone_of  # noqa: E402
 from wsra.runtime.backbones.tracking.tracker import Objects  # noqa: E402
@@ -125,9 +125,12 @@ class Told:
     def prepare(self, images: Sequence[Any]) -> DetectorCall:
         return DetectorCall(np.stack(images), [(240, 320)] * len(images))
 
-    def find(self, call: DetectorCall) -> list[Found]:
+    def infer(self, call: DetectorCall) -> DetectorOutputs:
+        return DetectorOutputs([], len(call.pixels), call.sizes)
+
+    def find(self, outputs: DetectorOutputs) -> list[Found]:
         found = []
-        for _ in call.sizes:
+        for _ in outputs.sizes:
             told = next(self._frames)
             boxes = np.array([box for _, box in told], np.float32).reshape(-1, 4)
             found.append(Found(boxes, np.full(len(told), 0.8, np.float32), np.array([class_of(name) for name, _ in told], np.int64)))
