@@ -31,10 +31,12 @@ from mobilenet import exported
 from wsra.runtime.backbones.common.protocol import SnippetBackbone
 from wsra.runtime.backbones.encoders.regions import REGIONS
 from wsra.runtime.backbones.registry import load_backbone
+from wsra.runtime.backends.settings import GraphSettings
 from wsra.runtime.extraction.batch import extract_features
 from wsra.runtime.video.frames import Frame
 
 ROUNDS, FRAMES, FPS, THREADS = 5, 750, 25, 2
+RUN = GraphSettings(threads=THREADS)
 
 
 def main(given: Path | None) -> int:
@@ -47,9 +49,9 @@ def main(given: Path | None) -> int:
             "wsra, motion": lambda: extract_features(video),
         }
         for regions in REGIONS:
-            backbone = load_backbone(encoder, regions=regions, threads=THREADS)
+            backbone = load_backbone(encoder, RUN, regions=regions)
             ways[f"wsra, MobileNetV2, {regions}"] = partial(extract_features, video, backbone=backbone)
-        whole = load_backbone(encoder, threads=THREADS)
+        whole = load_backbone(encoder, RUN)
         assert isinstance(whole, SnippetBackbone)
         ways["ffmpeg pipe of full frames, nothing done"] = lambda: sum(1 for _ in piped(video))
         ways["ffmpeg pipe of full frames, MobileNetV2, whole"] = lambda: list(whole.features(piped(video), 1.0))

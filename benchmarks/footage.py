@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from wsra.runtime.backbones.registry import load_backbone
+from wsra.runtime.backends.settings import GraphSettings
 from wsra.runtime.extraction.batch import extract_features
 from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.grounding.grounder import Grounder
@@ -22,7 +23,7 @@ from wsra.runtime.spans.moments import Moment, best_iou
 
 def first_answers(bundle: Path, annotations: list[Annotation], folder: Path) -> list[Moment | None]:
     """The best moment for each sentence, if there is one."""
-    grounder, backbone = Grounder.open(bundle, precision="fp32", provider="cpu", threads=2), load_backbone(bundle, threads=2)
+    grounder, backbone = Grounder.open(bundle, precision="fp32", provider="cpu", threads=2), load_backbone(bundle, GraphSettings(threads=2))
     videos = {row.vid for row in annotations}
     features = {vid: extract_features(folder / f"{vid}.mp4", backbone=backbone) for vid in sorted(videos)}
     for vid, made in features.items():

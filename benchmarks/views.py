@@ -20,6 +20,7 @@ from wsra.runtime.backbones.encoders.encoder import Encoder
 from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
 from wsra.runtime.backbones.encoders.view_encoder import ViewEncoder
 from wsra.runtime.backbones.tracking.motion import object_rows
+from wsra.runtime.backends.settings import GraphSettings
 from wsra.runtime.video.frames import Frame, Video
 from wsra.train.scenes.demo.render import FPS, frames
 from wsra.train.scenes.demo.world import sample_clip
@@ -78,7 +79,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         graph = encoders.mean_colour(Path(folder) / "e.onnx", shape=("n", 3, 224, 224))
-        encoder = Encoder(encoders.settings_of(graph, size=(224, 224)), graph, threads=1)
+        encoder = Encoder(encoders.settings_of(graph, size=(224, 224)), graph, GraphSettings(threads=1))
         print_counts(f"{given.clips} rendered clips", rendered(given.clips, encoder))
         for path in given.videos:
             print_counts(path.name, filmed(path, encoder))

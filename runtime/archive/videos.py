@@ -15,7 +15,7 @@ from wsra.runtime.archive.inputs import Check, Input, MissingFeatures, find_side
 from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.backbones.registry import backbone_of
 from wsra.runtime.backends.routes import Route
-from wsra.runtime.backends.settings import RunSettings
+from wsra.runtime.backends.settings import GraphSettings, RunSettings
 from wsra.runtime.errors import OutputError
 from wsra.runtime.extraction.batch import extract_features, warning
 from wsra.runtime.extraction.provenance import is_extracted, is_of
@@ -77,14 +77,9 @@ def open_backbone(bundle: Bundle, route: Route, settings: RunSettings) -> Backbo
     Raises:
         BackboneError, BackendError, BundleError, MissingExtraError: as `backbone_of`.
     """
-    return backbone_of(
-        bundle,
-        precision=route.precision,
-        provider=route.provider,
-        threads=settings.threads,
-        allow_fallback=settings.allow_fallback or settings.provider == "auto",
-        gpu=settings.device,
-    )
+    may_fall_back = settings.allow_fallback or settings.provider == "auto"
+    run = GraphSettings(route.provider, settings.threads, may_fall_back, settings.device)
+    return backbone_of(bundle, run, precision=route.precision)
 
 
 def extract_missing(location: MissingFeatures, snippet_s: float, backbone: Backbone, decoder: str, progress: Progress) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from wsra.runtime.backbones.common.protocol import BACKBONE_JSON, BUILT_IN, Back
 from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON, load_detector
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings, read_settings
-from wsra.runtime.backends.settings import Provider
+from wsra.runtime.backends.settings import ON_CPU, GraphSettings
 from wsra.runtime.errors import BackboneError, BundleError, MissingExtraError
 from wsra.runtime.formats.bundle import MANIFEST, Bundle, open_bundle
 from wsra.runtime.video.frames import Frame, Reading
@@ -71,28 +71,20 @@ class BackboneChoice:
     Attributes:
         name: "motion", X.onnx or X.json (in one folder), or a folder with backbone.json (detector.json for a detector).
         regions: "whole", "grid", "moving" or "tracks"; for encoders.
-        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine" for plans of `wsra build`.
-        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: whether to run on the CPU if the provider is unavailable.
-        gpu: number of the GPU, from 0, where the provider runs on one.
+        run: how its graph runs.
         detector: whether `name` is a detector.
     """
 
     name: str = BUILT_IN
     regions: Regions = "whole"
-    provider: Provider = "cpu"
-    threads: int = 0
-    allow_fallback: bool = False
-    gpu: int = 0
+    run: GraphSettings = ON_CPU
     detector: bool = False
 
     def load(self) -> Backbone:
         """See `load_backbone` and `load_detector`."""
         if self.detector:
-            return load_detector(self.name, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback, gpu=self.gpu)
-        return load_backbone(
-            self.name, regions=self.regions, provider=self.provider, threads=self.threads, allow_fallback=self.allow_fallback, gpu=self.gpu
-        )
+            return load_detector(self.name, self.run)
+        return load_backbone(self.name, self.run, regions=self.regions)
 
 
 def holds_graph(folder: Path) -> bool:
@@ -100,24 +92,13 @@ def holds_graph(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (BACKBONE_JSON, DETECTOR_JSON))
 
 
-def load_backbone(
-    name_or_path: Path | str,
-    *,
-    regions: Regions = "whole",
-    provider: Provider = "cpu",
-    threads: int = 0,
-    allow_fallback: bool = False,
-    gpu: int = 0,
-) -> Backbone:
+def load_backbone(name_or_path: Path | str, run: GraphSettings = ON_CPU, *, regions: Regions = "whole") -> Backbone:
     """Load a backbone.
 
     Args:
         name_or_path: "motion", X.onnx or X.json (in one folder), a folder with backbone.json, or a bundle that contains one.
+        run: how the graph of an encoder runs.
         regions: input of an encoder: "whole", "grid", "moving" or "tracks"; a bundle defines its own.
-        provider: for encoders: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine" for plans of `wsra build`.
-        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: whether to run on the CPU if the provider is unavailable.
-        gpu: number of the GPU, from 0, where the provider runs on one.
 
     Raises:
         BackboneError: there is no backbone, its JSON is wrong, or JSON and graph do not match.
@@ -132,38 +113,34 @@ def load_backbone(
         return MotionBackbone()
     given = Path(name_or_path)
     if (given / MANIFEST).is_file():
-        return backbone_of(open_bundle(given), provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu)
+        return backbone_of(open_bundle(given), run)
     path = given / BACKBONE_JSON if given.is_dir() else given.with_suffix(".json")
     if given.suffix not in (".onnx", ".json") and not given.is_dir():
         raise BackboneError(f"{given}: not a backbone; expected motion, X.onnx next to X.json, or a folder with {BACKBONE_JSON}")
     settings = read_settings(path)
     graph = find_graph(path, given, graph=settings.graph, sha256=settings.sha256)
-    return encoder_backbone(settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu)
+    return encoder_backbone(settings, graph, run, regions=regions)
 
 
-def backbone_of(
-    bundle: Bundle, *, precision: str = "fp32", provider: Provider = "cpu", threads: int = 0, allow_fallback: bool = False, gpu: int = 0
-) -> Backbone:
+def backbone_of(bundle: Bundle, run: GraphSettings = ON_CPU, *, precision: str = "fp32") -> Backbone:
     """The backbone whose features a bundle accepts.
 
     Args:
         bundle: an open bundle.
+        run: how the graph of its encoder or detector runs; its plan is always the bundle's.
         precision: precision of the image graph, if the bundle contains an encoder; FP32 if that precision has none.
-        provider: see `load_backbone`.
-        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: whether to run on the CPU if the provider is unavailable.
-        gpu: number of the GPU, from 0, where the provider runs on one.
 
     Raises:
         BundleError: wsra cannot make such features, or the bundle contains another backbone than it names.
         BackboneError, BackendError, MissingExtraError: see `load_backbone`.
     """
+    run = replace(run, bundle=bundle.folder)
     required, snippet_s = bundle.manifest.backbone, bundle.manifest.snippet_s
     if required == backbone_id(snippet_s):
         return MotionBackbone()
     place = bundle.folder / CARRIED
     if (place / DETECTOR_JSON).is_file():
-        detector = load_detector(place, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle.folder)
+        detector = load_detector(place, run)
         if detector.id(snippet_s) != required:
             raise BundleError(f"{place}: makes {detector.id(snippet_s)}, the bundle is for {required}; export it again")
         return detector
@@ -182,41 +159,24 @@ def backbone_of(
         raise MissingExtraError("OpenCV", "video", "extracting features from video") from err
     for regions in REGIONS:
         if encoder_id(settings, regions, snippet_s) == required:
-            return encoder_backbone(
-                settings,
-                graph,
-                regions=regions,
-                provider=provider,
-                threads=threads,
-                allow_fallback=allow_fallback,
-                gpu=gpu,
-                bundle=bundle.folder,
-            )
+            return encoder_backbone(settings, graph, run, regions=regions)
     raise BundleError(f"{path}: makes {encoder_id(settings, 'whole', snippet_s)}, the bundle is for {required}; export it again")
 
 
 def encoder_backbone(
     settings: EncoderSettings,
     graph: Path,
+    run: GraphSettings = ON_CPU,
     *,
     regions: Regions = "whole",
-    provider: Provider = "cpu",
-    threads: int = 0,
-    allow_fallback: bool = False,
-    gpu: int = 0,
-    bundle: Path | None = None,
 ) -> OnnxBackbone | TrackedBackbone:
     """The backbone of an encoder.
 
     Args:
         settings: settings of the encoder.
         graph: the ONNX file.
+        run: how it runs.
         regions: see `load_backbone`.
-        provider: see `load_backbone`.
-        threads: see `load_backbone`.
-        allow_fallback: see `load_backbone`.
-        gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: the bundle that contains the graph, whose engines are used; None takes the plan beside the graph.
 
     Raises:
         BackboneError: the settings do not match the graph, or the regions do not suit the encoder.
@@ -228,9 +188,5 @@ def encoder_backbone(
         from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
     except ImportError as err:
         raise MissingExtraError("OpenCV or SciPy", "video", "extracting features from video") from err
-    if regions == "tracks":
-        encoder = Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
-        return TrackedBackbone(encoder)
-    return OnnxBackbone(
-        settings, graph, regions=regions, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle
-    )
+    encoder = Encoder(settings, graph, run)
+    return TrackedBackbone(encoder) if regions == "tracks" else OnnxBackbone(encoder, regions)

@@ -12,13 +12,13 @@ from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.ort import OrtBackend
 from wsra.runtime.backends.protocol import Backend
 from wsra.runtime.backends.providers import Options, picture_options
-from wsra.runtime.backends.settings import Provider
+from wsra.runtime.backends.settings import ON_CPU, GraphSettings
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import BackendError, WsraError
 
 logger = logging.getLogger(__name__)
 
-_ON_CPU = "until then ONNX Runtime runs it on the CPU"
+_UNTIL_THEN = "until then ONNX Runtime runs it on the CPU"
 
 
 @dataclass(frozen=True)
@@ -42,52 +42,44 @@ class OpenGraph:
         return min((max(count, smallest) for smallest, largest in self.rows if count <= largest), default=count)
 
 
-def open_graph(
-    graph: Path,
-    *,
-    provider: Provider = "cpu",
-    threads: int = 0,
-    allow_fallback: bool = False,
-    gpu: int = 0,
-    bundle: Path | None = None,
-    profile: Profile | None = None,
-) -> OpenGraph:
+def open_graph(graph: Path, run: GraphSettings = ON_CPU, *, profile: Profile | None = None) -> OpenGraph:
     """Open a graph with one input whose first axis is the rows of a call.
 
     Args:
         graph: the ONNX file.
-        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine" for the plan that `wsra build` built from the graph.
-        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: whether to run on the CPU, with a message, if the provider is unavailable or the plan does not fit.
-        gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: folder of the bundle in whose `engines` the plan is, and what the TensorRT provider of ONNX Runtime keeps; None for a plan
-            and a folder `engines` beside the graph.
+        run: how.
         profile: range of shapes for which the TensorRT provider builds; None for those that it meets.
 
     Raises:
         BackendError: the graph is refused, the provider does not start, or there is no plan that can run here.
         MissingExtraError: a library is not installed.
     """
-    if provider != "engine":
-        options = _options(graph, provider, gpu, bundle, profile)
-        backend = OrtBackend(graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, options=options)
-        if provider != "cpu" and backend.device == "cpu":
-            logger.warning(f"{graph}: the provider {provider} cannot be had here, see wsra doctor; {_ON_CPU}")
+    if run.provider != "engine":
+        backend = OrtBackend(
+            graph,
+            provider=run.provider,
+            threads=run.threads,
+            allow_fallback=run.allow_fallback,
+            gpu=run.gpu,
+            options=_options(graph, run, profile),
+        )
+        if run.provider != "cpu" and backend.device == "cpu":
+            logger.warning(f"{graph}: the provider {run.provider} cannot be had here, see wsra doctor; {_UNTIL_THEN}")
         return OpenGraph(backend)
     try:
-        return _open_plan(graph, bundle, gpu)
+        return _open_plan(graph, run.bundle, run.gpu)
     except WsraError as err:
-        if not allow_fallback:
+        if not run.allow_fallback:
             raise
-        logger.warning(f"{err.problem if isinstance(err, _PlanError) else err}; {_ON_CPU}")
-        return OpenGraph(OrtBackend(graph, threads=threads))
+        logger.warning(f"{err.problem if isinstance(err, _PlanError) else err}; {_UNTIL_THEN}")
+        return OpenGraph(OrtBackend(graph, threads=run.threads))
 
 
-def _options(graph: Path, provider: Provider, gpu: int, bundle: Path | None, profile: Profile | None) -> Options:
-    if provider != "tensorrt":
+def _options(graph: Path, run: GraphSettings, profile: Profile | None) -> Options:
+    if run.provider != "tensorrt":
         return {}
-    device = this_device(gpu=gpu)
-    return picture_options(graph, device, bundle, profile) if device.gpu is not None else {}
+    device = this_device(gpu=run.gpu)
+    return picture_options(graph, device, run.bundle, profile) if device.gpu is not None else {}
 
 
 def plan_beside(graph: Path) -> tuple[Path, Path]:

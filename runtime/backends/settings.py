@@ -1,4 +1,4 @@
-"""How a bundle runs, and how it ran. The settings are made where the command line or a Python caller gives them, and passed on whole."""
+"""How a bundle or a graph runs, and how it ran. Settings are made where a command or a Python caller gives them, and passed on whole."""
 
 from __future__ import annotations
 
@@ -35,6 +35,29 @@ class RunSettings:
 
 
 DEFAULT = RunSettings()
+
+
+@dataclass(frozen=True)
+class GraphSettings:
+    """How a graph that belongs to no route runs, an encoder's or a detector's.
+
+    Attributes:
+        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine" for the plan that `wsra build` built from the graph.
+        threads: of ONNX Runtime on the CPU; 0 lets it decide.
+        allow_fallback: run on the CPU, with a message, where the provider is not available or no plan fits, instead of refusing.
+        gpu: number of the GPU, from 0, among the visible ones.
+        bundle: folder of the bundle that contains the graph, in whose `engines` its plan is, and what ONNX Runtime's TensorRT keeps; None
+            for a plan and a folder `engines` beside the graph.
+    """
+
+    provider: Provider = "cpu"
+    threads: int = 0
+    allow_fallback: bool = False
+    gpu: int = 0
+    bundle: Path | None = None
+
+
+ON_CPU = GraphSettings()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from wsra.runtime.backends.settings import Provider
+from wsra.runtime.backends.settings import GraphSettings, Provider
 from wsra.runtime.commands.options import DecoderOption, DeviceOption, FallbackOption, JobsOption, RayOption, SnippetOption
 
 
@@ -53,9 +53,8 @@ def extract(
     if ray is not None and jobs > 1:
         raise typer.BadParameter("--jobs is for this machine; leave it out: a cluster extracts one video per processor")
     failed = 0
-    choice = BackboneChoice(
-        detector or backbone, regions, provider, allow_fallback=allow_fallback, gpu=device, detector=detector is not None
-    )
+    run = GraphSettings(provider, allow_fallback=allow_fallback, gpu=device)
+    choice = BackboneChoice(detector or backbone, regions, run, detector=detector is not None)
     gpus = int(provider != "cpu" or decoder == "cuda")
     with ExitStack() as held:
         pool = held.enter_context(open_pool(ray, jobs=min(jobs, len(videos)), gpus=gpus))

@@ -212,8 +212,8 @@ def extract_batch(
     """
     usable_folder(folder)
     choice, pool, paths = backbone or BackboneChoice(), pool or ThisProcess(), feat_paths(videos, folder)
-    if not choice.threads:
-        choice = replace(choice, threads=pool.threads)
+    if not choice.run.threads:
+        choice = replace(choice, run=replace(choice.run, threads=pool.threads))
     try:
         with _marked(folder, pool) as mark:
             work = _Extraction(choice, snippet_s, decoder, progress if pool.place == "process" else None, mark, overwrite)

@@ -31,7 +31,7 @@ from wsra.runtime.backends.open_graph import plan_beside
 from wsra.runtime.backends.ort import start_failure
 from wsra.runtime.backends.protocol import Arrays
 from wsra.runtime.backends.routes import EVERY_PROVIDER, Route, library_here
-from wsra.runtime.backends.settings import Provider
+from wsra.runtime.backends.settings import GraphSettings, Provider
 from wsra.runtime.device import Device, this_device
 from wsra.runtime.errors import BackboneError, BackendError, ConfigError, MissingExtraError
 from wsra.runtime.formats.bundle import MANIFEST, PRECISIONS, REJECTED
@@ -69,10 +69,10 @@ class PictureSource:
 
     def open(self, provider: Provider, *, threads: int, gpu: int) -> Encoder | OnnxDetector:
         """Open the graph; errors as of `Encoder` and `OnnxDetector`."""
-        shared: dict[str, Any] = {"provider": provider, "threads": threads, "gpu": gpu, "bundle": self.bundle}
+        run = GraphSettings(provider, threads, gpu=gpu, bundle=self.bundle)
         if isinstance(self.settings, EncoderSettings):
-            return Encoder(self.settings, self.graph, **shared)
-        return OnnxDetector(self.settings, self.graph, **shared)
+            return Encoder(self.settings, self.graph, run)
+        return OnnxDetector(self.settings, self.graph, run)
 
 
 def picture_sources(folder: Path) -> list[PictureSource]:

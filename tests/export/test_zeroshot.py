@@ -28,7 +28,7 @@ from wsra.runtime.backbones.encoders.tracked import TrackedBackbone
 from wsra.runtime.backbones.registry import backbone_of, load_backbone
 from wsra.runtime.backbones.tracking.motion import WIDTH
 from wsra.runtime.backends.ort import OrtBackend
-from wsra.runtime.backends.settings import RunSettings
+from wsra.runtime.backends.settings import GraphSettings, RunSettings
 from wsra.runtime.bench import stages
 from wsra.runtime.bench.report import bench_json
 from wsra.runtime.cli import app
@@ -321,7 +321,7 @@ def test_numbers_before_the_vectors_are_of_objects_alone(tracks_folder: Path) ->
 def test_how_many_views_share_a_call_changes_an_embedding_by_rounding_alone(encoder_folder: Path, clip_file: Path) -> None:
     found = []
     for per_call in (1, 3, 16):
-        backbone = load_backbone(encoder_folder, regions="tracks", threads=1)
+        backbone = load_backbone(encoder_folder, GraphSettings(threads=1), regions="tracks")
         assert isinstance(backbone, TrackedBackbone)
         backbone.encoder.per_call = per_call
         found.append(extract_features(clip_file, backbone=backbone).values)

@@ -16,7 +16,9 @@ from pictures import bright_detector
 from wsra.runtime.backbones.common.pipeline import Staged
 from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.backbones.detectors.load import load_detector
+from wsra.runtime.backbones.encoders.encoder import Encoder
 from wsra.runtime.backbones.encoders.onnx_backbone import OnnxBackbone
+from wsra.runtime.backends.settings import GraphSettings
 from wsra.runtime.extraction.batch import AHEAD
 from wsra.runtime.extraction.gathering import Gathered, gather
 from wsra.runtime.prefetch import ahead
@@ -90,8 +92,8 @@ def run_encoder(folder: Path, *, decode_s: float, prepare_s: float, infer_s: flo
         calls: number of calls.
     """
     graph = mean_colour(folder / "e.onnx")
-    backbone = OnnxBackbone(settings_of(graph), graph, threads=1)
-    encoder: Any = backbone._encoder
+    backbone = OnnxBackbone(Encoder(settings_of(graph), graph, GraphSettings(threads=1)))
+    encoder: Any = backbone.encoder
     encoder.per_call = ROWS
     stages = _Stages({"decode": decode_s, "prepare": prepare_s, "infer": infer_s})
     encoder.prepare, encoder.embeddings = stages.slowed("prepare", encoder.prepare), stages.slowed("infer", encoder.embeddings)
@@ -111,7 +113,7 @@ def run_detector(folder: Path, *, decode_s: float, prepare_s: float, infer_s: fl
         track_s: latency of what follows a call in seconds: that of reading its boxes, and the real tracker comes on top.
         calls: number of calls.
     """
-    backbone = load_detector(bright_detector(folder), threads=1)
+    backbone = load_detector(bright_detector(folder), GraphSettings(threads=1))
     detector: Any = backbone.detector
     detector.pictures.per_call = ROWS
     stages = _Stages({"decode": decode_s, "prepare": prepare_s, "infer": infer_s, "track": track_s})

@@ -14,7 +14,7 @@ from wsra.runtime.backbones.common.profile import rows_profile
 from wsra.runtime.backbones.tracking.background import Image
 from wsra.runtime.backends.open_graph import open_graph
 from wsra.runtime.backends.protocol import Arrays
-from wsra.runtime.backends.settings import Provider
+from wsra.runtime.backends.settings import GraphSettings
 from wsra.runtime.errors import BackboneError, BackendError
 
 Row = list[Image]  # the frames of one row of a call, at the size of the input
@@ -26,16 +26,12 @@ class PictureGraph:
     Args (constructor):
         settings: the settings of the JSON.
         graph: the ONNX file.
+        run: how it runs.
         what: "an encoder" or "a detector", for messages.
         keys: the JSON keys that determine the input's shape, for messages.
         outputs: names of the outputs that the JSON names.
         usual: rows of a full call of ONNX Runtime, if the number is dynamic.
         frames: frames of a row.
-        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine".
-        threads: threads on the CPU; 0 lets ONNX Runtime decide.
-        allow_fallback: whether to run on the CPU if the provider is unavailable.
-        gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: see `open_graph`.
 
     Attributes:
         per_call: rows of a full call: of the JSON, or if that is "dynamic", the largest of the engine, or `usual` in ONNX Runtime.
@@ -49,28 +45,16 @@ class PictureGraph:
         self,
         settings: InputSettings,
         graph: Path,
+        run: GraphSettings,
         *,
         what: str,
         keys: str,
         outputs: Sequence[str],
         usual: int,
         frames: int = 1,
-        provider: Provider = "cpu",
-        threads: int = 0,
-        allow_fallback: bool = False,
-        gpu: int = 0,
-        bundle: Path | None = None,
     ) -> None:
         self._settings, self._graph = settings, graph
-        self._open = open_graph(
-            graph,
-            provider=provider,
-            threads=threads,
-            allow_fallback=allow_fallback,
-            gpu=gpu,
-            bundle=bundle,
-            profile=rows_profile(settings, frames=frames, most=usual),
-        )
+        self._open = open_graph(graph, run, profile=rows_profile(settings, frames=frames, most=usual))
         self._backend = self._open.backend
         self._dtype = input_dtype(self._backend, settings, graph, what=what, keys=keys, frames=frames)
         for name in outputs:

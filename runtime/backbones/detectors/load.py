@@ -7,34 +7,22 @@ from typing import TYPE_CHECKING
 
 from wsra.runtime.backbones.common.settings_json import find_graph
 from wsra.runtime.backbones.detectors.settings import read_detector
+from wsra.runtime.backends.settings import ON_CPU, GraphSettings
 from wsra.runtime.errors import BackboneError, MissingExtraError
 
 if TYPE_CHECKING:
     from wsra.runtime.backbones.detectors.backbone import DetectorBackbone
-    from wsra.runtime.backends.settings import Provider
 
 DETECTOR_JSON = "detector.json"
 CARRIED = "detector"  # folder of the detector in a bundle that contains one
 
 
-def load_detector(
-    name_or_path: Path | str,
-    *,
-    provider: Provider = "cpu",
-    threads: int = 0,
-    allow_fallback: bool = False,
-    gpu: int = 0,
-    bundle: Path | None = None,
-) -> DetectorBackbone:
+def load_detector(name_or_path: Path | str, run: GraphSettings = ON_CPU) -> DetectorBackbone:
     """Load a detector as a backbone.
 
     Args:
         name_or_path: X.onnx or X.json (in one folder), or a folder with detector.json.
-        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine" for the plan beside the graph.
-        threads: threads of ONNX Runtime on the CPU; 0 lets it decide.
-        allow_fallback: whether to run on the CPU if the provider is unavailable.
-        gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: the bundle that contains the detector, whose engines are used; None takes the plan beside the graph.
+        run: how its graph runs.
 
     Raises:
         BackboneError: there is no detector, its JSON is wrong, or JSON and graph do not match.
@@ -52,6 +40,4 @@ def load_detector(
         from wsra.runtime.backbones.detectors.onnx_detector import OnnxDetector
     except ImportError as err:
         raise MissingExtraError("OpenCV or SciPy", "video", "extracting features from video") from err
-    return DetectorBackbone(
-        OnnxDetector(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
-    )
+    return DetectorBackbone(OnnxDetector(settings, graph, run))

@@ -11,7 +11,7 @@ from wsra.runtime.backbones.detectors.decode import decoded
 from wsra.runtime.backbones.detectors.detections import DetectorCall, DetectorOutputs, Found, chosen
 from wsra.runtime.backbones.detectors.settings import DetectorSettings
 from wsra.runtime.backbones.tracking.background import Image
-from wsra.runtime.backends.settings import Provider
+from wsra.runtime.backends.settings import ON_CPU, GraphSettings
 from wsra.runtime.errors import BackboneError
 
 FRAMES_PER_CALL = 8  # for a dynamic batch in ONNX Runtime
@@ -23,11 +23,7 @@ class OnnxDetector:
     Args (constructor):
         settings: settings of the detector.
         graph: the ONNX file.
-        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine".
-        threads: threads on the CPU; 0 lets ONNX Runtime decide.
-        allow_fallback: whether to run on the CPU if the provider is unavailable.
-        gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: see `open_graph`.
+        run: how it runs.
 
     Attributes:
         pictures: the open graph.
@@ -37,31 +33,17 @@ class OnnxDetector:
         BackendError, MissingExtraError: see `open_graph`.
     """
 
-    def __init__(
-        self,
-        settings: DetectorSettings,
-        graph: Path,
-        *,
-        provider: Provider = "cpu",
-        threads: int = 0,
-        allow_fallback: bool = False,
-        gpu: int = 0,
-        bundle: Path | None = None,
-    ) -> None:
+    def __init__(self, settings: DetectorSettings, graph: Path, run: GraphSettings = ON_CPU) -> None:
         self.settings = settings
         self._graph = graph
         self.pictures = PictureGraph(
             settings,
             graph,
+            run,
             what="a detector",
             keys=f"layout {settings.layout} and size",
             outputs=settings.names,
             usual=FRAMES_PER_CALL,
-            provider=provider,
-            threads=threads,
-            allow_fallback=allow_fallback,
-            gpu=gpu,
-            bundle=bundle,
         )
 
     @property

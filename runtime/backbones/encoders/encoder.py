@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsra.runtime.backbones.common.picture_graph import PictureGraph, Row
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
-from wsra.runtime.backends.settings import Provider
+from wsra.runtime.backends.settings import ON_CPU, GraphSettings
 from wsra.runtime.errors import BackboneError
 
 FRAMES_PER_CALL = 16  # for a dynamic batch in ONNX Runtime; a clip encoder gets at least one clip
@@ -24,11 +24,7 @@ class Encoder:
     Args (constructor):
         settings: settings of the encoder.
         graph: the ONNX file.
-        provider: "cpu", "cuda" or "tensorrt" of ONNX Runtime, or "engine".
-        threads: threads on the CPU; 0 lets ONNX Runtime decide.
-        allow_fallback: whether to run on the CPU if the provider is unavailable.
-        gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: see `open_graph`.
+        run: how it runs.
 
     Attributes:
         pictures: the open graph.
@@ -38,32 +34,18 @@ class Encoder:
         BackendError, MissingExtraError: see `open_graph`.
     """
 
-    def __init__(
-        self,
-        settings: EncoderSettings,
-        graph: Path,
-        *,
-        provider: Provider = "cpu",
-        threads: int = 0,
-        allow_fallback: bool = False,
-        gpu: int = 0,
-        bundle: Path | None = None,
-    ) -> None:
+    def __init__(self, settings: EncoderSettings, graph: Path, run: GraphSettings = ON_CPU) -> None:
         self.settings = settings
         self.graph = graph
         self.pictures = PictureGraph(
             settings,
             graph,
+            run,
             what="an encoder",
             keys=f"layout {settings.layout}, size and frames",
             outputs=(settings.output,),
             usual=max(1, FRAMES_PER_CALL // settings.frames),
             frames=settings.frames,
-            provider=provider,
-            threads=threads,
-            allow_fallback=allow_fallback,
-            gpu=gpu,
-            bundle=bundle,
         )
         self.per_call = self.pictures.per_call
 

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from wsra.runtime.backbones.common.protocol import BACKBONE
 from wsra.runtime.backbones.encoders.encoder import FOLLOWS, Encoder
 from wsra.runtime.backbones.encoders.encoder_settings import EncoderSettings
 from wsra.runtime.backbones.encoders.regions import SLOTS, Regions, Sample, read_at, samples
-from wsra.runtime.backends.settings import Provider
 from wsra.runtime.video.frames import Frame, Reading
 
 
@@ -48,35 +46,14 @@ class OnnxBackbone:
     """An ONNX encoder as a backbone; see `wsra.runtime.backbones.registry.Backbone`.
 
     Args (constructor):
-        settings: settings of the encoder.
-        graph: the ONNX file.
+        encoder: an encoder for images or clips.
         regions: the parts of a frame to encode.
-        provider: see `open_graph`.
-        threads: see `open_graph`.
-        allow_fallback: see `open_graph`.
-        gpu: number of the GPU, from 0, where the provider runs on one.
-        bundle: see `open_graph`.
-
-    Raises:
-        BackboneError: the settings do not match the graph.
-        BackendError, MissingExtraError: see `open_graph`.
     """
 
-    def __init__(
-        self,
-        settings: EncoderSettings,
-        graph: Path,
-        *,
-        regions: Regions = "whole",
-        provider: Provider = "cpu",
-        threads: int = 0,
-        allow_fallback: bool = False,
-        gpu: int = 0,
-        bundle: Path | None = None,
-    ) -> None:
-        self.settings = settings
+    def __init__(self, encoder: Encoder, regions: Regions = "whole") -> None:
+        self.encoder = encoder
+        self.settings = encoder.settings
         self.regions = regions
-        self._encoder = Encoder(settings, graph, provider=provider, threads=threads, allow_fallback=allow_fallback, gpu=gpu, bundle=bundle)
         self.overlaps = True
         self._pipeline = Pipeline(FOLLOWS)
 
@@ -88,7 +65,7 @@ class OnnxBackbone:
     @property
     def device(self) -> str:
         """Where it runs: "cpu" or the name of the GPU."""
-        return self._encoder.device
+        return self.encoder.device
 
     def stages(self) -> str:
         """See `Staged`."""
@@ -124,7 +101,7 @@ class OnnxBackbone:
                 put(call)
 
         def infer(call: _Call) -> tuple[list[_Recipe], list[NDArray[np.float32]]]:
-            return call.recipes, self._encoder.embeddings(call.pixels, call.count)
+            return call.recipes, self.encoder.embeddings(call.pixels, call.count)
 
         self._pipeline = Pipeline(FOLLOWS, overlaps=self.overlaps)
         with closing(self._pipeline.run(frames, prepare, infer)) as results:
@@ -141,7 +118,7 @@ class OnnxBackbone:
         """Full calls, and a last one with the rest; they need nothing of what the encoder returns."""
         height, width = self.settings.size
         chosen = samples(frames, self.regions, count=self.settings.frames_per_snippet, snippet_s=snippet_s, aspect=width / height)
-        full = self._encoder.per_call
+        full = self.encoder.per_call
         recipes: list[_Recipe] = []
         waiting: list[Row] = []
         for sample in chosen:
@@ -149,10 +126,10 @@ class OnnxBackbone:
             recipes.append(_Recipe(sample.number, places))
             waiting += rows
             while len(waiting) >= full:
-                yield _Call(self._encoder.prepare(waiting[:full]), full, recipes)
+                yield _Call(self.encoder.prepare(waiting[:full]), full, recipes)
                 waiting, recipes = waiting[full:], []
         if waiting:
-            yield _Call(self._encoder.prepare(waiting), len(waiting), recipes)
+            yield _Call(self.encoder.prepare(waiting), len(waiting), recipes)
 
     def _rows(self, sample: Sample) -> tuple[list[Row], NDArray[np.int64]]:
         """The rows of a snippet, and the row of each slot; an empty slot uses the row of the whole frame."""

@@ -49,9 +49,10 @@ class EncoderReader(Reader):
 
     def read(self, place: Path) -> Any:
         from wsra.runtime.backbones.registry import load_backbone
+        from wsra.runtime.backends.settings import GraphSettings
         from wsra.runtime.extraction.batch import extract_features
 
-        backbone = load_backbone(place / "encoder", threads=1)
+        backbone = load_backbone(place / "encoder", GraphSettings(threads=1))
         features = extract_features(self.materials.films / "plain.mp4", backbone=backbone)
         features.check_finite()
         return features.values.tolist()

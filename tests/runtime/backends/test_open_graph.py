@@ -20,7 +20,7 @@ from wsra.runtime.backends import open_graph as opening  # noqa: E402
 from wsra.runtime.backends.engines import Profile  # noqa: E402
 from wsra.runtime.backends.open_graph import OpenGraph, open_graph  # noqa: E402
 from wsra.runtime.backends.ort import start_failure  # noqa: E402
-from wsra.runtime.backends.settings import Provider  # noqa: E402
+from wsra.runtime.backends.settings import GraphSettings, Provider  # noqa: E402
 from wsra.runtime.errors import BackendError, WsraError  # noqa: E402
 
 
@@ -44,7 +44,7 @@ def test_a_call_is_as_large_as_the_largest_profile_and_filled_up_to_what_one_acc
 def test_every_edge_of_a_profile_gives_what_onnx_runtime_gives(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engines = trt_on_ort.install(monkeypatch)
     trt_on_ort.build(graph, [profile(2, 4, 8)])
-    opened, plain = open_graph(graph, provider="engine"), open_graph(graph)
+    opened, plain = open_graph(graph, GraphSettings(provider="engine")), open_graph(graph)
     assert opened.rows == ((2, 8),) and opened.backend.device == "Orin" and plain.rows == ()
     rng = np.random.default_rng(0)
     for rows in (2, 4, 8, 8, 8, 3):  # repeated shapes may be recorded as a CUDA graph
@@ -82,12 +82,12 @@ def test_a_plan_that_cannot_run_is_refused_or_the_cpu_runs_the_graph(
     elif kind == "no GPU":
         monkeypatch.setattr(opening, "this_device", lambda **_: replace(trt_on_ort.DEVICE, gpu=None))
     with pytest.raises(WsraError) as error:
-        open_graph(graph, provider="engine")
+        open_graph(graph, GraphSettings(provider="engine"))
     message = str(error.value)
     assert reason in message and "\n" not in message and message.startswith(f"{graph}: its engine cannot run here (")
     assert f"build it with wsra build {graph.parent}, or accept ONNX Runtime on the CPU with --allow-fallback" in message
     with caplog.at_level(logging.WARNING):
-        opened = open_graph(graph, provider="engine", allow_fallback=True)
+        opened = open_graph(graph, GraphSettings(provider="engine", allow_fallback=True))
     assert opened.backend.device == "cpu" and opened.rows == ()
     (said,) = caplog.messages
     assert said == message.replace(
@@ -102,8 +102,8 @@ def test_a_provider_that_is_not_there_is_said_where_the_cpu_is_accepted(
     if start_failure(provider) is None:
         pytest.skip(f"{provider} starts here")
     with pytest.raises(BackendError, match="--allow-fallback"):
-        open_graph(graph, provider=provider)
-    assert open_graph(graph, provider=provider, allow_fallback=True).backend.device == "cpu"
+        open_graph(graph, GraphSettings(provider=provider))
+    assert open_graph(graph, GraphSettings(provider=provider, allow_fallback=True)).backend.device == "cpu"
     (said,) = caplog.messages
     assert f"{graph}: the provider {provider} cannot be had here, see wsra doctor" in said and "--allow-fallback" not in said
 
@@ -115,9 +115,9 @@ def test_a_plan_of_a_bundle_is_in_its_engines(graph: Path, tmp_path: Path, monke
     graph.rename(inside)
     folder = tmp_path / "bundle" / "engines" / f"{trt_on_ort.DEVICE.name}-trt{trt_on_ort.VERSION}" / "fp16"
     with pytest.raises(BackendError, match=r"engine\.json is missing\); build it with wsra build .*bundle, or accept"):
-        open_graph(inside, provider="engine", bundle=tmp_path / "bundle")
+        open_graph(inside, GraphSettings(provider="engine", bundle=tmp_path / "bundle"))
     trt_on_ort.build(inside, [profile(1, 4, 8)], plan=folder / "image.plan", sidecar=folder / "engine.json")
-    assert open_graph(inside, provider="engine", bundle=tmp_path / "bundle").most(16) == 8
+    assert open_graph(inside, GraphSettings(provider="engine", bundle=tmp_path / "bundle")).most(16) == 8
 
 
 @pytest.mark.parametrize(("provider", "keeps"), [("tensorrt", True), ("cuda", False)])
@@ -134,7 +134,7 @@ def test_the_tensorrt_provider_of_a_graph_of_no_route_keeps_what_it_builds(
 
     monkeypatch.setattr(opening, "this_device", lambda **_: trt_on_ort.DEVICE)
     monkeypatch.setattr(opening, "OrtBackend", Opened)
-    open_graph(graph, provider=provider, profile=profile(1, 8, 8))
+    open_graph(graph, GraphSettings(provider), profile=profile(1, 8, 8))
     (options,) = given
     assert (options.get("trt_engine_cache_enable") == "1" and options["trt_profile_max_shapes"] == "x:8x3x8x8") is keeps
     assert bool(options) is keeps and (graph.parent / "engines").is_dir() is keeps

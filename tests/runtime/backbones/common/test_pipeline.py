@@ -23,6 +23,7 @@ from wsra.runtime import prefetch  # noqa: E402
 from wsra.runtime.backbones.common import pipeline as module  # noqa: E402
 from wsra.runtime.backbones.common.pipeline import Pipeline  # noqa: E402
 from wsra.runtime.backbones.detectors.load import load_detector  # noqa: E402
+from wsra.runtime.backbones.encoders.encoder import Encoder  # noqa: E402
 from wsra.runtime.backbones.encoders.onnx_backbone import OnnxBackbone  # noqa: E402
 from wsra.runtime.extraction.batch import AHEAD  # noqa: E402
 from wsra.runtime.extraction.gathering import gather  # noqa: E402
@@ -61,8 +62,8 @@ class Stages:
 def test_decoding_preparation_and_inference_work_at_the_same_time(tmp_path: Path) -> None:
     """As `extract_features` runs them; benchmarks/ measures it."""
     graph, stages = mean_colour(tmp_path / "e.onnx"), Stages(3)
-    backbone = OnnxBackbone(settings_of(graph), graph, threads=1)
-    encoder: Any = backbone._encoder
+    backbone = OnnxBackbone(Encoder(settings_of(graph), graph))
+    encoder: Any = backbone.encoder
     encoder.per_call = ROWS
     encoder.prepare, encoder.embeddings = stages.meets(encoder.prepare, 2), stages.meets(encoder.embeddings, 0)
     made = stages.shown(4, lambda number: Frame(number + 0.5, np.full((16, 16, 3), number, np.uint8)))

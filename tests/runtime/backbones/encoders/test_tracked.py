@@ -27,6 +27,7 @@ from wsra.runtime.backbones.tracking.camera import Camera  # noqa: E402
 from wsra.runtime.backbones.tracking.motion import WIDTH, object_rows  # noqa: E402
 from wsra.runtime.backbones.tracking.tracker import Objects  # noqa: E402
 from wsra.runtime.backbones.tracking.views import MOST, View  # noqa: E402
+from wsra.runtime.backends.settings import GraphSettings  # noqa: E402
 from wsra.runtime.cli import app  # noqa: E402
 from wsra.runtime.errors import BackboneError  # noqa: E402
 from wsra.runtime.extraction.batch import extract_features  # noqa: E402
@@ -43,7 +44,7 @@ def colours(tmp_path: Path) -> Path:
 
 
 def tracked(path: Path) -> TrackedBackbone:
-    backbone = load_backbone(path, regions="tracks", threads=1)
+    backbone = load_backbone(path, GraphSettings(threads=1), regions="tracks")
     assert isinstance(backbone, TrackedBackbone)
     return backbone
 
@@ -181,7 +182,7 @@ def test_pictures_do_not_pile_up_and_are_a_tenth_of_one_a_second(colours: Path) 
         Actor(walk(START_S, 60, left=-20, foot=90, stop=(START_S + 1.5, START_S + 350)), height=40, upper=YELLOW),
         Actor(walk(START_S, -60, left=COLUMNS, foot=90, stop=(START_S + 1.5, START_S + 350)), height=40, upper=BLUE),
     ]
-    watched = Watched(Encoder(settings_of(colours.with_suffix(".onnx")), colours.with_suffix(".onnx"), threads=1))
+    watched = Watched(Encoder(settings_of(colours.with_suffix(".onnx")), colours.with_suffix(".onnx"), GraphSettings(threads=1)))
     found = object_rows(film([*passers, *standing], 420), 1.0, onlooker=watched)
     assert len(found.tracks) == len(passers) + 2 == len(watched.taken) == len({number for number, _, _ in watched.taken})
     embeddings = watched.embeddings(found.numbers.tolist())
@@ -196,7 +197,7 @@ def test_pictures_do_not_pile_up_and_are_a_tenth_of_one_a_second(colours: Path) 
 
 def pictures(shown: Iterator[Frame], colours: Path) -> tuple[int, int, int]:
     """Tracks, rows, and pictures that are encoded."""
-    views = ViewEncoder(Encoder(settings_of(colours.with_suffix(".onnx")), colours.with_suffix(".onnx"), threads=1))
+    views = ViewEncoder(Encoder(settings_of(colours.with_suffix(".onnx")), colours.with_suffix(".onnx"), GraphSettings(threads=1)))
     found = object_rows(shown, 1.0, onlooker=views)
     views.embeddings(found.numbers.tolist())
     return len(found.tracks), len(found.values), views.encoded
