@@ -12,7 +12,16 @@ Seconds = tuple[float, float]  # start and end
 
 
 @dataclass(frozen=True)
-class TensorReport:
+class _Figures:
+    """Numbers; None where one is not known."""
+
+    def to_json(self) -> dict[str, float]:
+        """The fields that are set, by name."""
+        return _known(**asdict(self))
+
+
+@dataclass(frozen=True)
+class TensorReport(_Figures):
     """How far an output of a graph is from PyTorch's, over all cases.
 
     Attributes:
@@ -26,10 +35,6 @@ class TensorReport:
     cosine_mean: float | None = None
     cosine_min: float | None = None
     relative: float | None = None
-
-    def to_json(self) -> dict[str, float]:
-        """The fields that are set, by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class WorstQuery:
 
 
 @dataclass(frozen=True)
-class LabelledReport:
+class LabelledReport(_Figures):
     """Figures on labelled queries, in percent, and how far they fall below those of FP32 on the CPU, in points.
 
     Attributes:
@@ -73,10 +78,6 @@ class LabelledReport:
     miou: float
     r1_iou50_drop: float
     miou_drop: float
-
-    def to_json(self) -> dict[str, float]:
-        """The fields by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -155,30 +156,25 @@ class RouteReport:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of docs/schema/gate.json; what is not known is left out."""
-        known = {
-            "provider": self.provider,
-            "device": self.device,
-            "kernel": self.kernel,
-            "bytes": self.bytes,
-            "tensors": None if self.tensors is None else {name: tensor.to_json() for name, tensor in self.tensors.items()},
-            "grounding": None if self.grounding is None else self.grounding.to_json(),
-            "ms_per_query": self.ms_per_query,
-            "first_answer_ms": self.first_answer_ms,
-            "scorer_ms": None if self.scorer_ms is None else dict(self.scorer_ms),
-        }
         return {
-            "passed": self.passed,
-            "ran": self.ran,
-            "reason": self.reason,
-            "precision": self.route.precision,
-            "provider_asked": self.route.provider,
+            **_verdict(self),
             "threads": self.threads,
-            **{name: value for name, value in known.items() if value is not None},
+            **_known(
+                provider=self.provider,
+                device=self.device,
+                kernel=self.kernel,
+                bytes=self.bytes,
+                tensors=None if self.tensors is None else {name: tensor.to_json() for name, tensor in self.tensors.items()},
+                grounding=None if self.grounding is None else self.grounding.to_json(),
+                ms_per_query=self.ms_per_query,
+                first_answer_ms=self.first_answer_ms,
+                scorer_ms=None if self.scorer_ms is None else dict(self.scorer_ms),
+            ),
         }
 
 
 @dataclass(frozen=True)
-class BoxAgreement:
+class BoxAgreement(_Figures):
     """How the boxes of a graph agree with the reference's.
 
     Attributes:
@@ -194,10 +190,6 @@ class BoxAgreement:
     score_mean: float
     score_max: float
     iou_mean: float
-
-    def to_json(self) -> dict[str, float]:
-        """The fields by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -233,19 +225,30 @@ class PictureReport:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of docs/schema/verify.json; what is not known is left out."""
-        known = {
-            "provider": self.provider,
-            "device": self.device,
-            "vectors": None if self.vectors is None else self.vectors.to_json(),
-            "boxes": None if self.boxes is None else self.boxes.to_json(),
-        }
         return {
             "kind": self.kind,
-            "passed": self.passed,
-            "ran": self.ran,
-            "reason": self.reason,
-            "precision": self.route.precision,
-            "provider_asked": self.route.provider,
+            **_verdict(self),
             "pictures": self.pictures,
-            **{name: value for name, value in known.items() if value is not None},
+            **_known(
+                provider=self.provider,
+                device=self.device,
+                vectors=None if self.vectors is None else self.vectors.to_json(),
+                boxes=None if self.boxes is None else self.boxes.to_json(),
+            ),
         }
+
+
+def _verdict(report: RouteReport | PictureReport) -> dict[str, Any]:
+    """What was asked for, and how it ended."""
+    return {
+        "passed": report.passed,
+        "ran": report.ran,
+        "reason": report.reason,
+        "precision": report.route.precision,
+        "provider_asked": report.route.provider,
+    }
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    """What is known of these."""
+    return {name: value for name, value in values.items() if value is not None}
