@@ -47,9 +47,9 @@ def tell_parity(request: pytest.FixtureRequest) -> Callable[[str, str, str, str]
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for report in terminalreporter.getreports("passed"):
-        for name, told in report.user_properties:
+        for name, row in report.user_properties:
             if name == PARITY:
-                rows.setdefault((told[0], told[1]), {})[told[2]] = told[3]
+                rows.setdefault((row[0], row[1]), {})[row[2]] = row[3]
     if rows:
         terminalreporter.section("encoders beside PyTorch in FP32: largest difference, of the largest number")
         terminalreporter.line(f"| encoder | precision | {' | '.join(ENGINES)} |")

@@ -119,8 +119,8 @@ class Fake:
 
 def test_the_gate_compares_boxes_and_not_places(tmp_path: Path) -> None:
     (tmp_path / "g.onnx").write_bytes(b"any")
-    told = detector(tmp_path / "g.onnx", size=(64, 64), outputs="detr", names=("logits", "boxes"), classes=("person", "car"))
-    settings = read_detector(told)
+    path = detector(tmp_path / "g.onnx", size=(64, 64), outputs="detr", names=("logits", "boxes"), classes=("person", "car"))
+    settings = read_detector(path)
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 3, (2, 30, 2)).astype(np.float32)
     boxes = np.concatenate([rng.uniform(0.3, 0.7, (2, 30, 2)), rng.uniform(0.1, 0.3, (2, 30, 2))], axis=2).astype(np.float32)
@@ -144,8 +144,8 @@ def test_what_is_no_such_detector(tmp_path: Path) -> None:
     from transformers import ViTConfig, ViTModel
 
     ViTModel(ViTConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)).save_pretrained(tmp_path / "vit")
-    for name, told in (("vit", "a model of type vit; expected RT-DETR, RT-DETRv2 or D-FINE"), ("none", "cannot be loaded")):
-        with pytest.raises(ConfigError, match=told) as error:
+    for name, message in (("vit", "a model of type vit; expected RT-DETR, RT-DETRv2 or D-FINE"), ("none", "cannot be loaded")):
+        with pytest.raises(ConfigError, match=message) as error:
             export_detector(str(tmp_path / name), tmp_path / "out")
         assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
     make_detr(tmp_path / "detr", "rt_detr")
@@ -156,15 +156,15 @@ def test_what_is_no_such_detector(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--detector", "d", "--backbone", "b"), "--detector is a backbone of its own; leave out --backbone and --zero-shot"),
         (("runs/x", "--detector", "d"), "d has no detector.json; export it first"),
     ],
 )
-def test_options_that_do_not_fit(arguments: tuple[str, ...], told: str) -> None:
+def test_options_that_do_not_fit(arguments: tuple[str, ...], message: str) -> None:
     run = CliRunner().invoke(app, ["export", *arguments])
-    assert run.exit_code != 0 and told in " ".join(run.output.replace("│", " ").split())
+    assert run.exit_code != 0 and message in " ".join(run.output.replace("│", " ").split())
 
 
 def features_of(pan: Pan, backbone: Any, name: str) -> Features:

@@ -84,8 +84,8 @@ def test_every_graph_agrees_with_pytorch_at_any_shape(exported: tuple[Path, Scor
         reference = TorchBackend(graph)
         cases = [Case(one, reference.infer(one)) for one in feeds[graph.name]]
         backend = OrtBackend(folder / precision / f"{graph.name}.onnx", threads=1)
-        told, wrong = tensor_gate(backend, cases, LIMITS[precision])
-        assert wrong == [] and set(told) == set(graph.outputs)
+        tensors, wrong = tensor_gate(backend, cases, LIMITS[precision])
+        assert wrong == [] and set(tensors) == set(graph.outputs)
         assert {name: len(spec.shape) for name, spec in backend.inputs.items()} == dict.fromkeys(graph.inputs, 2)
 
 
@@ -114,13 +114,13 @@ def test_a_graph_tells_nothing_of_the_machine_it_was_made_on(exported: tuple[Pat
 def test_feeds_are_checked_once_and_named(exported: tuple[Path, Scorer, TextEncoder]) -> None:
     folder, _scorer, _ = exported
     with OrtBackend(folder / "fp32" / "keys.onnx") as backend:
-        for feeds, told in (
+        for feeds, message in (
             ({"feature": np.zeros((1, 11), np.float32)}, "expected .'features'."),
             ({"features": np.zeros((1, 12), np.float32)}, r"expected float32 \('snippets', 11\)"),
             ({"features": np.zeros((1, 11))}, "float64"),
             ({"features": np.zeros(11, np.float32)}, "expected float32"),
         ):
-            with pytest.raises(BackendError, match=told):
+            with pytest.raises(BackendError, match=message):
                 backend.infer(feeds)
     with pytest.raises(BackendError, match="not an ONNX graph"):
         OrtBackend(folder / "encoder" / "config.json")

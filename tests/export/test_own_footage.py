@@ -34,8 +34,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         clip = sample_clip(f"clip{number}", "train", number)
         render_clip(clip, tmp_path / "videos")
         rows["val" if number % 2 else "train"] += caption_clip(clip)
-    for split, told in rows.items():
-        captions = [{"qid": row["qid"], "query": row["query"], "vid": row["vid"]} for row in told]
+    for split, captioned in rows.items():
+        captions = [{"qid": row["qid"], "query": row["query"], "vid": row["vid"]} for row in captioned]
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in captions))
     (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows["val"]))
     (toml,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
@@ -47,16 +47,16 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_every_command_of_the_page_runs(place: Path) -> None:
-    told = {}
+    outputs = {}
     for line in commands():
         words = shlex.split(line.replace(MODEL, "model"))
         assert words[0] == "wsra"
         arguments = [str(found) for word in words[1:] for found in (sorted(Path().glob(word)) if "*" in word else [word])]
         run = CliRunner().invoke(app, arguments, env={"COLUMNS": "140"})
         assert run.exit_code == 0, f"{line}: {run.output}"
-        told[line] = run.output
-    assert sum(line.startswith("wsra ground") for line in told) == 2
-    tables = [output for line, output in told.items() if line.startswith("wsra verify")]
+        outputs[line] = run.output
+    assert sum(line.startswith("wsra ground") for line in outputs) == 2
+    tables = [output for line, output in outputs.items() if line.startswith("wsra verify")]
     assert len(tables) == 2 and all("R@1 .5" in table and "fp32" in table for table in tables)
     assert len(list((place / "features").glob("*.feat"))) == 16 and len(list((place / "videos").glob("*.feat"))) == 16
     manifest = json.loads((place / "mine" / "manifest.json").read_text())

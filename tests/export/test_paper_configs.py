@@ -91,7 +91,7 @@ def test_from_the_run_file_to_the_row_of_the_table(folder: Path, encoder: Path, 
     checkpoint = train_run(folder / name / "run.toml", tmp_path / "runs" / name, settings(encoder), resume=False)
     export_bundle(checkpoint, tmp_path / "bundle", ExportOptions(fp16=False))
     annotations = folder / name / ("val_data.json" if name == "didemo" else "val.txt")
-    told = evaluate(
+    report = evaluate(
         EvaluationRequest(
             tmp_path / "bundle",
             annotations,
@@ -101,9 +101,9 @@ def test_from_the_run_file_to_the_row_of_the_table(folder: Path, encoder: Path, 
             settings=RunSettings(threads=1),
         )
     )
-    assert (told.queries, told.videos, told.unanswered) == (2 * VIDEOS, VIDEOS, 0)
-    assert told.plan == ("segments" if name == "didemo" else "relative")
-    prior = told.controls["prior"]
+    assert (report.queries, report.videos, report.unanswered) == (2 * VIDEOS, VIDEOS, 0)
+    assert report.plan == ("segments" if name == "didemo" else "relative")
+    prior = report.controls["prior"]
     assert prior is not None and prior["r1" if name == "didemo" else "r1_iou50"] == 100.0  # one moment is true of all of them
 
 

@@ -219,8 +219,8 @@ def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: P
     ],
 )
 def test_preparations_of_released_models(table: dict[str, Any], size: tuple[int, int], crop: bool) -> None:
-    told = preparation_of({**table, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "rescale_factor": 1 / 255}, "x")
-    assert told.size == size and told.crop == crop and told.scale == pytest.approx(1 / 255)
+    preparation = preparation_of({**table, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "rescale_factor": 1 / 255}, "x")
+    assert preparation.size == size and preparation.crop == crop and preparation.scale == pytest.approx(1 / 255)
 
 
 @pytest.mark.trt
@@ -248,21 +248,21 @@ def test_a_zero_shot_bundle_is_evaluated(bundle_folder: Path, clip_file: Path, t
         rows.append({"qid": number, "query": SENTENCES[number], "vid": name, "duration": features.duration_s, "relevant_windows": [[2, 8]]})
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     request = EvaluationRequest(bundle_folder, tmp_path / "a.jsonl", "spans", features=tmp_path, settings=RunSettings(threads=1))
-    told = evaluate(request)
-    assert told.queries == 2 and set(told.controls) == {"chance", "prior", "shuffled"}
+    report = evaluate(request)
+    assert report.queries == 2 and set(report.controls) == {"chance", "prior", "shuffled"}
     # The videos are alike, so the shuffled sentences are answered as in their own video: only the places of the answers change.
-    assert told.controls["shuffled"] is not None and told.controls["shuffled"]["miou"] == pytest.approx(told.result["miou"])
+    assert report.controls["shuffled"] is not None and report.controls["shuffled"]["miou"] == pytest.approx(report.result["miou"])
     grounder = Grounder.open(bundle_folder, threads=1)
-    for annotation, answer in zip(told.annotations, told.answers, strict=True):
+    for annotation, answer in zip(report.annotations, report.answers, strict=True):
         moments = grounder.ground(features, annotation.query, top_k=10, false_alarms=np.inf)
         np.testing.assert_allclose(answer[:, :2], np.array([[m.start_s, m.end_s] for m in moments]).reshape(-1, 2))
 
 
 def test_a_zero_shot_bundle_is_timed_on_a_video(bundle_folder: Path, clip_file: Path) -> None:
     request = stages.BenchRequest(clip_file, queries=SENTENCES, settings=RunSettings(threads=1), repeats=1, first_s=3.0)
-    told = bench_json(stages.measure(bundle_folder, request))
-    assert (told["queries"], told["snippets"], told["video_s"]) == (3, 3, 3.0)
-    assert all(stage["p50_ms"] > 0 for stage in told["stages"].values()) and {"decode", "features", "scoring"} <= set(told["stages"])
+    report = bench_json(stages.measure(bundle_folder, request))
+    assert (report["queries"], report["snippets"], report["video_s"]) == (3, 3, 3.0)
+    assert all(stage["p50_ms"] > 0 for stage in report["stages"].values()) and {"decode", "features", "scoring"} <= set(report["stages"])
 
 
 @pytest.fixture(scope="module")

@@ -118,11 +118,11 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input(place: Path, case: str) -> None:
-    arguments, code, told = BAD[case]
+    arguments, code, message = BAD[case]
     before = listing(place)
     run = wsra(*arguments, folder=place)
     assert run.returncode == code, run.stderr
-    assert told in run.stderr and "Traceback" not in run.stderr
+    assert message in run.stderr and "Traceback" not in run.stderr
     assert run.stdout == ""
     if code == 1:
         assert run.stderr.startswith("wsra: ") and run.stderr.count("\n") == 1, run.stderr
@@ -135,12 +135,12 @@ def test_ground_on_a_video_equals_ground_on_its_features(place: Path) -> None:
     second = wsra("ground", "video.feat", "a red car", "--json", folder=place)
     again = wsra("ground", "video.mp4", "a red car", "--json", folder=place)
     assert first.stdout == second.stdout == again.stdout
-    told = json.loads(first.stdout)
-    assert set(told) == {
+    answer = json.loads(first.stdout)
+    assert set(answer) == {
         *("query", "found", "moments", "best_candidate", "notes", "hours", "calibration"),
         *("bundle", "precision", "provider", "device", "kernel"),
     }
-    assert (told["provider"], told["device"], told["kernel"]) == ("CPUExecutionProvider", "cpu", "numpy")
+    assert (answer["provider"], answer["device"], answer["kernel"]) == ("CPUExecutionProvider", "cpu", "numpy")
     assert "keys are kept in video.keys" in first.stderr and "keys" not in second.stderr  # computed once
     assert "extracting video.mp4" in first.stderr and "features video.feat" in again.stderr
 
@@ -190,8 +190,8 @@ def test_a_provider_that_is_not_there_is_an_error_until_it_is_accepted(place: Pa
     assert listing(place) == before and refused.stdout == ""
     taken = wsra("ground", "video.mp4", "man", "--provider", provider, "--precision", "fp16", "--allow-fallback", "--json", folder=place)
     assert taken.returncode == 0, taken.stderr
-    told = json.loads(taken.stdout)
-    assert (told["precision"], told["provider"], told["device"]) == ("fp16", "CPUExecutionProvider", "cpu")
+    answer = json.loads(taken.stdout)
+    assert (answer["precision"], answer["provider"], answer["device"]) == ("fp16", "CPUExecutionProvider", "cpu")
     assert f"WARNING: fp16/{provider} cannot be had here" in taken.stderr
     nothing = wsra("verify", "bundle", "--provider", provider, folder=place)
     assert nothing.returncode == 1 and "nothing of it runs here" in nothing.stderr
@@ -214,8 +214,8 @@ def test_verify_here_and_what_auto_takes_then(place: Path) -> None:
 
 def test_doctor_tells_whether_ground_can_run(place: Path) -> None:
     run = wsra("doctor", "bundle", "--json", folder=place)
-    told = json.loads(run.stdout)
-    assert (run.returncode == 0) == told["can_ground"] and told["can_ground"]
+    report = json.loads(run.stdout)
+    assert (run.returncode == 0) == report["can_ground"] and report["can_ground"]
     run = wsra("doctor", "damaged", folder=place)
     assert run.returncode == 1 and "changed after it was written" in " ".join(run.stdout.split())
 

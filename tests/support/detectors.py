@@ -20,9 +20,9 @@ def make_detr(folder: Path, kind: str) -> Path:
     _decide(model)
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
-    told = {"do_resize": True, "size": {"height": SIZE, "width": SIZE}, "do_rescale": True, "rescale_factor": 1 / 255, "do_pad": False}
-    told |= {"do_normalize": False, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
-    (folder / "preprocessor_config.json").write_text(json.dumps(told))
+    given = {"do_resize": True, "size": {"height": SIZE, "width": SIZE}, "do_rescale": True, "rescale_factor": 1 / 255, "do_pad": False}
+    given |= {"do_normalize": False, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(given))
     return folder
 
 

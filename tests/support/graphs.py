@@ -26,8 +26,8 @@ def save(
 ) -> Path:
     """Write a graph of float32 tensors; an input given as (dtype, shape) has that dtype."""
     values = [
-        helper.make_tensor_value_info(name, *(told if isinstance(told, tuple) else (TensorProto.FLOAT, told)))
-        for name, told in (inputs | outputs).items()
+        helper.make_tensor_value_info(name, *(spec if isinstance(spec, tuple) else (TensorProto.FLOAT, spec)))
+        for name, spec in (inputs | outputs).items()
     ]
     made = helper.make_graph(
         list(nodes),

@@ -125,14 +125,14 @@ def truth(pans: Sequence[Pan], folder: Path, **changes: Any) -> Path:
                 tables["boxes"][pan.first + number, place], tables["scores"][pan.first + number, place] = box, 0.9
                 tables["labels"][pan.first + number, place] = COCO.index(CLASS_OF[actor.kind])
     graph = reading(folder / "truth.onnx", tables)
-    told: dict[str, Any] = {"size": (HEIGHT_PX, WIDTH_PX), "outputs": "boxes", "names": tuple(tables), "units": "shares", "classes": COCO}
-    return detector(graph, **{**told, **changes})
+    values: dict[str, Any] = {"size": (HEIGHT_PX, WIDTH_PX), "outputs": "boxes", "names": tuple(tables), "units": "shares", "classes": COCO}
+    return detector(graph, **{**values, **changes})
 
 
-def detector(place: Path, **told: Any) -> Path:
+def detector(place: Path, **values: Any) -> Path:
     """Write the JSON beside a graph whose input is "x"; the path of the JSON."""
     plain: dict[str, Any] = {"name": "tiny", "graph": place.name, "sha256": sha256_of(place), "input": "x", "resize": "stretch"}
-    DetectorSettings(**{**plain, **told}).write(place.with_suffix(".json"))
+    DetectorSettings(**{**plain, **values}).write(place.with_suffix(".json"))
     return place.with_suffix(".json")
 
 

@@ -145,8 +145,8 @@ def make_rows_run(
             )
             write_features(folder / "features" / f"{name}.feat", features)
         for place, left_out in ((f"{split}.jsonl", "relevant_windows"), (f"spans-{split}.jsonl", None)):
-            told = ({key: value for key, value in row.items() if key != left_out} for row in rows)
-            (folder / place).write_text("".join(json.dumps(row) + "\n" for row in told))
+            written = ({key: value for key, value in row.items() if key != left_out} for row in rows)
+            (folder / place).write_text("".join(json.dumps(row) + "\n" for row in written))
     return _run_file(folder, kind=kind, epochs=epochs, key_width=key_width)
 
 

@@ -132,7 +132,7 @@ def fewer_shapes(table: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "message"),
     [
         (lambda table: table["profiles"].pop("keys"), "no profiles for keys"),
         (longer, "a profile of text does not fit (attention_mask is [[1, 1], [1, 8], [4, 33]]; the encoder accepts 32 tokens)"),
@@ -140,11 +140,11 @@ def fewer_shapes(table: dict[str, Any]) -> None:
         (fewer_shapes, "a profile of keys does not fit"),
     ],
 )
-def test_profiles_that_the_model_does_not_take(bundle: Path, edit: Callable[[dict[str, Any]], object], told: str) -> None:
+def test_profiles_that_the_model_does_not_take(bundle: Path, edit: Callable[[dict[str, Any]], object], message: str) -> None:
     change(bundle, edit)
     with pytest.raises(BundleError) as error:
         [profiles_of(open_bundle(bundle), graph) for graph in GRAPHS]
-    assert told in str(error.value) and "export the bundle again" in str(error.value)
+    assert message in str(error.value) and "export the bundle again" in str(error.value)
 
 
 def test_full_tensorrt_needs_a_gpu(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,16 +221,16 @@ def strike_children(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "message"),
     [
         (signal.SIGKILL, "killed, most likely because memory ran out; give a smaller --workspace-mb (it was 99)"),
         (signal.SIGSEGV, "SIGSEGV"),
     ],
 )
-def test_a_child_that_dies_is_explained(bundle: Path, number: int, told: str) -> None:
+def test_a_child_that_dies_is_explained(bundle: Path, number: int, message: str) -> None:
     with pytest.raises(ExportError) as error:
         build_bundle(bundle, ["fp32"], workspace_mb=99, progress=striking(lambda: strike_children(number)))
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert not hidden(bundle) and not list(bundle.rglob("*.plan")) and not multiprocessing.active_children()
 
 
@@ -279,8 +279,8 @@ def test_ctrl_c_at_a_terminal(bundle: Path) -> None:
         assert time.monotonic() < until
         time.sleep(0.01)
     os.killpg(run.pid, signal.SIGINT)
-    _, told = run.communicate(timeout=600)
-    assert run.returncode == -signal.SIGINT and told.count("Traceback") == 1 and told.rstrip().endswith("KeyboardInterrupt")
+    _, messages = run.communicate(timeout=600)
+    assert run.returncode == -signal.SIGINT and messages.count("Traceback") == 1 and messages.rstrip().endswith("KeyboardInterrupt")
     assert not hidden(bundle) and not list(bundle.rglob("*.plan"))
 
 

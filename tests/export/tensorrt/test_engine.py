@@ -128,10 +128,10 @@ def test_a_node_that_cannot_be_built_is_named(tmp_path: Path) -> None:
 
 
 def test_reasons_do_not_outlive_their_build(tmp_path: Path) -> None:
-    for operator, told in (("Det", "the_node"), ("Relu", "")):
+    for operator, message in (("Det", "the_node"), ("Relu", "")):
         source = one_node(tmp_path / f"{operator}.onnx", operator)
-        if told:
-            with pytest.raises(ExportError, match=told):
+        if message:
+            with pytest.raises(ExportError, match=message):
                 compiled(source, [SHORT])
         else:
             compiled(source, [SHORT])
@@ -156,7 +156,7 @@ def test_weights_in_a_file_beside_the_graph_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("profiles", "told"),
+    ("profiles", "message"),
     [
         ([], "no profile; expected shapes for x"),
         ([{}], "profile 0 has no shapes for the input x; it has none"),
@@ -169,10 +169,10 @@ def test_weights_in_a_file_beside_the_graph_are_refused(tmp_path: Path) -> None:
         ([{"x": ((1,), (2,), (8,))}], "gives x 1, 2, 8"),
     ],
 )
-def test_profiles_that_do_not_fit(tmp_path: Path, profiles: list[Profile], told: str) -> None:
+def test_profiles_that_do_not_fit(tmp_path: Path, profiles: list[Profile], message: str) -> None:
     with pytest.raises(ExportError) as error:
         compiled(one_node(tmp_path / "a.onnx", "Relu"), profiles)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert not (tmp_path / "a.plan").exists()
 
 
@@ -201,7 +201,7 @@ def test_polygraphy_sees_the_same_network(tmp_path: Path) -> None:
     ours = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = _parse(trt, ours, source)
     _check_profiles(ours, [{name: tuple(map(tuple, filled[name])) for name in filled}], source)  # type: ignore[misc]
-    told = [
+    parts = [
         (
             [(network.get_layer(n).name, network.get_layer(n).type) for n in range(network.num_layers)],
             [(network.get_input(n).name, network.get_input(n).dtype, tuple(network.get_input(n).shape)) for n in range(network.num_inputs)],
@@ -209,7 +209,7 @@ def test_polygraphy_sees_the_same_network(tmp_path: Path) -> None:
         )
         for network in (ours, theirs)
     ]
-    assert told[0] == told[1] and len(told[0][0]) > 1
+    assert parts[0] == parts[1] and len(parts[0][0]) > 1
     del parser
 
 

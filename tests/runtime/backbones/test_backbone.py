@@ -139,14 +139,14 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input(tmp_path: Path, clip_file: Path, case: str) -> None:
-    arguments, code, told = BAD[case]
+    arguments, code, message = BAD[case]
     shutil.copy(clip_file, tmp_path / "video.mp4")
     mean_colour(tmp_path / "bare.onnx")
     path = encoder(mean_colour(tmp_path / "encoder" / "image.onnx"))
     (tmp_path / "wrong.json").write_text(json.dumps(json.loads(path.read_text()) | {"sizes": 1}))
     encoder(mean_colour(tmp_path / "swapped.onnx"), sha256="0" * 64)
     run = wsra("extract", "video.mp4", "-o", "out", *arguments, folder=tmp_path)
-    assert run.returncode == code and told in run.stderr and "Traceback" not in run.stderr, run.stderr
+    assert run.returncode == code and message in run.stderr and "Traceback" not in run.stderr, run.stderr
     assert run.stdout == "" and not (tmp_path / "out").exists()
     if code == 1:
         assert run.stderr.startswith("wsra: ") and run.stderr.count("\n") == 1

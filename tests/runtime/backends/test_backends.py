@@ -375,6 +375,6 @@ def test_a_library_that_does_not_load(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_messages_without_the_noise() -> None:
-    told = "Invalid Node - adder\nadder: must have  same types\n[x] Error Code 1: (cudaError 35: CUDA driver)\n"
-    assert cleaned(told) == "Invalid Node - adder; adder: must have same types"
+    noisy = "Invalid Node - adder\nadder: must have  same types\n[x] Error Code 1: (cudaError 35: CUDA driver)\n"
+    assert cleaned(noisy) == "Invalid Node - adder; adder: must have same types"
     assert len(cleaned("x" * 1000)) == 400

@@ -112,13 +112,13 @@ CASES: list[tuple[dict[str, Any], Device, tuple[str, str], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "device", "library", "told"), CASES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("changes", "device", "library", "parts"), CASES, ids=lambda value: str(value)[:40])
 def test_other_machines_and_libraries(
-    made: tuple[Engine, Path, dict[str, Path]], changes: dict[str, Any], device: Device, library: tuple[str, str], told: list[str]
+    made: tuple[Engine, Path, dict[str, Path]], changes: dict[str, Any], device: Device, library: tuple[str, str], parts: list[str]
 ) -> None:
     engine, folder, graphs = made
     reason = misfit(replace(engine, **changes), folder, graphs, device, *library)
-    assert reason and "\n" not in reason and all(part in reason for part in told), reason
+    assert reason and "\n" not in reason and all(part in reason for part in parts), reason
 
 
 def test_what_is_no_misfit(made: tuple[Engine, Path, dict[str, Path]]) -> None:
@@ -167,9 +167,9 @@ def one_more(folder: Path, graphs: dict[str, Path]) -> list[str]:
 @pytest.mark.parametrize("harm", [cut, changed, missing, another_graph, one_more])
 def test_other_files(made: tuple[Engine, Path, dict[str, Path]], harm: Callable[[Path, dict[str, Path]], list[str]]) -> None:
     engine, folder, graphs = made
-    told = harm(folder, graphs)
+    parts = harm(folder, graphs)
     reason = misfit(engine, folder, graphs, JETSON, *LIBRARY)
-    assert reason and "\n" not in reason and all(part in reason for part in told), reason
+    assert reason and "\n" not in reason and all(part in reason for part in parts), reason
 
 
 def test_cheap_reasons_come_first(made: tuple[Engine, Path, dict[str, Path]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_cheap_reasons_come_first(made: tuple[Engine, Path, dict[str, Path]], mo
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda table: "{", "damaged"),
         (lambda table: "[]", "damaged"),
@@ -197,11 +197,11 @@ def test_cheap_reasons_come_first(made: tuple[Engine, Path, dict[str, Path]], mo
     ],
 )
 def test_sidecars_that_cannot_be_read(
-    made: tuple[Engine, Path, dict[str, Path]], change: Callable[[dict[str, Any]], str], told: str
+    made: tuple[Engine, Path, dict[str, Path]], change: Callable[[dict[str, Any]], str], message: str
 ) -> None:
     engine, folder, _ = made
     (folder / SIDECAR).write_text(change({"format": "wsra.engine", "version": 1, "engine": asdict(engine)}))
-    with pytest.raises(BundleError, match=told) as error:
+    with pytest.raises(BundleError, match=message) as error:
         read_sidecar(folder / SIDECAR)
     assert "wsra build" in str(error.value)
 

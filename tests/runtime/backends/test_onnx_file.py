@@ -143,7 +143,7 @@ def test_every_message_that_may_hold_a_tensor_is_walked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"nothing", "not an ONNX graph"),
         (b"\x3a\xff\xff\xff\xff\x07", "a field of 2147483647 bytes where 0 are left"),
@@ -153,11 +153,11 @@ def test_every_message_that_may_hold_a_tensor_is_walked() -> None:
         (b"\x08\x01" * 2_000, "more than 1000 fields"),
     ],
 )
-def test_what_is_no_protobuf_is_one_line(content: bytes, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_no_protobuf_is_one_line(content: bytes, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_file, "MOST_FIELDS", 1000)
     path = tmp_path / "a.onnx"
     path.write_bytes(content)
-    with pytest.raises(BackendError, match=told):
+    with pytest.raises(BackendError, match=message):
         check_onnx(path, error=BackendError)
 
 
@@ -179,12 +179,12 @@ def test_messages_without_end_of_depth(tmp_path: Path) -> None:
 
 def test_what_is_no_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe.onnx")
-    for path, told in (
+    for path, message in (
         (tmp_path / "pipe.onnx", "not a regular file"),
         (tmp_path / "none.onnx", "No such file"),
         (tmp_path, "not a regular"),
     ):
-        with pytest.raises(BackendError, match=told):
+        with pytest.raises(BackendError, match=message):
             check_onnx(path, error=BackendError)
     (tmp_path / "a.onnx").write_bytes(as_initializer(inside()).SerializeToString())
     monkeypatch.setattr(onnx_file, "MOST_BYTES", 10)

@@ -75,9 +75,9 @@ def test_runs_take_turns() -> None:
 
 
 def test_memory_is_what_the_kernel_counts(tmp_path: Path) -> None:
-    told = tmp_path / "smaps_rollup"
-    told.write_text("Rss:  9 kB\nPss_Anon:  7 kB\nAnonymous:     1000 kB\nLazyFree: 0 kB\n")
-    assert anonymous_mb(told) == 1.024
+    rollup = tmp_path / "smaps_rollup"
+    rollup.write_text("Rss:  9 kB\nPss_Anon:  7 kB\nAnonymous:     1000 kB\nLazyFree: 0 kB\n")
+    assert anonymous_mb(rollup) == 1.024
     assert anonymous_mb(tmp_path / "none") is None
 
 
@@ -143,25 +143,25 @@ def test_every_stage_of_features_adds_up_and_nothing_is_touched(feat: Path, bund
     before = {path.name: path.read_bytes() for path in feat.parent.iterdir()}
     found = measure(bundle_folder, BenchRequest(feat, settings=RunSettings(threads=1), repeats=4))
     assert {path.name: path.read_bytes() for path in feat.parent.iterdir()} == before
-    told = bench_json(found)
-    assert list(told["stages"]) == OF_FEATURES and set(found.cold_ms) == set(OF_FEATURES)
-    for stage in told["stages"].values():
+    report = bench_json(found)
+    assert list(report["stages"]) == OF_FEATURES and set(found.cold_ms) == set(OF_FEATURES)
+    for stage in report["stages"].values():
         assert 0 < stage["p50_ms"] <= stage["p99_ms"] and stage["cold_ms"] > 0 and stage["rounds"] == 4
     sums = np.sum([found.times[name].each_ms for name in STAGES], axis=0)
     np.testing.assert_allclose(sums, found.times["answer"].each_ms)
-    assert all(number > 0 for number in told["reading"].values()) and told["reading"]["product_rows"] == told["snippets"] == 90
-    assert told["threads"]["onnxruntime"] == told["threads"]["kernel"] == 1
-    assert told["video_s"] is None and not told["repeated"] and told["queries"] == 1
+    assert all(number > 0 for number in report["reading"].values()) and report["reading"]["product_rows"] == report["snippets"] == 90
+    assert report["threads"]["onnxruntime"] == report["threads"]["kernel"] == 1
+    assert report["video_s"] is None and not report["repeated"] and report["queries"] == 1
 
 
 def test_several_sentences_a_plan_and_a_day(feat: Path, bundle_folder: Path) -> None:
     request = BenchRequest(
         feat, queries=["a red car", "a dog", "a man"], plan="seconds", settings=RunSettings("fp16", threads=1), repeats=1, hours=0.5
     )
-    told = bench_json(measure(bundle_folder, request))
-    assert (told["queries"], told["plan"], told["precision"]) == (3, "seconds", "fp16")
-    assert (told["snippets"], told["duration_s"], told["repeated"]) == (1800, 1800.0, True)
-    assert told["kernel"] == "numpy"  # as ground takes it for so few
+    report = bench_json(measure(bundle_folder, request))
+    assert (report["queries"], report["plan"], report["precision"]) == (3, "seconds", "fp16")
+    assert (report["snippets"], report["duration_s"], report["repeated"]) == (1800, 1800.0, True)
+    assert report["kernel"] == "numpy"  # as ground takes it for so few
 
 
 @pytest.mark.skipif(fused_failure() is not None, reason="numba cannot run here")
@@ -177,15 +177,15 @@ def test_a_video_has_its_own_stages(clip_file: Path, rows_bundle_folder: Path) -
     whole = extract_features(clip_file)
     first_s = float(np.ceil(whole.times_s[3, 1])) + 2.0  # somebody has come by then
     found = measure(rows_bundle_folder, BenchRequest(clip_file, settings=RunSettings(threads=1), repeats=1, first_s=first_s))
-    told = bench_json(found)
+    report = bench_json(found)
     assert sorted(clip_file.parent.iterdir()) == before
-    assert list(told["stages"]) == OF_A_VIDEO + OF_FEATURES
+    assert list(report["stages"]) == OF_A_VIDEO + OF_FEATURES
     for name in OF_A_VIDEO:
-        stage = told["stages"][name]
+        stage = report["stages"][name]
         assert stage["times_real_time"] == pytest.approx(1000 * first_s / stage["p50_ms"])
         assert stage["frames_per_s"] > stage["times_real_time"] > 0
-    assert told["decoder"] == "cpu"
-    assert told["video_s"] == first_s and told["snippets"] >= 3 and told["tracks"] >= 1
+    assert report["decoder"] == "cpu"
+    assert report["video_s"] == first_s and report["snippets"] >= 3 and report["tracks"] >= 1
     console = stdout_console()
     with console.capture() as capture:
         console.print(bench_view(found))
@@ -195,9 +195,9 @@ def test_a_video_has_its_own_stages(clip_file: Path, rows_bundle_folder: Path) -
 
 def test_a_decoder_that_cannot_be_had_is_said(clip_file: Path, rows_bundle_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = RunSettings(threads=1, decoder="nonsense")
-    told = bench_json(measure(rows_bundle_folder, BenchRequest(clip_file, settings=settings, repeats=1)))
-    assert told["decoder"].startswith("decoded on the CPU: nonsense ")
-    assert f"{clip_file}: {told['decoder']}" in caplog.messages
+    report = bench_json(measure(rows_bundle_folder, BenchRequest(clip_file, settings=settings, repeats=1)))
+    assert report["decoder"].startswith("decoded on the CPU: nonsense ")
+    assert f"{clip_file}: {report['decoder']}" in caplog.messages
 
 
 def test_what_cannot_be_measured_is_refused(
@@ -225,8 +225,8 @@ def test_the_command_prints_json_on_stdout_alone(feat: Path, bundle_folder: Path
     command = [sys.executable, "-m", "wsra.runtime.cli", "bench", str(bundle_folder), feat.name, "--threads", "1", "--repeats", "2"]
     run = subprocess.run([*command, "--queries", "queries.txt", "--json"], capture_output=True, text=True, cwd=feat.parent, timeout=600)
     assert run.returncode == 0, run.stderr
-    told = json.loads(run.stdout)
-    assert told["queries"] == 2 and told["bundle"] == str(bundle_folder) and told["versions"]["numpy"] == np.__version__
+    report = json.loads(run.stdout)
+    assert report["queries"] == 2 and report["bundle"] == str(bundle_folder) and report["versions"]["numpy"] == np.__version__
     shown = subprocess.run(command, capture_output=True, text=True, cwd=feat.parent, timeout=600)
     assert shown.returncode == 0, shown.stderr
     assert all(name in shown.stdout for name in (*OF_FEATURES, "p50 ms", "kernel", "threads: ONNX Runtime 1", "anonymous memory"))

@@ -73,7 +73,7 @@ def test_pickles_are_never_run(tmp_path: Path) -> None:
 
 @pytest.mark.device
 @pytest.mark.parametrize(
-    ("array", "told"),
+    ("array", "message"),
     [
         (np.zeros((2, 3, 4)), "expected .snippets, width."),
         (np.array([["a"]]), "expected real numbers"),
@@ -81,8 +81,8 @@ def test_pickles_are_never_run(tmp_path: Path) -> None:
         (np.zeros((0, 3)), "empty"),
     ],
 )
-def test_arrays_of_another_kind(array: np.ndarray, told: str) -> None:
-    with pytest.raises(FeatureError, match=told):
+def test_arrays_of_another_kind(array: np.ndarray, message: str) -> None:
+    with pytest.raises(FeatureError, match=message):
         features_from_array(array, video="v", snippet_s=1.0, backbone="b")
 
 

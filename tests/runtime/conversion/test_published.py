@@ -64,8 +64,8 @@ def test_weights_by_hand() -> None:
 
 def test_didemo_rgb_and_flow_together(tmp_path: Path) -> None:
     rgb, flow = segments(4096), segments(1024)
-    told = run(hdf5(tmp_path / "rgb.h5", rgb), "-o", tmp_path / "out", "--layout", "didemo", "--flow", hdf5(tmp_path / "flow.h5", flow))
-    assert "2 videos written" in told and "didemo:rgb.h5+flow.h5+context" in told and "median snippet 5 s" in told
+    messages = run(hdf5(tmp_path / "rgb.h5", rgb), "-o", tmp_path / "out", "--layout", "didemo", "--flow", hdf5(tmp_path / "flow.h5", flow))
+    assert "2 videos written" in messages and "didemo:rgb.h5+flow.h5+context" in messages and "median snippet 5 s" in messages
     for name, count in ((SIX, 6), (FIVE, 5)):
         features = read_features(tmp_path / "out" / f"{name}.feat")
         assert (features.video, len(features), features.width, features.duration_s) == (name, count, 2 * (4096 + 1024), 5.0 * count)
@@ -133,7 +133,7 @@ def test_an_interrupted_conversion_goes_on_and_never_mixes(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("layout", "more", "told"),
+    ("layout", "more", "message"),
     [
         ("didemo", {"snippet_s": 1.0}, "leave --snippet-s and --durations out"),
         ("charades-i3d", {"flow": Path("x"), "snippet_s": 1.0}, "--flow is for --layout didemo"),
@@ -141,8 +141,8 @@ def test_an_interrupted_conversion_goes_on_and_never_mixes(tmp_path: Path) -> No
         ("activitynet-c3d", {"snippet_s": 1.0, "durations_s": {"a": 1.0}}, "give either --durations or --snippet-s"),
     ],
 )
-def test_settings_that_do_not_fit(layout: str, more: dict[str, object], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_settings_that_do_not_fit(layout: str, more: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         published(Path("x"), layout, **more)
 
 

@@ -57,9 +57,9 @@ def test_hdf5_reads_nothing_that_it_does_not_hold(make: Callable[[Any, Path], No
             array_from_file(tmp_path / "a.h5", "v")
         else:
             convert_all(Published(tmp_path / "a.h5", layout, None, {}, 1.0), tmp_path / "out", overwrite=False)
-    told = str(error.value)
-    assert "in other files, which are not read" in told or "is a link, which is not followed" in told or "no 'v' in it" in told
-    assert "\n" not in told and not list((tmp_path / "out").glob("v*"))
+    message = str(error.value)
+    assert "in other files, which are not read" in message or "is a link, which is not followed" in message or "no 'v' in it" in message
+    assert "\n" not in message and not list((tmp_path / "out").glob("v*"))
 
 
 def test_links_within_a_group_are_not_followed_either(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def npy(shape: tuple[int, ...], dtype: str = "<f4", data: bytes = ARRAY.tobytes(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (npy((10**12, 3)), "bytes in a file of 176; it may be damaged"),
         (npy((4, 4)), "bytes in a file of 176|not a readable NumPy file"),
@@ -138,9 +138,9 @@ def npy(shape: tuple[int, ...], dtype: str = "<f4", data: bytes = ARRAY.tobytes(
         (b"PK\x03\x04", "not a readable NumPy file"),
     ],
 )
-def test_npy_that_says_more_than_it_holds(content: bytes, told: str, tmp_path: Path) -> None:
+def test_npy_that_says_more_than_it_holds(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.npy").write_bytes(content)
-    with pytest.raises(FeatureError, match=told):
+    with pytest.raises(FeatureError, match=message):
         array_from_file(tmp_path / "a.npy", None)
     if content[:2] != b"PK":
         with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as file:

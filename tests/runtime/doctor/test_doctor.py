@@ -70,12 +70,12 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     real = metadata.version
 
     def pretend(**versions: str) -> None:
-        told = {name.replace("_", "-"): version for name, version in versions.items()}
+        pretended = {name.replace("_", "-"): version for name, version in versions.items()}
 
         def version(name: str) -> str:
-            if told.get(name) == "":
+            if pretended.get(name) == "":
                 raise metadata.PackageNotFoundError(name)
-            return told.get(name) or real(name)
+            return pretended.get(name) or real(name)
 
         monkeypatch.setattr(metadata, "version", version)
 
@@ -234,11 +234,11 @@ def test_the_power_mode_and_the_clocks_are_named(tmp_path: Path) -> None:
     assert power_check(replace(device, power_mode=""), tmp_path).found.startswith("nvpmodel unknown")
     clocks = tmp_path / "sys/class/devfreq/17000000.gpu"
     clocks.mkdir(parents=True)
-    for low, state, told in (("306000000", "note", "jetson_clocks is off"), ("918000000", "ok", "jetson_clocks is on")):
+    for low, state, expected in (("306000000", "note", "jetson_clocks is off"), ("918000000", "ok", "jetson_clocks is on")):
         (clocks / "min_freq").write_text(f"{low}\n")
         (clocks / "max_freq").write_text("918000000\n")
         check = power_check(device, tmp_path)
-        assert check.state == state and check.found == f"nvpmodel 15W, 8 multiprocessors; {told}"
+        assert check.state == state and check.found == f"nvpmodel 15W, 8 multiprocessors; {expected}"
     assert "wsra build" in power_check(replace(device, power_mode=""), tmp_path).fix
 
 
@@ -512,8 +512,8 @@ def test_engines_without_a_gpu_are_no_trouble(somewhere: Path, bundle_folder: Pa
 
 def test_json_and_table_tell_every_check() -> None:
     checks = [Check("GPU", "ok", "an [odd] name"), Check("ONNX Runtime", "fatal", "not installed", "pip install 'wsra[cpu]'")]
-    told = json.loads(json.dumps(doctor_json(checks)))
-    assert told == {
+    report = json.loads(json.dumps(doctor_json(checks)))
+    assert report == {
         "can_ground": False,
         "checks": [
             {"name": "GPU", "state": "ok", "found": "an [odd] name", "fix": ""},

@@ -37,17 +37,17 @@ def test_the_best_free_span_is_taken() -> None:
 
 
 def test_only_ten_answers_count_and_map_is_the_mean_of_ten_ious() -> None:
-    told = map_scores([np.array([OFF] * 10 + [A]), np.array([[0.0, 7.2]])], [np.array([A])] * 2)
-    assert told["map"].tolist() == [0.0, pytest.approx(0.5)]  # 0.72 reaches 0.5 to 0.7
-    assert told["map_iou70"].tolist() == [0.0, 1.0] and told["map_iou75"].tolist() == [0.0, 0.0]
+    scored = map_scores([np.array([OFF] * 10 + [A]), np.array([[0.0, 7.2]])], [np.array([A])] * 2)
+    assert scored["map"].tolist() == [0.0, pytest.approx(0.5)]  # 0.72 reaches 0.5 to 0.7
+    assert scored["map_iou70"].tolist() == [0.0, 1.0] and scored["map_iou75"].tolist() == [0.0, 0.0]
 
 
 def test_exact_chance_is_the_mean_over_all_rankings() -> None:
     plan, truth = np.array([[0.0, 5.0], [0.0, 8.0], [2.0, 10.0], [20.0, 30.0], [6.0, 10.0]]), np.array([A])
-    told = map_chance_scores([plan], [truth])
-    assert told is not None
+    scored = map_chance_scores([plan], [truth])
+    assert scored is not None
     rankings = [plan[list(order)] for order in itertools.permutations(range(len(plan)))]
     for level in (0.5, 0.75, 0.9):
         mean = np.mean([average_precision(ious(ranking, truth), level) for ranking in rankings])
-        assert told[f"map_iou{round(100 * level)}"][0] == pytest.approx(mean)
+        assert scored[f"map_iou{round(100 * level)}"][0] == pytest.approx(mean)
     assert map_chance_scores([plan], [np.array([A, B])]) is None

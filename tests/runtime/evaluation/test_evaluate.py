@@ -82,7 +82,7 @@ def test_didemo_gives_one_window_per_annotator(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("hello\n", "line 1: not JSON .*; expected JSON lines with .*; DiDeMo's JSON; UCA's JSON; or Charades-STA's text"),
         ("", "no annotations in it"),
@@ -99,9 +99,9 @@ def test_didemo_gives_one_window_per_annotator(tmp_path: Path) -> None:
         (json.dumps(ROWS[0]) + "\n" + json.dumps(ROWS[0]) + "\n", "qid 1 occurs twice"),
     ],
 )
-def test_annotations_of_no_known_form(tmp_path: Path, content: str, told: str) -> None:
+def test_annotations_of_no_known_form(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "x").write_text(content)
-    with pytest.raises(DataError, match=told) as error:
+    with pytest.raises(DataError, match=message) as error:
         read_annotations(tmp_path / "x")
     assert "\n" not in str(error.value)
 
@@ -110,7 +110,7 @@ def test_annotations_of_no_known_form(tmp_path: Path, content: str, told: str) -
 
 
 @pytest.mark.parametrize(
-    ("answers", "told"),
+    ("answers", "message"),
     [
         ({9: [[0, 1, 1]]}, "qid 9 is not among the 3 annotated queries"),
         ({1: [[0, 1]]}, "windows of 2 numbers; expected .start, end, score."),
@@ -124,8 +124,8 @@ def test_annotations_of_no_known_form(tmp_path: Path, content: str, told: str) -
         ({}, "no predictions in it"),
     ],
 )
-def test_faults_of_predictions_are_named(tmp_path: Path, answers: dict[int, Any], told: str) -> None:
-    with pytest.raises(DataError, match=told) as error:
+def test_faults_of_predictions_are_named(tmp_path: Path, answers: dict[int, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message) as error:
         run(tmp_path, answers)
     assert "\n" not in str(error.value)
 
@@ -133,12 +133,12 @@ def test_faults_of_predictions_are_named(tmp_path: Path, answers: dict[int, Any]
 def test_more_faults_of_predictions(tmp_path: Path) -> None:
     annotations = read_annotations(lines(tmp_path / "a.jsonl", ROWS))
     row = {"qid": 1, "vid": "a", "pred_relevant_windows": [[0, 1, 1]]}
-    for rows, told in (
+    for rows, message in (
         ([row, row], "qid 1 occurs twice"),
         ([{**row, "vid": "z"}], "qid 1 is for video z, but annotated for a"),
         ([{"qid": 1}], "not a prediction .KeyError"),
     ):
-        with pytest.raises(DataError, match=told):
+        with pytest.raises(DataError, match=message):
             read_predictions(lines(tmp_path / "p.jsonl", rows), annotations)
     (tmp_path / "p.jsonl").write_text("[1]\n")
     with pytest.raises(DataError, match="line 1: not a prediction"):
@@ -149,20 +149,20 @@ def test_more_faults_of_predictions(tmp_path: Path) -> None:
 
 
 def test_figures_by_hand(tmp_path: Path) -> None:
-    told = run(tmp_path)
-    assert (told.queries, told.videos, told.unanswered) == (3, 2, 0)
-    assert told.result["r1_iou50"] == pytest.approx(66.667) and told.result["r5_iou95"] == 100.0
-    assert told.result["miou"] == pytest.approx(66.667)
-    assert told.result["map"] == told.result["map_iou75"] == pytest.approx(100 * (1 + 0.5 + 1) / 3, abs=1e-3)
-    assert "map" not in (told.controls["chance"] or {})  # one query has two true spans
+    report = run(tmp_path)
+    assert (report.queries, report.videos, report.unanswered) == (3, 2, 0)
+    assert report.result["r1_iou50"] == pytest.approx(66.667) and report.result["r5_iou95"] == 100.0
+    assert report.result["miou"] == pytest.approx(66.667)
+    assert report.result["map"] == report.result["map_iou75"] == pytest.approx(100 * (1 + 0.5 + 1) / 3, abs=1e-3)
+    assert "map" not in (report.controls["chance"] or {})  # one query has two true spans
     assert set(run(tmp_path, protocol="charades").result) == {
         "r1_iou30", "r1_iou50", "r1_iou70", "r5_iou30", "r5_iou50", "r5_iou70", "miou",
     }  # fmt: skip
 
 
 def test_what_is_missing_counts_nothing_and_is_said(tmp_path: Path, logged: pytest.LogCaptureFixture) -> None:
-    told = run(tmp_path, {1: ANSWERS[1], 2: []})
-    assert told.unanswered == 2 and told.result["r1_iou50"] == pytest.approx(33.333)
+    report = run(tmp_path, {1: ANSWERS[1], 2: []})
+    assert report.unanswered == 2 and report.result["r1_iou50"] == pytest.approx(33.333)
     assert "2 of 3 queries have no answer; each counts 0" in logged.text
 
 
@@ -182,27 +182,27 @@ def test_ends_are_clipped_on_request(tmp_path: Path) -> None:
 
 
 def test_shuffled_predictions_are_moved_to_the_other_duration(tmp_path: Path) -> None:
-    told = run(tmp_path, protocol="charades")
+    report = run(tmp_path, protocol="charades")
     # Queries 1 and 2 get [20, 40] of 40 s as [10, 20] of 20 s; query 3 gets [0, 10] of 20 s as [0, 20] of 40 s, whatever is drawn.
-    assert told.controls["shuffled"] is not None
-    assert told.controls["shuffled"]["r1_iou50"] == pytest.approx(33.333)
-    assert told.controls["shuffled"]["miou"] == pytest.approx(100 * (0 + 1 + 8 / 20) / 3, abs=1e-3)
+    assert report.controls["shuffled"] is not None
+    assert report.controls["shuffled"]["r1_iou50"] == pytest.approx(33.333)
+    assert report.controls["shuffled"]["miou"] == pytest.approx(100 * (0 + 1 + 8 / 20) / 3, abs=1e-3)
 
 
 def test_one_video_has_no_shuffled_control(tmp_path: Path) -> None:
     annotations = lines(tmp_path / "a.jsonl", ROWS[:2])
-    told = evaluate(EvaluationRequest(predicted(tmp_path / "p.jsonl", {1: ANSWERS[1]}), annotations, "spans"))
-    assert told.controls["shuffled"] is None and "all queries are of one video" in told.notes["shuffled"]
+    report = evaluate(EvaluationRequest(predicted(tmp_path / "p.jsonl", {1: ANSWERS[1]}), annotations, "spans"))
+    assert report.controls["shuffled"] is None and "all queries are of one video" in report.notes["shuffled"]
 
 
 def test_the_prior_says_what_it_was_fitted_on(tmp_path: Path) -> None:
     assert "EVALUATED" in run(tmp_path).notes["prior"]
     training = lines(tmp_path / "train.jsonl", [{**ROWS[0], "qid": n, "relevant_windows": [[0, 4]]} for n in range(3)])
-    told = run(tmp_path, prior_from=training, protocol="charades")
-    assert told.notes["prior"].endswith("train.jsonl") and told.controls["prior"] is not None
+    report = run(tmp_path, prior_from=training, protocol="charades")
+    assert report.notes["prior"].endswith("train.jsonl") and report.controls["prior"] is not None
     # The first window of the grid that reaches 0.5 with [0, 0.2] is [0, 0.1]: [0, 4] of 40 s has IoU 0.5 with [0, 8].
-    assert told.controls["prior"]["r1_iou50"] == pytest.approx(33.333)
-    assert told.controls["prior"]["miou"] == pytest.approx(100 * (0.2 + 0 + 0.5) / 3, abs=1e-3)
+    assert report.controls["prior"]["r1_iou50"] == pytest.approx(33.333)
+    assert report.controls["prior"]["miou"] == pytest.approx(100 * (0.2 + 0 + 0.5) / 3, abs=1e-3)
 
 
 def test_fixed_windows_are_greedy() -> None:
@@ -225,11 +225,11 @@ def test_chance_follows_the_plan(tmp_path: Path) -> None:
 
     truths = [np.array(row["relevant_windows"], float) for row in ROWS]  # type: ignore[arg-type]
     expected = chance([relative_windows(float(row["duration"])) for row in ROWS], truths)  # type: ignore[arg-type]
-    told = run(tmp_path, protocol="charades").controls["chance"]
-    assert told is not None and told["r5_iou50"] == expected.r5_iou50 and told["miou"] == expected.miou
+    chance = run(tmp_path, protocol="charades").controls["chance"]
+    assert chance is not None and chance["r5_iou50"] == expected.r5_iou50 and chance["miou"] == expected.miou
     seconds = run(tmp_path, plan="seconds", protocol="charades")
     maximal = run(tmp_path, plan="maximal", protocol="charades")
-    assert seconds.controls["chance"] == maximal.controls["chance"] != told
+    assert seconds.controls["chance"] == maximal.controls["chance"] != chance
     assert "nothing to draw from" in maximal.notes["chance"] and "snippets of 1 s" in seconds.notes["chance"]
 
 
@@ -268,15 +268,15 @@ def write_rankings(path: Path, answers: dict[int, list[list[float]]]) -> Path:
 
 def test_didemo_counts_three_annotators_of_four_five_and_seven(tmp_path: Path) -> None:
     annotations, answers = didemo_files(tmp_path)
-    told = evaluate(EvaluationRequest(write_rankings(tmp_path / "p.jsonl", answers), annotations, "didemo"))
-    assert told.result == {"r1": 100.0, "r5": 100.0, "miou": 100.0} and told.plan == "segments"
+    report = evaluate(EvaluationRequest(write_rankings(tmp_path / "p.jsonl", answers), annotations, "didemo"))
+    assert report.result == {"r1": 100.0, "r5": 100.0, "miou": 100.0} and report.plan == "segments"
     answers.pop(2)
-    told = evaluate(EvaluationRequest(write_rankings(tmp_path / "p.jsonl", answers), annotations, "didemo"))
-    assert told.unanswered == 1 and told.result["r5"] == pytest.approx(66.667)
+    report = evaluate(EvaluationRequest(write_rankings(tmp_path / "p.jsonl", answers), annotations, "didemo"))
+    assert report.unanswered == 1 and report.result["r5"] == pytest.approx(66.667)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda windows: windows[:20], "20 different moments in 20 windows; DiDeMo's metric ranks all 21"),
         (lambda windows: [*windows[:20], [*windows[0][:2], -99.0]], "20 different moments in 21 windows"),
@@ -284,10 +284,10 @@ def test_didemo_counts_three_annotators_of_four_five_and_seven(tmp_path: Path) -
         (lambda windows: [[0.0, 35.0, 9.0], *windows[1:]], "not of whole segments"),
     ],
 )
-def test_faults_of_rankings(tmp_path: Path, change: Any, told: str) -> None:
+def test_faults_of_rankings(tmp_path: Path, change: Any, message: str) -> None:
     annotations, answers = didemo_files(tmp_path)
     answers[1] = change(answers[1])
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match=message):
         evaluate(EvaluationRequest(write_rankings(tmp_path / "p.jsonl", answers), annotations, "didemo"))
 
 
@@ -323,9 +323,9 @@ def test_a_bundle_from_end_to_end(bundle_folder: Path, videos: Path, tmp_path: P
     arguments = ["evaluate", str(bundle_folder), str(annotations), "--protocol", "spans", "--features", str(videos), *COMMON]
     done = CliRunner().invoke(app, [*arguments, "--predictions-out", str(out), "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert {"protocol", "queries", "result", "controls", "interval95"} <= set(told)
-    assert set(told["controls"]) == {"chance", "prior", "shuffled"} and set(told["interval95"]) == set(told["result"])
+    report = json.loads(done.stdout)
+    assert {"protocol", "queries", "result", "controls", "interval95"} <= set(report)
+    assert set(report["controls"]) == {"chance", "prior", "shuffled"} and set(report["interval95"]) == set(report["result"])
     # The answers are those of `ground`, and evaluating them gives the same result.
     grounder = Grounder.open(bundle_folder, precision="fp32", provider="cpu", threads=1)
     from wsra.runtime.formats.features import read_features
@@ -336,8 +336,8 @@ def test_a_bundle_from_end_to_end(bundle_folder: Path, videos: Path, tmp_path: P
         assert written["qid"] == row["qid"]
         assert written["pred_relevant_windows"] == [[m.start_s, m.end_s, m.score] for m in moments]
     again = CliRunner().invoke(app, ["evaluate", str(out), str(annotations), "--protocol", "spans", "--json"])
-    assert json.loads(again.stdout)["result"] == told["result"]
-    assert json.loads(again.stdout)["interval95"] == told["interval95"]
+    assert json.loads(again.stdout)["result"] == report["result"]
+    assert json.loads(again.stdout)["interval95"] == report["interval95"]
     refused = CliRunner().invoke(app, [*arguments, "--predictions-out", str(out)])
     assert "exists already" in str(refused.exception)
 
@@ -347,19 +347,19 @@ def test_a_bundle_with_any_plan(bundle_folder: Path, videos: Path, tmp_path: Pat
     request = EvaluationRequest(
         bundle_folder, lines(tmp_path / "a.jsonl", ROWS), "charades", features=videos, plan=plan, settings=RunSettings(threads=1)
     )
-    told = evaluate(request)
-    assert told.plan == plan and told.controls["shuffled"] is not None
-    assert f"plan {plan}" in told.notes["chance"]
+    report = evaluate(request)
+    assert report.plan == plan and report.controls["shuffled"] is not None
+    assert f"plan {plan}" in report.notes["chance"]
 
 
 def test_a_bundle_ranks_the_moments_of_didemo(bundle_folder: Path, videos: Path, tmp_path: Path) -> None:
     annotations, _ = didemo_files(tmp_path)
-    told = evaluate(EvaluationRequest(bundle_folder, annotations, "didemo", features=videos, settings=RunSettings(threads=1)))
-    assert set(told.result) == {"r1", "r5", "miou"}
+    report = evaluate(EvaluationRequest(bundle_folder, annotations, "didemo", features=videos, settings=RunSettings(threads=1)))
+    assert set(report.result) == {"r1", "r5", "miou"}
     grounder = Grounder.open(bundle_folder, threads=1)
     from wsra.runtime.formats.features import read_features
 
-    for answer, annotation in zip(told.answers, told.annotations, strict=True):
+    for answer, annotation in zip(report.answers, report.annotations, strict=True):
         assert answer.shape == (21, 3) and (np.diff(answer[:, 2]) <= 0).all()
         assert len({tuple(row[:2]) for row in answer}) == 21
         features = read_features(videos / f"{annotation.vid}.feat")
@@ -392,16 +392,16 @@ def test_the_table_stands_on_stdout_with_all_digits_in_80_columns(tmp_path: Path
     predictions = predicted(tmp_path / "p.jsonl", {qid: [[row[0], row[1], 1.0]] for qid, (row, *_) in ANSWERS.items()})
     for protocol, heading in (("spans", "mAP .75"), ("charades", "R@5 .7")):
         arguments = ["evaluate", str(predictions), str(annotations), "--protocol", protocol]
-        told = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+        report = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
         done = CliRunner().invoke(app, arguments, env={"COLUMNS": "80"})
         assert done.exit_code == 0, done.output
         assert "…" not in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
         for words in (heading, "result", "95 % interval", "chance", "prior", "shuffled", "EVALUATED data", "strongest control"):
             assert words in done.stdout, words
         row = next(line for line in done.stdout.splitlines() if line.startswith("mIoU")).split()
-        low, high = told["interval95"]["miou"]
-        assert row[1:5] == [f"{told['result']['miou']:.2f}", f"{low:.1f}", "to", f"{high:.1f}"]
-        assert row[5:] == [f"{told['controls'][name]['miou']:.2f}" for name in ("chance", "prior", "shuffled")]
+        low, high = report["interval95"]["miou"]
+        assert row[1:5] == [f"{report['result']['miou']:.2f}", f"{low:.1f}", "to", f"{high:.1f}"]
+        assert row[5:] == [f"{report['controls'][name]['miou']:.2f}" for name in ("chance", "prior", "shuffled")]
 
 
 # --- files that are damaged, hostile or absurd

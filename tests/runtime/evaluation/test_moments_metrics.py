@@ -40,17 +40,17 @@ def test_suppression_on_a_ladder_follows_the_definition(count: int, snippet_s: f
     positions, rng = ladder_positions(ladder), np.random.default_rng(seed)
     scores = rng.integers(0, 4, len(positions)).astype(float) if ties else rng.normal(size=len(positions))
     rungs = np.split(scores.copy(), np.cumsum([rung.windows for rung in ladder])[:-1])
-    found, told = best_of_ladder(ladder, rungs, count=wanted)
+    found, scored = best_of_ladder(ladder, rungs, count=wanted)
     kept = plain_suppression(positions, scores, wanted)
     np.testing.assert_array_equal(found, positions[kept])
-    np.testing.assert_array_equal(told, scores[kept])
+    np.testing.assert_array_equal(scored, scores[kept])
 
 
 def test_only_what_scores_above_the_floor_is_kept() -> None:
-    found, told = best_of_ladder([Rung(2, 4, 3)], [np.array([0.0, 1.0, -1.0])], count=5, above=0.0)
-    assert found.tolist() == [[4, 6]] and told.tolist() == [1]
-    found, told = best_of_ladder([Rung(2, 1, 3)], [np.zeros(3)], count=5, above=0.0)
-    assert found.shape == (0, 2) and told.shape == (0,)
+    found, scored = best_of_ladder([Rung(2, 4, 3)], [np.array([0.0, 1.0, -1.0])], count=5, above=0.0)
+    assert found.tolist() == [[4, 6]] and scored.tolist() == [1]
+    found, scored = best_of_ladder([Rung(2, 1, 3)], [np.zeros(3)], count=5, above=0.0)
+    assert found.shape == (0, 2) and scored.shape == (0,)
 
 
 def test_of_several_true_spans_the_best_counts() -> None:
@@ -59,14 +59,14 @@ def test_of_several_true_spans_the_best_counts() -> None:
 
 
 def test_no_answer_counts_zero() -> None:
-    told = figures([np.zeros((0, 2)), np.array([[0.0, 1.0]])], [np.array([[0.0, 1.0]])] * 2)
-    assert (told.queries, told.r1_iou50, told.miou) == (2, 50.0, 50.0)
+    scored = figures([np.zeros((0, 2)), np.array([[0.0, 1.0]])], [np.array([[0.0, 1.0]])] * 2)
+    assert (scored.queries, scored.r1_iou50, scored.miou) == (2, 50.0, 50.0)
 
 
 def test_fewer_than_five_answers_count_as_they_are() -> None:
     truth = [np.array([[0.0, 10.0]])]
-    told = figures([np.array([[20.0, 30.0], [0.0, 10.0]])], truth)
-    assert (told.r1_iou30, told.r5_iou30, told.r5_iou70, told.miou) == (0.0, 100.0, 100.0, 0.0)
+    scored = figures([np.array([[20.0, 30.0], [0.0, 10.0]])], truth)
+    assert (scored.r1_iou30, scored.r5_iou30, scored.r5_iou70, scored.miou) == (0.0, 100.0, 100.0, 0.0)
 
 
 def test_a_prediction_on_a_threshold_reaches_it_whatever_the_order_of_operations() -> None:
@@ -74,8 +74,8 @@ def test_a_prediction_on_a_threshold_reaches_it_whatever_the_order_of_operations
     rng = np.random.default_rng(0)
     for start, length in rng.uniform(0, 40, (200, 2)):
         for level in (0.3, 0.5, 0.7):
-            told = scores([np.array([[start, start + level * length]])], [np.array([[start, start + length]])])
-            assert told[recall_name(1, level)][0] == 1.0
+            scored = scores([np.array([[start, start + level * length]])], [np.array([[start, start + length]])])
+            assert scored[recall_name(1, level)][0] == 1.0
     assert scores([np.array([[0.0, 0.5 - 1e-6]])], [np.array([[0.0, 1.0]])])["r1_iou50"][0] == 0.0
 
 

@@ -65,9 +65,9 @@ def on_threshold(answers: list[np.ndarray], truths: list[np.ndarray], name: str)
 
 
 def assert_recalls(answers: list[np.ndarray], truths: list[np.ndarray], names: tuple[str, ...], expected: tuple[float, ...]) -> None:
-    told = scores(answers, truths)
+    scored = scores(answers, truths)
     for name, figure in zip(names, expected, strict=True):
-        assert tops(told, (name,))[0] == pytest.approx(figure, abs=on_threshold(answers, truths, name) + PRINTED), name
+        assert tops(scored, (name,))[0] == pytest.approx(figure, abs=on_threshold(answers, truths, name) + PRINTED), name
 
 
 # --- golden files
@@ -81,16 +81,16 @@ def test_golden_didemo(data_folder: Path, name: str) -> None:
     truths = [np.array([number[tuple(t)] for t in row["times"]]) for row in golden["annotations"]]
     rankings = [np.array([number[tuple(m)] for m in ranking]) for ranking in golden["rankings"][name]]
     rankings = rankings * 60 if len(rankings) == 1 else rankings
-    told, expected = didemo.rank_scores(rankings, truths), golden["expected"][name]
+    scored, expected = didemo.rank_scores(rankings, truths), golden["expected"][name]
     for figure, key in (("r1", "rank1"), ("r5", "rank5"), ("miou", "miou")):
-        assert told[figure].mean() == pytest.approx(expected[key], abs=1e-12)
+        assert scored[figure].mean() == pytest.approx(expected[key], abs=1e-12)
     for query, each in enumerate(expected.get("per_query", [])):
         ranks = np.argsort(rankings[query])[truths[query]] + 1
         assert ranks.tolist() == each["ranks"]
         assert np.sort(ranks)[:3].mean() == pytest.approx(each["mean_best3_rank"], abs=1e-12)
-        assert told["r1"][query] == (each["mean_best3_rank"] <= 1) and told["r5"][query] == (each["mean_best3_rank"] <= 5)
+        assert scored["r1"][query] == (each["mean_best3_rank"] <= 1) and scored["r5"][query] == (each["mean_best3_rank"] <= 5)
         assert didemo.moment_ious(truths[query])[rankings[query][0]] == pytest.approx(each["top1_ious"], abs=1e-12)
-        assert told["miou"][query] == pytest.approx(each["mean_best3_iou"], abs=1e-12)
+        assert scored["miou"][query] == pytest.approx(each["mean_best3_iou"], abs=1e-12)
     if "per_query" in expected:
         assert {len(row["times"]) for row in golden["annotations"]} == {4, 5, 7}
         assert {row["num_segments"] for row in golden["annotations"]} == {5, 6}
@@ -110,11 +110,11 @@ def test_golden_charades(data_folder: Path, name: str, clipped: bool) -> None:
     expected = expected["gt_clamped"] if clipped else expected
     truths = [np.array([row["lighthouse_window"] if clipped else [row["start"], row["end"]]]) for row in golden["annotations"]]
     answers = [np.array(rows)[:, :2] for rows in golden["predictions"][name]]
-    told = scores(answers, truths)
-    assert told["miou"].mean() == pytest.approx(expected["mIoU"], abs=1e-12)
+    scored = scores(answers, truths)
+    assert scored["miou"].mean() == pytest.approx(expected["mIoU"], abs=1e-12)
     for rank in (1, 5):
         for level in (0.3, 0.5, 0.7):
-            assert told[recall_name(rank, level)].mean() == pytest.approx(expected[f"R{rank}@{level}"], abs=1e-12)
+            assert scored[recall_name(rank, level)].mean() == pytest.approx(expected[f"R{rank}@{level}"], abs=1e-12)
     if not clipped:
         best = np.mean([best_iou(answer, truth).max() for answer, truth in zip(answers, truths, strict=True)])
         assert best == pytest.approx(expected["mIoU_best_of_5"], abs=1e-12)
@@ -126,11 +126,11 @@ def test_golden_charades_as_cpl_and_lighthouse_count(data_folder: Path, name: st
     rows, answers = golden["annotations"], [np.array(each)[:, :2] for each in golden["predictions"][name]]
     expected = golden["expected"][name]
     levels = (0.1, 0.3, 0.5, 0.7, 0.9)
-    told = scores(answers, [np.array([[row["start"], row["end"]]]) for row in rows], levels=levels)
-    assert told["miou"].mean() == pytest.approx(expected["cpl_top1"]["mIoU"], abs=1e-8)
+    scored = scores(answers, [np.array([[row["start"], row["end"]]]) for row in rows], levels=levels)
+    assert scored["miou"].mean() == pytest.approx(expected["cpl_top1"]["mIoU"], abs=1e-8)
     for level in levels:
-        assert told[recall_name(1, level)].mean() == pytest.approx(expected["cpl_top1"][f"IoU@{level}"], abs=1e-8)
-        assert told[recall_name(5, level)].mean() == pytest.approx(expected["cpl_top5"][f"IoU@{level}"], abs=1e-8)
+        assert scored[recall_name(1, level)].mean() == pytest.approx(expected["cpl_top1"][f"IoU@{level}"], abs=1e-8)
+        assert scored[recall_name(5, level)].mean() == pytest.approx(expected["cpl_top5"][f"IoU@{level}"], abs=1e-8)
     lighthouse, clipped = expected["lighthouse"]["full"], [np.array([row["lighthouse_window"]]) for row in rows]
     first = scores(answers, clipped, levels=[float(level) for level in lighthouse["MR-R1"]])
     for level, share in lighthouse["MR-R1"].items():
@@ -172,7 +172,7 @@ def fixed_list() -> np.ndarray:
 def test_didemo(data_folder: Path, row: str, split: str, expected: tuple[float, ...]) -> None:
     annotations, truths = didemo_set(data_folder, split)
     other = didemo_set(data_folder, "test" if split == "val" else "val")[1]
-    told = {
+    scored = {
         "votes": lambda: didemo.rank_scores([didemo.frequency_ranking([truth]) for truth in truths], truths),
         "chance": lambda: didemo.chance_scores(truths),
         "chance within the video": lambda: didemo.chance_scores(truths, last=[round(a.duration_s / 5) - 1 for a in annotations]),
@@ -181,7 +181,7 @@ def test_didemo(data_folder: Path, row: str, split: str, expected: tuple[float, 
         "frequency of the other split": lambda: didemo.rank_scores([didemo.frequency_ranking(other)] * len(truths), truths),
     }[row]()
     # Two val queries with five or more distinct moments are sampled: up to 0.0001 beside the table's own samples.
-    assert [100 * told[name].mean() for name in ("r1", "r5", "miou")] == pytest.approx(expected, abs=0.00011)
+    assert [100 * scored[name].mean() for name in ("r1", "r5", "miou")] == pytest.approx(expected, abs=0.00011)
 
 
 # --- Charades-STA, sections 2.5 and 4; the same windows elsewhere, section 2.6
@@ -226,8 +226,8 @@ PLANS: dict[str, Callable[[float], np.ndarray]] = {
 )
 def test_charades_chance(data_folder: Path, plan: str, truth: str, expected: tuple[float, ...]) -> None:
     truths, lengths = spans(data_folder, truth)
-    told = chance_scores([PLANS[plan](length) for length in lengths], truths)
-    assert tops(told, (*RECALLS, "miou")) == pytest.approx(expected, abs=PRINTED + 0.0006)  # a window of 47 on a threshold
+    scored = chance_scores([PLANS[plan](length) for length in lengths], truths)
+    assert tops(scored, (*RECALLS, "miou")) == pytest.approx(expected, abs=PRINTED + 0.0006)  # a window of 47 on a threshold
 
 
 @pytest.mark.parametrize(
@@ -296,6 +296,6 @@ def test_the_prior_fits_more_than_any_of_the_47_windows(data_folder: Path) -> No
     train, lengths = spans(data_folder, "A")
     shares = fixed_windows(train, lengths)
     assert shares.shape == (5, 2)
-    told = scores([shares * length for length in lengths], train)
+    scored = scores([shares * length for length in lengths], train)
     others = [scores([window[None] * length for length in lengths], train)["r1_iou50"].mean() for window in relative_windows(1.0)[::4]]
-    assert told["r1_iou50"].mean() >= max(others)
+    assert scored["r1_iou50"].mean() >= max(others)

@@ -94,11 +94,11 @@ def test_hours_take_no_more_memory_than_a_minute_but_for_the_features(tmp_path: 
     measured = {}
     for name, seconds in (("minute", 60), ("long", long_s)):
         video = steady(tmp_path / f"{seconds}.mkv", seconds)
-        told = (
+        code = (
             "import resource; from wsra.runtime.extraction.batch import extract_features;"
             f"print(len(extract_features({str(video)!r})), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
-        run = subprocess.run([sys.executable, "-c", told], check=True, capture_output=True, text=True)
+        run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
         rows, measured[name] = (int(word) for word in run.stdout.split())
         assert rows > 0.5 * (seconds - 20)
     assert (measured["long"] - measured["minute"]) / MIB < rows * ROW_MIB + ALLOWED_MIB, measured

@@ -129,13 +129,13 @@ def test_a_camera_that_was_moved_begins_anew(parts: list[Path], tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("door_20261123_160000", "a gap of 7160 s"), ("door_20261123_130000", "give the files in chronological order")]
+    ("name", "message"), [("door_20261123_160000", "a gap of 7160 s"), ("door_20261123_130000", "give the files in chronological order")]
 )
-def test_a_long_gap_or_a_wrong_order_begins_anew_and_is_told(name: str, told: str, parts: list[Path], tmp_path: Path) -> None:
+def test_a_long_gap_or_a_wrong_order_begins_anew_and_is_told(name: str, message: str, parts: list[Path], tmp_path: Path) -> None:
     later = tmp_path / f"{name}.mkv"
     later.write_bytes(parts[1].read_bytes())
     *_, done = extract_recording([parts[0], later], tmp_path)
-    assert done.warning is not None and told in done.warning
+    assert done.warning is not None and message in done.warning
     np.testing.assert_array_equal(read_features(done.feat).values, extract_features(parts[1]).values)
 
 

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.device
     ],
 )
 def test_what_libraries_raise_is_one_line(raised: Exception) -> None:
-    told = rf"^a\.mp4: cannot be used \({type(raised).__name__}.*\); is the file damaged\? WSRA_DEBUG=1 shows"
-    with pytest.raises(VideoError, match=told) as caught, one_file("a.mp4", VideoError):
+    message = rf"^a\.mp4: cannot be used \({type(raised).__name__}.*\); is the file damaged\? WSRA_DEBUG=1 shows"
+    with pytest.raises(VideoError, match=message) as caught, one_file("a.mp4", VideoError):
         raise raised
     assert caught.value.__cause__ is raised and "\n" not in str(caught.value)
 

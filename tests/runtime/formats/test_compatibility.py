@@ -92,8 +92,8 @@ def test_features_of_motion_are_replaced_only_where_that_is_wanted(place: Path) 
     refused = CliRunner().invoke(app_of(["extract"]), ["extract", "yard.mp4", "-o", "camera", "--continue"])
     assert refused.exit_code == 1 and "holds features of motion-2@1s; expected motion-3@1s" in refused.stderr
     assert (place / "camera" / "yard.feat").read_bytes() == old and read_features("camera/yard.feat").tracks is None
-    _, told = wsra("extract", "yard.mp4", "later.mp4", "-o", "camera", "--continue", "--overwrite")
-    assert "yard.mp4: extracted" in told and "later.mp4: extracted" in told
+    _, messages = wsra("extract", "yard.mp4", "later.mp4", "-o", "camera", "--continue", "--overwrite")
+    assert "yard.mp4: extracted" in messages and "later.mp4: extracted" in messages
     first, later = read_features("camera/yard.feat"), read_features("camera/later.feat")
     assert first.tracks is not None and later.extra["continues"] == first.extra["camera_sha256"]
 
@@ -102,10 +102,10 @@ def test_features_of_motion_are_replaced_only_where_that_is_wanted(place: Path) 
 def test_keys_are_used_or_made_again(place: Path) -> None:
     """Keys are a cache: those of another version may be made again, and are never taken for something foreign."""
     command = RECORDED["ground-folder"]
-    first, told = wsra(*command)
+    first, messages = wsra(*command)
     again, quiet = wsra(*command)
     assert first == again and "keys" not in quiet
-    assert "stay in memory" not in told and told.count("is made again") in (0, 5)
+    assert "stay in memory" not in messages and messages.count("is made again") in (0, 5)
 
 
 def test_a_checkpoint_is_loaded_and_its_run_is_not_resumed(place: Path) -> None:

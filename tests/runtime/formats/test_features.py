@@ -48,7 +48,7 @@ GOOD_TIMES = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
 
 
 @pytest.mark.parametrize(
-    ("values", "times", "told"),
+    ("values", "times", "message"),
     [
         (np.zeros((3, 2), np.float64), GOOD_TIMES, "float64"),
         (np.zeros((3,), np.float32), GOOD_TIMES, "expected float16 or float32 (snippets, width)"),
@@ -60,8 +60,8 @@ GOOD_TIMES = np.array([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])
         (np.zeros((3, 2), np.float32), np.array([[0.0, 1], [1, np.nan], [2, 3]]), "times hold NaN"),
     ],
 )
-def test_unusable_numbers_are_named(values: np.ndarray, times: np.ndarray, told: str) -> None:
-    with pytest.raises(FeatureError, match=told.replace("(", r"\(").replace(")", r"\)")) as error:
+def test_unusable_numbers_are_named(values: np.ndarray, times: np.ndarray, message: str) -> None:
+    with pytest.raises(FeatureError, match=message.replace("(", r"\(").replace(")", r"\)")) as error:
         Features(values, times, "v", 3.0, "b")
     assert "\n" not in str(error.value)
 
@@ -87,7 +87,7 @@ META = {"format": "wsra.feat", "version": "1", "video": "v", "duration_s": "3.0"
 
 
 @pytest.mark.parametrize(
-    ("metadata", "tensors", "told"),
+    ("metadata", "tensors", "message"),
     [
         ({"format": "pt"}, BODY, "not a wsra.feat file"),
         (META, {"features": BODY["features"]}, "not a wsra.feat file"),
@@ -98,8 +98,8 @@ META = {"format": "wsra.feat", "version": "1", "video": "v", "duration_s": "3.0"
         (META, {**BODY, "features": np.zeros((3, 2), np.int32)}, "features are int32"),
     ],
 )
-def test_foreign_files_are_refused(tmp_path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray], told: str) -> None:
-    with pytest.raises(FeatureError, match=told):
+def test_foreign_files_are_refused(tmp_path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(FeatureError, match=message):
         read_features(_forge(tmp_path / "a.feat", metadata, **tensors))
 
 

@@ -50,7 +50,7 @@ def test_resealing_alone_changes_nothing(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "message"),
     [
         (lambda t: t.update(plan="sometimes"), 'plan is sometimes; expected "tracks" or "peaks" or "maximal" or'),
         (lambda t: t.update(span_score=7), 'span_score is 7; expected "additive" or "pooled"'),
@@ -110,11 +110,11 @@ def test_resealing_alone_changes_nothing(bundle: Path) -> None:
         (lambda t: t.pop("format"), "damaged, it has no format and version"),
     ],
 )  # fmt: skip
-def test_every_value_of_a_resealed_manifest_is_judged(bundle: Path, edit: Edit, told: str) -> None:
+def test_every_value_of_a_resealed_manifest_is_judged(bundle: Path, edit: Edit, message: str) -> None:
     reseal(bundle, edit)
     with pytest.raises(BundleError) as error:
         open_bundle(bundle)
-    assert told in str(error.value) and "\n" not in str(error.value), str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value), str(error.value)
 
 
 @pytest.mark.parametrize("text", ["[" * 50_000, "9" * 5_000, "[1]", '"x"', "", "\xff"])
@@ -173,7 +173,7 @@ def test_graphs_are_held_against_the_manifest(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda t: t.pop("text_mean"), "no text_mean"),
         (lambda t: t.update({"text.weight": t["text.weight"].T.copy()}), r"text.weight is float32 \(32, 16\), expected float32 \(16, 32\)"),
@@ -183,11 +183,11 @@ def test_graphs_are_held_against_the_manifest(bundle: Path) -> None:
         (lambda t: t.update({"text_scale": np.zeros(0, np.float32)}), r"text_scale is float32 \(0,\)"),
     ],
 )
-def test_weights_of_other_shapes(bundle: Path, change: Edit, told: str) -> None:
+def test_weights_of_other_shapes(bundle: Path, change: Edit, message: str) -> None:
     table = load_file(bundle / "scorer.safetensors")
     change(table)
     save_file(table, bundle / "scorer.safetensors")
-    with pytest.raises(BundleError, match=f"does not hold the weights of a trained scorer .{told}"):
+    with pytest.raises(BundleError, match=f"does not hold the weights of a trained scorer .{message}"):
         read_weights(Bundle(bundle, read_manifest(bundle)))
 
 

@@ -57,7 +57,7 @@ def test_the_best_view_of_each_track_is_its_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"of_row": np.array([0, 0, 0], np.int32)}, "tracks is int32 (3,); expected int32 (6,)"),
         ({"of_row": np.zeros(6, np.int32)}, "tracks do not number 2 tracks"),
@@ -72,11 +72,11 @@ def test_the_best_view_of_each_track_is_its_first() -> None:
         ({"view_boxes": np.array([[0, 0, 1, 1], [0, 0, np.nan, 1]], np.float32)}, "view_boxes are not boxes"),
     ],
 )
-def test_refuses_tracks_that_do_not_fit(changes: dict[str, np.ndarray], told: str) -> None:
+def test_refuses_tracks_that_do_not_fit(changes: dict[str, np.ndarray], message: str) -> None:
     features = object_features([(0.0, 3.0), (1.5, 4.0)])
     with pytest.raises(FeatureError) as caught:
         replace(features, tracks=of(**changes))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_rows_must_be_sorted_by_start() -> None:

@@ -144,9 +144,9 @@ def test_a_missing_file_and_a_missing_precision(bundle_folder: Path, tmp_path: P
         open_bundle(tmp_path / "b")
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(0, "0:00:00.0"), (59.96, "0:01:00.0"), (3725.44, "1:02:05.4"), (86_400, "24:00:00.0")])
-def test_clock(seconds: float, told: str) -> None:
-    assert clock(seconds) == told
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00:00.0"), (59.96, "0:01:00.0"), (3725.44, "1:02:05.4"), (86_400, "24:00:00.0")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
 
 
 def test_the_curve_shows_where(video: Features) -> None:

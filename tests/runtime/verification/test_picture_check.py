@@ -70,9 +70,9 @@ def put_into(plan: Path, graph: Path, sidecar: Path) -> None:
 def verified(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     run = CliRunner().invoke(app, ["verify", str(folder), "--json", *options])
     assert run.stdout, run.output
-    told = json.loads(run.stdout)
-    check("verify", told)
-    return run.exit_code, told["pictures"], run.stderr
+    report = json.loads(run.stdout)
+    check("verify", report)
+    return run.exit_code, report["pictures"], run.stderr
 
 
 def test_the_plans_of_an_encoder_are_compared_with_its_fp32_graph(engines: Engines, tmp_path: Path) -> None:

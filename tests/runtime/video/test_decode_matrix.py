@@ -164,8 +164,8 @@ def ffprobe_s(path: Path) -> list[float | None]:
     """Times of the frames as ffprobe tells them, after the first; None where it tells none."""
     command = ["ffprobe", "-v", "quiet", "-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"]
     lines = subprocess.run([*command, str(path)], capture_output=True, text=True, timeout=600).stdout.split()
-    told = [None if "N/A" in line else float(line.strip(",")) for line in lines]
-    return [None if time_s is None else time_s - (told[0] or 0.0) for time_s in told]
+    times_s = [None if "N/A" in line else float(line.strip(",")) for line in lines]
+    return [None if time_s is None else time_s - (times_s[0] or 0.0) for time_s in times_s]
 
 
 @pytest.mark.parametrize("reference", ["written", "ffprobe"])
@@ -199,8 +199,8 @@ def test_frames_and_times(case: Case, reference: str, tmp_path: Path) -> None:
     else:
         assert 8 <= len(times_s) <= len(shown_s)
         assert np.abs(times_s[:, None] - shown_s).min(axis=1).max() < STAMP_S
-    told = video.damage()
+    damage = video.damage()
     if case.told is not None:
-        assert told is not None and re.search(case.told, told), told
+        assert damage is not None and re.search(case.told, damage), damage
     elif case.exact:
-        assert told is None
+        assert damage is None

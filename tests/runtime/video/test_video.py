@@ -66,13 +66,13 @@ def test_what_is_no_video(tmp_path: Path, sound_file: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("not a video")
     (tmp_path / sound_file.name).write_bytes(sound_file.read_bytes())
-    for name, told in (
+    for name, message in (
         ("empty.mp4", "0 bytes"),
         ("text.mp4", "not a video that FFmpeg can open"),
         (sound_file.name, r"no video stream \(found: audio\)"),
         ("none.mp4", "no such file"),
     ):
-        with pytest.raises(VideoError, match=told):
+        with pytest.raises(VideoError, match=message):
             Video(tmp_path / name, height_px=120, frames_per_s=4)
 
 

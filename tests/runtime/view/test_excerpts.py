@@ -191,7 +191,7 @@ def test_the_cache_is_bounded_and_what_was_used_last_stays(cache: Path, avi: Pat
 
 
 @pytest.mark.parametrize(
-    ("start_s", "end_s", "told"),
+    ("start_s", "end_s", "message"),
     [
         (40.0, 41.0, "is 29.9 s long; expected times within it"),
         (5.0, 5.0, "at most 120 s long"),
@@ -199,8 +199,8 @@ def test_the_cache_is_bounded_and_what_was_used_last_stays(cache: Path, avi: Pat
         (0.0, 120.1, "at most 120 s long"),
     ],
 )
-def test_times_beyond_the_video_are_refused(excerpts: Excerpts, avi: Path, start_s: float, end_s: float, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_times_beyond_the_video_are_refused(excerpts: Excerpts, avi: Path, start_s: float, end_s: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         excerpts.excerpt(avi, start_s, end_s)
 
 
@@ -282,9 +282,9 @@ def test_over_http_while_others_are_made_the_page_answers(
         for thread in threads:
             thread.join()
         for number, answer in answers.items():
-            told = answer.json()
-            assert told["start_s"] == pytest.approx(number, abs=0.13) and told["end_s"] == number + 2 and not told["copied"]
-            film = client.get(told["url"], headers={"Range": "bytes=0-"})
+            excerpt = answer.json()
+            assert excerpt["start_s"] == pytest.approx(number, abs=0.13) and excerpt["end_s"] == number + 2 and not excerpt["copied"]
+            film = client.get(excerpt["url"], headers={"Range": "bytes=0-"})
             assert film.status_code == 206 and film.headers["content-type"] == "video/mp4"
             (tmp_path / "got.mp4").write_bytes(film.content)
             assert len(decoded(tmp_path / "got.mp4")) == pytest.approx(2 / 0.12, abs=1.5)

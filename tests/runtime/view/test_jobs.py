@@ -141,13 +141,13 @@ def test_features_are_those_of_extract_and_can_be_asked_at_once(
 ) -> None:
     (library, jobs), slow = opened, Slow(monkeypatch, "a.mp4")
     assert len(library.listing().missing) == 3
-    told = threading.Event()
-    with jobs.listening(told.set):
+    notified = threading.Event()
+    with jobs.listening(notified.set):
         assert jobs.add(library.missing_in(id_of("d", root / "yard"))) == 2
         assert jobs.add(library.missing_in(id_of("d", root / "yard"))) == 0
         slow.free.set()
         until(lambda: jobs.state()["finished"] == 2)
-    assert told.is_set()
+    assert notified.is_set()
     assert jobs.state() == {
         **{"running": None, "waiting": [], "waiting_total": 0, "finished": 2},
         **{"failed": [], "failed_total": 0, "cancelled": 0},
@@ -298,7 +298,7 @@ def test_a_video_that_fails_is_one_line_and_is_tried_again_when_it_changes_or_is
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (BackboneError("the encoder is damaged; convert it again"), "the encoder is damaged; convert it again"),
         (
@@ -308,7 +308,7 @@ def test_a_video_that_fails_is_one_line_and_is_tried_again_when_it_changes_or_is
     ],
 )
 def test_a_backbone_that_cannot_be_opened_fails_each_video(
-    root: Path, opened: tuple[Library, Jobs], monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+    root: Path, opened: tuple[Library, Jobs], monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     def refuse(*_: Any) -> None:
         raise error
@@ -317,7 +317,7 @@ def test_a_backbone_that_cannot_be_opened_fails_each_video(
     library, jobs = opened
     jobs.add(library.missing_in(id_of("d", root)))
     until(lambda: at_rest(jobs))
-    assert all(re.fullmatch(told, one["reason"]) for one in jobs.state()["failed"])
+    assert all(re.fullmatch(message, one["reason"]) for one in jobs.state()["failed"])
     assert jobs.state()["failed_total"] == 3
 
 

@@ -52,10 +52,10 @@ def listing_of(*roots: Path, bundle: Bundle) -> Listing:
 def test_the_archive_is_described(made: tuple[Path, Path]) -> None:
     with page_over([made[0]], made[1]) as (_, client):
         answer = client.get("/api/archive")
-        told = answer.json()
-    assert told["bundle"] == "bundle" and told["calibration"] == "captions" and told["false_alarms"] is None
-    assert told["examples"] == told["kinds"] == []  # a bundle of an earlier wsra has no vocabulary
-    cameras = {camera["name"]: camera for camera in told["cameras"]}
+        archive = answer.json()
+    assert archive["bundle"] == "bundle" and archive["calibration"] == "captions" and archive["false_alarms"] is None
+    assert archive["examples"] == archive["kinds"] == []  # a bundle of an earlier wsra has no vocabulary
+    cameras = {camera["name"]: camera for camera in archive["cameras"]}
     assert set(cameras) == {*HOURS, "yard.mp4"}
     for name, (day, hours) in HOURS.items():
         begin, end = (instant(from_iso(f"{day}T{hour:02d}:30:00")).timestamp() for hour in (hours[0], hours[-1]))  # type: ignore[arg-type]
@@ -64,12 +64,12 @@ def test_the_archive_is_described(made: tuple[Path, Path]) -> None:
     assert cameras["yard.mp4"] | {"id": "", "hours": 0} == {
         "id": "", "name": "yard.mp4", "clock": False, "from_s": 0.0, "to_s": 11.915, "hours": 0, "files": 1,
     }  # fmt: skip
-    assert (told["from_s"], told["to_s"]) == (cameras["north/ch01"]["from_s"], cameras["south/ch02"]["to_s"])
-    assert told["hours"] == pytest.approx((7 * 17 + 11.915) / 3600)
-    assert [(folder["name"], folder["ready"], folder["missing"]) for folder in told["folders"]] == [
+    assert (archive["from_s"], archive["to_s"]) == (cameras["north/ch01"]["from_s"], cameras["south/ch02"]["to_s"])
+    assert archive["hours"] == pytest.approx((7 * 17 + 11.915) / 3600)
+    assert [(folder["name"], folder["ready"], folder["missing"]) for folder in archive["folders"]] == [
         ("archive", 8, 1), ("archive/north", 3, 0), ("archive/south", 4, 1),
     ]  # fmt: skip
-    (left_out,) = told["left_out"]
+    (left_out,) = archive["left_out"]
     assert left_out["file"] == str(made[0] / "broken.feat") and "cannot be read" in left_out["reason"]
     assert not left_out["reason"].startswith(str(made[0]))
 
@@ -171,9 +171,9 @@ def test_changes_are_seen(archive: Path, bundle: Bundle) -> None:
 def test_an_empty_folder_opens_and_says_that_there_is_nothing_to_ask(tmp_path: Path, bundle: Bundle) -> None:
     (tmp_path / "empty").mkdir()
     with page_over([tmp_path / "empty"], bundle.folder) as (_, client):
-        told = client.get("/api/archive").json()
-        assert told["cameras"] == told["left_out"] == [] and told["from_s"] is None and told["hours"] == 0
-        assert [(folder["name"], folder["ready"], folder["missing"]) for folder in told["folders"]] == [("empty", 0, 0)]
+        archive = client.get("/api/archive").json()
+        assert archive["cameras"] == archive["left_out"] == [] and archive["from_s"] is None and archive["hours"] == 0
+        assert [(folder["name"], folder["ready"], folder["missing"]) for folder in archive["folders"]] == [("empty", 0, 0)]
         answer = client.get("/api/ask", params={"q": "bus"})
         assert answer.status_code == 400 and "press Prepare under Footage" in answer.json()["message"]
 
@@ -212,5 +212,5 @@ def test_examples_are_made_of_the_words_of_the_bundle(made: tuple[Path, Path], t
     write_vocabulary(bundle / VOCABULARY, vocabulary)
     write_manifest(bundle, replace(read_manifest(bundle), files=sealed_files(bundle)))
     with page_over([made[0]], bundle) as (_, client):
-        told = client.get("/api/archive").json()
-    assert told["kinds"] == list(kinds) and told["examples"][0] == "a man in red"
+        archive = client.get("/api/archive").json()
+    assert archive["kinds"] == list(kinds) and archive["examples"][0] == "a man in red"

@@ -207,10 +207,10 @@ def test_a_file_that_becomes_a_link_is_not_served(page: Page, tmp_path: Path) ->
     ],
 )
 def test_info_says_what_a_browser_plays(page: Page, name: str, why: str, size: tuple[int, int]) -> None:
-    told = page.get(name, "/info").json()
-    assert (told["playable"], told["why"], told["name"]) == (not why, why, name)
-    assert (told["width"], told["height"]) == size
-    assert told["duration_s"] == pytest.approx(decoded(page.root / name)[-1].time_s + 0.1, abs=0.1)
+    info = page.get(name, "/info").json()
+    assert (info["playable"], info["why"], info["name"]) == (not why, why, name)
+    assert (info["width"], info["height"]) == size
+    assert info["duration_s"] == pytest.approx(decoded(page.root / name)[-1].time_s + 0.1, abs=0.1)
 
 
 def test_boxes_are_those_of_the_track(page: Page) -> None:

@@ -192,8 +192,8 @@ def again(film: Path, times: int, to: Path) -> Path:
     return to
 
 
-@pytest.mark.parametrize(("address", "told"), [("head", "neither HOST:PORT nor auto nor local"), ("127.0.0.1:{}", "refused")])
-def test_no_cluster_is_one_line(address: str, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("address", "message"), [("head", "neither HOST:PORT nor auto nor local"), ("127.0.0.1:{}", "refused")])
+def test_no_cluster_is_one_line(address: str, message: str, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         given = address.format(free.getsockname()[1])
@@ -201,7 +201,7 @@ def test_no_cluster_is_one_line(address: str, told: str, tmp_path: Path) -> None
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
     assert run.returncode == 1 and run.stdout == "" and not (tmp_path / "out").exists()
     (line,) = run.stderr.splitlines()
-    assert line.startswith(f"wsra: --ray {given}: no cluster (") and told in line
+    assert line.startswith(f"wsra: --ray {given}: no cluster (") and message in line
 
 
 def test_the_command_prints_data_alone_and_leaves_no_process(bundle_folder: Path, archive: Fill, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_killed_worker_changes_no_answer(
     video.with_suffix(".feat").unlink()
     here = found(rows_bundle_folder, asked)
     assert [result.detections for result in there.results] == [result.detections for result in here.results]
-    assert there.left_out and there.left_out == here.left_out and not any(str(video) in told for told in there.left_out)
+    assert there.left_out and there.left_out == here.left_out and not any(str(video) in message for message in there.left_out)
     assert features == video.with_suffix(".feat").read_bytes()
 
 

@@ -22,18 +22,18 @@ NAMED = {"detr": ("logits", "boxes"), "yolox": ("output",), "boxes": ("boxes", "
 
 
 def settings(outputs: str = "boxes", **changes: Any) -> DetectorSettings:
-    told: dict[str, Any] = {"name": "t", "graph": "t.onnx", "sha256": "0" * 64, "input": "x", "size": (64, 96), "resize": "stretch"}
-    told |= {"outputs": outputs, "names": NAMED[outputs], "classes": ("person", "car", "bench"), "threshold": 0.5}
-    return DetectorSettings(**{**told, **changes})
+    values: dict[str, Any] = {"name": "t", "graph": "t.onnx", "sha256": "0" * 64, "input": "x", "size": (64, 96), "resize": "stretch"}
+    values |= {"outputs": outputs, "names": NAMED[outputs], "classes": ("person", "car", "bench"), "threshold": 0.5}
+    return DetectorSettings(**{**values, **changes})
 
 
 def test_yolox_cell_by_cell() -> None:
     rng = np.random.default_rng(0)
-    told = settings("yolox", strides=(8, 16, 32), scale=1)
+    given = settings("yolox", strides=(8, 16, 32), scale=1)
     cells = 8 * 12 + 4 * 6 + 2 * 3
     table = rng.normal(size=(2, cells, 8)).astype(np.float32)
     table[..., 4:] = rng.random((2, cells, 4))
-    for frame, found in zip(table, decoded([table], told, 2), strict=True):
+    for frame, found in zip(table, decoded([table], given, 2), strict=True):
         place = 0
         for stride in (8, 16, 32):
             for row in range(64 // stride):
@@ -81,7 +81,7 @@ def test_boxes_in_three_outputs_and_in_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outputs", "arrays", "told"),
+    ("outputs", "arrays", "message"),
     [
         ("detr", [(2, 5, 3), (2, 5, 4)], "logits is (2, 5, 3) for 1 frames"),
         ("detr", [(1, 5, 4), (1, 5, 4)], "logits is (1, 5, 4); by outputs and classes of the JSON, expected (frames, boxes, 3)"),
@@ -91,10 +91,10 @@ def test_boxes_in_three_outputs_and_in_one() -> None:
         ("boxes", [(1, 5, 4), (1, 5, 1), (1, 5)], "scores is (1, 5, 1); boxes is (1, 5, 4), so expected (1, 5)"),
     ],
 )
-def test_shapes_that_are_not_those_of_the_layout(outputs: str, arrays: list[tuple[int, ...]], told: str) -> None:
+def test_shapes_that_are_not_those_of_the_layout(outputs: str, arrays: list[tuple[int, ...]], message: str) -> None:
     with pytest.raises(ValueError) as error:
         decoded([np.zeros(shape, np.float32) for shape in arrays], settings(outputs, strides=(8, 16, 32) if outputs == "yolox" else ()), 1)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_numbers_that_mean_nothing() -> None:
@@ -139,18 +139,18 @@ def test_boxes_are_clipped_and_those_beyond_the_frame_dropped() -> None:
 @pytest.mark.parametrize("resize", ["stretch", "pad", "corner"])
 @pytest.mark.parametrize("shape", [(100, 60), (60, 100), (64, 96), (30, 20)])
 def test_a_box_of_the_input_is_where_its_pixels_were_in_the_frame(resize: str, shape: tuple[int, int]) -> None:
-    told = settings(resize=resize, scale=1, fill=114)
+    given = settings(resize=resize, scale=1, fill=114)
     image = np.full((*shape, 3), 30, np.uint8)
     top, left, bottom, right = (round(share * side) for share, side in zip((0.2, 0.5, 0.7, 0.9), shape * 2, strict=True))
     image[top:bottom, left:right] = 250
-    shown = resized(image, told, fill=told.fill)[..., 0]
+    shown = resized(image, given, fill=given.fill)[..., 0]
     lit = np.argwhere(shown > 180)
     (y, x), (foot, end) = lit.min(axis=0), lit.max(axis=0) + 1
-    place = place_of(*shape, told.size, resize)
-    found = chosen(found_of((float(x), float(y), float(end), float(foot), 0.9, 0)), told, place)
+    place = place_of(*shape, given.size, resize)
+    found = chosen(found_of((float(x), float(y), float(end), float(foot), 0.9, 0)), given, place)
     expected = [left / shape[1], top / shape[0], right / shape[1], bottom / shape[0]]
     np.testing.assert_allclose(found.boxes[0], expected, atol=1.5 / min(place[2:]))
-    if resize != "stretch" and place[2:] != told.size:
+    if resize != "stretch" and place[2:] != given.size:
         assert (shown == 114).any() and (place[:2] == (0, 0)) == (resize == "corner")
 
 

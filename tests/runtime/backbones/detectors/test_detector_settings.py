@@ -54,7 +54,7 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("name", "a b", 'name is "a b"; expected letters'),
         ("graph", "../tiny.onnx", "graph is"),
@@ -90,14 +90,14 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ("bogus", 1, "unknown key bogus; known are name, graph"),
     ],
 )
-def test_a_wrong_value_names_its_key(tmp_path: Path, key: str, value: object, told: str | None) -> None:
+def test_a_wrong_value_names_its_key(tmp_path: Path, key: str, value: object, message: str | None) -> None:
     path = written(tmp_path, {**PLAIN, key: value})
-    if told is None:
+    if message is None:
         assert getattr(read_detector(path), key) == value
         return
     with pytest.raises(BackboneError) as error:
         read_detector(path)
-    assert told in str(error.value) and str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    assert message in str(error.value) and str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
 def test_what_does_not_fit_together(tmp_path: Path) -> None:

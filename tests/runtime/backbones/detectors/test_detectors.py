@@ -131,9 +131,9 @@ class Told:
     def find(self, outputs: DetectorOutputs) -> list[Found]:
         found = []
         for _ in outputs.sizes:
-            told = next(self._frames)
-            boxes = np.array([box for _, box in told], np.float32).reshape(-1, 4)
-            found.append(Found(boxes, np.full(len(told), 0.8, np.float32), np.array([class_of(name) for name, _ in told], np.int64)))
+            given = next(self._frames)
+            boxes = np.array([box for _, box in given], np.float32).reshape(-1, 4)
+            found.append(Found(boxes, np.full(len(given), 0.8, np.float32), np.array([class_of(name) for name, _ in given], np.int64)))
         return found
 
 
@@ -208,7 +208,7 @@ def test_extract_from_a_file(pan: Pan, knowing: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--detector", "d.json", "--backbone", "e.json"), "--detector is a backbone of its own; leave out"),
         (("--detector", "d.json", "--regions", "grid"), "--detector is a backbone of its own; leave out"),
@@ -217,11 +217,11 @@ def test_extract_from_a_file(pan: Pan, knowing: Path, tmp_path: Path) -> None:
         (("--detector", "."), "detector.json: no such file; expected the JSON settings of the detector (docs/detectors.md)"),
     ],
 )
-def test_options_that_do_not_fit(tmp_path: Path, arguments: tuple[str, ...], told: str) -> None:
+def test_options_that_do_not_fit(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     (tmp_path / "v.mp4").touch()
     run = wsra("extract", "v.mp4", "-o", "out", *arguments, folder=tmp_path)
     lines = " ".join(run.stderr.replace("│", " ").split())
-    assert run.returncode != 0 and told in lines and not (tmp_path / "out").exists()
+    assert run.returncode != 0 and message in lines and not (tmp_path / "out").exists()
 
 
 def tables(**changes: Any) -> dict[str, np.ndarray]:
@@ -237,7 +237,7 @@ TOLD: dict[str, Any] = {"size": (240, 320), "outputs": "boxes", "names": ("boxes
 
 
 @pytest.mark.parametrize(
-    ("changes", "held", "told"),
+    ("changes", "held", "message"),
     [
         ({"input": "y"}, {}, "the input is x; the JSON says y: a detector must have only that input"),
         ({"names": ("boxes", "scores", "classes")}, {}, "no output classes; it has boxes, scores, labels: name those in the JSON"),
@@ -250,22 +250,22 @@ TOLD: dict[str, Any] = {"size": (240, 320), "outputs": "boxes", "names": ("boxes
         ({}, {"scores": np.full((1, MOST), np.nan, np.float32)}, "scores holds NaN or infinite numbers"),
     ],
 )
-def test_a_graph_that_does_not_fit_its_json(changes: dict[str, Any], held: dict[str, Any], told: str, tmp_path: Path) -> None:
+def test_a_graph_that_does_not_fit_its_json(changes: dict[str, Any], held: dict[str, Any], message: str, tmp_path: Path) -> None:
     path = detector(reading(tmp_path / "g.onnx", tables(**held)), **{**TOLD, **changes})
     with pytest.raises(BackboneError) as error:
         load_detector(path).objects(blank(4), 1.0)
-    assert told in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_graph_that_takes_one_batch_or_other_numbers(tmp_path: Path) -> None:
-    for dtype, shape, told in (
+    for dtype, shape, message in (
         (TensorProto.FLOAT, [2, 3, 240, 320], "takes 2 rows per call, and batch of the JSON is dynamic"),
         (TensorProto.DOUBLE, ["n", 3, 240, 320], "x is float64; expected float32, float16 or uint8: export a detector so"),
         (TensorProto.UINT8, ["n", 3, 240, 320], "x is uint8; then scale must be 1"),
     ):
         node = helper.make_node("Cast", ["x"], ["all"], to=TensorProto.FLOAT)
         path = detector(save(tmp_path / "g.onnx", [node], {"x": (dtype, shape)}, {"all": shape}), **{**TOLD, "names": ("all",)})
-        with pytest.raises(BackboneError, match=told):
+        with pytest.raises(BackboneError, match=message):
             load_detector(path)
     with pytest.raises(BackendError, match="onnx"):
         (tmp_path / "g.onnx").write_bytes(b"no graph")

@@ -51,7 +51,7 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("name", "a b", 'name is "a b"; expected letters'),
         ("graph", "../tiny.onnx", "graph is"),
@@ -85,24 +85,24 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ("bogus", 1, "unknown key bogus; known are name, graph"),
     ],
 )
-def test_a_wrong_value_names_its_key(tmp_path: Path, key: str, value: object, told: str) -> None:
+def test_a_wrong_value_names_its_key(tmp_path: Path, key: str, value: object, message: str) -> None:
     path = written(tmp_path, {**IMAGE, key: value})
     with pytest.raises(BackboneError) as error:
         read_settings(path)
-    assert told in str(error.value) and str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+    assert message in str(error.value) and str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"frames_per_snippet": 4}, "frames_per_snippet is 4; for a clip encoder it must be frames, 8"),
         ({"sampling": "middle"}, 'sampling is "middle", which is one frame, but frames_per_snippet is 8'),
     ],
 )
-def test_what_does_not_fit_a_clip_encoder(tmp_path: Path, changes: dict[str, object], told: str) -> None:
+def test_what_does_not_fit_a_clip_encoder(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     with pytest.raises(BackboneError) as error:
         read_settings(written(tmp_path, {**CLIP, **changes}))
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("key", [key for key in IMAGE if key not in ("format", "version")])
@@ -119,9 +119,9 @@ def test_other_json(tmp_path: Path, table: object) -> None:
 
 def test_what_is_no_json_or_not_there(tmp_path: Path) -> None:
     deep, long = b"[" * 50_000, b'{"width": ' + b"9" * 5000 + b"}"
-    for content, told in ((b"\xff{", "byte 0 is not UTF-8"), (b"{", "line 1: not JSON"), (deep, "nested more than"), (long, "5000 digits")):
+    for content, said in ((b"\xff{", "byte 0 is not UTF-8"), (b"{", "line 1: not JSON"), (deep, "nested more than"), (long, "5000 digits")):
         (tmp_path / "tiny.json").write_bytes(content)
-        with pytest.raises(BackboneError, match=rf"tiny\.json.*{told}.*write it again"):
+        with pytest.raises(BackboneError, match=rf"tiny\.json.*{said}.*write it again"):
             read_settings(tmp_path / "tiny.json")
     os.mkfifo(tmp_path / "pipe.json")
     with pytest.raises(BackboneError, match="a pipe, device or socket"):

@@ -242,7 +242,7 @@ def broken(folder: Path, kind: str) -> Path:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("digest", "e.onnx: not the graph that e.json describes (sha256 differs)"),
         ("missing graph", "its graph e.onnx is not in the same folder"),
@@ -262,12 +262,12 @@ def broken(folder: Path, kind: str) -> Path:
         ("hidden rows", "does not run on x (10, 3, 8, 8)"),
     ],
 )
-def test_what_does_not_fit_is_one_line(tmp_path: Path, clip_file: Path, kind: str, told: str) -> None:
+def test_what_does_not_fit_is_one_line(tmp_path: Path, clip_file: Path, kind: str, message: str) -> None:
     short = film(tmp_path / "v.mp4", seconds=10, paint=counter, size=(160, 120))
     with pytest.raises(WsraError) as error:
         extract_features(short, backbone=load_backbone(broken(tmp_path, kind)))
     assert isinstance(error.value, BackboneError | BackendError)
-    assert told in str(error.value) and "\n" not in str(error.value), str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value), str(error.value)
 
 
 def test_a_batch_stops_before_it_begins_when_its_backbone_cannot_be_loaded(tmp_path: Path, rising: Path) -> None:
