@@ -18,7 +18,8 @@ from wsra.runtime.errors import MissingExtraError, OutputError, VideoError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.limits import PIXELS
 from wsra.runtime.video.container import open_container, video_stream
-from wsra.runtime.video.frames import Video, first_stamp_s
+from wsra.runtime.video.frames import Video
+from wsra.runtime.video.stamps import first_stamp_s
 
 ENCODER = "libx264"
 _TICKS = 90_000  # of the clock of clips that are encoded, per second

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +16,8 @@ from wsra.runtime.files.limits import ASPECT, MOST_S, PIXELS
 from wsra.runtime.video.container import declared_length_s, has_avi_index, is_complete, video_stream
 from wsra.runtime.video.hardware import CPU, open_decoder
 from wsra.runtime.video.pictures import Deinterlacer, display_matrix, is_on_its_side, upright
-from wsra.runtime.video.stamps import RESET_S, Stamps
+from wsra.runtime.video.stamps import RESET_S, Stamps, first_shown_s, first_stamp_s, is_indexed
 
-_INDEXED = ("mov", "matroska")  # their files have an index of key frames, and one clock
 _COUNTED = "avi"  # has an index of key frames, too, but instead of a clock the order of its frames
 _BEFORE_S = 1.0  # the key frame is sought this much earlier, because some frames before it in the file may be shown after it
 
@@ -93,7 +91,7 @@ class Video:
             height_px: see `Reading`.
             frames_per_s: see `Reading`.
             detail_px: see `Reading`.
-            decoder: "cpu", or a device type of FFmpeg such as "cuda"; if that returns no frame the CPU decodes, and `fallback` says why.
+            decoder: see `open_decoder`; if it returns no frame the CPU decodes, and `fallback` says why.
 
         Raises:
             VideoError: see `open_container`.
@@ -109,6 +107,7 @@ class Video:
         self.interlaced = 0
         self.state = file_state(path)
         self._container, self.fallback = open_decoder(path, decoder)
+        self._from_device = decoder != CPU and self.fallback is None
         self._shown_px: tuple[float, float] | None = None  # width and height, upright
         self._assumed_per_s: float | None = None
         self._resets = 0
@@ -147,7 +146,8 @@ class Video:
 
     def _shown(self, origin_s: float | None = None) -> Iterator[tuple[float, Any]]:
         """Every frame from here on with its time, in presentation order; `origin_s` as `Stamps` takes it."""
-        stamps, fields = Stamps(self._container.format.name, origin_s=origin_s), Deinterlacer()
+        stamps = Stamps(self._container.format.name, origin_s=origin_s)
+        fields = Deinterlacer(from_device=self._from_device)
         for frame in self._decoded():
             time_s = self._timed(stamps, frame, damaged=frame.is_corrupt)
             if time_s is not None:
@@ -194,7 +194,7 @@ class Video:
         entries = self._stream.index_entries
         if not (has_avi_index(self.path) and len(entries) and entries[-1].timestamp * self._stream.time_base >= from_s):
             return None  # a recorder that was cut off leaves none, and what FFmpeg gathers instead leads astray
-        return _first_s(self._container, self._stream, "dts")
+        return first_shown_s(self._container, self._stream, "dts")
 
     def frames(self, *, from_s: float = 0.0) -> Generator[Frame, None, None]:
         """Decode to the end.
@@ -268,35 +268,6 @@ class Video:
         if self._assumed_per_s is not None:
             problems.append(f"its frames carry no times: {self._assumed_per_s:g} a second are assumed")
         return "; ".join(problems) or None
-
-
-def is_indexed(container: Any) -> bool:
-    """Whether a container has an index of its key frames and one clock: MP4 and Matroska."""
-    return bool(container.format.name.startswith(_INDEXED))
-
-
-def first_stamp_s(container: Any, stream: Any) -> float | None:
-    """The timestamp of the first frame in seconds, by which all times count; the container is read from its start then.
-
-    Returns:
-        None of a container that is none of these with an index of key frames and one clock, and of a stream without timestamps.
-    """
-    return _first_s(container, stream, "pts") if is_indexed(container) else None
-
-
-def _first_s(container: Any, stream: Any, stamp: str) -> float | None:
-    """That stamp of the first frame that is shown, in seconds; the container is read from its start then."""
-    import av
-
-    first = None
-    container.seek(0)
-    for packet in container.demux(stream):
-        with suppress(av.FFmpegError):
-            first = next(((getattr(frame, stamp), frame.time_base) for frame in packet.decode() if getattr(frame, stamp) is not None), None)
-        if first is not None:
-            break
-    container.seek(0)
-    return None if first is None else float(first[0] * first[1])
 
 
 def file_state(path: Path) -> tuple[int, int] | None:

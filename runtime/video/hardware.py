@@ -1,4 +1,8 @@
-"""A hardware decoder, if PyAV has one and it really returns a frame; otherwise the CPU, with the reason."""
+"""A hardware decoder, if PyAV has one and it really returns a frame; otherwise the CPU, with the reason.
+
+Its frames stay in the memory of the device: PyAV copies a frame to the memory of the CPU when it is scaled or converted, and only then. Of
+25 frames a second those few travel that a backbone looks at.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,8 @@ def open_decoder(path: Path, decoder: str) -> tuple[InputContainer, str | None]:
 
     Args:
         path: the video.
-        decoder: "cpu", or a device type of FFmpeg such as "cuda", "qsv", "vaapi" or "videotoolbox".
+        decoder: "cpu", or a device type of FFmpeg such as "cuda", "qsv", "vaapi" or "videotoolbox", with the device after a colon if it is
+            not the first: "cuda:1", "vaapi:/dev/dri/renderD129".
 
     Returns:
         The container, at its start, and why the CPU decodes instead (None if it does not).
@@ -40,7 +45,7 @@ def _why_not(path: Path, decoder: str) -> str | None:
     """Why a hardware decoder cannot be used for this file, found by decoding one frame; None if it can."""
     from av.codec.hwaccel import hwdevices_available
 
-    if decoder not in hwdevices_available():
+    if decoder.partition(":")[0] not in hwdevices_available():
         return f"is not in this build of PyAV (it has {', '.join(hwdevices_available()) or 'none'})"
     try:
         with open_container(path, hwaccel=_accelerator(decoder)) as container:
@@ -55,4 +60,5 @@ def _why_not(path: Path, decoder: str) -> str | None:
 def _accelerator(decoder: str) -> object:
     from av.codec.hwaccel import HWAccel
 
-    return HWAccel(decoder, allow_software_fallback=False)
+    kind, _, device = decoder.partition(":")
+    return HWAccel(kind, device=device or None, allow_software_fallback=False, is_hw_owned=True)

@@ -10,16 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 _UPRIGHT = (65536, 0, 0, 65536)
+_FIELDS = "yuv420p"  # interlaced video has eight bits and 4:2:0
 
 
 class Deinterlacer:
     """FFmpeg's bwdif for frames flagged as interlaced, with the field order of each; other frames pass unchanged.
 
     Frames come out in order with their times, one frame late from the first interlaced frame on. `interlaced` counts the interlaced frames.
+
+    Args (constructor):
+        from_device: whether frames are in the memory of a hardware decoder; those that bwdif gets are copied to that of the CPU.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, from_device: bool = False) -> None:
         self.interlaced = 0
+        self._from_device = from_device
         self._graph: Any = None
         self._sink: Any = None
         self._shape: tuple[int, int, str] | None = None
@@ -28,6 +33,8 @@ class Deinterlacer:
     def feed(self, time_s: float, frame: Any) -> Iterator[tuple[float, Any]]:
         """Add a frame with its time; yield the frames that are ready."""
         self.interlaced += bool(frame.interlaced_frame)
+        if self._from_device and (frame.interlaced_frame or self._graph is not None):
+            frame = frame.reformat(format=_FIELDS)
         shape = frame.width, frame.height, frame.format.name
         if self._graph is not None and shape != self._shape:
             yield from self.flush()

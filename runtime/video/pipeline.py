@@ -5,7 +5,9 @@ PyGObject (`gi`) and GStreamer come with the system, not with pip, and are loade
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -70,6 +72,7 @@ def load_gstreamer() -> tuple[Any, Any]:
     Raises:
         UnfitError: PyGObject or a library of GStreamer is not installed.
     """
+    _prefer_libgcc()
     try:
         import gi
 
@@ -83,6 +86,17 @@ def load_gstreamer() -> tuple[Any, Any]:
         ) from err
     Gst.init(None)
     return Gst, GstVideo
+
+
+def _prefer_libgcc() -> None:
+    """Make C++ exceptions unwind through libgcc whatever GStreamer loads.
+
+    GStreamer depends on libunwind, which exports the same symbols, and PyGObject loads it for the whole process. A library that is loaded
+    after it, such as ONNX Runtime or OpenCV, then mixes the two, and its first exception ends the process with a segmentation fault
+    (https://github.com/ros2/rclpy/issues/1149). Of two libraries with a symbol the one that was loaded first for the whole process wins.
+    """
+    with suppress(OSError):  # a system whose compiler does not use it
+        ctypes.CDLL("libgcc_s.so.1", ctypes.RTLD_GLOBAL)
 
 
 def choose_elements(codec: str) -> Elements:

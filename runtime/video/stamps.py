@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 RESET_S = 1.0  # timestamps that jump back by more than this have been reset
+_INDEXED = ("mov", "matroska")  # their files have an index of key frames, and one clock
 _ASSUMED_STEP_S = 1 / 25
 
 
@@ -62,3 +64,32 @@ class Stamps:
         self._step_s = length_s or self._step_s
         self._last_s = time_s
         return time_s
+
+
+def is_indexed(container: Any) -> bool:
+    """Whether a container has an index of its key frames and one clock: MP4 and Matroska."""
+    return bool(container.format.name.startswith(_INDEXED))
+
+
+def first_stamp_s(container: Any, stream: Any) -> float | None:
+    """The timestamp of the first frame in seconds, by which all times count; the container is read from its start then.
+
+    Returns:
+        None of a container that is none of these with an index of key frames and one clock, and of a stream without timestamps.
+    """
+    return first_shown_s(container, stream, "pts") if is_indexed(container) else None
+
+
+def first_shown_s(container: Any, stream: Any, stamp: str) -> float | None:
+    """A stamp, "pts" or "dts", of the first frame that is shown, in seconds; None if it has none. Then the container is at its start."""
+    import av
+
+    first = None
+    container.seek(0)
+    for packet in container.demux(stream):
+        with suppress(av.FFmpegError):
+            first = next(((getattr(frame, stamp), frame.time_base) for frame in packet.decode() if getattr(frame, stamp) is not None), None)
+        if first is not None:
+            break
+    container.seek(0)
+    return None if first is None else float(first[0] * first[1])

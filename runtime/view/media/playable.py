@@ -11,7 +11,8 @@ from wsra.runtime.errors import VideoError
 from wsra.runtime.files.boundary import one_file
 from wsra.runtime.files.limits import PIXELS
 from wsra.runtime.video.container import open_container, video_stream
-from wsra.runtime.video.frames import Video, file_state, first_stamp_s, is_indexed
+from wsra.runtime.video.frames import Video, file_state
+from wsra.runtime.video.stamps import first_stamp_s, is_indexed
 
 _EIGHT_BIT = ("yuv420p", "yuvj420p")
 _IN_MP4 = ("h264", "vp9", "av1")

@@ -253,6 +253,29 @@ def test_the_command(gi_folder: Path, tmp_path: Path) -> None:
 
 
 @needs_gstreamer
+def test_libraries_that_are_loaded_after_it_can_raise(gi_folder: Path) -> None:
+    code = f"""
+import sys
+import av
+from wsra.runtime.video.pipeline import load_gstreamer
+sys.path.append({str(gi_folder)!r})
+load_gstreamer()
+import cv2
+try:
+    cv2.cvtColor(1, 2)
+except cv2.error:
+    pass
+import onnxruntime
+try:
+    onnxruntime.InferenceSession(b"no graph")
+except Exception:
+    print("raised")
+"""
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "raised\n"), run.stderr
+
+
+@needs_gstreamer
 def test_ground_and_bench_decode_with_it(gi_folder: Path, tmp_path: Path, clip_file: Path, rows_bundle_folder: Path) -> None:
     shutil.copy(clip_file, tmp_path / "a.mp4")
     wsra = [sys.executable, "-m", "wsra.runtime.cli"]
