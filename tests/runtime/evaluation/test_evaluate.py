@@ -225,11 +225,11 @@ def test_chance_follows_the_plan(tmp_path: Path) -> None:
 
     truths = [np.array(row["relevant_windows"], float) for row in ROWS]  # type: ignore[arg-type]
     expected = chance([relative_windows(float(row["duration"])) for row in ROWS], truths)  # type: ignore[arg-type]
-    chance = run(tmp_path, protocol="charades").controls["chance"]
-    assert chance is not None and chance["r5_iou50"] == expected.r5_iou50 and chance["miou"] == expected.miou
+    by_chance = run(tmp_path, protocol="charades").controls["chance"]
+    assert by_chance is not None and by_chance["r5_iou50"] == expected.r5_iou50 and by_chance["miou"] == expected.miou
     seconds = run(tmp_path, plan="seconds", protocol="charades")
     maximal = run(tmp_path, plan="maximal", protocol="charades")
-    assert seconds.controls["chance"] == maximal.controls["chance"] != chance
+    assert seconds.controls["chance"] == maximal.controls["chance"] != by_chance
     assert "nothing to draw from" in maximal.notes["chance"] and "snippets of 1 s" in seconds.notes["chance"]
 
 
