@@ -127,16 +127,15 @@ def figures_of(measured: Sequence[tuple[Presence, Sequence[Pair]]], hours: Mappi
 
 
 def row(name: str, results: Sequence[Figures]) -> str:
-    """One line of the table: the mean, the lowest and the highest of the seeds; of rates the geometric mean."""
+    """One line of the table: the mean, the lowest and the highest of the seeds."""
 
-    def cell(values: Sequence[float], digits: int, *, geometric: bool = False) -> str:
-        middle = np.exp(np.mean(np.log(np.maximum(values, 1e-9)))) if geometric else np.mean(values)
-        return f"{middle:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    def cell(values: Sequence[float], digits: int) -> str:
+        return f"{np.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
     cells = [cell([result.found for result in results], 1), cell([result.absent_found for result in results], 1)]
     cells += [cell([result.alone for result in results], 3), cell([result.together for result in results], 3)]
     for place, rate in enumerate(RATES):
-        cells.append(cell([result.rates[place] for result in results], 2 if rate <= 1 else 1, geometric=True))
+        cells.append(cell([result.rates[place] for result in results], 2 if rate <= 1 else 1))
     return f"| {name} | {' | '.join([*cells, cell([result.recall for result in results], 1)])} |"
 
 
