@@ -173,7 +173,7 @@ def main() -> int:
                     refused += 1
                     print(f"seed {seed}, {count} labels: {err}", file=sys.stderr)
             if len(measured) == len(parts):
-                name = str(count) if count else f"all, about {round(np.mean([len(drawn(some, 0, rng)) for some, _ in parts]), -1):.0f}"
+                name = str(count) if count else "all"
                 results.setdefault(name, []).append(figures_of(measured, clips.hours))
     print(f"{len(given.seeds)} seeds, {refused} calibrations refused\n")
     rates = " | ".join(f"at {rate:g}" for rate in RATES)
