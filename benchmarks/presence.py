@@ -29,10 +29,11 @@ from wsra.calib.presence import fit_presence
 from wsra.export.presence_from_captions import directions_of
 from wsra.runtime.formats.annotations import Annotation, read_annotations
 from wsra.runtime.formats.features import Features, read_features
+from wsra.runtime.formats.presence import Presence
 from wsra.runtime.grounding.grounder import Grounder
 from wsra.runtime.grounding.presence import confidence, false_alarms_per_hour, least_score
 from wsra.runtime.grounding.recording import joined, recording_of
-from wsra.train.scenes.demo.render import Sizes, plan
+from wsra.train.scenes.demo.render import Sizes, plan, visible_span
 from wsra.train.scenes.demo.wording import DemoSentence
 from wsra.train.scenes.demo.world import Actor
 
@@ -74,10 +75,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Clips:
-    """The clips of a split: their features, and who is in them."""
+    """The clips of a split: their features, who is in them, and when each of these is visible."""
 
     features: dict[str, Features]
     actors: dict[str, list[Actor]]
+    spans_s: dict[str, list[tuple[float, float]]]
     annotations: list[Annotation]
 
     @property
@@ -92,7 +94,8 @@ def read_clips(demo: Path, split: str) -> Clips:
     features = {vid: read_features(demo / "features" / f"{vid}.feat") for vid in dict.fromkeys(a.vid for a in annotations)}
     settings = json.loads((demo / "demo.json").read_text(encoding="utf-8"))
     clips = plan(Sizes(settings["clips"], max(8, settings["clips"] // 8), max(8, settings["clips"] // 4)), settings["seed"])
-    return Clips(features, {clip.name: list(clip.actors) for clip in clips}, annotations)
+    spans = {clip.name: [visible_span(clip, actor) for actor in clip.actors] for clip in clips if clip.name in features}
+    return Clips(features, {clip.name: list(clip.actors) for clip in clips}, spans, annotations)
 
 
 def kind_of(mentions: Mentions | None, actors: Sequence[Actor]) -> str:
@@ -136,45 +139,44 @@ def bests(pairs: Sequence[Pair]) -> Array:
     return np.array([pair.best for pair in pairs])
 
 
-def absence_table(grounder: Grounder, pairs: Sequence[Pair], hours: Mapping[str, float]) -> None:
+def absence_table(presence: Presence, pairs: Sequence[Pair], hours: Mapping[str, float]) -> None:
     """Print what share of each kind of sentence is found, and how well scores separate it from present ones."""
     present = of(pairs, PRESENT)
     print("| sentences | pairs | found % | AUROC |\n|---|---|---|---|")
     groups = [(PRESENT, present), ("all absent", of(pairs, *ABSENT)), *((kind, of(pairs, kind)) for kind in (*ABSENT, REST, STRANGE))]
     for name, chosen in groups:
-        found = [pair.best > least_score(grounder.manifest.presence, hours[pair.vid], None) for pair in chosen]
+        found = [pair.best > least_score(presence, hours[pair.vid], None) for pair in chosen]
         if found:
             separated = "" if name == PRESENT else f"{auroc(bests(present), bests(chosen)):.1f}"
             print(f"| {name} | {len(found)} | {100 * np.mean(found):.1f} | {separated} |")
 
 
-def reliability(claims: Sequence[tuple[float, bool]]) -> None:
-    """Print claimed confidences, each with whether it was true, in tenths, and the expected calibration error.
+def reliability(claims: Sequence[tuple[float, bool]]) -> tuple[str, float]:
+    """A table of claimed confidences in tenths, and the expected calibration error.
 
     The true and the false ones weigh as much, as under the prior that an event happens with probability 1/2.
     """
     confidences, true = np.array([one for one, _ in claims]), np.array([was for _, was in claims])
     weights = np.where(true, 0.5 / true.sum(), 0.5 / (~true).sum())
     tenths = np.minimum((confidences * 10).astype(int), 9)
-    print("| confidence | claims | mean | true |\n|---|---|---|---|")
-    error = 0.0
+    table, error = "| confidence | claims | mean | true |\n|---|---|---|---|\n", 0.0
     for tenth in np.unique(tenths).tolist():
         inside = tenths == tenth
         mean, share = (float(np.average(values[inside], weights=weights[inside])) for values in (confidences, true.astype(float)))
         error += float(weights[inside].sum()) * abs(mean - share)
-        print(f"| {tenth * 10} to {tenth * 10 + 10} % | {inside.sum()} | {100 * mean:.1f} | {100 * share:.1f} |")
-    print(f"\nECE {error:.3f}\n")
+        table += f"| {tenth * 10} to {tenth * 10 + 10} % | {inside.sum()} | {100 * mean:.1f} | {100 * share:.1f} |\n"
+    return f"{table}\nECE {error:.3f}\n", error
 
 
-def claims_alone(grounder: Grounder, pairs: Sequence[Pair], hours: Mapping[str, float]) -> list[tuple[float, bool]]:
+def claims_alone(presence: Presence, pairs: Sequence[Pair], hours: Mapping[str, float]) -> list[tuple[float, bool]]:
     """The confidence of the best candidate of each clip, asked alone."""
-    presence, chosen = grounder.manifest.presence, of(pairs, PRESENT, *ABSENT)
+    chosen = of(pairs, PRESENT, *ABSENT)
     return [(confidence(presence, pair.best, hours[pair.vid]), pair.kind == PRESENT) for pair in chosen if pair.moments]
 
 
-def claims_together(grounder: Grounder, pairs: Sequence[Pair], hours: Mapping[str, float]) -> list[tuple[float, bool]]:
+def claims_together(presence: Presence, pairs: Sequence[Pair], hours: Mapping[str, float]) -> list[tuple[float, bool]]:
     """The confidence of the best candidate of all clips in which a sentence is absent, and of these with one in which it is present."""
-    presence, claims = grounder.manifest.presence, []
+    claims = []
     for query in dict.fromkeys(pair.query for pair in of(pairs, *ABSENT)):
         absent, present = ([pair for pair in of(pairs, *kinds) if pair.query == query] for kinds in (ABSENT, (PRESENT,)))
         searched, best = sum(hours[pair.vid] for pair in absent), max(pair.best for pair in absent)
@@ -283,13 +285,12 @@ def main() -> int:
         elif given.cuts:
             cuts(grounder, clips)
         else:
-            pairs = pairs_of(grounder, clips, asked)
-            print(f"presence calibrated on {grounder.manifest.presence.hours:.1f} hours\n")
-            absence_table(grounder, pairs, hours)
-            print("\neach clip alone:\n")
-            reliability(claims_alone(grounder, pairs, hours))
-            print(f"all clips of {sum(hours.values()):.2f} hours together:\n")
-            reliability(claims_together(grounder, pairs, hours))
+            pairs, presence = pairs_of(grounder, clips, asked), grounder.manifest.presence
+            print(f"presence calibrated on {presence.hours:.1f} hours\n")
+            absence_table(presence, pairs, hours)
+            print(f"\neach clip alone:\n\n{reliability(claims_alone(presence, pairs, hours))[0]}")
+            together = reliability(claims_together(presence, pairs, hours))[0]
+            print(f"all clips of {sum(hours.values()):.2f} hours together:\n\n{together}")
             joined_table(grounder, clips, asked)
     return 0
 

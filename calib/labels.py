@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsra.calib.presence import fit_presence
+from wsra.calib.refinement import refine_presence
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import DataError, FeatureError, OutputError
@@ -30,7 +30,7 @@ from wsra.runtime.verification.golden import read_golden, write_golden
 
 
 def calibrate_on_labels(folder: Path, labels: Path, features: Path, out: Path | None = None, progress: Progress = unseen) -> Presence:
-    """Fit presence on labels with FP32 on the CPU, and write the bundle with it.
+    """Refine presence with labels, scored by FP32 on the CPU, and write the bundle with it.
 
     The best candidate that overlaps a true span of its sentence is true. Every candidate that overlaps none is false, and what is outside
     the true spans counts as searched. The golden confidences are those of FP32 with the new presence.
@@ -57,7 +57,8 @@ def calibrate_on_labels(folder: Path, labels: Path, features: Path, out: Path | 
     paths = {vid: feat_of(features, vid, error=DataError, source=labels) for vid in by_video}
     with Grounder.of_route(bundle, Route("fp32", "cpu"), this_device()) as grounder:
         true, false, hours = _scores(grounder, by_video, paths, progress)
-        grounder.manifest = replace(bundle.manifest, presence=fit_presence(true, false, max(hours, 1e-9), source="labels"))
+        refined = refine_presence(bundle.manifest.presence, true, false, max(hours, 1e-9))
+        grounder.manifest = replace(bundle.manifest, presence=refined)
         golden = read_golden(folder / GOLDEN)
         _, confidence = first_moments(grounder, golden.videos, golden.sentences, golden.pairs)
     with locked(out), replacing_folder(out) as part:

@@ -38,12 +38,7 @@ def fit_presence(true: Sequence[float], false: Sequence[float], hours: float, *,
         DataError: there are too few scores, or true moments do not score higher. On rendered scenes, which nothing was trained on, that is
             only a warning, and all moments get nearly the same confidence.
     """
-    shown = np.array([score for score in true if score > -np.inf])
-    if len(shown) < FEWEST or len(false) < FEWEST:
-        raise DataError(
-            f"presence cannot be calibrated on {len(shown)} moments that a sentence is true of and {len(false)} that it is not true of;"
-            f" {FEWEST} of each are needed: give more sentences and videos"
-        )
+    shown = check_enough(true, false)
     scores, rates, tail = _table(np.asarray(false, np.float64), hours)
     slope, intercept = _logistic(shown, np.asarray(false, np.float64), true_weight=PRIOR / len(true), false_weight=1 / hours)
     if not slope > 0 and source == "rendered scenes":
@@ -52,6 +47,21 @@ def fit_presence(true: Sequence[float], false: Sequence[float], hours: float, *,
     if not slope > 0:
         raise DataError("moments that a sentence is true of score no higher than others; the scorer does not discriminate: train longer")
     return Presence(source, float(hours), slope, intercept, scores.tolist(), rates.tolist(), tail)
+
+
+def check_enough(true: Sequence[float], false: Sequence[float]) -> Array:
+    """The scores of the true moments that a candidate shows, if there are enough of them and of the false ones.
+
+    Raises:
+        DataError: there are too few.
+    """
+    shown = np.array([score for score in true if score > -np.inf])
+    if len(shown) < FEWEST or len(false) < FEWEST:
+        raise DataError(
+            f"presence cannot be calibrated on {len(shown)} moments that a sentence is true of and {len(false)} that it is not true of;"
+            f" {FEWEST} of each are needed: give more sentences and videos"
+        )
+    return shown
 
 
 def _table(false: Array, hours: float) -> tuple[Array, Array, float]:
@@ -77,15 +87,28 @@ def _logistic(true: Array, false: Array, *, true_weight: float, false_weight: fl
     weights = np.repeat([true_weight, false_weight], [len(true), len(false)])
     centre, spread = float(true.mean()), max(float(scores.std()), 1e-9)
     inputs = np.stack([(scores - centre) / spread, np.ones(len(scores))], axis=1)
-    pull = np.array([_SHRINKAGE, 0.0])
-    coefficients = np.zeros(2)
+    coefficients = newton(inputs, target, weights, towards=np.zeros(2), pull=np.array([_SHRINKAGE, 0.0]))
+    slope = float(coefficients[0]) / spread
+    return slope, float(coefficients[1]) - slope * centre
+
+
+def newton(inputs: Array, target: Array, weights: Array, *, towards: Array, pull: Array) -> Array:
+    """Coefficients (C,) of a weighted logistic regression, by Newton's method.
+
+    Args:
+        inputs: (n, C).
+        target: (n,) 1 for true and 0 for false.
+        weights: (n,) of each.
+        towards: (C,) where the coefficients start, and are pulled to.
+        pull: (C,) precision of the normal prior there; 0 for none.
+    """
+    coefficients = towards
     for _ in range(_STEPS):
         chance = 1 / (1 + np.exp(-np.clip(inputs @ coefficients, -500, 500)))
-        gradient = inputs.T @ (weights * (target - chance)) - pull * coefficients
+        gradient = inputs.T @ (weights * (target - chance)) - pull * (coefficients - towards)
         curvature = (inputs * (weights * chance * (1 - chance))[:, None]).T @ inputs + np.diag(pull + 1e-12)
         step = np.linalg.solve(curvature, gradient)
         coefficients = coefficients + step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-10:
             break
-    slope = float(coefficients[0]) / spread
-    return slope, float(coefficients[1]) - slope * centre
+    return coefficients

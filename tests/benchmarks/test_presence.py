@@ -40,10 +40,11 @@ def test_a_sentence_is_sorted_by_who_is_there(presence: ModuleType, actors: list
     assert presence.kind_of(None, actors) == "out of vocabulary"
 
 
-def test_the_calibration_error_is_that_of_the_claims(presence: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_calibration_error_is_that_of_the_claims(presence: ModuleType) -> None:
     def error(claims: list[tuple[float, bool]]) -> float:
-        presence.reliability(claims)
-        return float(capsys.readouterr().out.split("ECE ")[1])
+        printed, error = presence.reliability(claims)
+        assert f"ECE {error:.3f}" in printed
+        return float(error)
 
     chance = np.random.default_rng(0).uniform(size=20_000)
     true = np.random.default_rng(1).uniform(size=len(chance)) < chance
