@@ -223,6 +223,16 @@ def _claims(planted: str) -> Table:
     return {recipe: [Trial(planted, recipe, settings, seed) for seed in SEEDS] for recipe, settings in TUNED.items()}
 
 
+def _ranking() -> Table:
+    """The ranking loss beside the tuned settings of wsra's recipe, on the middle and the hard set."""
+    weights = {weight: {**TUNED["ours"], "loss.ranking": weight, "loss.ranking_temperature": 0.1} for weight in (0.1, 0.3, 1.0, 3.0)}
+    return {
+        f"{planted}, weight {weight:g}": [Trial(planted, "ours", settings)]
+        for planted in (MIDDLE, "charades-hard")
+        for weight, settings in weights.items()
+    }
+
+
 TABLES: dict[str, Table] = {
     "claims": _claims(MIDDLE),
     "claims-hard": _claims("charades-hard"),
@@ -239,4 +249,5 @@ TABLES: dict[str, Table] = {
     "wrong": _wrong(),
     "margin": _margin(),
     "long": _long(),
+    "ranking": _ranking(),
 }

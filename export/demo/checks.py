@@ -34,7 +34,7 @@ class Known:
         events: for each query (E, 2) the spans of all events of its clip.
         training: annotations of the training split.
         prior: the control that answers with one fixed window.
-        model: the exported bundle's answers, with its theta.
+        model: the exported bundle's answers, where its presence finds one.
         forced: the same, with answers forced.
     """
 

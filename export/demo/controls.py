@@ -1,7 +1,7 @@
 """Controls for results on features of objects: chance, simple rules, wrong sentences and other training. Every candidate counts.
 
 A control that leaves queries out looks worse than it is. So every control must answer wherever there is a candidate; only `shuffled` is
-reported with theta as well, to show how many wrong sentences the bundle refuses. checks.py tests that no control is degenerate.
+also reported as the bundle answers by itself, to show how many wrong sentences it refuses. checks.py tests that no control is degenerate.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def sentence_controls(test: TestSet, grounder: Grounder, text: NDArray[np.float3
 
     Args:
         test: the labelled queries.
-        grounder: the model, with its own theta.
+        grounder: the model, with its own presence.
         text: (Q, Dt) vectors of the queries.
         seed: random seed for the choice of wrong sentences.
 

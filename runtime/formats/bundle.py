@@ -151,9 +151,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise BundleError(
-            f"{folder}: no bundle there (no {MANIFEST}); expected a folder written by wsra export: give it with -b or set WSRA_BUNDLE"
-        )
+        raise BundleError(f"{folder}: no bundle there (no {MANIFEST}); expected a folder written by wsra export")
     again = "copy or export the bundle again"
     text, table = read_versioned(path, FORMAT, VERSION, hint=again)
     table.pop("seal", None)

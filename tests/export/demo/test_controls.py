@@ -139,7 +139,7 @@ def test_a_model_is_above_all_controls_and_wrong_sentences_are_not(rows_bundle_f
     assert controls["shuffled"].unanswered > empty and controls["other_event"].unanswered <= empty
 
 
-def test_forced_answers_are_those_with_theta_and_more(rows_bundle_folder: Path) -> None:
+def test_forced_answers_are_those_it_gives_by_itself_and_more(rows_bundle_folder: Path) -> None:
     test, _ = made_set(rows_bundle_folder.parent)
     with Grounder.open(rows_bundle_folder, precision="fp32", threads=1) as grounder:
         found, always = test.answers(grounder), test.answers(forced(grounder))
