@@ -14,6 +14,7 @@ import numpy as np
 from wsra.export.base import BundleSource
 from wsra.export.detr import load_detr, without_checks
 from wsra.export.half import RoundedBackend
+from wsra.export.half_gate import extreme_cases, extreme_images, range_failures, sums_failures
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.pictures import BYTES, export_precisions, scene_pixels
 from wsra.export.reference import TorchBackend
@@ -77,8 +78,9 @@ def export_detector(
             onnx_from_graph(graph, part / GRAPH)
         settings = detr.settings(part / GRAPH)
         cases = _cases(TorchBackend(graph), settings)
-        _require_pass("fp32", _gate(cases, settings, "fp32", part / GRAPH))
-        seen, gate = [case.feeds for case in cases], partial(_gate, cases, settings)
+        _require_pass("fp32", _gate(cases, [], settings, "fp32", part / GRAPH))
+        extremes = extreme_cases(part / GRAPH, [extreme_images(cases[-1].feeds)])
+        seen, gate = [case.feeds for case in (*cases, *extremes)], partial(_gate, cases, extremes, settings)
         others = export_precisions(part / GRAPH, settings, fp16=fp16, int8=int8, seen=seen, gate=gate, require_pass=_require_pass)
         for folder in (part, *others):
             detr.settings(folder / GRAPH).write(folder / DETECTOR_JSON)
@@ -125,9 +127,14 @@ def _cases(backend: TorchBackend, settings: DetectorSettings) -> list[Case]:
     return cases
 
 
-def _gate(cases: Sequence[Case], settings: DetectorSettings, precision: str, graph: Path) -> DetectionReport:
-    backend = OrtBackend(graph) if precision == "fp32" else RoundedBackend(graph)  # as a GPU rounds it
-    return detection_gate(backend, cases, settings, LIMITS[precision])
+def _gate(cases: Sequence[Case], extremes: Sequence[Case], settings: DetectorSettings, precision: str, graph: Path) -> DetectionReport:
+    if precision == "fp32":
+        return detection_gate(OrtBackend(graph), cases, settings, LIMITS[precision])
+    backend = RoundedBackend(graph)  # as a GPU rounds it
+    report = detection_gate(backend, cases, settings, LIMITS[precision])
+    failures = [f"extreme pictures: {failure}" for failure in range_failures(backend, extremes)]
+    failures += sums_failures(graph, [*cases, *extremes])
+    return replace(report, reason="; ".join([*([report.reason] if report.reason else []), *failures]) or None)
 
 
 def _require_pass(precision: str, report: DetectionReport) -> None:

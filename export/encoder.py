@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from wsra.export.graphs import Graph, image_graph
-from wsra.export.half_gate import extreme_images, rounded_failures
+from wsra.export.half_gate import extreme_cases, extreme_images, rounded_failures
 from wsra.export.onnx import onnx_from_graph
 from wsra.export.pictures import BYTES, export_precisions, scene_pixels
 from wsra.export.reference import TorchBackend, image_cases
@@ -66,9 +66,10 @@ def export_encoder(
     with locked(out), replacing_folder(out) as part:
         settings, graph = write_encoder(towers, part, part)
         cases = image_cases(TorchBackend(graph), {settings.input: scene_pixels(settings, BYTES)})
-        _require_pass("fp32", _gate(cases, "fp32", part / settings.graph))
-        seen = [*(case.feeds for case in cases), extreme_images(cases[-1].feeds)]
-        gate = partial(_gate, cases)
+        _require_pass("fp32", _gate(cases, [], "fp32", part / settings.graph))
+        extremes = extreme_cases(part / settings.graph, [extreme_images(cases[-1].feeds)])
+        seen = [case.feeds for case in (*cases, *extremes)]
+        gate = partial(_gate, cases, extremes)
         for folder in export_precisions(
             part / settings.graph, settings, fp16=fp16, int8=int8, seen=seen, gate=gate, require_pass=_require_pass
         ):
@@ -96,9 +97,9 @@ class _ImageReport:
         return self.reason is None
 
 
-def _gate(cases: Sequence[Case], precision: str, graph: Path) -> _ImageReport:
+def _gate(cases: Sequence[Case], extremes: Sequence[Case], precision: str, graph: Path) -> _ImageReport:
     reports, failures = tensor_gate(OrtBackend(graph), cases, LIMITS[precision])
-    failures += rounded_failures(precision, graph, cases) if precision != "fp32" else []
+    failures += rounded_failures(precision, graph, cases, extremes) if precision != "fp32" else []
     return _ImageReport(reports.get("vectors"), "; ".join(failures) or None)
 
 

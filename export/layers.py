@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from polygraphy.logger import G_LOGGER
 from wsra.calib.ranges import plain_session
 from wsra.export.half import rounded
 from wsra.export.tensorrt.build import profiles_of
+from wsra.runtime.backends.cuda import Cuda
 from wsra.runtime.backends.libraries import find_library
 from wsra.runtime.backends.onnx_file import check_onnx
-from wsra.runtime.errors import BackendError, BundleError
+from wsra.runtime.backends.protocol import Arrays
+from wsra.runtime.errors import BackendError, BundleError, first_line
 from wsra.runtime.formats.bundle import GOLDEN, Bundle
 from wsra.runtime.verification.golden import read_golden
 
@@ -94,42 +97,43 @@ def _table(layer: LayerError) -> dict[str, Any]:
     return {"tensor": layer.tensor, "operator": layer.operator, "error": error}
 
 
-def compare_layers(bundle: Bundle, precision: str, graph: str, *, engine: bool = False) -> LayersReport:
+def compare_layers(bundle: Bundle, precision: str, graph: str, *, engine: bool = False, gpu: int = 0) -> LayersReport:
     """Run a graph in FP32 and in another precision on a golden case, and compare all tensors that both have.
 
     Args:
         bundle: an open bundle.
         precision: "fp16" or "int8".
         graph: name of the graph.
-        engine: compile the graph with the installed TensorRT, every tensor an output, and run that on the GPU; nothing is fused then.
+        engine: compile the graph with the installed TensorRT, every tensor an output, and run that on the GPU; little is fused then.
             Otherwise the graph runs on the CPU, with every node rounded to half.
+        gpu: number of the GPU, from 0.
 
     Raises:
         MissingExtraError: with `engine`, no TensorRT is installed.
         BundleError: a graph or the golden data cannot be read.
-        BackendError: TensorRT cannot compile or run the graph.
+        BackendError: that GPU does not start, or TensorRT cannot compile or run the graph.
     """
-    exact, other = _read(bundle.graph("fp32", graph)), _read(bundle.graph(precision, graph))
-    operators = {name: node.op_type for node in exact.graph.node for name in node.output}
-    shared = [name for name in _floats(exact) if name in set(_floats(other)) and name in operators]
-    feeds = dict(max(read_golden(bundle.folder / GOLDEN).edges[graph], key=lambda case: _size(case.feeds)).feeds)
-    runners = [OnnxrtRunner(plain_session(_with_outputs(exact, shared)), name="fp32")]
-    runner = "rounded on the CPU"
-    if engine:
-        runner, opened = _engine_runner(bundle, precision, graph, shared)
-        runners.append(opened)
-    else:
-        runners.append(OnnxrtRunner(plain_session(_with_outputs(rounded(other), shared)), name=precision))
-    with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
-        try:
-            results = Comparator.run(runners, data_loader=[feeds])
-        except Exception as err:  # Polygraphy and TensorRT raise types of their own
-            raise BackendError(f"{precision} {graph}: its layers cannot be run ({str(err).splitlines()[0]}); see wsra doctor") from err
+    with closing(Cuda(gpu)) if engine else nullcontext():  # Polygraphy compiles for the GPU that is current, and runs on it
+        exact, other = _read(bundle.graph("fp32", graph)), _read(bundle.graph(precision, graph))
+        operators = {name: node.op_type for node in exact.graph.node for name in node.output}
+        shared = [name for name in _floats(exact) if name in set(_floats(other)) and name in operators]
+        feeds = dict(max(read_golden(bundle.folder / GOLDEN).edges[graph], key=lambda case: _size(case.feeds)).feeds)
+        runner, opened = _engine_runner(bundle, precision, graph, shared) if engine else _rounded_runner(other, precision, shared)
+        results = _run([OnnxrtRunner(plain_session(_with_outputs(exact, shared)), name="fp32"), opened], feeds, f"{precision} {graph}")
     (_, (expected,)), (_, (got,)) = results.items()
     layers = [
         LayerError(name, operators[name], _error(np.asarray(got[name]), np.asarray(expected[name]))) for name in shared if name in got
     ]
     return LayersReport(graph, precision, runner, LIMITS[precision], layers)
+
+
+def _run(runners: Sequence[Any], feeds: Arrays, subject: str) -> Any:
+    with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
+        try:
+            return Comparator.run(runners, data_loader=[feeds])
+        except Exception as err:  # Polygraphy and TensorRT raise types of their own
+            reason = first_line(str(err), otherwise=type(err).__name__)
+            raise BackendError(f"{subject}: its layers cannot be run ({reason}); see wsra doctor") from err
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -155,6 +159,11 @@ def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelPro
 def _size(feeds: Mapping[str, NDArray[Any]]) -> tuple[int, int]:
     """Cases of several rows first, then the largest."""
     return min(2, *(len(array) for array in feeds.values()), 2), sum(array.size for array in feeds.values())
+
+
+def _rounded_runner(model: onnx.ModelProto, precision: str, names: Sequence[str]) -> tuple[str, Any]:
+    """What it is called, and a runner of the graph on the CPU with every node rounded and `names` as outputs."""
+    return "rounded on the CPU", OnnxrtRunner(plain_session(_with_outputs(rounded(model), names)), name=precision)
 
 
 def _engine_runner(bundle: Bundle, precision: str, graph: str, names: Sequence[str]) -> tuple[str, Any]:
@@ -189,7 +198,7 @@ def _error(got: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.abs(one - other).max(initial=0.0) / max(float(np.abs(other).max(initial=0.0)), 1e-12))
 
 
-def compare_bundle(bundle: Bundle, precision: str, *, engine: bool) -> list[LayersReport]:
+def compare_bundle(bundle: Bundle, precision: str, *, engine: bool, gpu: int = 0) -> list[LayersReport]:
     """Compare the layers of every graph in the chosen precision, or in all but FP32 that passed ("auto")."""
     chosen = [name for name in bundle.passed() if name in LIMITS] if precision == "auto" else [precision]
-    return [compare_layers(bundle, one, graph, engine=engine) for one in chosen for graph in bundle.graphs]
+    return [compare_layers(bundle, one, graph, engine=engine, gpu=gpu) for one in chosen for graph in bundle.graphs]

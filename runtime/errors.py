@@ -19,6 +19,8 @@ WsraError                      what a user can mend; one line at the command lin
 
 from __future__ import annotations
 
+import re
+
 _HEAD, _TAIL = 1200, 600  # characters of a message: a name or a sentence from a file may have millions
 
 
@@ -118,3 +120,9 @@ EXTRA_OF = {
     "onnx": "export",
     "onnxscript": "export",
 }
+
+
+def first_line(text: str, *, otherwise: str = "no reason given") -> str:
+    """The first line of what a library said that is not empty, without colours; `otherwise` if there is none."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return next((line.strip() for line in plain.splitlines() if line.strip()), otherwise)

@@ -52,36 +52,36 @@ def compile_graph(
     trt = find_library(gpu=on_gpu)
     log = error_log(trt)
     log.clear()
-    with library_errors(log, ExportError, f"{source}: {_name_and_version(trt)} does not start", "see wsra doctor"):
+    name = f"{source}: {_name_and_version(trt)}"
+    with library_errors(log, ExportError, f"{name} does not start", "see wsra doctor"):
         builder = trt.Builder(log.logger)
-    # TensorRT 10 needs this flag; 11 and RTX ignore it. The parser does not own the network, so a variable keeps it alive.
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = _parse(trt, network, source)
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
-    set_targets(trt, config, on_gpu=on_gpu)
-    config.clear_flag(trt.BuilderFlag.TF32)  # on by default; it rounds the factors of FP32 products to 10 bits
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that it lists the layers, with their types
-    _check_profiles(network, profiles, source)
-    for shapes in profiles:
-        profile = builder.create_optimization_profile()
-        for name, (smallest, usual, largest) in shapes.items():
-            profile.set_shape(name, smallest, usual, largest)
-        config.add_optimization_profile(profile)
+        # TensorRT 10 needs this flag; 11 and RTX ignore it. The parser does not own the network, so a variable keeps it alive.
+        network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+        config = builder.create_builder_config()
+    with library_errors(log, ExportError, f"{name} cannot read it", "update the library"):
+        parser = _parse(trt, network, source)
+        _check_profiles(network, profiles, source)
     times = timing_cache if trt.__name__ == "tensorrt" else None  # in RTX timing caches are deprecated and have no effect
-    if times is not None:
-        _read_times(config, times)
-        log.clear()  # the library logs an error for a cache that does not fit
-    monitor = _monitor(trt, progress) if progress else None  # must live as long as the build
-    if monitor is not None:
-        config.progress_monitor = monitor
-    with library_errors(log, ExportError, f"{source}: {_name_and_version(trt)} cannot build it", "update the library"):
+    with library_errors(log, ExportError, f"{name} refuses the settings of the build", "update the library"):
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
+        set_targets(trt, config, on_gpu=on_gpu)
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default; it rounds the factors of FP32 products to 10 bits
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # so that it lists the layers, with their types
+        _add_profiles(builder, config, profiles)
+        if times is not None:
+            _read_times(config, times)
+            log.clear()  # the library logs an error for a cache that does not fit
+        monitor = _monitor(trt, progress) if progress else None  # must live as long as the build
+        if monitor is not None:
+            config.progress_monitor = monitor
+    with library_errors(log, ExportError, f"{name} cannot build it", "update the library"):
         built = builder.build_serialized_network(network, config)
     del parser  # it owns the weights of the network
     if built is None:
-        raise ExportError(f"{source}: {_name_and_version(trt)} cannot build it: {log.reason()}; {_remedy(log.reason(), workspace_mb)}")
+        raise ExportError(f"{name} cannot build it: {log.reason()}; {_remedy(log.reason(), workspace_mb)}")
     if times is not None:
-        _write_times(config, times)
+        with library_errors(log, ExportError, f"{name} does not give the timings of the build", "delete them and build again"):
+            _write_times(config, times)
     with replacing(plan) as part:
         part.write_bytes(bytes(built))
     keep_log(plan, log)
@@ -100,6 +100,14 @@ def _parse(trt: Any, network: Any, source: Path) -> Any:
         remedy = "export the graph again without that operator" if nodes else "it may be truncated: copy or export it again"
         raise ExportError(f"{source}: {_name_and_version(trt)} cannot parse it: {nodes or log.reason()}; {remedy}")
     return parser
+
+
+def _add_profiles(builder: Any, config: Any, profiles: Sequence[Profile]) -> None:
+    for shapes in profiles:
+        profile = builder.create_optimization_profile()
+        for name, (smallest, usual, largest) in shapes.items():
+            profile.set_shape(name, smallest, usual, largest)
+        config.add_optimization_profile(profile)
 
 
 def _check_profiles(network: Any, profiles: Sequence[Profile], source: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from wsra.runtime.backends.trt_log import ErrorLog
 from wsra.runtime.files.writing import replacing
 
+_PRODUCTS = ("gemm", "correlation")
 LAYERS, LOG = ".layers.json", ".log"  # beside the plan
 
 
@@ -21,7 +22,7 @@ class Layer:
 
     Attributes:
         name: the compiler's name for it.
-        kind: "gemm", "kgen" and so on.
+        kind: "gemm", "correlation" (a convolution), "kgen" and so on.
         inputs: types of what it reads, without constants: "Half", "Float", "Int8" ...
         outputs: types of what it gives.
     """
@@ -34,7 +35,7 @@ class Layer:
     @property
     def overflows(self) -> bool:
         """Whether it multiplies INT8 and gives the unscaled sums in half."""
-        return "Int8" in self.inputs and "Half" in self.outputs and self.kind == "gemm"
+        return "Int8" in self.inputs and "Half" in self.outputs and self.kind in _PRODUCTS
 
     @property
     def attention(self) -> bool:
@@ -65,7 +66,7 @@ def of_first_profile(layers: Sequence[Layer]) -> list[Layer]:
 def summary(layers: Sequence[Layer]) -> str:
     """Number of layers by kind, of fused attentions, and of products by types, in one line."""
     kinds = Counter(layer.kind for layer in layers)
-    products = Counter(f"{'+'.join(layer.inputs)} -> {'+'.join(layer.outputs)}" for layer in layers if layer.kind == "gemm")
+    products = Counter(f"{'+'.join(layer.inputs)} -> {'+'.join(layer.outputs)}" for layer in layers if layer.kind in _PRODUCTS)
     parts = [f"{len(layers)} layers", *(f"{count} {kind}" for kind, count in kinds.most_common())]
     parts.append(f"{sum(layer.attention for layer in layers)} fused attentions")
     return ", ".join(parts) + "; products: " + (", ".join(f"{count} {types}" for types, count in products.most_common()) or "all fused")

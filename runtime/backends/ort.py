@@ -21,7 +21,7 @@ from wsra.runtime.backends.onnx_file import check_onnx
 from wsra.runtime.backends.protocol import Arrays, TensorSpec, check_feeds
 from wsra.runtime.backends.providers import provider_options
 from wsra.runtime.device import find_gpu
-from wsra.runtime.errors import BackendError, MissingExtraError
+from wsra.runtime.errors import BackendError, MissingExtraError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,8 @@ class OrtBackend:
             return dict(zip(names, self._session.run(names, dict(feeds)), strict=True))
         except Exception as err:  # ONNX Runtime raises its own types, some of them bare Exception
             shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
-            raise BackendError(f"{self._path}: {self.provider} fails on {shapes} ({str(err).splitlines()[0]}); run wsra verify") from err
+            reason = first_line(str(err), otherwise=type(err).__name__)
+            raise BackendError(f"{self._path}: {self.provider} fails on {shapes} ({reason}); run wsra verify") from err
 
     def __enter__(self) -> OrtBackend:
         return self
@@ -157,7 +158,7 @@ def start_failure(provider: str, *, gpu: int = 0) -> str | None:
     try:
         import onnxruntime
     except ImportError as err:
-        return f"onnxruntime does not load: {_first_line(str(err))}"
+        return f"onnxruntime does not load: {first_line(str(err))}"
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session, reason = _start(_TINY, options, provider, gpu)
@@ -194,7 +195,7 @@ def _start(
             logger.info(line)
         return session, ""
     missing = re.findall(r"with error: (.+)", output)
-    return None, _first_line(missing[-1] if missing else refusal or output or "no reason given")
+    return None, first_line(missing[-1] if missing else refusal or output or "no reason given")
 
 
 @contextmanager
@@ -214,12 +215,6 @@ def _captured_stderr() -> Iterator[list[str]]:
                 lines += file.read().decode(errors="replace").splitlines()
     finally:
         os.close(kept)
-
-
-def _first_line(text: str) -> str:
-    """The first line that is not empty, without colours."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    return next((line.strip() for line in plain.splitlines() if line.strip()), "no reason given")
 
 
 def _spec(node: Any, path: Path) -> TensorSpec:

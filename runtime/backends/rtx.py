@@ -9,7 +9,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from wsra.runtime.errors import OutputError
+from wsra.runtime.errors import BackendError, OutputError
 from wsra.runtime.files.writing import replacing
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,10 @@ class KernelCache:
         engine: an engine of it.
         plan: file from which the engine came.
 
+    Raises:
+        BackendError: the file with the kernels cannot be read.
+        RuntimeError: the library gives no settings or no cache. It may raise errors of its own, too.
+
     Attributes:
         captures_graphs: whether the library captures CUDA graphs by itself.
     """
@@ -40,12 +44,12 @@ class KernelCache:
         self.captures_graphs = False
         if not hasattr(trt, "IRuntimeCache"):
             return
-        self._runtime_config = engine.create_runtime_config()
+        self._runtime_config = _given(engine.create_runtime_config(), "settings of an engine")
         if hasattr(trt, "CudaGraphStrategy"):
             self._runtime_config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             self.captures_graphs = True
-        self._cache = self._runtime_config.create_runtime_cache()
-        content = next((path.read_bytes() for path in self._places() if path.is_file()), b"")
+        self._cache = _given(self._runtime_config.create_runtime_cache(), "cache of kernels")
+        content = next((_content(path) for path in self._places() if path.is_file()), b"")
         if content and self._cache.deserialize(content):
             self._known = content
         self._runtime_config.set_runtime_cache(self._cache)
@@ -80,3 +84,17 @@ class KernelCache:
         state = self._plan.stat()
         key = hashlib.sha256(f"{self._plan.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
         return [self._plan.with_suffix(SUFFIX), user_cache_path("wsra") / "kernels" / f"{key}{SUFFIX}"]
+
+
+def _given(made: Any, what: str) -> Any:
+    """What the library made; it returns None where it cannot."""
+    if made is None:
+        raise RuntimeError(f"it gives no {what}")
+    return made
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as err:
+        raise BackendError(f"{path}: cannot be read ({err.strerror}); delete it, and the kernels are compiled again") from err

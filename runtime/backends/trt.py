@@ -73,7 +73,8 @@ class TrtBackend:
                 engine = runtime.deserialize_cuda_engine(content)
             if engine is None:
                 raise BackendError(f"{refusal} ({self._log.reason()}); {_remedy(self._log.reason())}")
-            self._kernels = KernelCache(trt, engine, plan)
+            with library_errors(self._log, BackendError, f"{plan}: {self._provider} cannot set it up", "see wsra doctor"):
+                self._kernels = KernelCache(trt, engine, plan)
             refusal = f"{plan}: {self._provider} cannot start it"
             with library_errors(self._log, BackendError, refusal, "close other programs that use the GPU"):
                 context = engine.create_execution_context(*self._kernels.arguments())
@@ -82,9 +83,10 @@ class TrtBackend:
             self._context: Any = context
             self._engine: Any = engine
             self._runtime: Any = runtime
-            self._describe(trt, plan)
+            with library_errors(self._log, BackendError, f"{plan}: {self._provider} does not describe it", _AGAIN):
+                self._describe(trt, plan)
+                self._profiles = [self._ranges(number) for number in range(engine.num_optimization_profiles)]
             undo.pop_all()
-        self._profiles = [self._ranges(number) for number in range(engine.num_optimization_profiles)]
         self._may_capture = not self._kernels.captures_graphs
 
     def _describe(self, trt: Any, plan: Path) -> None:
@@ -201,7 +203,8 @@ class TrtBackend:
             self._host[name] = self._cuda.pinned(name, shape, spec.dtype)
             address = self._cuda.buffer(name, self._host[name].nbytes)
             if address != self._addresses.get(name):
-                self._context.set_tensor_address(name, address)
+                if not self._context.set_tensor_address(name, address):
+                    raise self._refused(f"refuses the memory of {name}")
                 self._addresses[name] = address
 
     def _capture(self) -> None:
@@ -232,18 +235,30 @@ class TrtBackend:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        with suppress(BackendError) if error else nullcontext():  # after a CUDA error, every later call fails, too
-            self._cuda.make_current()
-            if error is None:
+        try:
+            with suppress(BackendError) if error else nullcontext():  # after a CUDA error, every later call fails, too
+                self._cuda.make_current()
+                if error is None:
+                    self._keep_kernels()
+                if self._graph is not None:
+                    self._graph.close()
+                    self._graph = None
+        finally:
+            self._kernels.close()
+            self._context = self._engine = self._runtime = None  # freed before the memory that they use
+            self._host.clear()
+            with suppress(BackendError) if error else nullcontext():
+                self._cuda.close()
+
+    def _keep_kernels(self) -> None:
+        """Keep compiled kernels for the next start; where that fails, it is only said."""
+        self._log.clear()
+        try:
+            subject = f"{self._name}: its compiled kernels cannot be kept"
+            with library_errors(self._log, BackendError, subject, "the next start compiles them again"):
                 self._kernels.save()
-            if self._graph is not None:
-                self._graph.close()
-                self._graph = None
-        self._kernels.close()
-        self._context = self._engine = self._runtime = None  # freed before the memory that they use
-        self._host.clear()
-        with suppress(BackendError) if error else nullcontext():
-            self._cuda.close()
+        except BackendError as err:
+            logger.info(str(err))
 
 
 def _content(plan: Path) -> bytes:

@@ -86,7 +86,8 @@ def library_errors(log: ErrorLog, error: type[WsraError], subject: str, remedy: 
     """Within the block, errors that TensorRT raises become one of wsra's, with the reason that was logged.
 
     The library mostly returns None or False where something fails. But some calls raise RuntimeError (`set_optimization_profile_async`
-    since 10.3), and constructors whose object cannot be made, such as Runtime and Builder, raise TypeError.
+    since 10.3), constructors whose object cannot be made, such as Runtime and Builder, raise TypeError, and what is asked of the None that
+    came instead of an object is an AttributeError. Errors of files that are read within the block become one, too.
 
     Args:
         log: of the library.
@@ -99,6 +100,6 @@ def library_errors(log: ErrorLog, error: type[WsraError], subject: str, remedy: 
     """
     try:
         yield
-    except (RuntimeError, TypeError, ValueError, MemoryError) as err:
+    except (RuntimeError, TypeError, ValueError, AttributeError, OSError, MemoryError) as err:
         reason = log.reason(otherwise=cleaned(str(err)) or type(err).__name__)
         raise error(f"{subject} ({reason}); {remedy}") from err

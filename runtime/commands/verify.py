@@ -36,7 +36,7 @@ def verify(
 
     folder = default_bundle(bundle)
     if layers:
-        _compare_layers(folder, precision, provider, given=data or features, as_json=as_json)
+        _compare_layers(folder, precision, provider, gpu=device, given=data or features, as_json=as_json)
         return
     alone = not (folder / MANIFEST).is_file() and holds_graph(folder)
     if alone and (data or features):
@@ -95,17 +95,19 @@ def check_pictures(
     return reports
 
 
-def _compare_layers(folder: Path, precision: str, provider: str, *, given: Path | None, as_json: bool) -> None:
+def _compare_layers(folder: Path, precision: str, provider: str, *, gpu: int, given: Path | None, as_json: bool) -> None:
     """Print where the precisions of a bundle leave FP32.
 
     Raises:
-        ConfigError: an option does not go with --layers.
+        ConfigError: an option does not go with --layers, or there is no GPU of that number.
+        BackendError: engines are asked for, and no GPU starts.
         MissingExtraError: onnx or Polygraphy is not installed.
         Exit: a layer leaves its limit.
     """
     from importlib.util import find_spec
 
-    from wsra.runtime.errors import ConfigError, MissingExtraError
+    from wsra.runtime.device import find_gpu
+    from wsra.runtime.errors import BackendError, ConfigError, MissingExtraError
     from wsra.runtime.formats.bundle import open_bundle
 
     if given is not None:
@@ -118,12 +120,14 @@ def _compare_layers(folder: Path, precision: str, provider: str, *, given: Path 
     for library in ("onnx", "onnxruntime", "polygraphy"):
         if find_spec(library) is None:
             raise MissingExtraError(library, "layers", "wsra verify --layers")
+    if find_gpu(index=gpu) is None and provider == "engine":
+        raise BackendError("--layers --provider engine: no GPU starts here; leave --provider out, and see wsra doctor")
     from wsra.export.layers import compare_bundle
 
     bundle = open_bundle(folder)
     if precision != "auto":
         bundle.check(precision)
-    reports = compare_bundle(bundle, precision, engine=provider == "engine")
+    reports = compare_bundle(bundle, precision, engine=provider == "engine", gpu=gpu)
     if as_json:
         print_json({"layers": [report.to_json() for report in reports]})
     else:

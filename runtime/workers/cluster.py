@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from wsra.runtime.errors import ClusterError, MissingExtraError
+from wsra.runtime.errors import ClusterError, MissingExtraError, first_line
 from wsra.runtime.workers.pool import Item, Place, Result, Work
 from wsra.runtime.workers.worker import Done, work_on
 
@@ -198,8 +198,9 @@ class Cluster:
         except errors.RayError as err:
             cause = getattr(err, "cause", err)
             if isinstance(cause, errors.RayError):
+                reason = first_line(str(cause), otherwise=type(cause).__name__)
                 raise ClusterError(
-                    f"--ray {self._address}: cannot continue ({str(cause).splitlines()[0]}); complete results are kept: all nodes need"
+                    f"--ray {self._address}: cannot continue ({reason}); complete results are kept: all nodes need"
                     " the same wsra, Ray and Python"
                 ) from err
             raise cause from err

@@ -21,6 +21,7 @@ from wsra.export.encoder import export_encoder
 from wsra.export.half import RoundedBackend
 from wsra.export.pictures import scene_pixels
 from wsra.export.publish import ExportOptions
+from wsra.export.tensorrt.layers import read_layers, summary
 from wsra.export.zeroshot import NEUTRAL, CosineScorer, cosine_scorer, export_zero_shot
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings
 from wsra.runtime.backbones.encoders.regions import SLOTS
@@ -204,6 +205,8 @@ def test_an_encoder_is_compiled_beside_its_graphs(model: Path, tmp_path: Path) -
         assert (tmp_path / "encoder" / part / "image.plan").stat().st_size > 10_000
         sidecar = json.loads((tmp_path / "encoder" / part / "image.engine.json").read_text())
         assert sidecar["engine"]["graphs"]["image"]["profiles"][0]["pixels"][2] == [16, 32, 32, 3]
+    made = read_layers((tmp_path / "encoder/int8/image.log").read_text())
+    assert made and not [layer for layer in made if layer.overflows], summary(made)
 
 
 def test_what_has_no_two_towers_or_disagrees_is_refused(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,20 @@ def test_the_cpu_runs_a_graph(tiny_graph: Path) -> None:
             assert backend.infer({"x": np.ones(1, np.float32)})["y"].tolist() == [1.0]
 
 
+def test_an_error_without_a_text_is_named_by_its_type(tiny_graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing:
+        def get_providers(self) -> list[str]:
+            return ["CPUExecutionProvider"]
+
+        def run(self, *_: Any) -> Any:
+            raise RuntimeError
+
+    backend = OrtBackend(tiny_graph)
+    monkeypatch.setattr(backend, "_session", Failing())
+    with pytest.raises(BackendError, match=r"fails on x \(1,\) \(RuntimeError\); run wsra verify"):
+        backend.infer({"x": np.ones(1, np.float32)})
+
+
 def test_int8_is_computed_as_the_graph_says(bundle_folder: Path) -> None:
     """ONNX Runtime's own integer kernels would saturate on CPUs without VNNI, and differ between CPUs."""
     graph, tokens = bundle_folder / "int8" / "text.onnx", np.arange(3, 9)[None]
