@@ -81,7 +81,7 @@ def open_backbone(bundle: Bundle, route: Route, settings: RunSettings) -> Backbo
     """
     route, ms_per_picture = choose_for_pictures(bundle, this_device(gpu=settings.device), settings, route)
     if ms_per_picture is not None:
-        logger.info(f"video: {route.name}, {ms_per_picture:.1f} ms a picture")
+        logger.info(f"video: {route.name}, {ms_per_picture:.2f} ms a picture")
     may_fall_back = settings.allow_fallback or settings.provider == "auto"
     run = GraphSettings(route.provider, settings.threads, may_fall_back, settings.device)
     return backbone_of(bundle, run, precision=route.precision)

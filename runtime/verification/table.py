@@ -71,7 +71,7 @@ def _row(report: RouteReport, *, labelled: bool, pictures: bool) -> list[str]:
         *([f"{figures.r1_iou50:.1f}", f"{figures.miou:.1f}"] if figures else ["-", "-"] if labelled else []),
         f"{report.first_answer_ms:.0f}" if report.first_answer_ms is not None else "-",
         f"{report.ms_per_query:.1f}" if report.ms_per_query is not None else "-",
-        *([f"{report.ms_per_picture:.1f}" if report.ms_per_picture is not None else "-"] if pictures else []),
+        *([f"{report.ms_per_picture:.2f}" if report.ms_per_picture is not None else "-"] if pictures else []),
     ]
 
 

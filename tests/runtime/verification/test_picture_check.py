@@ -209,7 +209,7 @@ def test_missing_features_are_made_on_the_route_of_pictures(
     open_backbone(bundle, on_cpu, RunSettings(provider="cpu"))
     assert not engines and "a picture" not in logged.text
     open_backbone(bundle, on_cpu, RunSettings())
-    assert len(engines) == 1 and "video: fp32/engine, 0.9 ms a picture" in logged.text
+    assert len(engines) == 1 and "video: fp32/engine, 0.90 ms a picture" in logged.text
 
 
 def test_an_encoder_is_timed_in_each_precision(tmp_path: Path) -> None:
