@@ -16,6 +16,7 @@ from hypothesis import settings
 from wsra.runtime.formats.features import Features, write_features
 
 PARITY = "parity"  # name of a property of a test's report, which pytest-xdist sends to the process that prints
+GPU_TESTS = "test_gpu.py"  # their properties are figures, such as milliseconds of a graph
 ENGINES = ("PyTorch's own half", "ONNX Runtime", "rounded to half at every node", "TensorRT-RTX")
 
 # A machine that does other work, too, may take seconds for one example; what takes too long is measured in benchmarks/.
@@ -46,10 +47,17 @@ def tell_parity(request: pytest.FixtureRequest) -> Callable[[str, str, str, str]
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows: dict[tuple[str, str], dict[str, str]] = {}
+    figures: list[str] = []
     for report in terminalreporter.getreports("passed"):
         for name, row in report.user_properties:
             if name == PARITY:
                 rows.setdefault((row[0], row[1]), {})[row[2]] = row[3]
+            elif Path(report.location[0]).name == GPU_TESTS:
+                figures.append(f"{name}: {row}")
+    if figures:
+        terminalreporter.section("measured on the GPU")
+    for line in figures:
+        terminalreporter.line(line)
     if rows:
         terminalreporter.section("encoders beside PyTorch in FP32: largest difference, of the largest number")
         terminalreporter.line(f"| encoder | precision | {' | '.join(ENGINES)} |")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import statistics
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -66,6 +68,31 @@ def built(bundle_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
             pytest.skip(str(err))
         raise
     return copy
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image tower of a tiny CLIP in FP32 and FP16, with plans for this GPU."""
+    if obstacle := _obstacle():
+        pytest.skip(obstacle)
+    for library in ("av", "cv2", "torch", "transformers"):
+        pytest.importorskip(library)
+    from towers import make_towers
+    from wsra.export.encoder import export_encoder
+    from wsra.export.tensorrt.folders import build_folder
+    from wsra.runtime.backends.trt import TrtBackend
+
+    folder = tmp_path_factory.mktemp("gpu-encoder")
+    export_encoder(str(make_towers(folder / "clip", "clip")), folder / "encoder", fp16=True)
+    plans = build_folder(folder / "encoder")
+    try:
+        with TrtBackend(plans[0]):
+            pass
+    except BackendError as err:
+        if "never runs on this GPU" in str(err):
+            pytest.skip(str(err))
+        raise
+    return folder / "encoder"
 
 
 def cases(graph: str, manifest: Any) -> list[dict[str, np.ndarray[Any, Any]]]:
@@ -159,6 +186,41 @@ def test_latency(built: Path, record_property: pytest.RecordProperty) -> None:
                 times = engine.milliseconds(feeds, 20)
             assert len(times) == 20 and all(0 < time_ms < 1000 for time_ms in times)
             record_property(f"{gpu.name} {precision} {graph}", f"{statistics.median(times):.3f} ms")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_pictures(precision: str, encoder: Path, tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    check_pictures(encoder, precision, tmp_path, record_property)
+
+
+def check_pictures(encoder: Path, precision: str, folder: Path, note: Callable[[str, object], None]) -> None:
+    """Features of a small video through the plan, against ONNX Runtime on the CPU; notes the milliseconds of a full call."""
+    from encoders import film
+
+    from wsra.runtime.backbones.encoders.encoder import Encoder
+    from wsra.runtime.backbones.encoders.encoder_settings import read_settings
+    from wsra.runtime.backbones.registry import load_backbone
+    from wsra.runtime.backends.settings import GraphSettings
+    from wsra.runtime.bench.timing import in_turns, one_stage
+    from wsra.runtime.extraction.batch import extract_features
+
+    def paint(image: np.ndarray[Any, Any], at_s: float) -> None:
+        left = round(80 * at_s)
+        image[200:300, left : left + 80] = 40, 40, 200
+
+    place = encoder if precision == "fp32" else encoder / precision
+    video = film(folder / "video.mp4", seconds=6.0, paint=paint)
+    engine, cpu = GraphSettings("engine"), GraphSettings("cpu")
+    found, expected = (extract_features(video, backbone=load_backbone(place, run, regions="grid")).values for run in (engine, cpu))
+    assert found.shape == expected.shape and len(found) == 6
+    error = np.linalg.norm(found.astype(np.float64) - expected) / np.linalg.norm(expected.astype(np.float64))
+    assert error < LIMIT[precision], (precision, error)
+    settings = read_settings(place / "backbone.json")
+    opened = Encoder(settings, place / settings.graph, engine)
+    pictures = np.random.default_rng(0).integers(0, 256, (opened.per_call, *settings.size, 3), np.uint8)
+    run = one_stage("call", partial(opened.pictures.infer, opened.prepare([[picture] for picture in pictures])))
+    in_turns([run], rounds=5)
+    note(f"{opened.device} {precision} image, {opened.per_call} pictures", f"{in_turns([run], rounds=20)['call'].p50_ms:.3f} ms")
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])

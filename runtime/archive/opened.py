@@ -66,7 +66,7 @@ class OpenBundle:
 
     @cached_property
     def backbone(self) -> Backbone:
-        """What makes the features of videos, on the provider of the route where it has that."""
+        """What makes the features of videos; see `open_backbone`."""
         from wsra.runtime.archive.videos import open_backbone
 
         self._owned.callback(self.__dict__.pop, "backbone", None)  # backbones close when nothing refers to them

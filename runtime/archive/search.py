@@ -17,7 +17,7 @@ from wsra.runtime.archive.listing import look_at_all, reason_of
 from wsra.runtime.archive.opened import OpenBundle
 from wsra.runtime.archive.request import Request
 from wsra.runtime.archive.session import AnswerRecording, Extract, Session, SessionSpec
-from wsra.runtime.backends.choice import choose
+from wsra.runtime.backends.choice import choose, choose_for_pictures
 from wsra.runtime.backends.settings import RunInfo
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import DataError, FeatureError, VideoError, WsraError
@@ -137,7 +137,9 @@ def _search(
     question = request.question
     times = _times(request)
     settings = opened.settings
-    cpus, gpus = max(1, settings.threads), int(opened.route.provider != "cpu" or settings.decoder == "cuda")  # of a task on a cluster
+    of_pictures, _ = choose_for_pictures(opened.bundle, this_device(gpu=settings.device), settings, opened.route)
+    on_gpu = settings.decoder == "cuda" or any(route.provider != "cpu" for route in (opened.route, of_pictures))
+    cpus, gpus = max(1, settings.threads), int(on_gpu)  # of a task on a cluster
     left_out = _LeftOut()
     with Session(SessionSpec(opened.folder, opened.route, settings, question, alone), progress, opened=opened) as session:
         grounder = session.grounder

@@ -14,8 +14,10 @@ from wsra.runtime.archive.catalogue import Catalogue
 from wsra.runtime.archive.inputs import Check, Input, MissingFeatures, find_sidecar
 from wsra.runtime.backbones.common.protocol import Backbone
 from wsra.runtime.backbones.registry import backbone_of
+from wsra.runtime.backends.choice import choose_for_pictures
 from wsra.runtime.backends.routes import Route
 from wsra.runtime.backends.settings import GraphSettings, RunSettings
+from wsra.runtime.device import this_device
 from wsra.runtime.errors import OutputError
 from wsra.runtime.extraction.batch import extract_features, warning
 from wsra.runtime.extraction.provenance import is_extracted, is_of
@@ -69,7 +71,7 @@ def look_at_video(given: Input, backbone: str, check: Check, catalogue: Catalogu
 
 
 def open_backbone(bundle: Bundle, route: Route, settings: RunSettings) -> Backbone:
-    """The backbone of a bundle, on the provider of the route.
+    """The backbone of a bundle, on the provider of the route, or with the provider "auto" on the route that is the fastest for pictures.
 
     If the provider was chosen by "auto" and has nothing for the backbone, such as no plan of a detector, ONNX Runtime runs it on the CPU,
     with a message.
@@ -77,6 +79,9 @@ def open_backbone(bundle: Bundle, route: Route, settings: RunSettings) -> Backbo
     Raises:
         BackboneError, BackendError, BundleError, MissingExtraError: as `backbone_of`.
     """
+    route, ms_per_picture = choose_for_pictures(bundle, this_device(gpu=settings.device), settings, route)
+    if ms_per_picture is not None:
+        logger.info(f"video: {route.name}, {ms_per_picture:.2f} ms a picture")
     may_fall_back = settings.allow_fallback or settings.provider == "auto"
     run = GraphSettings(route.provider, settings.threads, may_fall_back, settings.device)
     return backbone_of(bundle, run, precision=route.precision)

@@ -6,8 +6,8 @@ import logging
 from importlib.util import find_spec
 from math import inf
 
-from wsra.runtime.backends.ranking import fastest
-from wsra.runtime.backends.records import read_record, times_of
+from wsra.runtime.backends.ranking import Times, fastest
+from wsra.runtime.backends.records import picture_ms, read_record, times_of
 from wsra.runtime.backends.routes import EVERY_PROVIDER, Route, engine_failure, other_modes
 from wsra.runtime.backends.settings import DEFAULT, RunSettings
 from wsra.runtime.device import Device
@@ -62,3 +62,24 @@ def choose(bundle: Bundle, device: Device, settings: RunSettings = DEFAULT, *, a
         reasons = "; ".join(f"{route.name}: {record[route.name]['reason']}" for route in failed) or "no precision passed its gate"
         raise BundleError(f"{bundle.folder}: nothing to run ({reasons}); export or build it again, then wsra verify")
     return unverified[0]
+
+
+def choose_for_pictures(bundle: Bundle, device: Device, settings: RunSettings, route: Route) -> tuple[Route, float | None]:
+    """The route of the image encoder or the detector: with the provider "auto" the fastest on pictures that passed `wsra verify` here.
+
+    Args:
+        bundle: an open bundle.
+        device: this machine.
+        settings: the precision and the provider that were asked for.
+        route: that of the sentences, which is taken where a provider is named or no route was timed on pictures.
+
+    Returns:
+        The route, and its milliseconds per picture; None where these did not decide.
+    """
+    if settings.provider != "auto":
+        return route, None
+    measured = picture_ms(read_record(bundle, device))
+    precisions = [name for name in sorted(bundle.passed(), key=PRECISIONS.index) if settings.precision in ("auto", name)]
+    routes = [Route(name, way) for name in precisions for way in EVERY_PROVIDER]
+    best = fastest(routes, {one: Times(None, measured[one.name]) for one in routes if one.name in measured}, inf)
+    return (route, None) if best is None else (best, measured[best.name])

@@ -63,6 +63,11 @@ def times_of(record: Mapping[str, Mapping[str, Any]]) -> dict[str, Times]:
     }
 
 
+def picture_ms(record: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Milliseconds per picture of the encoder or the detector on each route that passed and was timed, by the name of the route."""
+    return {name: float(entry["ms_per_picture"]) for name, entry in record.items() if entry["passed"] and "ms_per_picture" in entry}
+
+
 def graph_scores_faster(bundle: Bundle, device: Device, route: Route) -> bool:
     """Whether `wsra verify` found that the scorer's graph on this route's GPU is faster than the kernels of the CPU."""
     times = read_record(bundle, device).get(route.name, {}).get("scorer_ms", {})
@@ -101,6 +106,7 @@ class _Noted:
     ms_per_query: float = 1.0
     first_answer_ms: float | None = None
     scorer_ms: dict[str, float] | None = None
+    ms_per_picture: float | None = None
 
 
 def _checked_route(entry: Any) -> Route | None:
@@ -109,7 +115,8 @@ def _checked_route(entry: Any) -> Route | None:
         noted = from_table(_Noted, {key: entry[key] for key in _Noted.__dataclass_fields__ if key in entry})
     except (ValueError, TypeError):
         return None
-    times = [noted.ms_per_query, *([] if noted.first_answer_ms is None else [noted.first_answer_ms]), *(noted.scorer_ms or {}).values()]
+    once = [time for time in (noted.first_answer_ms, noted.ms_per_picture) if time is not None]
+    times = [noted.ms_per_query, *once, *(noted.scorer_ms or {}).values()]
     return Route(noted.precision, noted.provider_asked) if min(times) > 0 else None
 
 

@@ -10,7 +10,7 @@ import typer
 from wsra.runtime.commands.options import DeviceOption, JsonOption, ProviderOption, ThreadsOption, print_json
 
 if TYPE_CHECKING:
-    from wsra.runtime.verification.reports import PictureReport
+    from wsra.runtime.verification.reports import PictureReport, RouteReport
 
 
 def verify(
@@ -47,6 +47,8 @@ def verify(
         else verify_bundle(folder, precision=precision, provider=provider, data=data, features=features, threads=threads, gpu=device)
     )
     pictures = check_pictures(folder, precision=precision, provider=provider, threads=threads, gpu=device)
+    if not alone:
+        reports = time_pictures(folder, reports, pictures, threads=threads, gpu=device)
     if alone and not pictures:
         raise BackendError(f"{folder}: nothing of it runs here but its FP32 graph on the CPU, which is the reference; see wsra doctor")
     if as_json:
@@ -93,6 +95,25 @@ def check_pictures(
     if reports:
         print_message(f"{sources[0].graph}: has no golden images, and was compared on pictures of rendered scenes, as wsra export does")
     return reports
+
+
+def time_pictures(
+    folder: Path, reports: dict[str, RouteReport], pictures: dict[str, PictureReport], *, threads: int = 0, gpu: int = 0
+) -> dict[str, RouteReport]:
+    """Time the encoder or the detector of a bundle; see `with_picture_times`. Without the libraries of videos nothing is timed."""
+    from wsra.runtime.backbones.common.protocol import BACKBONE_JSON
+    from wsra.runtime.backbones.detectors.load import CARRIED, DETECTOR_JSON
+    from wsra.runtime.terminal.console import print_message
+
+    if not any((folder / place).is_file() for place in (BACKBONE_JSON, f"{CARRIED}/{DETECTOR_JSON}")):
+        return reports
+    try:
+        from wsra.runtime.verification.picture_times import with_picture_times
+    except ImportError as err:
+        print_message(f"{folder}: not timed on pictures, for a library of the extra video is missing ({err})")
+        return reports
+    failed = {report.route.provider for report in pictures.values() if not report.passed}
+    return with_picture_times(folder, reports, failed=failed, threads=threads, gpu=gpu)
 
 
 def _compare_layers(folder: Path, precision: str, provider: str, *, gpu: int, given: Path | None, as_json: bool) -> None:

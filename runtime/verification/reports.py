@@ -133,6 +133,7 @@ class RouteReport:
         ms_per_query: median milliseconds of a query; None until it is timed.
         first_answer_ms: milliseconds from opening the bundle in a new process to the first answer; None until it is timed.
         scorer_ms: kernel -> milliseconds for a day of keys; None on the CPU.
+        ms_per_picture: median milliseconds of a picture in a full call of the encoder or the detector; None until it is timed.
     """
 
     route: Route
@@ -148,6 +149,7 @@ class RouteReport:
     ms_per_query: float | None = None
     first_answer_ms: float | None = None
     scorer_ms: Mapping[str, float] | None = None
+    ms_per_picture: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -169,6 +171,7 @@ class RouteReport:
                 ms_per_query=self.ms_per_query,
                 first_answer_ms=self.first_answer_ms,
                 scorer_ms=None if self.scorer_ms is None else dict(self.scorer_ms),
+                ms_per_picture=self.ms_per_picture,
             ),
         }
 

@@ -11,6 +11,7 @@ from wsra.runtime.verification.reports import PictureReport, RouteReport, Second
 def verify_table(reports: Mapping[str, RouteReport]) -> RenderableType:
     """A table of the reports, and below it the worst query of each route, or why it failed."""
     table = plain_table()
+    pictures = any(report.ms_per_picture is not None for report in reports.values())
     labelled = any(report.grounding is not None and report.grounding.labelled is not None for report in reports.values())
     for heading in (
         "route",
@@ -23,11 +24,12 @@ def verify_table(reports: Mapping[str, RouteReport]) -> RenderableType:
         *(("R@1 .5", "mIoU") if labelled else ()),
         "first ms",
         "ms/query",
+        *(("ms/picture",) if pictures else ()),
     ):
         table.add_column(heading, justify="left" if heading in ("route", "gate") else "right")
     below = []
     for name, report in reports.items():
-        table.add_row(name, *_row(report, labelled=labelled))
+        table.add_row(name, *_row(report, labelled=labelled, pictures=pictures))
         if report.reason:
             below.append(Styled(f"{name}: {report.reason}", "red"))
         elif report.grounding is not None and report.grounding.worst.iou < 1:
@@ -55,9 +57,9 @@ def pictures_table(reports: Mapping[str, PictureReport]) -> RenderableType:
     return Group(table, *(Styled(f"{name}: {report.reason}", "red") for name, report in reports.items() if report.reason))
 
 
-def _row(report: RouteReport, *, labelled: bool) -> list[str]:
+def _row(report: RouteReport, *, labelled: bool, pictures: bool) -> list[str]:
     if report.grounding is None or report.tensors is None or report.bytes is None:
-        return ["FAILED"] + ["-"] * (9 if labelled else 7)
+        return ["FAILED"] + ["-"] * (7 + 2 * labelled + pictures)
     text, scores, figures = report.tensors.get("text"), report.tensors.get("scores"), report.grounding.labelled
     return [
         "passed" if report.passed else "FAILED",
@@ -69,6 +71,7 @@ def _row(report: RouteReport, *, labelled: bool) -> list[str]:
         *([f"{figures.r1_iou50:.1f}", f"{figures.miou:.1f}"] if figures else ["-", "-"] if labelled else []),
         f"{report.first_answer_ms:.0f}" if report.first_answer_ms is not None else "-",
         f"{report.ms_per_query:.1f}" if report.ms_per_query is not None else "-",
+        *([f"{report.ms_per_picture:.2f}" if report.ms_per_picture is not None else "-"] if pictures else []),
     ]
 
 

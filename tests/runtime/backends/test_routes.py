@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from wsra.runtime.backends.choice import choose
+from wsra.runtime.backends.choice import choose, choose_for_pictures
 from wsra.runtime.backends.engines import SIDECAR, engine_of, engines_folder, write_sidecar
 from wsra.runtime.backends.records import read_record, record_paths, write_record
 from wsra.runtime.backends.routes import Route, engine_failure, engines_here, open_route, routes_here
@@ -85,6 +85,26 @@ def test_one_answer_is_chosen_by_the_first_answer(bundle: Bundle) -> None:
     write_record(bundle, PC, {name: entry(Route(name, "cpu"), ms, first_answer_ms=first) for name, (first, ms) in routes.items()})
     assert choose(bundle, PC, answers=1) == Route("fp32", "cpu")
     assert choose(bundle, PC, answers=1000) == choose(bundle, PC) == Route("int8", "cpu")
+
+
+def test_videos_have_the_route_that_is_the_fastest_for_pictures(bundle: Bundle) -> None:
+    figures = {"cpu": (5.0, 9.0), "cuda": (6.0, 2.0), "engine": (7.0, 1.0)}  # a query, and a picture
+    routes: dict[Any, Route] = {way: Route("fp32", way) for way in figures}
+    asked = RunSettings()
+    write_record(bundle, ORIN, {routes[way].name: entry(routes[way], query) for way, (query, _) in figures.items()})
+    assert choose_for_pictures(bundle, ORIN, asked, routes["cuda"]) == (routes["cuda"], None)  # nothing was timed on pictures
+    write_record(bundle, ORIN, {routes[way].name: entry(routes[way], query, ms_per_picture=ms) for way, (query, ms) in figures.items()})
+    of_sentences = choose(bundle, ORIN, asked)
+    assert of_sentences == routes["cpu"]
+    assert choose_for_pictures(bundle, ORIN, asked, of_sentences) == (routes["engine"], 1.0)
+    assert choose_for_pictures(bundle, PC, asked, of_sentences) == (routes["cpu"], None)  # another device
+    assert choose_for_pictures(bundle, ORIN, RunSettings(precision="fp16"), Route("fp16", "cpu")) == (Route("fp16", "cpu"), None)
+    assert choose_for_pictures(bundle, ORIN, RunSettings(provider="cuda"), routes["cuda"]) == (routes["cuda"], None)  # it was named
+    failed = entry(routes["engine"], 7.0, passed=False, reason="moved", ms_per_picture=1.0)
+    write_record(bundle, ORIN, {routes["engine"].name: failed})
+    assert choose_for_pictures(bundle, ORIN, asked, of_sentences) == (routes["cuda"], 2.0)
+    write_record(bundle, ORIN, {routes["cuda"].name: entry(routes["cuda"], 6.0, ms_per_picture=8.9)})  # it does not win
+    assert choose_for_pictures(bundle, ORIN, asked, of_sentences) == (routes["cpu"], 9.0)
 
 
 def test_the_scorer_stays_on_the_cpu_unless_the_gpu_was_measured_faster(bundle: Bundle) -> None:

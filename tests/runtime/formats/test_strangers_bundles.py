@@ -244,6 +244,8 @@ ENTRY = {"precision": "fp32", "provider_asked": "cpu", "passed": True, "reason":
         {"ms_per_query": "fast"},
         {"ms_per_query": float("nan")},
         {"ms_per_query": -1.0},
+        {"ms_per_picture": "fast"},
+        {"ms_per_picture": 0.0},
         {"passed": "no"},
         {"passed": None},
         {"reason": []},

@@ -24,14 +24,24 @@ from typer.testing import CliRunner  # noqa: E402
 from graphs import save, small_bundle  # noqa: E402
 from schemas import check  # noqa: E402
 from wsra.export.tensorrt.profiles import picture_profile  # noqa: E402
+from wsra.runtime.archive import videos  # noqa: E402
+from wsra.runtime.archive.videos import open_backbone  # noqa: E402
+from wsra.runtime.backbones.detectors.load import load_detector  # noqa: E402
 from wsra.runtime.backbones.detectors.settings import read_detector  # noqa: E402
 from wsra.runtime.backbones.encoders.encoder_settings import read_settings  # noqa: E402
 from wsra.runtime.backends.engines import engines_folder, read_sidecar, write_sidecar  # noqa: E402
+from wsra.runtime.backends.records import read_record, write_record  # noqa: E402
+from wsra.runtime.backends.routes import Route  # noqa: E402
+from wsra.runtime.backends.settings import RunSettings  # noqa: E402
 from wsra.runtime.cli import app  # noqa: E402
 from wsra.runtime.commands.verify import check_pictures  # noqa: E402
 from wsra.runtime.errors import MissingExtraError  # noqa: E402
 from wsra.runtime.files.writing import sha256_of  # noqa: E402
-from wsra.runtime.verification import picture_check  # noqa: E402
+from wsra.runtime.formats.bundle import open_bundle, read_manifest, sealed_files, write_manifest  # noqa: E402
+from wsra.runtime.verification import picture_check, picture_times  # noqa: E402
+from wsra.runtime.verification.picture_times import with_picture_times  # noqa: E402
+from wsra.runtime.verification.reports import RouteReport  # noqa: E402
+from wsra.runtime.verification.table import verify_table  # noqa: E402
 
 Engines = list[trt_on_ort.OrtEngine]
 
@@ -150,3 +160,62 @@ def test_what_cannot_be_compared_without_opencv_is_said(
     assert "is not compared" in capsys.readouterr().err
     with pytest.raises(MissingExtraError, match=r"wsra\[video\]"):
         check_pictures(folder)
+
+
+def passed(*routes: Route) -> dict[str, RouteReport]:
+    return {route.name: RouteReport(route, 0, None, True, device="cpu", ms_per_query=5.0) for route in routes}
+
+
+def with_detector(folder: Path) -> Path:
+    """A bundle that carries a detector, with its plan, and is for its features."""
+    bundle = small_bundle(folder)
+    graph = bright_detector(bundle / "detector") / "detector.onnx"
+    manifest = read_manifest(bundle)
+    detector = load_detector(bundle / "detector").id(manifest.snippet_s)
+    write_manifest(bundle, replace(manifest, backbone=detector, files=sealed_files(bundle)))
+    place = engines_folder(bundle, trt_on_ort.DEVICE, "tensorrt", trt_on_ort.VERSION) / "detector"
+    build(graph, plan=place / "detector.plan", sidecar=place / "engine.json")
+    return bundle
+
+
+def test_pictures_are_timed_on_every_route_that_passed(engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_times, "this_device", lambda **_: trt_on_ort.DEVICE)
+    folder, routes = with_detector(tmp_path / "bundle"), [Route("fp32", "cpu"), Route("fp16", "cpu"), Route("fp32", "engine")]
+    reports = passed(*routes) | {"fp16/engine": replace(passed(Route("fp16", "engine"))["fp16/engine"], reason="moved")}
+    found = with_picture_times(folder, reports)
+    assert all((found[route.name].ms_per_picture or 0.0) > 0 for route in routes) and found["fp16/engine"].ms_per_picture is None
+    assert found["fp32"].ms_per_picture == found["fp16"].ms_per_picture  # it is the same graph
+    (engine,) = engines
+    assert {shape[0] for shape in engine.shapes} == {8}  # full calls
+    record = read_record(open_bundle(folder), trt_on_ort.DEVICE)
+    assert {name: entry["ms_per_picture"] for name, entry in record.items()} == {
+        name: report.ms_per_picture for name, report in found.items() if report.passed
+    }
+    check("verify", {"precisions": {name: report.to_json() for name, report in found.items()}})
+    assert [column.header for column in verify_table(found).renderables[0].columns][-1] == "ms/picture"  # type: ignore[attr-defined]
+    kept = with_picture_times(folder, passed(*routes), failed={"engine"})
+    assert kept["fp32/engine"].ms_per_picture is None and kept["fp32"].ms_per_picture is not None
+
+
+def test_missing_features_are_made_on_the_route_of_pictures(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(videos, "this_device", lambda **_: trt_on_ort.DEVICE)
+    folder, on_cpu, on_engine = with_detector(tmp_path / "bundle"), Route("fp32", "cpu"), Route("fp32", "engine")
+    bundle = open_bundle(folder)
+    timed = {on_cpu: 9.0, on_engine: 0.9}
+    entries = {route.name: replace(passed(route)[route.name], ms_per_picture=ms).to_json() for route, ms in timed.items()}
+    write_record(bundle, trt_on_ort.DEVICE, entries)
+    open_backbone(bundle, on_cpu, RunSettings(provider="cpu"))
+    assert not engines and "a picture" not in logged.text
+    open_backbone(bundle, on_cpu, RunSettings())
+    assert len(engines) == 1 and "video: fp32/engine, 0.90 ms a picture" in logged.text
+
+
+def test_an_encoder_is_timed_in_each_precision(tmp_path: Path) -> None:
+    folder = small_bundle(tmp_path / "bundle")
+    settings_of(mean_colour(folder / "fp32" / "image.onnx")).write(folder / "backbone.json")
+    write_manifest(folder, replace(read_manifest(folder), files=sealed_files(folder)))
+    found = with_picture_times(folder, passed(Route("fp32", "cpu"), Route("fp16", "cpu")))
+    assert (found["fp32"].ms_per_picture or 0.0) > 0
+    assert found["fp16"].ms_per_picture is None  # it has no image graph in this bundle
