@@ -53,7 +53,8 @@ def _why_not(path: Path, decoder: str) -> str | None:
     except StopIteration:
         return "gives no frame"
     except Exception as err:  # drivers may raise anything
-        return f"gives no frame ({str(err).strip() or type(err).__name__})"
+        cause = err.__cause__ or err  # the file was opened without the decoder, so what names the file is not the reason
+        return f"gives no frame ({str(cause).strip() or type(cause).__name__})"
     return None
 
 
