@@ -25,6 +25,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -224,15 +225,16 @@ def _save(path: Path, table: dict[str, Any]) -> None:
         part.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
+def rates_cell(results: Sequence[dict[str, Any]], part: str) -> str:
+    """R@1 at IoU 0.5 of a part, such as "test": the mean, the lowest and the highest of the seeds."""
+    values = [result[part]["r1_iou50"] for result in results]
+    return f"{mean(values):.1f}" + (f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else "")
+
+
 def row(recipe: str, settings: Settings, results: list[dict[str, Any]]) -> str:
-    """One line of the table: means over seeds."""
-
-    def cell(part: str) -> str:
-        rates = [result[part]["r1_iou50"] for result in results]
-        return f"{mean(rates):.1f}" + (f" ({min(rates):.1f} to {max(rates):.1f})" if len(rates) > 1 else "")
-
+    """One line of the table."""
     used = ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in settings.items())
-    cells = [recipe, used, str(len(results)), *(cell(part) for part in ("val", "test", "seen", "unseen"))]
+    cells = [recipe, used, str(len(results)), *(rates_cell(results, part) for part in ("val", "test", "seen", "unseen"))]
     return f"| {' | '.join(cells)} | {mean(result['cpu_s'] for result in results):.0f} |"
 
 

@@ -26,13 +26,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from demo_recipes import BASE, Demo, answered, open_demo, run_of
+from demo_recipes import BASE, Demo, answered, open_demo, rates_cell, run_of
 from numpy.typing import NDArray
 from presence import read_clips
 from torch import Tensor
@@ -198,11 +197,7 @@ def trial(demo: Demo, out: Path, name: str, seed: int) -> dict[str, Any]:
 
 def row(name: str, results: Sequence[dict[str, Any]]) -> str:
     """One line of the table: mean, lowest and highest of the seeds."""
-    cells = []
-    for part in ("val", "test", "unseen"):
-        rates = [result[part]["r1_iou50"] for result in results]
-        cells.append(f"{mean(rates):.1f}" + (f" ({min(rates):.1f} to {max(rates):.1f})" if len(rates) > 1 else ""))
-    return f"| {name} | {len(results)} | {' | '.join(cells)} |"
+    return f"| {name} | {len(results)} | {' | '.join(rates_cell(results, part) for part in ('val', 'test', 'unseen'))} |"
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from wsra.runtime.archive.opened import OpenBundle
 from wsra.runtime.archive.request import Request
 from wsra.runtime.archive.session import AnswerRecording, Extract, Session, SessionSpec
 from wsra.runtime.backends.choice import choose, choose_for_pictures
-from wsra.runtime.backends.settings import RunInfo
+from wsra.runtime.backends.settings import RunInfo, decodes_on_nvidia
 from wsra.runtime.device import this_device
 from wsra.runtime.errors import DataError, FeatureError, VideoError, WsraError
 from wsra.runtime.files.boundary import one_file
@@ -126,6 +126,13 @@ def search_open(
         return _search(opened, request, partial(_located, inputs, catalogue), progress, each, alone)
 
 
+def _gpus(opened: OpenBundle) -> int:
+    """GPUs of a task: one if sentences, pictures or the decoder need it."""
+    settings = opened.settings
+    of_pictures, _ = choose_for_pictures(opened.bundle, this_device(gpu=settings.device), settings, opened.route)
+    return int(decodes_on_nvidia(settings.decoder) or any(route.provider != "cpu" for route in (opened.route, of_pictures)))
+
+
 def _search(
     opened: OpenBundle,
     request: Request,
@@ -137,9 +144,7 @@ def _search(
     question = request.question
     times = _times(request)
     settings = opened.settings
-    of_pictures, _ = choose_for_pictures(opened.bundle, this_device(gpu=settings.device), settings, opened.route)
-    on_gpu = settings.decoder == "cuda" or any(route.provider != "cpu" for route in (opened.route, of_pictures))
-    cpus, gpus = max(1, settings.threads), int(on_gpu)  # of a task on a cluster
+    cpus, gpus = max(1, settings.threads), 0 if request.ray is None else _gpus(opened)  # of a task on a cluster
     left_out = _LeftOut()
     with Session(SessionSpec(opened.folder, opened.route, settings, question, alone), progress, opened=opened) as session:
         grounder = session.grounder

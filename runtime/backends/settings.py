@@ -37,6 +37,11 @@ class RunSettings:
 DEFAULT = RunSettings()
 
 
+def decodes_on_nvidia(decoder: str) -> bool:
+    """Whether a decoder (see `open_video`) is that of an NVIDIA GPU: "cuda", or "cuda:1"."""
+    return decoder.partition(":")[0] == "cuda"
+
+
 @dataclass(frozen=True)
 class GraphSettings:
     """How a graph that belongs to no route runs, an encoder's or a detector's.

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from wsra.runtime.backends.settings import GraphSettings, Provider
+from wsra.runtime.backends.settings import GraphSettings, Provider, decodes_on_nvidia
 from wsra.runtime.commands.options import DecoderOption, DeviceOption, FallbackOption, JobsOption, RayOption, SnippetOption
 
 
@@ -55,7 +55,7 @@ def extract(
     failed = 0
     run = GraphSettings(provider, allow_fallback=allow_fallback, gpu=device)
     choice = BackboneChoice(detector or backbone, regions, run, detector=detector is not None)
-    gpus = int(provider != "cpu" or decoder == "cuda")
+    gpus = int(provider != "cpu" or decodes_on_nvidia(decoder))
     with ExitStack() as held:
         pool = held.enter_context(open_pool(ray, jobs=min(jobs, len(videos)), gpus=gpus))
         by_seconds = pool.place == "process"

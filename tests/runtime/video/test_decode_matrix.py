@@ -37,7 +37,7 @@ class Case:
         make: writes it.
         shown_ms: times of its frames after the first.
         exact: False where damage leaves only some of these frames.
-        told: what is said of it, as a pattern; None for nothing, where the frames are exact.
+        damage: what is said of it, as a pattern; None for nothing, where the frames are exact.
         in_ffprobe: False where ffprobe gives no times, or times that jump back.
     """
 
@@ -45,7 +45,7 @@ class Case:
     make: Callable[[Path], object]
     shown_ms: tuple[int, ...] = STEADY_MS
     exact: bool = True
-    told: str | None = None
+    damage: str | None = None
     in_ffprobe: bool = True
 
 
@@ -138,25 +138,25 @@ CASES = [
     Case("edit-delayed.mp4", delayed),
     Case("edit-trimmed.mp4", trimmed, STEADY_MS[:35]),
     # no length, no times
-    Case("raw.h264", Film(bframes=3, format="h264").write, told="carry no times: 25 a second", in_ffprobe=False),
-    Case("raw.hevc", Film("libx265", bframes=3, format="hevc").write, told="carry no times: 25 a second", in_ffprobe=False),
+    Case("raw.h264", Film(bframes=3, format="h264").write, damage="carry no times: 25 a second", in_ffprobe=False),
+    Case("raw.hevc", Film("libx265", bframes=3, format="hevc").write, damage="carry no times: 25 a second", in_ffprobe=False),
     Case("raw.mjpeg", Film("mjpeg", format="mjpeg").write),
     # missing and damaged frames
     Case("missing.mkv", Film(group=1, keep=lambda n: not 10 <= n < 20).write, STEADY_MS[:10] + STEADY_MS[20:]),
     Case("lost-references.mkv", Film(group=25, keep=lambda n: n not in (5, 6, 7)).write, exact=False),
     Case("no-first-key.ts", Film(group=25, keep=lambda n: n >= 10).write, exact=False),
-    Case("flipped.ts", flipped(Film(picture=noisy)), exact=False, told="were damaged"),
-    Case("flipped.mp4", flipped(Film(picture=noisy)), exact=False, told="were damaged"),
+    Case("flipped.ts", flipped(Film(picture=noisy)), exact=False, damage="were damaged"),
+    Case("flipped.mp4", flipped(Film(picture=noisy)), exact=False, damage="were damaged"),
     Case("flipped-hevc.mkv", flipped(Film("libx265", picture=noisy)), exact=False),
     # still being written, or cut off
     Case("cut.ts", cut(Film(picture=noisy), 0.6), exact=False),
-    Case("cut.mkv", cut(Film(picture=noisy), 0.4), exact=False, told="ends at 0.[78] s of 2.0 s that it declares"),
+    Case("cut.mkv", cut(Film(picture=noisy), 0.4), exact=False, damage="ends at 0.[78] s of 2.0 s that it declares"),
     Case("cut.avi", cut(Film("mjpeg", picture=noisy), 0.6), exact=False),
-    Case("live.mkv", partial(write_unclosed, Film(format="matroska")), told="not complete"),
+    Case("live.mkv", partial(write_unclosed, Film(format="matroska")), damage="not complete"),
     Case("live.mp4", partial(write_unclosed, Film(format="mp4", group=10, container=FRAGMENTS))),
-    Case("live-cut.mp4", cut(Film(picture=noisy, group=10, container=FRAGMENTS), 0.6), exact=False, told="not complete"),
+    Case("live-cut.mp4", cut(Film(picture=noisy, group=10, container=FRAGMENTS), 0.6), exact=False, damage="not complete"),
     # two recordings in one file
-    Case("joined.ts", joined(Film(), Film()), tuple(range(0, 4000, 40)), told="1 packets or frames", in_ffprobe=False),
+    Case("joined.ts", joined(Film(), Film()), tuple(range(0, 4000, 40)), damage="1 packets or frames", in_ffprobe=False),
 ]
 
 
@@ -200,7 +200,7 @@ def test_frames_and_times(case: Case, reference: str, tmp_path: Path) -> None:
         assert 8 <= len(times_s) <= len(shown_s)
         assert np.abs(times_s[:, None] - shown_s).min(axis=1).max() < STAMP_S
     damage = video.damage()
-    if case.told is not None:
-        assert damage is not None and re.search(case.told, damage), damage
+    if case.damage is not None:
+        assert damage is not None and re.search(case.damage, damage), damage
     elif case.exact:
         assert damage is None

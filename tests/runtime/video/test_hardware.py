@@ -20,7 +20,7 @@ from films import STEADY_MS, Film, level
 
 from wsra.runtime.archive.request import Question, Request
 from wsra.runtime.archive.search import search
-from wsra.runtime.backends.settings import RunSettings
+from wsra.runtime.backends.settings import RunSettings, decodes_on_nvidia
 from wsra.runtime.formats.features import read_features
 from wsra.runtime.video.container import open_container
 from wsra.runtime.video.frames import Frame, Video
@@ -75,6 +75,13 @@ def test_the_device_of_a_decoder_is_named_after_a_colon_and_keeps_its_frames(tmp
         container.close()
         assert fallback is None
         assert asked[-1] == ("cuda", {"device": device, "allow_software_fallback": False, "is_hw_owned": True})
+
+
+@pytest.mark.parametrize(
+    ("decoder", "counts"), [("cuda", True), ("cuda:1", True), ("cpu", False), ("gstreamer", False), ("vaapi:/dev/dri/renderD128", False)]
+)
+def test_a_task_on_a_cluster_needs_a_gpu_for_the_decoder_of_nvidia(decoder: str, counts: bool) -> None:
+    assert decodes_on_nvidia(decoder) is counts
 
 
 class DeviceFrame:
