@@ -100,7 +100,7 @@ export const words = {
   dailyTo: "every day until",
   dailyBoth: "For a time of day give both times.",
   endsEarly: "The end must be after the start.",
-  noClocks: "No recording here has a date, so times cannot be chosen.",
+  noClocks: "No recording here has both a camera and a date, so times cannot be chosen.",
   topK: "Moments of each sentence",
   accepted: "False alarms accepted an hour",
   acceptedPlace: "not set: confidence above 50 %",
